@@ -1,0 +1,104 @@
+# Each target sets up what it needs under this folder (.venv*) and nothing outside it.
+#   make demo | test | check | bench        what users and developers run
+#   make docs                               rewrites the generated parts of docs/
+#   make test-pythons                       a fast subset on further Pythons, and without uvloop
+#   make test-servers | test-integrations   tests against real servers and other libraries
+# PYTHON=/path/to/python chooses the interpreter; BENCH="--quick" and PYTEST="-k name" add options.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+usable = $(1) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+# The user's own python3 where it is new enough, else the newest that can make an environment.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
+	if $(call usable,$$p); then echo $$p; break; fi; done)
+BENCH ?=
+PYTEST ?=
+WORKERS ?= 2
+FURTHER ?= 3.12 3.13
+# What runs on every Python: the library itself, and neither its tools nor its peers.
+ASIDE := benchmarks differential docs examples packaging test_no_skips.py
+FAST := -m "not slow" tests $(ASIDE:%=--ignore=tests/%)
+
+BIN := .venv/bin
+RUN_TESTS := -m pytest -n $(WORKERS) --dist worksteal --durations 10
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/pyright
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+export npm_config_cache := $(CURDIR)/.venv/npm
+
+.PHONY: help demo test check bench docs test-pythons test-servers test-integrations clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+.venv/made:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "No Python of version 3.11 or later with venv and ensurepip was found." >&2; \
+		echo "Install one, or name it: make ... PYTHON=/path/to/python3" >&2; exit 1; fi
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/has-%: .venv/made pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	@touch $@
+
+demo: .venv/has-demo
+	$(BIN)/python -m examples.demo
+
+test: .venv/has-test
+	$(BIN)/python $(RUN_TESTS) $(PYTEST)
+
+check: .venv/has-check .venv/has-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/python docs/generate.py --check
+
+bench: .venv/has-bench
+	$(BIN)/python -m benchmarks $(BENCH)
+
+docs: .venv/has-check
+	$(BIN)/python docs/generate.py
+
+# A Python of version $(1): on the PATH, or one that pyenv has installed.
+find_python = for p in python$(1) "$$(pyenv root 2>/dev/null)"/versions/$(1).*/bin/python; do \
+	if $(call usable,"$$p"); then echo "$$p"; break; fi; done
+
+test-pythons: $(FURTHER:%=test-python-%) test-without-uvloop
+
+test-python-%: pyproject.toml
+	@python="$$($(call find_python,$*))"; \
+	if [ -z "$$python" ]; then \
+		echo "Python $* was not found: nothing was tested on it." >&2; \
+		[ -z "$${CI_NO_SKIPS:-}" ]; exit; \
+	fi; \
+	if [ ! -e .venv-$*/has-test ] || [ pyproject.toml -nt .venv-$*/has-test ]; then \
+		"$$python" -m venv .venv-$*; \
+		.venv-$*/bin/python -m pip install --quiet --editable ".[test]"; \
+		touch .venv-$*/has-test; \
+	fi; \
+	.venv-$*/bin/python $(RUN_TESTS) $(FAST)
+
+test-without-uvloop: .venv/made pyproject.toml
+	@if [ ! -e .venv-asyncio/has-test ] || [ pyproject.toml -nt .venv-asyncio/has-test ]; then \
+		$(BIN)/python -m venv .venv-asyncio; \
+		.venv-asyncio/bin/python -m pip install --quiet --editable ".[test]"; \
+		.venv-asyncio/bin/python -m pip uninstall --quiet --yes uvloop; \
+		touch .venv-asyncio/has-test; \
+	fi
+	@! .venv-asyncio/bin/python -c 'import uvloop' 2>/dev/null || { echo "uvloop is there" >&2; exit 1; }
+	.venv-asyncio/bin/python $(RUN_TESTS) $(FAST)
+
+test-servers:
+	@echo "No store of this version talks to a server: there is nothing to test here yet."
+
+test-integrations:
+	@echo "This version has no integration with another library: there is nothing to test here yet."
+
+clean:
+	rm -rf .venv .venv-* build dist *.egg-info examples/output benchmarks/.data

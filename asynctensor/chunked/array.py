@@ -1,0 +1,144 @@
+"""One opened chunked array: what readers and writers of its chunks share."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+from collections.abc import Hashable
+from dataclasses import dataclass, fields
+
+from asynctensor.chunked.cache import ChunkCache
+from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.chunked.format import ArrayLayout
+from asynctensor.chunked.scratch import Scratch, new_output
+from asynctensor.runtime.workers import WorkerPool
+from asynctensor.storage.kvstore import KeyValueStore
+
+#: Number of counters that tell a reader whether a chunk was written meanwhile. Cells share them
+#: by hash; a collision only keeps a chunk out of the cache.
+_EPOCHS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkOptions:
+    """What a spec says about reading and writing chunks; names and defaults are TensorStore's.
+
+    Attributes:
+        fill_missing_data_reads: Whether a missing chunk reads as fill values, not as an error.
+        store_data_equal_to_fill_value: Whether chunks of nothing but fill values are stored.
+    """
+
+    fill_missing_data_reads: bool = True
+    store_data_equal_to_fill_value: bool = False
+
+
+@dataclass(slots=True)
+class ChunkStatistics:
+    """What an array has done since it was opened.
+
+    Attributes:
+        reads: Read operations that were served.
+        chunks_decoded: Chunks (inner chunks, where there are shards) decoded.
+        cache_hits: Chunks that came decoded from the cache.
+        store_reads: Values, or parts of values, read from the store.
+        bytes_read: Bytes they had.
+        chunks_encoded: Chunks encoded.
+        store_writes: Values written or deleted.
+        bytes_written: Bytes they had.
+        conflicts: Writes begun again because somebody else had changed the chunk meanwhile.
+    """
+
+    reads: int = 0
+    chunks_decoded: int = 0
+    cache_hits: int = 0
+    store_reads: int = 0
+    bytes_read: int = 0
+    chunks_encoded: int = 0
+    store_writes: int = 0
+    bytes_written: int = 0
+    conflicts: int = 0
+
+    def add(self, other: ChunkStatistics) -> None:
+        """Adds the counts of `other`."""
+        for f in fields(self):
+            setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
+
+
+class ChunkedArray:
+    """Layout, store, cache and pools of one array.
+
+    Attributes:
+        store: Where its values are.
+        path: What stands before each of its keys, ending with ``/`` or empty.
+        layout: Where its elements are; replaced as a whole when it is resized.
+        options: What the spec says about chunks.
+        cache: The pool's cache.
+        workers: Threads that decode, encode and copy.
+        io_workers: Threads that may wait for local storage.
+        url: Names the array in errors.
+    """
+
+    def __init__(
+        self,
+        store: KeyValueStore,
+        path: str,
+        layout: ArrayLayout,
+        options: ChunkOptions,
+        cache: ChunkCache,
+        workers: WorkerPool,
+        io_workers: WorkerPool,
+        url: str,
+        identity: Hashable,
+    ) -> None:
+        self.store, self.path, self.layout, self.options = store, path, layout, options
+        self.cache, self.workers, self.io_workers = cache, workers, io_workers
+        self.url, self.identity = url, identity
+        self.scratch = Scratch()
+        self.chunk_bytes = math.prod(layout.chunk_shape) * layout.dtype.itemsize
+        self._epochs = [0] * _EPOCHS
+        self._statistics = ChunkStatistics()
+        self._lock = threading.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def key(self, cell: tuple[int, ...]) -> str:
+        """The key in the store of the chunk at `cell`."""
+        return self.path + self.layout.keys.key(cell)
+
+    def chunk_buffer(self, codec: ArrayCodec) -> Array:
+        """Where to decode one chunk to: fresh memory if it will be cached, else the thread's."""
+        if self.cache.limit_bytes:
+            return new_output(codec.shape, codec.dtype)
+        return self.scratch.decoded(codec.shape, codec.dtype)
+
+    def keep_task(self, task: asyncio.Task[None]) -> None:
+        """Holds on to `task` until it is done; an event loop only knows its tasks weakly."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def epoch(self, cell: tuple[int, ...]) -> int:
+        """Changes whenever the chunk at `cell` is written through this object."""
+        return self._epochs[hash(cell) % _EPOCHS]
+
+    def advance_epoch(self, cell: tuple[int, ...]) -> None:
+        """Says that the chunk at `cell` is being, or has been, written."""
+        with self._lock:
+            self._epochs[hash(cell) % _EPOCHS] += 1
+
+    def count(self, done: ChunkStatistics) -> None:
+        """Adds to the statistics."""
+        with self._lock:
+            self._statistics.add(done)
+
+    def count_cached_read(self, chunks: int) -> None:
+        """Adds one read served from `chunks` cached chunks."""
+        with self._lock:
+            self._statistics.reads += 1
+            self._statistics.cache_hits += chunks
+
+    def statistics(self) -> ChunkStatistics:
+        """A copy of the counts so far."""
+        copy = ChunkStatistics()
+        with self._lock:
+            copy.add(self._statistics)
+        return copy

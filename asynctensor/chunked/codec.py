@@ -1,0 +1,48 @@
+"""The contract of what turns one chunk into bytes and back, on a worker thread."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from asynctensor.storage.kvstore import Buffer
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+class ArrayCodec(ABC):
+    """Encodes chunks of one fixed shape and data type. Immutable, and safe in any thread.
+
+    Attributes:
+        shape: Shape of the decoded chunk.
+        dtype: Its data type, native-endian.
+        is_identity: Whether the encoded bytes are just the chunk in C order, native-endian.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    is_identity: bool = False
+
+    @abstractmethod
+    def decode(self, data: Buffer, out: Array | None = None) -> Array:
+        """The chunk that `data` encodes.
+
+        Args:
+            data: The stored bytes, not trusted; not kept by the codec, but the array returned
+                may be a view of them when `out` is None.
+            out: C-contiguous, writable, of `shape` and `dtype`: filled and returned.
+
+        Returns:
+            `out`, or an array of `shape` and `dtype`, possibly read-only and not C-contiguous.
+
+        Raises:
+            DataLoss: The bytes are not an encoding of such a chunk. Never allocates more than
+                the chunk (and its codecs' intermediate forms) can take.
+        """
+
+    @abstractmethod
+    def encode(self, chunk: Array) -> Buffer:
+        """The bytes for `chunk` (of `shape` and `dtype`, any strides); may be a view of it."""

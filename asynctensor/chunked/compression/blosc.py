@@ -1,0 +1,89 @@
+"""Blosc 1, the compressor of most zarr arrays.
+
+The 16-byte header, little-endian (c-blosc, README_CHUNK_FORMAT): version, version of the inner
+compressor, flags, typesize (one byte each); nbytes, blocksize, cbytes (uint32 each).
+"""
+
+from __future__ import annotations
+
+import struct
+
+from numcodecs import blosc
+
+from asynctensor.chunked.compression.codec import BytesCodec, damaged, scratch, wrong_length
+from asynctensor.errors import InvalidArgument
+from asynctensor.storage.kvstore import Buffer
+
+_HEADER = struct.Struct("<4BIII")
+#: c-blosc, BLOSC_MAX_BUFFERSIZE: 2 GiB less one and its header.
+MAX_SIZE = 2**31 - 1 - 16
+
+#: Names of the shuffles, in the order of their numbers.
+SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
+CNAMES = ("blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd")
+
+
+class BloscCodec(BytesCodec):
+    """Blosc.
+
+    numcodecs gives up the GIL, and on any thread but the main one neither locks nor starts
+    threads of its own, so workers do not wait for each other.
+
+    Args:
+        cname: One of `CNAMES`.
+        clevel: 0 to 9.
+        shuffle: 0 (none), 1 (bytes) or 2 (bits).
+        typesize: Size in bytes of what is shuffled.
+        blocksize: In bytes; 0 lets blosc choose.
+    """
+
+    name = "blosc"
+
+    def __init__(
+        self, *, cname: str, clevel: int, shuffle: int, typesize: int, blocksize: int = 0
+    ) -> None:
+        self._cname = cname.encode()
+        self._clevel = clevel
+        self._shuffle = shuffle
+        # c-blosc replaces a typesize above 255 by 1 itself; numcodecs refuses it.
+        self._typesize = typesize if typesize <= 255 else 1
+        self._blocksize = blocksize
+
+    def decode_into(self, data: Buffer, out: memoryview) -> None:
+        size = self._decoded_size(data)
+        if size != len(out):
+            raise wrong_length(self.name, size, len(out))
+        if not size:
+            return
+        try:
+            blosc.decompress(data, out)
+        except (RuntimeError, ValueError) as error:
+            raise damaged(self.name, error) from error
+
+    def decode(self, data: Buffer, limit: int) -> Buffer:
+        size = self._decoded_size(data)
+        if size > limit:
+            raise wrong_length(self.name, size, limit)
+        out = scratch(size)
+        self.decode_into(data, out)
+        return out
+
+    def _decoded_size(self, data: Buffer) -> int:
+        # c-blosc is not told where its input ends: it trusts the header, so we must not.
+        if len(data) < _HEADER.size:
+            raise damaged(self.name, f"{len(data)} bytes are too few for its header")
+        *_, nbytes, _blocksize, cbytes = _HEADER.unpack_from(data)
+        if cbytes != len(data):
+            raise damaged(self.name, f"its header says {cbytes} bytes, {len(data)} are stored")
+        return int(nbytes)
+
+    def encode(self, data: Buffer) -> Buffer:
+        if len(data) > MAX_SIZE:
+            raise InvalidArgument(
+                f"blosc: cannot encode {len(data)} bytes at once (at most {MAX_SIZE}); "
+                "use smaller chunks"
+            )
+        encoded: bytes = blosc.compress(
+            data, self._cname, self._clevel, self._shuffle, self._blocksize, self._typesize
+        )
+        return encoded

@@ -1,0 +1,69 @@
+"""The contract of what turns bytes into fewer bytes, shared by all formats."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from asynctensor.errors import DataLoss
+from asynctensor.storage.kvstore import Buffer
+
+
+class BytesCodec(ABC):
+    """One step from bytes to bytes. Immutable, and safe in any thread."""
+
+    #: Name in error messages.
+    name: str
+
+    @abstractmethod
+    def decode_into(self, data: Buffer, out: memoryview) -> None:
+        """Fills `out` (writable, contiguous bytes) with exactly what `data` encodes.
+
+        Raises:
+            DataLoss: `data` is damaged, goes on after its end, or is not of that length. What
+                `out` holds then is undefined.
+        """
+
+    @abstractmethod
+    def decode(self, data: Buffer, limit: int) -> Buffer:
+        """What `data` encodes, where its length is not known beforehand.
+
+        Raises:
+            DataLoss: `data` is damaged, or encodes more than `limit` bytes; no more than about
+                that was allocated.
+        """
+
+    @abstractmethod
+    def encode(self, data: Buffer) -> Buffer:
+        """The encoded bytes; may share memory with `data`.
+
+        Raises:
+            InvalidArgument: `data` is longer than this codec can hold.
+        """
+
+    def encoded_size(self, size: int) -> int | None:
+        """Length of the encoding of `size` bytes, where that does not depend on the bytes."""
+        return None
+
+    def largest_encoding(self, size: int) -> int:
+        """A length that no reasonable encoder exceeds for `size` bytes.
+
+        Decoders of an outer step rest on it, so it is generous: foreign encoders may be wasteful.
+        """
+        return 2 * size + 4096
+
+
+def wrong_length(name: str, found: str | int, expected: int) -> DataLoss:
+    """The error for bytes that decode to another length than the metadata says."""
+    return DataLoss(f"{name}: the data decodes to {found} bytes, expected {expected}")
+
+
+def damaged(name: str, reason: object) -> DataLoss:
+    """The error for bytes that do not decode."""
+    return DataLoss(f"{name}: the data is damaged: {reason}")
+
+
+def scratch(size: int) -> memoryview:
+    """`size` writable bytes that nobody zeroes first."""
+    return np.empty(size, np.uint8).data

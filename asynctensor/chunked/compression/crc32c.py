@@ -1,0 +1,51 @@
+"""The CRC-32C checksum (RFC 3720, appendix B.4): four little-endian bytes after the data."""
+
+from __future__ import annotations
+
+import google_crc32c
+import numpy as np
+
+from asynctensor.chunked.compression.codec import BytesCodec, damaged, wrong_length
+from asynctensor.storage.kvstore import Buffer
+
+SIZE = 4
+
+
+class Crc32cCodec(BytesCodec):
+    """Appends a checksum, and checks it."""
+
+    name = "crc32c"
+
+    def decode_into(self, data: Buffer, out: memoryview) -> None:
+        if len(data) - SIZE != len(out):
+            raise wrong_length(self.name, len(data) - SIZE, len(out))
+        out[:] = self.decode(data, len(out))
+
+    def decode(self, data: Buffer, limit: int) -> Buffer:
+        view = memoryview(data)
+        size = len(view) - SIZE
+        if size < 0:
+            raise damaged(self.name, f"{len(view)} bytes are too few to hold a checksum")
+        if size > limit:
+            raise wrong_length(self.name, size, limit)
+        found = int.from_bytes(view[size:], "little")
+        expected = checksum(view[:size])
+        if found != expected:
+            raise damaged(self.name, f"the checksum is {found:#010x}, expected {expected:#010x}")
+        return view[:size]
+
+    def encode(self, data: Buffer) -> Buffer:
+        return b"".join((data, checksum(data).to_bytes(SIZE, "little")))
+
+    def encoded_size(self, size: int) -> int:
+        return size + SIZE
+
+    def largest_encoding(self, size: int) -> int:
+        return size + SIZE
+
+
+def checksum(data: Buffer) -> int:
+    """CRC-32C of `data`."""
+    # The C function takes bytes and arrays, but no memoryview.
+    whole = data if isinstance(data, bytes) else np.frombuffer(data, np.uint8)
+    return int(google_crc32c.value(whole))

@@ -1,0 +1,397 @@
+"""How one independent group of dimensions of a view falls onto a regular grid.
+
+A view maps input positions to positions in the array. Dimensions fall into groups that do not
+influence each other (TensorStore calls them connected sets): mostly one input dimension feeding
+one array dimension by an offset and a stride, for which every segment follows from arithmetic and
+nothing is stored; or index arrays, whose points are sorted by grid cell once.
+
+A *segment* is the part of a group that lies in one grid cell (one position per array dimension of
+the group). The cells that a view touches are the products of its groups' segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from asynctensor.errors import OutOfRange
+
+Int64Array: TypeAlias = npt.NDArray[np.int64]
+Term: TypeAlias = "int | slice | Int64Array"
+
+
+class Segment:
+    """Where one group of dimensions meets one grid cell.
+
+    Attributes:
+        cell: Grid position along each array dimension of the group.
+        chunk: Index into the chunk, a term per array dimension.
+        view: Index into the view's data (origin 0), a term per input dimension.
+        count: Number of points.
+        full: Whether every element of the cell inside the array is hit along these dimensions.
+    """
+
+    __slots__ = ("cell", "chunk", "count", "full", "high", "low", "view")
+
+    def __init__(
+        self,
+        cell: tuple[int, ...],
+        chunk: tuple[Term, ...],
+        view: tuple[Term, ...],
+        count: int,
+        full: bool,
+        low: int = 0,
+        high: int = 0,
+    ) -> None:
+        self.cell = cell
+        self.chunk = chunk
+        self.view = view
+        self.count = count
+        self.full = full
+        self.low = low
+        self.high = high
+
+
+class StridedSet:
+    """One input dimension ``x`` in [low, high), at ``offset + stride * x`` of one array dimension.
+
+    Attributes:
+        in_dims: The input dimension.
+        out_dims: The array dimension.
+        count: Number of cells touched.
+    """
+
+    __slots__ = (
+        "_extent", "_first", "_high", "_low", "_offset", "_origin", "_size", "_stride", "count",
+        "in_dims", "out_dims",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        offset: int,
+        stride: int,
+        low: int,
+        high: int,
+        origin: int,
+        size: int,
+        extent: int,
+    ) -> None:
+        self.in_dims = (in_dim,)
+        self.out_dims = (out_dim,)
+        self._offset, self._stride = offset, stride
+        self._low, self._high, self._origin = low, high, origin
+        self._size, self._extent = size, extent
+        first = offset + stride * low
+        last = offset + stride * (high - 1)
+        self._first = first // size
+        if high <= low:
+            self.count = 0
+        elif abs(stride) <= size:
+            self.count = abs(last // size - self._first) + 1
+        else:
+            self.count = high - low
+
+    def segment(self, i: int) -> Segment:
+        """The `i`-th segment in order of the input dimension."""
+        offset, stride, size = self._offset, self._stride, self._size
+        if stride == 1:
+            cell = self._first + i
+            low = max(self._low, cell * size - offset)
+            high = min(self._high, (cell + 1) * size - offset)
+        elif abs(stride) > size:
+            low = self._low + i
+            high = low + 1
+            cell = (offset + stride * low) // size
+        elif stride > 0:
+            cell = self._first + i
+            low = max(self._low, -((offset - cell * size) // stride))
+            high = min(self._high, -((offset - (cell + 1) * size) // stride))
+        else:
+            cell = self._first - i
+            low = max(self._low, (offset - (cell + 1) * size) // -stride + 1)
+            high = min(self._high, (offset - cell * size) // -stride + 1)
+        start = offset + stride * low - cell * size
+        count = high - low
+        stop: int | None = start + stride * (count - 1) + (1 if stride > 0 else -1)
+        if stop is not None and stop < 0:
+            stop = None
+        full = count == min(size, self._extent - cell * size) and (stride in (1, -1) or count == 1)
+        return Segment(
+            (cell,),
+            (slice(start, stop, stride),),
+            (slice(low - self._origin, high - self._origin),),
+            count,
+            full,
+            low,
+            high,
+        )
+
+    def within(self, segment: Segment, sizes: Sequence[int]) -> StridedSet:
+        """The part in `segment`, on a finer grid that starts where its cell starts."""
+        (cell,) = segment.cell
+        begin = cell * self._size
+        return StridedSet(
+            self.in_dims[0],
+            self.out_dims[0],
+            self._offset - begin,
+            self._stride,
+            segment.low,
+            segment.high,
+            self._origin,
+            sizes[self.out_dims[0]],
+            min(self._size, self._extent - begin),
+        )
+
+
+class ConstantSet:
+    """One array dimension at a fixed index."""
+
+    __slots__ = ("_extent", "_index", "_size", "count", "in_dims", "out_dims")
+
+    def __init__(self, out_dim: int, index: int, size: int, extent: int) -> None:
+        self.in_dims: tuple[int, ...] = ()
+        self.out_dims = (out_dim,)
+        self.count = 1
+        self._index, self._size, self._extent = index, size, extent
+
+    def segment(self, i: int) -> Segment:
+        """The only segment."""
+        cell, index = divmod(self._index, self._size)
+        full = min(self._size, self._extent - cell * self._size) == 1
+        return Segment((cell,), (index,), (), 1, full)
+
+    def within(self, segment: Segment, sizes: Sequence[int]) -> ConstantSet:
+        """The same on a finer grid that starts where the segment's cell starts."""
+        out_dim = self.out_dims[0]
+        begin = segment.cell[0] * self._size
+        extent = min(self._size, self._extent - begin)
+        return ConstantSet(out_dim, self._index - begin, sizes[out_dim], extent)
+
+
+class UnusedSet:
+    """One input dimension that no array dimension depends on: its positions share their data."""
+
+    __slots__ = ("_length", "count", "in_dims", "out_dims")
+
+    def __init__(self, in_dim: int, length: int) -> None:
+        self.in_dims = (in_dim,)
+        self.out_dims: tuple[int, ...] = ()
+        self.count = 1 if length > 0 else 0
+        self._length = length
+
+    def segment(self, i: int) -> Segment:
+        """The only segment."""
+        return Segment((), (), (slice(0, self._length),), self._length, True)
+
+    def within(self, segment: Segment, sizes: Sequence[int]) -> UnusedSet:
+        """Itself: a grid does not matter to it."""
+        return self
+
+
+class IndexSet:
+    """Points given one by one: index arrays, and input dimensions used by several dimensions.
+
+    Args:
+        in_dims: Input dimensions of the group.
+        out_dims: Array dimensions of the group.
+        positions: Per input dimension, the position (origin 0) of each point.
+        indices: Per array dimension, the index of each point.
+        sizes: Chunk size of every array dimension.
+    """
+
+    __slots__ = ("_bounds", "_cells", "_indices", "_positions", "count", "in_dims", "out_dims")
+
+    def __init__(
+        self,
+        in_dims: tuple[int, ...],
+        out_dims: tuple[int, ...],
+        positions: Sequence[Int64Array],
+        indices: Sequence[Int64Array],
+        sizes: Sequence[int],
+    ) -> None:
+        self.in_dims, self.out_dims = in_dims, out_dims
+        cells = [a // sizes[d] for a, d in zip(indices, out_dims, strict=True)]
+        points = len(positions[0]) if positions else len(indices[0])
+        # Stable, so that of points that hit one element the last in the view stays the last.
+        order = np.lexsort(cells[::-1])
+        cells = [c[order] for c in cells]
+        changes = np.zeros(max(points - 1, 0), dtype=bool)
+        for c in cells:
+            changes |= c[1:] != c[:-1]
+        starts = np.concatenate(([0], np.flatnonzero(changes) + 1, [points]))
+        self.count = len(starts) - 1 if points else 0
+        self._bounds = starts
+        self._cells = [c[starts[:-1]] for c in cells] if points else []
+        self._positions = [p[order] for p in positions]
+        self._indices = [
+            a[order] - np.repeat(self._cells[k], np.diff(starts)) * sizes[d] if points else a
+            for k, (a, d) in enumerate(zip(indices, out_dims, strict=True))
+        ]
+
+    def segment(self, i: int) -> Segment:
+        """The segment of the `i`-th cell, in lexicographical order of the cells."""
+        start, stop = int(self._bounds[i]), int(self._bounds[i + 1])
+        return Segment(
+            tuple(int(c[i]) for c in self._cells),
+            tuple(a[start:stop] for a in self._indices),
+            tuple(p[start:stop] for p in self._positions),
+            stop - start,
+            False,
+        )
+
+    def within(self, segment: Segment, sizes: Sequence[int]) -> IndexSet:
+        """The points of `segment` on a finer grid that starts where its cell starts."""
+        return IndexSet(
+            self.in_dims,
+            self.out_dims,
+            [_as_array(p) for p in segment.view],
+            [_as_array(a) for a in segment.chunk],
+            sizes,
+        )
+
+
+DimSet: TypeAlias = StridedSet | ConstantSet | UnusedSet | IndexSet
+
+
+def _as_array(term: Term) -> Int64Array:
+    assert isinstance(term, np.ndarray)
+    return term
+
+
+def points_of(term: Term, count: int) -> Int64Array:
+    """A term's indices one by one."""
+    if isinstance(term, slice):
+        return term.start + np.arange(count, dtype=np.int64) * (term.step or 1)
+    if isinstance(term, int):
+        return np.full(1, term, dtype=np.int64)
+    return term
+
+
+def dim_sets(transform: Any, sizes: Sequence[int], extents: Sequence[int]) -> list[DimSet]:
+    """Splits a view into its independent groups of dimensions.
+
+    Args:
+        transform: `IndexTransform` from the view's finite domain to an array of origin 0.
+        sizes: Chunk size along each array dimension.
+        extents: Size of the array along each dimension.
+
+    Returns:
+        The groups, ordered by their first array dimension, those without one last.
+
+    Raises:
+        OutOfRange: An index array leaves the array.
+    """
+    lows, highs = transform.input_inclusive_min, transform.input_exclusive_max
+    depends = [_depends_on(m) for m in transform.maps]
+    groups = _connected(depends, transform.input_rank)
+    sets: list[DimSet] = []
+    for in_dims, out_dims in groups:
+        if not in_dims:
+            (o,) = out_dims
+            index = _constant_index(transform.maps[o])
+            _check_index(index, index, o, extents)
+            sets.append(ConstantSet(o, index, sizes[o], extents[o]))
+        elif not out_dims:
+            (d,) = in_dims
+            sets.append(UnusedSet(d, highs[d] - lows[d]))
+        elif len(out_dims) == 1 and transform.maps[out_dims[0]].index_array is None:
+            (d,), (o,) = in_dims, out_dims
+            m = transform.maps[o]
+            if highs[d] > lows[d]:
+                ends = m.offset + m.stride * lows[d], m.offset + m.stride * (highs[d] - 1)
+                _check_index(min(ends), max(ends), o, extents)
+            sets.append(
+                StridedSet(
+                    d, o, m.offset, m.stride, lows[d], highs[d], lows[d], sizes[o], extents[o]
+                )
+            )
+        else:
+            sets.append(_index_set(transform, in_dims, out_dims, sizes, extents))
+    return sets
+
+
+def _depends_on(output_map: Any) -> tuple[int, ...]:
+    if output_map.index_array is not None:
+        return tuple(d for d, n in enumerate(output_map.index_array.shape) if n != 1)
+    if output_map.input_dimension is None or output_map.stride == 0:
+        return ()
+    return (int(output_map.input_dimension),)
+
+
+def _constant_index(output_map: Any) -> int:
+    if output_map.index_array is None:
+        return int(output_map.offset)
+    return int(output_map.offset + output_map.stride * output_map.index_array.item())
+
+
+def _connected(
+    depends: Sequence[tuple[int, ...]], input_rank: int
+) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Groups of (input dimensions, array dimensions) that depend on each other."""
+    leader = list(range(input_rank))
+
+    def find(d: int) -> int:
+        while leader[d] != d:
+            d = leader[d]
+        return d
+
+    for dims in depends:
+        for d in dims[1:]:
+            leader[find(d)] = find(dims[0])
+    groups: list[tuple[list[int], list[int]]] = []
+    of_leader: dict[int, tuple[list[int], list[int]]] = {}
+    for o, dims in enumerate(depends):
+        if not dims:
+            groups.append(([], [o]))
+            continue
+        root = find(dims[0])
+        if root not in of_leader:
+            of_leader[root] = ([], [])
+            groups.append(of_leader[root])
+        of_leader[root][1].append(o)
+    for d in range(input_rank):
+        group = of_leader.get(find(d))
+        if group is None:
+            groups.append(([d], []))
+        else:
+            group[0].append(d)
+    return [(tuple(i), tuple(o)) for i, o in groups]
+
+
+def _index_set(
+    transform: Any,
+    in_dims: tuple[int, ...],
+    out_dims: tuple[int, ...],
+    sizes: Sequence[int],
+    extents: Sequence[int],
+) -> IndexSet:
+    lows = [transform.input_inclusive_min[d] for d in in_dims]
+    shape = tuple(transform.input_exclusive_max[d] - low for d, low in zip(in_dims, lows, strict=True))
+    indices = []
+    for o in out_dims:
+        m = transform.maps[o]
+        if m.index_array is not None:
+            array = m.index_array.reshape([m.index_array.shape[d] for d in in_dims])
+            values = np.broadcast_to(m.offset + m.stride * array, shape)
+        else:
+            k = in_dims.index(m.input_dimension)
+            line = m.offset + m.stride * (lows[k] + np.arange(shape[k], dtype=np.int64))
+            values = np.broadcast_to(line.reshape([-1] + [1] * (len(shape) - 1 - k)), shape)
+        if values.size:
+            _check_index(int(values.min()), int(values.max()), o, extents)
+        indices.append(values.reshape(-1))
+    positions = [p.reshape(-1) for p in np.indices(shape, dtype=np.int64)]
+    return IndexSet(in_dims, out_dims, positions, indices, sizes)
+
+
+def _check_index(low: int, high: int, dim: int, extents: Sequence[int]) -> None:
+    if low < 0 or high >= extents[dim]:
+        bad = low if low < 0 else high
+        raise OutOfRange(
+            f"index {bad} is outside the valid range [0, {extents[dim]}) of dimension {dim}"
+        )

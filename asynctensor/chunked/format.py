@@ -1,0 +1,152 @@
+"""The contract between the chunk engine and a format: everything here is pure.
+
+A format (zarr3, zarr2, ...) turns a metadata document into an `ArrayLayout`, from which the engine
+plans and does every read and write; and it makes, checks and changes such documents.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.schema.schema import Schema
+from asynctensor.storage.kvstore import Buffer, Json
+
+
+class KeyEncoding(ABC):
+    """Grid positions of one array, spelled as keys below the array's path."""
+
+    @abstractmethod
+    def key(self, cell: Sequence[int]) -> str:
+        """The key of the chunk at `cell`."""
+
+    @abstractmethod
+    def cell(self, key: str) -> tuple[int, ...] | None:
+        """The cell whose key is exactly `key`, or None if it is no chunk key."""
+
+
+class ShardLayout(ABC):
+    """How one stored value (a shard) holds many inner chunks that can be read one by one.
+
+    Attributes:
+        inner: Codec of one inner chunk; its `shape` divides the shard's.
+        grid: Number of inner chunks along each dimension of the shard.
+        index_size: Length in bytes of the encoded index.
+        index_at_end: Whether the index is the last, else the first, part of the shard.
+    """
+
+    inner: ArrayCodec
+    grid: tuple[int, ...]
+    index_size: int
+    index_at_end: bool
+
+    @abstractmethod
+    def decode_index(self, data: Buffer, shard_size: int) -> Array:
+        """The index: int64, shape ``(prod(grid), 2)``, rows (offset, length) in C order of `grid`.
+
+        An empty inner chunk has the row ``(-1, 0)``. Every other row lies within `shard_size`.
+
+        Raises:
+            DataLoss: Checksum, offsets or lengths are wrong.
+        """
+
+    @abstractmethod
+    def encode(self, inner: Sequence[Buffer | None]) -> list[Buffer]:
+        """The shard for encoded inner chunks in C order of `grid` (None: empty), in pieces."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayLayout:
+    """Where the elements of one array are, and how they are encoded.
+
+    Attributes:
+        shape: Shape of the array; its origin is 0.
+        dtype: Data type of the elements, native-endian.
+        fill_value: 0-dimensional; what is read where no chunk is stored.
+        chunk_shape: Shape of what one key holds (the write chunk); all chunks are full size.
+        keys: Their keys.
+        codec: Whole stored value to chunk and back.
+        shard: How to read parts of a stored value; None if they can only be read whole.
+        resizable: Per dimension, whether `resize` may move the upper bound.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fill_value: Array
+    chunk_shape: tuple[int, ...]
+    keys: KeyEncoding
+    codec: ArrayCodec
+    shard: ShardLayout | None = None
+    resizable: tuple[bool, ...] | None = None
+
+
+M = TypeVar("M")
+
+
+class ArrayFormat(ABC, Generic[M]):
+    """A format, as a strategy without state. `M` is its parsed metadata: immutable, hashable."""
+
+    #: Name in specs (``"zarr3"``).
+    driver: str
+    #: Key of the metadata document below the array's path.
+    metadata_key: str
+
+    @abstractmethod
+    def parse(self, data: bytes) -> M:
+        """Parses a stored document, generously (all that readers of the format agree upon).
+
+        Raises:
+            DataLoss: It is not a valid document of this format; the message names the member.
+            FailedPrecondition: It is one of another kind (a group, say).
+            Unimplemented: It needs an extension that is not known here, which the text names.
+        """
+
+    @abstractmethod
+    def serialize(self, metadata: M) -> bytes:
+        """The document to store, written so that the strictest known reader accepts it."""
+
+    @abstractmethod
+    def check_constraints(self, constraints: dict[str, Json]) -> None:
+        """Checks a spec's partial ``metadata`` member.
+
+        Raises:
+            InvalidArgument: Unknown or wrong member; the message gives its path.
+        """
+
+    @abstractmethod
+    def create(self, constraints: dict[str, Json], schema: Schema) -> M:
+        """New metadata that satisfies both.
+
+        Raises:
+            InvalidArgument: They contradict each other, or leave out what has no default.
+        """
+
+    @abstractmethod
+    def check(self, metadata: M, constraints: dict[str, Json], schema: Schema) -> None:
+        """Checks that stored metadata satisfies both.
+
+        Raises:
+            FailedPrecondition: It does not; the message names the member and both values.
+        """
+
+    @abstractmethod
+    def layout(self, metadata: M) -> ArrayLayout:
+        """Where the elements are."""
+
+    @abstractmethod
+    def schema(self, metadata: M) -> Schema:
+        """Everything the metadata says, as a schema: domain with labels and implicit upper
+        bounds, dtype, chunk layout, codec, fill value, units."""
+
+    @abstractmethod
+    def resized(self, metadata: M, shape: tuple[int, ...]) -> M:
+        """The same metadata with another shape."""
+
+    @abstractmethod
+    def to_json(self, metadata: M) -> dict[str, Json]:
+        """The spec's ``metadata`` member for it."""

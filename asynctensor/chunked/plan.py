@@ -1,0 +1,105 @@
+"""Which chunks to work on next: requests become groups of tasks, on demand."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from asynctensor.chunked.codec import Array
+from asynctensor.chunked.grid import Cell, Partition
+from asynctensor.chunked.request import Request
+from asynctensor.runtime.workers import yield_gil
+
+#: Decoded bytes that one worker takes at a time: about a millisecond of work.
+GROUP_BYTES = 4 * 2**20
+#: Chunks at most in one group, whatever their size.
+GROUP_CELLS = 256
+#: Requests of at most so many chunks are merged with others of the same turn.
+SMALL_CELLS = 64
+
+
+class ViewRequest(Request[Any]):
+    """One read or write of a view.
+
+    Attributes:
+        partition: The chunks of the view.
+        data: Output or input, of the view's shape.
+        bound: Cached chunks must have been current at this time (Unix seconds) or later.
+    """
+
+    __slots__ = ("bound", "data", "partition")
+
+    def __init__(
+        self,
+        partition: Partition,
+        data: Array,
+        bound: float = 0.0,
+        result: Callable[[], object] | None = None,
+    ) -> None:
+        super().__init__(result or (lambda: data))
+        self.partition, self.data, self.bound = partition, data, bound
+
+
+#: Somebody's part of one chunk.
+Target: TypeAlias = tuple[ViewRequest, Partition, Cell]
+#: A chunk, and who wants, or changes, what of it, in the order of their requests.
+Task: TypeAlias = tuple[tuple[int, ...], list[Target]]
+G = TypeVar("G")
+
+
+class Stream(Generic[G]):
+    """Groups of work, taken one by one by whichever worker is free."""
+
+    def __init__(self, groups: Iterator[G]) -> None:
+        self._groups = groups
+        self._lock = threading.Lock()
+
+    def take(self) -> G | None:
+        """The next group; None when there is none any more."""
+        with self._lock:
+            return next(self._groups, None)
+
+
+def streams(requests: Sequence[ViewRequest], group_cells: int) -> list[Stream[list[Task]]]:
+    """Plans what was asked for in one turn: the small requests together, each large by itself."""
+    small = [r for r in requests if r.partition.count <= SMALL_CELLS]
+    groups = [_streamed(r, group_cells) for r in requests if r.partition.count > SMALL_CELLS]
+    if small:
+        groups.insert(0, _merged(small, group_cells))
+    return [Stream(g) for g in groups]
+
+
+def _streamed(request: ViewRequest, group_cells: int) -> Iterator[list[Task]]:
+    """The chunks of one large request, planned while the first are being worked on already."""
+    partition = request.partition
+    group: list[Task] = []
+    for cell in partition.cells():
+        group.append((partition.index(cell), [(request, partition, cell)]))
+        if len(group) == group_cells:
+            if not request.begin(len(group)):
+                group = []
+                break
+            yield group
+            group = []
+    if group and request.begin(len(group)):
+        yield group
+    request.planned()
+
+
+def _merged(requests: Sequence[ViewRequest], group_cells: int) -> Iterator[list[Task]]:
+    """The chunks of many small requests, each chunk once."""
+    tasks: dict[tuple[int, ...], list[Target]] = {}
+    for request in requests:
+        partition = request.partition
+        for cell in partition.cells():
+            index = partition.index(cell)
+            if (skip is None or not skip(index)) and request.begin():
+                tasks.setdefault(index, []).append((request, partition, cell))
+        request.planned()
+        yield_gil()
+    items = list(tasks.items())
+    # Not fewer groups than a few per worker, so that all have something to do.
+    size = max(1, min(group_cells, len(items) // 8))
+    for i in range(0, len(items), size):
+        yield items[i : i + size]

@@ -1,0 +1,106 @@
+"""The life of one read or write of many chunks: counted, failed, cancelled and settled.
+
+::
+
+    planning --(last cell begun)--> draining --(last cell finished)--> settled
+        \\--(error or cancel: no cell begins any more)--/
+
+Its future is settled only when no cell is being worked on: when an error or a cancellation is
+delivered, no request of the operation is still on its way.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from asynctensor.runtime.future import Future, Promise
+
+T = TypeVar("T")
+
+
+class Request(Generic[T]):
+    """Counts the cells of one operation; thread-safe.
+
+    Attributes:
+        future: What the caller awaits.
+        stopped: Whether no further cell should begin: it failed or was cancelled.
+    """
+
+    __slots__ = (
+        "_active", "_cancelled", "_error", "_lock", "_planned", "_promise", "_result", "_settled",
+        "future", "stopped",
+    )  # fmt: skip
+
+    def __init__(self, result: Callable[[], T]) -> None:
+        self._lock = threading.Lock()
+        self._active = 0
+        self._planned = False
+        self._settled = False
+        self._cancelled = False
+        self._error: BaseException | None = None
+        self._result: Callable[[], T] | None = result
+        self.stopped = False
+        promise: Promise[T]
+        future: Future[T]
+        promise, future = Promise.new(on_cancel=self.cancel)
+        self._promise = promise
+        self.future = future
+
+    def begin(self, cells: int = 1) -> bool:
+        """Says that `cells` are about to be worked on; False if they must not."""
+        with self._lock:
+            if self.stopped:
+                return False
+            self._active += cells
+            return True
+
+    def finish(self, cells: int = 1) -> None:
+        """Says that `cells` begun before are done, well or not."""
+        with self._lock:
+            self._active -= cells
+        self._settle_if_over()
+
+    def planned(self) -> None:
+        """Says that no further cell will begin."""
+        with self._lock:
+            self._planned = True
+        self._settle_if_over()
+
+    def fail(self, error: BaseException) -> None:
+        """Stops it; the first error is the one delivered."""
+        with self._lock:
+            if self._error is None:
+                self._error = error
+            self.stopped = True
+
+    def cancel(self) -> None:
+        """Stops it, and settles it as cancelled once nothing is under way."""
+        with self._lock:
+            self._cancelled = True
+            self.stopped = True
+        self._settle_if_over()
+
+    def expire(self, error: BaseException) -> None:
+        """Stops it with `error`, and settles it once nothing is under way."""
+        self.fail(error)
+        self._settle_if_over()
+
+    def _settle_if_over(self) -> None:
+        with self._lock:
+            over = self._active == 0 and (self._planned or self.stopped)
+            if not over or self._settled:
+                return
+            self._settled = True
+            result, self._result = self._result, None
+        if self._error is not None:
+            self._promise.set_exception(self._error)
+        elif self._cancelled and not (self._planned and not self.stopped):
+            self._promise.set_cancelled()
+        else:
+            assert result is not None
+            try:
+                self._promise.set_result(result())
+            except BaseException as error:
+                self._promise.set_exception(error)

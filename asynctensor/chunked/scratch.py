@@ -1,0 +1,63 @@
+"""Buffers that a worker thread uses again and again.
+
+A fresh buffer per chunk costs about a third of a read: the kernel hands out its pages one by one.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import numpy as np
+
+from asynctensor.chunked.codec import Array
+
+#: Larger buffers are not kept: they would stay for the life of the thread.
+_KEPT_BYTES = 16 * 2**20
+
+
+class Scratch(threading.local):
+    """Two reusable buffers per thread: one for stored bytes, one for a decoded chunk.
+
+    What a method returns is valid until the same thread calls that method again.
+    """
+
+    def __init__(self) -> None:
+        self._encoded = np.empty(0, np.uint8)
+        self._decoded = np.empty(0, np.uint8)
+
+    def encoded(self, size: int) -> memoryview:
+        """A writable buffer of `size` bytes with arbitrary content."""
+        if self._encoded.size < size:
+            buffer = aligned_empty(size)
+            if size > _KEPT_BYTES:
+                return memoryview(buffer)
+            self._encoded = buffer
+        return memoryview(self._encoded)[:size]
+
+    def decoded(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """A writable C-contiguous array with arbitrary content."""
+        size = math.prod(shape) * dtype.itemsize
+        if self._decoded.size < size:
+            buffer = aligned_empty(size)
+            if size > _KEPT_BYTES:
+                return buffer.view(dtype).reshape(shape)
+            self._decoded = buffer
+        return self._decoded[:size].view(dtype).reshape(shape)
+
+
+def aligned_empty(size: int) -> Array:
+    """`size` fresh bytes, aligned to 64 (what TensorFlow and JAX need to adopt them)."""
+    raw = np.empty(size + 64, np.uint8)
+    start = -int(raw.__array_interface__["data"][0]) % 64
+    return raw[start : start + size]
+
+
+def new_output(shape: tuple[int, ...], dtype: np.dtype[Any], order: str = "C") -> Array:
+    """A fresh array to hand out: 64-byte aligned, writable, never used again by us."""
+    size = math.prod(shape) * dtype.itemsize
+    flat = aligned_empty(size).view(dtype)
+    if order == "F":
+        return flat.reshape(shape[::-1]).transpose()
+    return flat.reshape(shape)

@@ -1,0 +1,70 @@
+"""Fetching a value, or just the needed parts of a shard, from a store that is not local."""
+
+from __future__ import annotations
+
+import math
+
+from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
+from asynctensor.chunked.shard_read import inner_places, read_index, runs
+from asynctensor.chunked.values import HeldValue
+from asynctensor.errors import OutOfRange
+from asynctensor.storage.byte_range import ByteRange
+from asynctensor.storage.kvstore import ReadOptions, ReadResult
+
+#: From this share of a shard's inner chunks on, one request for the whole is the cheaper way.
+_WHOLE_SHARE = 0.5
+
+
+async def fetch(array: ChunkedArray, cell: tuple[int, ...], wanted: list[int]) -> HeldValue:
+    """The value at `cell`, at least as much of it as the inner chunks `wanted` need.
+
+    Raises:
+        Error: The store failed, or the value changed each time parts of it were read.
+    """
+    key, shard = array.key(cell), array.layout.shard
+    whole = (
+        shard is None
+        or not array.store.capabilities.suffix_ranges
+        or len(wanted) >= _WHOLE_SHARE * math.prod(shard.grid)
+    )
+    if not whole:
+        held = await _parts(array, cell, wanted)
+        if held is not None:
+            return held
+    return HeldValue.of(await _counted(array, key, ReadOptions()))
+
+
+async def _parts(
+    array: ChunkedArray, cell: tuple[int, ...], wanted: list[int]
+) -> HeldValue | None:
+    """The parts that are needed; None if the value is too small or changes under the reads."""
+    key, shard = array.key(cell), array.layout.shard
+    assert shard is not None
+    start = -shard.index_size if shard.index_at_end else 0
+    stop = None if shard.index_at_end else shard.index_size
+    try:
+        first = await _counted(array, key, ReadOptions(ByteRange(start, stop)))
+    except OutOfRange:
+        return None
+    if first.state == "missing":
+        return HeldValue.of(first)
+    # How long the shard is matters only for where a trailing index begins: offsets are absolute.
+    size = 2**62
+    held = HeldValue(size, first.stamp)
+    held.add(size - shard.index_size if shard.index_at_end else 0, first.value)
+    index = await array.workers.run(read_index, array, held, cell)
+    places, _ = inner_places(index, wanted)
+    for run in runs(places):
+        begin, end = run[0][0], max(offset + length for offset, length, _ in run)
+        options = ReadOptions(ByteRange(begin, end), if_equal=first.stamp.generation)
+        result = await _counted(array, key, options)
+        if result.state != "value":
+            return None
+        held.add(begin, result.value)
+    return held
+
+
+async def _counted(array: ChunkedArray, key: str, options: ReadOptions) -> ReadResult:
+    result = await array.store.read(key, options)
+    array.count(ChunkStatistics(store_reads=1, bytes_read=len(result.value)))
+    return result

@@ -1,0 +1,129 @@
+"""Reading parts of shards: the index first, then runs of neighbouring inner chunks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
+from asynctensor.chunked.cache import CachedChunk
+from asynctensor.chunked.codec import Array
+from asynctensor.chunked.format import ShardLayout
+from asynctensor.chunked.grid import Cell, Partition
+from asynctensor.chunked.values import check_size, stored_bytes
+from asynctensor.errors import DataLoss
+from asynctensor.storage.kvstore import OpenValue
+
+R = TypeVar("R")
+
+#: Place of the decoded index among a shard's cached inner chunks.
+_INDEX = -1
+#: Unwanted bytes between two inner chunks that are read rather than read around: on a local
+#: store a system call costs about as much as copying so many bytes.
+_GAP = 32 * 1024
+#: Longest run read at once.
+_RUN = 4 * 2**20
+#: Shards up to this size are read whole.
+_SMALL = 128 * 1024
+
+
+def inner_parts(
+    shard: ShardLayout, targets: Sequence[tuple[R, Partition, Cell]]
+) -> dict[int, list[tuple[R, Partition, Cell]]]:
+    """Splits targets in one shard into targets in its inner chunks, by C-order number."""
+    parts: dict[int, list[tuple[R, Partition, Cell]]] = {}
+    strides = [math.prod(shard.grid[d + 1 :]) for d in range(len(shard.grid))]
+    for request, partition, cell in targets:
+        finer = partition.finer(cell, shard.inner.shape)
+        for inner in finer.cells():
+            flat = 0
+            for k, stride in zip(finer.index(inner), strides, strict=True):
+                flat += k * stride
+            parts.setdefault(flat, []).append((request, finer, inner))
+    return parts
+
+
+def runs(places: Sequence[tuple[int, int, int]]) -> Iterator[list[tuple[int, int, int]]]:
+    """Groups (offset, length, inner) into runs to read at once; sorted by offset."""
+    run: list[tuple[int, int, int]] = []
+    end = 0
+    for place in sorted(places):
+        offset, length, _ = place
+        if run and (offset - end > _GAP or max(end, offset + length) - run[0][0] > _RUN):
+            yield run
+            run = []
+        end = max(end, offset + length) if run else offset + length
+        run.append(place)
+    if run:
+        yield run
+
+
+def read_index(array: ChunkedArray, value: OpenValue, cell: tuple[int, ...]) -> Array:
+    """The index of a shard, from the cache if that is of the same generation."""
+    shard = array.layout.shard
+    assert shard is not None
+    key = (array.identity, cell, _INDEX)
+    cached = array.cache.get(key) if array.cache.limit_bytes else None
+    if cached is not None and cached.generation == value.generation and cached.array is not None:
+        return cached.array
+    if value.size < shard.index_size:
+        raise DataLoss(f"shard has {value.size} bytes, less than its index of {shard.index_size}")
+    offset = value.size - shard.index_size if shard.index_at_end else 0
+    data = stored_bytes(value, array.scratch, offset, shard.index_size)
+    index = shard.decode_index(data, value.size)
+    if array.cache.limit_bytes:
+        array.cache.put(key, CachedChunk(index, value.generation, 0.0))
+    return index
+
+
+def inner_places(index: Array, wanted: Sequence[int]) -> tuple[list[tuple[int, int, int]], list[int]]:
+    """Where the wanted inner chunks are, as (offset, length, inner), and which are empty."""
+    rows = index[np.asarray(wanted, dtype=np.int64)].tolist()
+    places, empty = [], []
+    for inner, (offset, length) in zip(wanted, rows, strict=True):
+        if offset < 0:
+            empty.append(inner)
+        else:
+            places.append((offset, length, inner))
+    return places, empty
+
+
+def inner_chunks(
+    array: ChunkedArray,
+    value: OpenValue,
+    cell: tuple[int, ...],
+    wanted: Sequence[int],
+    done: ChunkStatistics,
+) -> Iterator[tuple[int, memoryview | None]]:
+    """The encoded bytes of inner chunks, in order of their place; None for the empty ones.
+
+    Each is valid until the next is asked for.
+
+    Raises:
+        DataLoss: The index is damaged, or does not fit the shard.
+    """
+    index = read_index(array, value, cell)
+    places, empty = inner_places(index, wanted)
+    for inner in empty:
+        yield inner, None
+    done.store_reads += 1
+    total = sum(length for _, length, _ in places)
+    if value.size <= max(_SMALL, min(2 * total, 2 * array.chunk_bytes)) and places:
+        check_size(value.size, array.chunk_bytes)
+        whole = stored_bytes(value, array.scratch, 0, value.size)
+        done.bytes_read += value.size
+        for offset, length, inner in sorted(places):
+            yield inner, whole[offset : offset + length]
+        return
+    for run in runs(places):
+        start = run[0][0]
+        stop = max(offset + length for offset, length, _ in run)
+        check_size(stop - start, array.chunk_bytes)
+        data = stored_bytes(value, array.scratch, start, stop - start)
+        done.store_reads += 1
+        done.bytes_read += stop - start
+        for offset, length, inner in run:
+            yield inner, data[offset - start : offset - start + length]

@@ -1,0 +1,215 @@
+"""What a stored value becomes by writing parts of its chunk: plain functions over bytes.
+
+A *patch* is somebody's data for one chunk: the data of a whole view, and the view's cell there.
+Patches are applied in order, so that of two the later one stays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
+from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.chunked.grid import Cell, Partition
+from asynctensor.chunked.shard_read import inner_parts
+from asynctensor.errors import DataLoss
+from asynctensor.storage.kvstore import Buffer
+
+#: Data of a view's shape, its chunks, and the one chunk that it is about.
+Patch: TypeAlias = tuple[Array, Partition, Cell]
+
+
+def covers(patches: Sequence[Patch]) -> bool:
+    """Whether some patch replaces the whole chunk, so that its old content does not matter."""
+    return any(partition.is_full(cell) for _, partition, cell in patches)
+
+
+def apply(patches: Sequence[Patch], chunk: Array) -> None:
+    """Applies patches to a decoded chunk."""
+    for data, partition, cell in patches:
+        partition.scatter(data, chunk, cell)
+
+
+def updated_value(
+    array: ChunkedArray,
+    index: tuple[int, ...],
+    patches: Sequence[Patch],
+    current: Buffer | None,
+    done: ChunkStatistics,
+) -> Buffer | None:
+    """The value to store at `index` after `patches`.
+
+    Args:
+        array: The array; the calling thread's buffers are used.
+        index: Grid position of the chunk.
+        patches: What to write.
+        current: What is stored now; None if nothing is, or if it does not matter.
+        done: Counts what was done.
+
+    Returns:
+        The new value, which may be a view of a patch's data; None if nothing is to be stored.
+
+    Raises:
+        DataLoss: `current` is damaged. Patches that cover the chunk do not look at it.
+    """
+    patches = _from_last_cover(patches)
+    if array.layout.shard is not None:
+        return _updated_shard(array, index, patches, current, done)
+    extents = _extents(array, index)
+    return _updated_chunk(array, array.layout.codec, patches, current, extents, done)
+
+
+def chunk_of(array: ChunkedArray, current: Buffer | None) -> Array:
+    """A fresh decoded chunk of what is stored (None: fill values)."""
+    codec = array.layout.codec
+    chunk: Array = np.empty(codec.shape, codec.dtype)
+    if current is None:
+        chunk[...] = array.layout.fill_value
+    else:
+        codec.decode(current, chunk)
+    return chunk
+
+
+def encode_chunk(array: ChunkedArray, chunk: Array, done: ChunkStatistics) -> Buffer | None:
+    """The value to store for a whole decoded chunk; None if nothing is to be stored."""
+    if not array.options.store_data_equal_to_fill_value and is_fill(
+        chunk, array.layout.fill_value
+    ):
+        return None
+    done.chunks_encoded += 1
+    return array.layout.codec.encode(chunk)
+
+
+def _from_last_cover(patches: Sequence[Patch]) -> Sequence[Patch]:
+    for i in range(len(patches) - 1, 0, -1):
+        if patches[i][1].is_full(patches[i][2]):
+            return patches[i:]
+    return patches
+
+
+def _extents(array: ChunkedArray, index: tuple[int, ...]) -> tuple[int, ...]:
+    """How much of the chunk lies inside the array."""
+    layout = array.layout
+    return tuple(
+        min(c, n - k * c) for k, c, n in zip(index, layout.chunk_shape, layout.shape, strict=True)
+    )
+
+
+def _updated_chunk(
+    array: ChunkedArray,
+    codec: ArrayCodec,
+    patches: Sequence[Patch],
+    current: Buffer | None,
+    extents: tuple[int, ...],
+    done: ChunkStatistics,
+) -> Buffer | None:
+    chunk = _direct(codec, patches)
+    borrowed = False
+    if chunk is None:
+        # An encoding may be a view of the chunk: only memory of its own may be kept.
+        borrowed = not codec.is_identity
+        chunk = (
+            array.scratch.decoded(codec.shape, codec.dtype)
+            if borrowed
+            else np.empty(codec.shape, codec.dtype)
+        )
+        if covers(patches[:1]):
+            if extents != codec.shape:
+                chunk[...] = array.layout.fill_value
+        elif current is None:
+            chunk[...] = array.layout.fill_value
+        else:
+            codec.decode(current, chunk)
+            done.chunks_decoded += 1
+        apply(patches, chunk)
+    if not array.options.store_data_equal_to_fill_value and is_fill(
+        chunk, array.layout.fill_value
+    ):
+        return None
+    encoded = codec.encode(chunk)
+    done.chunks_encoded += 1
+    if not isinstance(encoded, bytes | bytearray) and borrowed:
+        return bytes(encoded)
+    return encoded
+
+
+def _direct(codec: ArrayCodec, patches: Sequence[Patch]) -> Array | None:
+    """The part of the one patch's data that is the chunk as it stands."""
+    if len(patches) != 1:
+        return None
+    data, partition, cell = patches[0]
+    if not partition.keeps_order or not partition.is_whole(cell, codec.shape):
+        return None
+    part = partition.view_part(data, cell)
+    if part is None or part.dtype != codec.dtype:
+        return None
+    # Codecs want one block of memory.
+    return part if part.flags.c_contiguous else None
+
+
+def is_fill(chunk: Array, fill_value: Array) -> bool:
+    """Whether every element has the bits of `fill_value` (NaN is NaN, -0.0 is not 0.0)."""
+    if not chunk.size:
+        return True
+    bits = _bits(chunk)
+    fill = _bits(np.asarray(fill_value, dtype=chunk.dtype).reshape((1,) * chunk.ndim))
+    first = bits[(0,) * chunk.ndim], bits[(-1,) * chunk.ndim]
+    flat = fill[(0,) * chunk.ndim]
+    if not (np.array_equal(first[0], flat) and np.array_equal(first[1], flat)):
+        return False
+    return bool((bits == fill).all())
+
+
+def _bits(array: Array) -> Array:
+    size = array.dtype.itemsize
+    if size in (1, 2, 4, 8):
+        return array.view(f"u{size}")
+    # Wider elements (complex128) as pieces along one more axis.
+    contiguous = np.ascontiguousarray(array)
+    unit = 8 if size % 8 == 0 else 1
+    return contiguous.view(f"u{unit}").reshape((*array.shape, size // unit))
+
+
+def _updated_shard(
+    array: ChunkedArray,
+    index: tuple[int, ...],
+    patches: Sequence[Patch],
+    current: Buffer | None,
+    done: ChunkStatistics,
+) -> Buffer | None:
+    shard = array.layout.shard
+    assert shard is not None
+    count = math.prod(shard.grid)
+    if covers(patches[:1]):
+        current = None
+    pieces: list[Buffer | None] = [None] * count
+    if current is not None:
+        pieces = _stored_pieces(array, current)
+    extents = _extents(array, index)
+    for inner, parts in inner_parts(shard, patches).items():
+        position = np.unravel_index(inner, shard.grid)
+        sizes = tuple(
+            max(0, min(c, n - int(k) * c))
+            for k, c, n in zip(position, shard.inner.shape, extents, strict=True)
+        )
+        pieces[inner] = _updated_chunk(array, shard.inner, parts, pieces[inner], sizes, done)
+    if all(piece is None for piece in pieces):
+        return None
+    return b"".join(shard.encode(pieces))
+
+
+def _stored_pieces(array: ChunkedArray, current: Buffer) -> list[Buffer | None]:
+    """The encoded inner chunks of a stored shard, None for the empty ones."""
+    shard = array.layout.shard
+    assert shard is not None
+    view = memoryview(current).cast("B")
+    size = len(view)
+    if size < shard.index_size:
+        raise DataLoss(f"shard has {size} bytes, less than its index of {shard.index_size}")
+    start = size - shard.index_size if shard.index_at_end else 0
+    rows = shard.decode_index(view[start : start + shard.index_size], size).tolist()
+    return [None if offset < 0 else view[offset : offset + length] for offset, length in rows]

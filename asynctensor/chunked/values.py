@@ -1,0 +1,109 @@
+"""Stored values in hand, and the checks before anything is allocated for one."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.chunked.scratch import Scratch
+from asynctensor.errors import DataLoss, OutOfRange
+from asynctensor.storage.generation import NO_VALUE, TimestampedStorageGeneration
+from asynctensor.storage.kvstore import Buffer, OpenValue, ReadResult
+
+#: A stored chunk may be this many times as large as the chunk (shards may hold unused space) ...
+_MAX_EXPANSION = 4
+#: ... plus so much.
+_MAX_OVERHEAD = 16 * 2**20
+
+
+class HeldValue:
+    """A value, or parts of it, fetched already; an `OpenValue`.
+
+    Attributes:
+        size: Length of the whole value in bytes.
+        generation: Its generation; `NO_VALUE` if there is none.
+        time: When that was current.
+    """
+
+    __slots__ = ("_parts", "generation", "size", "time")
+
+    def __init__(self, size: int, stamp: TimestampedStorageGeneration) -> None:
+        self.size = size
+        self.generation = stamp.generation
+        self.time = stamp.time
+        self._parts: list[tuple[int, memoryview]] = []
+
+    @classmethod
+    def of(cls, result: ReadResult) -> HeldValue:
+        """The whole value that a read found, or its absence."""
+        held = cls(len(result.value), result.stamp)
+        held.add(0, result.value)
+        return held
+
+    @classmethod
+    def none(cls) -> HeldValue:
+        """The absence of a value, seen now."""
+        return cls(0, TimestampedStorageGeneration(NO_VALUE, time.time()))
+
+    @property
+    def missing(self) -> bool:
+        """Whether there is no value."""
+        return self.generation == NO_VALUE
+
+    def add(self, offset: int, data: Buffer) -> None:
+        """Adds the bytes from `offset` on."""
+        self._parts.append((offset, memoryview(data).cast("B")))
+
+    def view(self, offset: int, size: int) -> memoryview:
+        """The bytes themselves, without copying."""
+        for start, data in self._parts:
+            if start <= offset and offset + size <= start + len(data):
+                return data[offset - start : offset - start + size]
+        raise OutOfRange(f"bytes [{offset}, {offset + size}) of the value were not fetched")
+
+    def read_into(self, buffer: memoryview, offset: int) -> None:
+        """Fills `buffer` with the bytes from `offset` on."""
+        buffer[:] = self.view(offset, len(buffer))
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def check_size(size: int, chunk_bytes: int) -> None:
+    """Refuses to fetch a value that can be no encoding of a chunk of `chunk_bytes`.
+
+    Raises:
+        DataLoss: It is too large.
+    """
+    if size > _MAX_EXPANSION * chunk_bytes + _MAX_OVERHEAD:
+        raise DataLoss(
+            f"stored value has {size} bytes, too many for a chunk of {chunk_bytes} bytes"
+        )
+
+
+def stored_bytes(value: OpenValue, scratch: Scratch, offset: int, size: int) -> memoryview:
+    """Bytes of `value`, as they are in memory or read into the thread's buffer."""
+    if isinstance(value, HeldValue):
+        return value.view(offset, size)
+    held = getattr(value, "value", None)
+    if held is not None:
+        return memoryview(held).cast("B")[offset : offset + size]
+    buffer = scratch.encoded(size)
+    value.read_into(buffer, offset)
+    return buffer
+
+
+def decode_whole(value: OpenValue, codec: ArrayCodec, out: Array, scratch: Scratch) -> Array:
+    """Decodes the whole of `value` into `out`.
+
+    Raises:
+        DataLoss: It is no encoding of a chunk.
+    """
+    if codec.is_identity:
+        if value.size != out.nbytes:
+            raise DataLoss(f"stored value has {value.size} bytes, expected {out.nbytes}")
+        value.read_into(memoryview(out.reshape(-1).view(np.uint8)), 0)
+        return out
+    return codec.decode(stored_bytes(value, scratch, 0, value.size), out)

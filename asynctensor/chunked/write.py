@@ -1,0 +1,238 @@
+"""Writing: chunks are put together, encoded and replaced by worker threads, in groups.
+
+A write that covers a chunk replaces it unconditionally; any other reads it, changes it, and
+replaces it on condition that nobody else did meanwhile, again and again until that holds: so no
+update is lost between processes. Within the process, whoever comes while a chunk is being written
+leaves its data in the chunk's *slot*, and whoever holds the slot writes all of it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
+from asynctensor.chunked.plan import (
+    GROUP_BYTES,
+    GROUP_CELLS,
+    Stream,
+    Target,
+    Task,
+    ViewRequest,
+    streams,
+)
+from asynctensor.chunked.shard_read import inner_parts
+from asynctensor.chunked.update import Patch, covers, updated_value
+from asynctensor.chunked.values import check_size, stored_bytes
+from asynctensor.errors import Aborted, Error
+from asynctensor.runtime.event_loop import io_loop
+from asynctensor.runtime.turn import TurnCollector
+from asynctensor.runtime.workers import yield_gil
+from asynctensor.storage.generation import NO_VALUE, UNKNOWN
+from asynctensor.storage.kvstore import Buffer, Replacement
+
+#: Store requests that one stream has under way on a store without a blocking face.
+_ASYNC_REQUESTS = 32
+
+
+class Writer:
+    """Serves the write requests of one array."""
+
+    def __init__(self, array: ChunkedArray) -> None:
+        self._array = array
+        self._face = array.store.blocking
+        self._collector = TurnCollector[ViewRequest](self._deliver)
+        self._group_cells = max(1, min(GROUP_CELLS, GROUP_BYTES // max(1, array.chunk_bytes)))
+        if self._face is None:
+            self._group_cells = 1
+        self._lock = threading.Lock()
+        #: Chunks being written, and what came for each since.
+        self._slots: dict[tuple[int, ...], list[Target]] = {}
+
+    def submit(self, request: ViewRequest) -> None:
+        """Writes `request`, together with what else is to be written in this turn."""
+        self._collector.add(request)
+
+    def _deliver(self, requests: list[ViewRequest]) -> None:
+        for stream in streams(requests, self._group_cells):
+            if self._face is not None:
+                self._array.io_workers.post(self._pull, stream)
+            else:
+                io_loop().call_soon_threadsafe(self._start_async, stream)
+
+    # -- slots ------------------------------------------------------------------------------
+
+    def _claim(self, task: Task) -> bool:
+        """Takes the chunk's slot, or leaves the task to whoever has it."""
+        index, targets = task
+        with self._lock:
+            waiting = self._slots.get(index)
+            if waiting is not None:
+                waiting.extend(targets)
+                return False
+            self._slots[index] = []
+            return True
+
+    def _release(self, index: tuple[int, ...]) -> Task | None:
+        """Gives the slot up, unless something came meanwhile: that is to be written now."""
+        with self._lock:
+            waiting = self._slots[index]
+            if not waiting:
+                del self._slots[index]
+                return None
+            self._slots[index] = []
+            return index, waiting
+
+    # -- on worker threads ------------------------------------------------------------------
+
+    def _pull(self, stream: Stream[list[Task]]) -> None:
+        tasks = stream.take()
+        if tasks is None:
+            return
+        self._array.io_workers.post(self._pull, stream)
+        done = ChunkStatistics()
+        tasks = [task for task in tasks if self._claim(task)]
+        while tasks:
+            tasks = self._write(tasks, done)
+        self._array.count(done)
+
+    def _write(self, tasks: Sequence[Task], done: ChunkStatistics) -> list[Task]:
+        """Writes chunks whose slots are held; returns what is to be written next."""
+        assert self._face is not None
+        following: list[Task] = []
+        group: list[Replacement] = []
+        prepared: list[Task] = []
+        for task in tasks:
+            try:
+                replacement = self._prepared(task, done)
+            except Exception as error:
+                self._failed(task, error, following)
+                continue
+            if replacement is None:
+                self._finished(task, following)
+            else:
+                group.append(replacement)
+                prepared.append(task)
+            yield_gil()
+        if not group:
+            return following
+        try:
+            results = self._face.replace(group)
+        except Exception as error:
+            results = [error] * len(group)
+        for task, replacement, result in zip(prepared, group, results, strict=True):
+            if isinstance(result, Exception):
+                self._failed(task, result, following)
+            elif result.generation == UNKNOWN:
+                done.conflicts += 1
+                following.append(task)
+            else:
+                self._stored(task, replacement.value, done)
+                self._finished(task, following)
+        return following
+
+    def _prepared(self, task: Task, done: ChunkStatistics) -> Replacement | None:
+        """The replacement that a task comes to; None if all who wanted it have given up."""
+        array, (index, targets) = self._array, task
+        assert self._face is not None
+        patches = _patches(targets)
+        if not patches:
+            return None
+        key = array.key(index)
+        if covers(patches):
+            return Replacement(key, updated_value(array, index, patches, None, done))
+        value = self._face.open(key)
+        if value is None:
+            new = updated_value(array, index, patches, None, done)
+            return Replacement(key, new, NO_VALUE)
+        try:
+            check_size(value.size, array.chunk_bytes)
+            current = stored_bytes(value, array.scratch, 0, value.size)
+            done.store_reads += 1
+            done.bytes_read += value.size
+            new = updated_value(array, index, patches, current, done)
+        finally:
+            value.close()
+        return Replacement(key, new, value.generation)
+
+    def _stored(self, task: Task, value: Buffer | None, done: ChunkStatistics) -> None:
+        array, (index, targets) = self._array, task
+        done.store_writes += 1
+        done.bytes_written += len(memoryview(value).cast("B")) if value is not None else 0
+        array.advance_epoch(index)
+        if not array.cache.limit_bytes:
+            return
+        shard = array.layout.shard
+        for inner in (0,) if shard is None else inner_parts(shard, targets):
+            array.cache.discard((array.identity, index, inner))
+
+    def _failed(self, task: Task, error: Exception, following: list[Task]) -> None:
+        index, targets = task
+        if isinstance(error, Error):
+            error.located(array=self._array.url, key=self._array.key(index), operation="write")
+        for request, _, _ in targets:
+            request.fail(error)
+        self._finished(task, following)
+
+    def _finished(self, task: Task, following: list[Task]) -> None:
+        index, targets = task
+        for request, _, _ in targets:
+            request.finish()
+        waiting = self._release(index)
+        if waiting is not None:
+            following.append(waiting)
+
+    # -- on the I/O loop, for stores without a blocking face --------------------------------
+
+    def _start_async(self, stream: Stream[list[Task]]) -> None:
+        for _ in range(_ASYNC_REQUESTS):
+            self._array.keep_task(asyncio.ensure_future(self._drain(stream)))
+
+    async def _drain(self, stream: Stream[list[Task]]) -> None:
+        while (group := await self._array.workers.run(stream.take)) is not None:
+            tasks = [task for task in group if self._claim(task)]
+            while tasks:
+                following: list[Task] = []
+                for task in tasks:
+                    await self._write_async(task, following)
+                tasks = following
+
+    async def _write_async(self, task: Task, following: list[Task]) -> None:
+        array, (index, targets) = self._array, task
+        done = ChunkStatistics()
+        try:
+            patches = _patches(targets)
+            if patches:
+                key = array.key(index)
+                current, condition = None, UNKNOWN
+                if not covers(patches):
+                    found = await array.store.read(key)
+                    done.store_reads += 1
+                    done.bytes_read += len(found.value)
+                    current = found.value if found.state == "value" else None
+                    if array.store.capabilities.can_compare_and_swap:
+                        condition = found.stamp.generation
+                value = await array.workers.run(
+                    updated_value, array, index, patches, current, done
+                )
+                stamp = await array.store.write(key, value, condition)
+                if stamp.generation == UNKNOWN:
+                    done.conflicts += 1
+                    following.append(task)
+                    return
+                self._stored(task, value, done)
+        except Exception as error:
+            self._failed(task, error, following)
+        except BaseException as error:
+            self._failed(task, Aborted(f"the I/O loop was stopped: {error!r}"), following)
+            raise
+        else:
+            self._finished(task, following)
+        finally:
+            array.count(done)
+
+
+def _patches(targets: Sequence[Target]) -> list[Patch]:
+    """The data of those who have not given up."""
+    return [(r.data, partition, cell) for r, partition, cell in targets if not r.stopped]

@@ -1,0 +1,210 @@
+"""The one tree of errors: few classes, told apart by what a caller would do about them.
+
+Every class has a stable ``kind`` (TensorStore's status word, which also opens the text where
+TensorStore's does), says in fields *where* it happened, and inherits the built-in exceptions that
+users of TensorStore and of plain Python already catch. The cause, where there is one, is chained.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+
+class Error(Exception):
+    """Anything that asynctensor reports by itself.
+
+    Attributes:
+        kind: The status word of TensorStore, stable over releases (``"NOT_FOUND"``).
+        key: The key in the store, if one is concerned.
+        store: The store, as a URL or short description without secrets.
+        operation: What was being done (``"read"``, ``"write"``, ``"open"``).
+        array: The array (its URL), if one is concerned.
+    """
+
+    kind: ClassVar[str] = "UNKNOWN"
+    #: TensorStore leaves the status word out of the text of these.
+    _word_in_text: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        key: str | None = None,
+        store: str | None = None,
+        operation: str | None = None,
+        array: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.key = key
+        self.store = store
+        self.operation = operation
+        self.array = array
+
+    def __str__(self) -> str:
+        text = f"{self.kind}: {self.message}" if self._word_in_text else self.message
+        where = [
+            f"{name}={value!r}"
+            for name, value in (
+                ("array", self.array),
+                ("store", self.store),
+                ("key", self.key),
+                ("operation", self.operation),
+            )
+            if value is not None
+        ]
+        return f"{text} [{', '.join(where)}]" if where else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        fields = {k: getattr(self, k) for k in ("key", "store", "operation", "array")}
+        return (_rebuild, (type(self), self.message, fields))
+
+    def located(
+        self,
+        *,
+        key: str | None = None,
+        store: str | None = None,
+        operation: str | None = None,
+        array: str | None = None,
+    ) -> Error:
+        """Fills in what is not known yet, and returns the error itself."""
+        self.key = self.key if self.key is not None else key
+        self.store = self.store if self.store is not None else store
+        self.operation = self.operation if self.operation is not None else operation
+        self.array = self.array if self.array is not None else array
+        return self
+
+
+def _rebuild(cls: type[Error], message: str, fields: dict[str, str | None]) -> Error:
+    return cls(message, **fields)
+
+
+class InvalidArgument(Error, ValueError):
+    """The call is wrong, whatever the store holds: change the call."""
+
+    kind = "INVALID_ARGUMENT"
+    _word_in_text = False
+
+
+class OutOfRange(Error, ValueError, IndexError):
+    """An index or a byte range outside what exists: ask for less."""
+
+    kind = "OUT_OF_RANGE"
+
+
+class IncompatibleType(Error, TypeError):
+    """A value of a type that cannot be used here: convert it first."""
+
+    kind = "INVALID_ARGUMENT"
+    _word_in_text = False
+
+
+class NotFound(Error, ValueError, KeyError, FileNotFoundError):
+    """The array, the key or the store does not exist: create it, or look elsewhere."""
+
+    kind = "NOT_FOUND"
+
+
+class AlreadyExists(Error, ValueError, FileExistsError):
+    """Something is there already: open it, or delete it first."""
+
+    kind = "ALREADY_EXISTS"
+
+
+class FailedPrecondition(Error, ValueError):
+    """What is stored, or the state of an object, does not fit the call."""
+
+    kind = "FAILED_PRECONDITION"
+
+
+class Aborted(Error, ValueError):
+    """Somebody else changed what this operation rested on: start again from fresh data."""
+
+    kind = "ABORTED"
+
+
+class DataLoss(Error, ValueError):
+    """Stored bytes are damaged: restore them from elsewhere."""
+
+    kind = "DATA_LOSS"
+
+
+class Unavailable(Error, ValueError, OSError):
+    """The store did not do it now: trying again later may help."""
+
+    kind = "UNAVAILABLE"
+
+
+class ResourceExhausted(Error, ValueError, OSError):
+    """Disk, quota or a limit is used up: make room, then try again."""
+
+    kind = "RESOURCE_EXHAUSTED"
+
+
+class PermissionDenied(Error, ValueError, PermissionError):
+    """The store refuses this to us: change rights or credentials."""
+
+    kind = "PERMISSION_DENIED"
+
+
+class Unimplemented(Error, NotImplementedError):
+    """This format, store or platform cannot do it."""
+
+    kind = "UNIMPLEMENTED"
+    _word_in_text = False
+
+
+class DeadlineExceeded(Error, TimeoutError):
+    """The time given by ``timeout=`` or ``deadline=`` ran out."""
+
+    kind = "DEADLINE_EXCEEDED"
+
+
+#: errno -> class. What is not listed is `Unavailable`: trying again may help.
+_BY_ERRNO: dict[int, type[Error]] = {
+    errno.ENOENT: NotFound,
+    errno.EEXIST: AlreadyExists,
+    errno.EACCES: PermissionDenied,
+    errno.EPERM: PermissionDenied,
+    errno.EROFS: PermissionDenied,
+    errno.ENOSPC: ResourceExhausted,
+    errno.EDQUOT: ResourceExhausted,
+    errno.EMFILE: ResourceExhausted,
+    errno.ENFILE: ResourceExhausted,
+    errno.ENOMEM: ResourceExhausted,
+    errno.EFBIG: ResourceExhausted,
+    errno.EISDIR: FailedPrecondition,
+    errno.ENOTDIR: FailedPrecondition,
+    errno.ENOTEMPTY: FailedPrecondition,
+    errno.ELOOP: InvalidArgument,
+    errno.ENAMETOOLONG: InvalidArgument,
+    errno.EINVAL: InvalidArgument,
+}
+
+
+def from_os_error(
+    error: OSError, *, key: str | None = None, store: str | None = None, operation: str
+) -> Error:
+    """The error of this tree that says what `error` says; the caller raises it ``from error``."""
+    cls = _BY_ERRNO.get(error.errno or 0, Unavailable)
+    reason = error.strerror or str(error) or type(error).__name__
+    mapped = cls(f"{reason} [os_error_code={error.errno}]")
+    mapped.errno, mapped.strerror = error.errno, error.strerror  # type: ignore[attr-defined]
+    return mapped.located(key=key, store=store, operation=operation)
+
+
+@contextmanager
+def os_errors_mapped(
+    *, key: str | None = None, store: str | None = None, operation: str
+) -> Iterator[None]:
+    """Maps every `OSError` of its body into this tree, and completes errors of the tree."""
+    try:
+        yield
+    except Error as error:
+        error.located(key=key, store=store, operation=operation)
+        raise
+    except OSError as error:
+        raise from_os_error(error, key=key, store=store, operation=operation) from error

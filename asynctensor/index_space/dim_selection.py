@@ -1,0 +1,129 @@
+"""Dimensions chosen by index, slice or label, in any order."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import SupportsIndex
+
+from asynctensor.errors import InvalidArgument
+from asynctensor.index_space.interval import InvalidIndex
+from asynctensor.index_space.labels import find_label
+
+#: One item of a selection as it is kept.
+Term = int | str | slice
+
+
+class SelectionTerms:
+    """What holds a parsed selection, so that selections nest."""
+
+    __slots__ = ("terms",)
+    terms: tuple[Term, ...]
+
+
+def parse_selection(selection: object) -> tuple[Term, ...]:
+    """Flattens ints, labels, slices, selections and sequences of them.
+
+    Raises:
+        TypeError: If something else is among them.
+    """
+    if isinstance(selection, SelectionTerms):
+        return selection.terms
+    if isinstance(selection, str):
+        return (selection,)
+    if isinstance(selection, bytes):
+        return (selection.decode(),)
+    if isinstance(selection, slice):
+        parts = (selection.start, selection.stop, selection.step)
+        return (slice(*(None if x is None else operator.index(x) for x in parts)),)
+    if isinstance(selection, SupportsIndex):
+        return (operator.index(selection),)
+    if isinstance(selection, Iterable) and not isinstance(selection, dict):
+        return tuple(term for item in selection for term in parse_selection(item))
+    raise TypeError(
+        "a dimension selection holds integers, labels, slices or sequences of them, "
+        f"not {selection!r}"
+    )
+
+
+def normalize_dimension(index: int, rank: int) -> int:
+    """The dimension at `index`, counted from the end if negative.
+
+    Raises:
+        InvalidIndex: If there is none.
+    """
+    if not -rank <= index < rank:
+        raise InvalidIndex(f"Dimension index {index} is outside valid range [-{rank}, {rank})")
+    return index + rank if index < 0 else index
+
+
+def _stop_dimension(index: int, rank: int) -> int:
+    if not -rank - 1 <= index <= rank:
+        raise InvalidIndex(
+            f"Dimension exclusive stop index {index} is outside valid range [-{rank + 1}, {rank}]"
+        )
+    return index + rank if index < 0 else index
+
+
+def _slice_dimensions(term: slice, rank: int) -> Iterable[int]:
+    step = 1 if term.step is None else term.step
+    if step == 0:
+        raise InvalidIndex("step must not be 0")
+    if term.start is None:
+        start = 0 if step > 0 else rank - 1
+    else:
+        start = normalize_dimension(term.start, rank)
+    end = rank if step > 0 else -1
+    stop = end if term.stop is None else _stop_dimension(term.stop, rank)
+    if (stop - start) * (1 if step > 0 else -1) < 0:
+        raise InvalidIndex(f"{term.start}:{term.stop}:{term.step} is not a valid range")
+    return range(start, stop, step)
+
+
+def resolve_selection(
+    terms: Iterable[Term], labels: Sequence[str], *, distinct: bool = True
+) -> tuple[int, ...]:
+    """The dimensions that `terms` mean in a space with these labels.
+
+    Args:
+        terms: What `parse_selection` returned.
+        labels: One label per dimension of the space.
+        distinct: Whether a dimension may be chosen only once.
+
+    Raises:
+        InvalidIndex: If a dimension or label does not exist.
+        InvalidArgument: If a dimension is chosen twice.
+    """
+    rank = len(labels)
+    dims: list[int] = []
+    for term in terms:
+        if isinstance(term, str):
+            dims.append(find_label(term, labels))
+        elif isinstance(term, slice):
+            dims.extend(_slice_dimensions(term, rank))
+        else:
+            dims.append(normalize_dimension(term, rank))
+    if distinct and len(set(dims)) != len(dims):
+        twice = sorted({dim for dim in dims if dims.count(dim) > 1})
+        listed = ", ".join(str(dim) for dim in twice)
+        raise InvalidArgument(f"Input dimensions {{{listed}}} specified more than once")
+    return tuple(dims)
+
+
+def resolve_permutation(axes: object, labels: Sequence[str]) -> tuple[int, ...]:
+    """The permutation of all dimensions that `axes` means; None reverses them.
+
+    Raises:
+        InvalidArgument: If it is no permutation.
+    """
+    rank = len(labels)
+    if axes is None:
+        return tuple(range(rank - 1, -1, -1))
+    dims = resolve_selection(parse_selection(axes), labels, distinct=False)
+    if sorted(dims) != list(range(rank)):
+        listed = ", ".join(str(dim) for dim in dims)
+        raise InvalidArgument(
+            f"Source dimension list {{{listed}}} is not a valid dimension permutation "
+            f"for rank {rank}"
+        )
+    return dims

@@ -1,0 +1,167 @@
+"""What may stand between the brackets, brought into few exact types.
+
+After `parse_terms` a term is an int, a slice of ints and Nones, None (a new axis), Ellipsis, an
+`ArrayTerm`, or a `BoolTerm`. A sequence that is no tuple is always an array, never terms.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from types import EllipsisType
+from typing import Any, SupportsIndex
+
+import numpy as np
+
+from asynctensor.errors import IncompatibleType, InvalidArgument
+from asynctensor.index_space.interval import InvalidIndex
+from asynctensor.index_space.output_map import IndexArray
+
+_ALLOWED = (
+    "Only integers, slices (`:`), ellipsis (`...`), tensorstore.newaxis (`None`) and integer or "
+    "boolean arrays are valid indices"
+)
+
+
+class ArrayTerm:
+    """Index arrays that are broadcast together and index as many dimensions.
+
+    Attributes:
+        arrays: One read-only int64 array per dimension that the term consumes; none for a
+            boolean scalar.
+        shape: What the term adds to the domain.
+    """
+
+    __slots__ = ("arrays", "shape")
+
+    def __init__(self, arrays: Sequence[IndexArray], shape: tuple[int, ...]) -> None:
+        self.arrays = tuple(arrays)
+        self.shape = shape
+
+
+class BoolTerm(ArrayTerm):
+    """A boolean mask, as the coordinates of its true elements."""
+
+    __slots__ = ()
+
+    def __init__(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+        if mask.ndim == 0:
+            super().__init__((), (int(mask),))
+            return
+        arrays = [_frozen(index) for index in np.nonzero(mask)]
+        super().__init__(arrays, arrays[0].shape)
+
+
+Term = int | slice | None | EllipsisType | ArrayTerm
+
+
+def parse_terms(indices: object) -> tuple[Term, ...]:
+    """The terms of an indexing expression.
+
+    Raises:
+        InvalidIndex: If something cannot be an index, or two ellipses are there.
+        InvalidArgument: If nested sequences do not form an array.
+        IncompatibleType: If a bound of a slice is no integer, or an index does not fit int64.
+    """
+    terms: list[Term] = []
+    for item in indices if isinstance(indices, tuple) else (indices,):
+        if isinstance(item, slice):
+            terms.extend(_parse_slice(item))
+        else:
+            terms.append(_parse_term(item))
+    if sum(term is Ellipsis for term in terms) > 1:
+        raise InvalidIndex("An index can only have a single ellipsis (`...`)")
+    return tuple(terms)
+
+
+def _parse_term(item: object) -> Term:
+    if item is None:
+        return None
+    if item is Ellipsis:
+        return ...
+    if isinstance(item, (bool, np.bool_)):
+        return BoolTerm(np.asarray(item, dtype=np.bool_))
+    if isinstance(item, np.ndarray):
+        return array_term(item)
+    if isinstance(item, SupportsIndex):
+        index = operator.index(item)
+        if not -(2**63) <= index < 2**63:
+            raise InvalidIndex(_ALLOWED)
+        return index
+    if isinstance(item, (str, bytes, dict, set, float, complex)):
+        raise InvalidIndex(f"{_ALLOWED}, not {item!r}")
+    if isinstance(item, Sequence) or hasattr(item, "__array__"):
+        return array_term(_as_array(item))
+    raise InvalidIndex(f"{_ALLOWED}, not {item!r}")
+
+
+def _as_array(item: object) -> np.ndarray[Any, Any]:
+    try:
+        array = np.asarray(item)
+    except ValueError as error:
+        raise InvalidArgument(f"an index array must be rectangular: {error}") from error
+    if array.size == 0 and not hasattr(item, "__array__"):
+        return array.astype(np.int64)
+    if array.dtype.kind not in "iub" and not hasattr(item, "__array__"):
+        raise InvalidIndex(f"{_ALLOWED}, not {item!r}")
+    return array
+
+
+def array_term(array: np.ndarray[Any, Any]) -> ArrayTerm:
+    """The term of an integer or boolean array.
+
+    Raises:
+        InvalidIndex: If the array is of another type.
+        IncompatibleType: If its type does not fit int64.
+    """
+    if array.dtype == np.bool_:
+        return BoolTerm(array)
+    if array.dtype.kind not in "iu":
+        raise InvalidIndex("Arrays used as indices must be of integer (or boolean) type")
+    if array.dtype == np.uint64:
+        raise IncompatibleType("an index array of type uint64 does not fit int64: convert it first")
+    return ArrayTerm((_frozen(array),), array.shape)
+
+
+def _frozen(array: np.ndarray[Any, Any]) -> IndexArray:
+    copy = np.array(array, dtype=np.int64, order="C")
+    copy.flags.writeable = False
+    return copy
+
+
+def _parse_slice(item: slice) -> list[slice]:
+    """One slice of scalars, or as many as its vectors are long."""
+    parts = [_bound(part) for part in (item.start, item.stop, item.step)]
+    names = ("start", "stop", "step")
+    vectors = [(n, p) for n, p in zip(names, parts, strict=True) if isinstance(p, list)]
+    if not vectors:
+        return [slice(*parts)]
+    first_name, first = vectors[0]
+    for name, vector in vectors[1:]:
+        if len(vector) != len(first):
+            raise InvalidIndex(
+                f"{name}={vector} (rank {len(vector)}) is incompatible with "
+                f"{first_name}={first} (rank {len(first)})"
+            )
+    columns = [part if isinstance(part, list) else [part] * len(first) for part in parts]
+    return [slice(*row) for row in zip(*columns, strict=True)]
+
+
+def _bound(value: object) -> int | None | list[int | None]:
+    if value is None:
+        return None
+    if isinstance(value, SupportsIndex) and not (isinstance(value, np.ndarray) and value.ndim):
+        return operator.index(value)
+    if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes)):
+        return [None if x is None else _index(x) for x in value]
+    raise IncompatibleType(
+        f"slice indices must be integers or None or have an __index__ method, not {value!r}"
+    )
+
+
+def _index(value: object) -> int:
+    if isinstance(value, SupportsIndex):
+        return operator.index(value)
+    raise IncompatibleType(
+        f"slice indices must be integers or None or have an __index__ method, not {value!r}"
+    )

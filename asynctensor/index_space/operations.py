@@ -1,0 +1,281 @@
+"""Operations on chosen input dimensions that move, name, free or reorder them.
+
+Each takes a transform (or the transform without outputs that a domain is) and gives another;
+none looks at data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Generic, SupportsIndex, TypeVar
+
+import numpy as np
+
+from asynctensor.errors import IncompatibleType, InvalidArgument, OutOfRange
+from asynctensor.index_space.composition import compose_maps
+from asynctensor.index_space.interval import (
+    UNBOUNDED_MIN,
+    InvalidIndex,
+    contains,
+    effective,
+    format_interval,
+    translate,
+)
+from asynctensor.index_space.labels import check_unique, find_label, parse_labels
+from asynctensor.index_space.output_map import OutputIndexMap
+from asynctensor.index_space.representation import R, TransformRep
+
+T = TypeVar("T")
+Vector = Iterable[SupportsIndex | None] | SupportsIndex | None
+
+
+class Subscript(Generic[T]):
+    """An operation written with brackets: ``transform.translate_by[1, 2]``."""
+
+    __slots__ = ("_call", "_text")
+    __iter__ = None
+
+    def __init__(self, call: Callable[[object], T], text: str) -> None:
+        self._call = call
+        self._text = text
+
+    def __getitem__(self, argument: object) -> T:
+        return self._call(argument)
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def as_vector(value: object, count: int) -> list[int | None]:
+    """One int or None for each of `count` dimensions; a scalar stands for all.
+
+    Raises:
+        InvalidIndex: If there are more or fewer.
+        IncompatibleType: If one is neither an integer nor None.
+    """
+    if value is None:
+        return [None] * count
+    if isinstance(value, SupportsIndex):
+        return [value.__index__()] * count
+    if not isinstance(value, Iterable) or isinstance(value, (str, bytes)):
+        raise IncompatibleType(f"expected integers or None, not {value!r}")
+    items: list[int | None] = []
+    for item in value:
+        if item is not None and not isinstance(item, SupportsIndex):
+            raise IncompatibleType(f"expected integers or None, not {item!r}")
+        items.append(None if item is None else item.__index__())
+    if len(items) != count:
+        raise InvalidIndex(
+            f"Number of dimensions ({count}) does not match number of indices ({len(items)})"
+        )
+    return items
+
+
+def translate_by(rep: R, dims: Sequence[int], offsets: object, sign: int = 1) -> R:
+    """Moves the domain by `offsets`; the same elements are meant.
+
+    Raises:
+        InvalidIndex: If there is not one offset for each of `dims`, or a bound would leave the
+            index space.
+    """
+    moves = [0] * rep.input_rank
+    for dim, offset in zip(dims, as_vector(offsets, len(dims)), strict=True):
+        moves[dim] = sign * (offset or 0)
+    return _translate(rep, moves)
+
+
+def translate_to(rep: R, dims: Sequence[int], origins: object) -> R:
+    """Moves the domain so that it begins at `origins`; the same elements are meant.
+
+    Raises:
+        InvalidIndex: If there is not one origin for each of `dims`, one has no lower bound, or
+            would leave the index space.
+    """
+    moves = [0] * rep.input_rank
+    for dim, origin in zip(dims, as_vector(origins, len(dims)), strict=True):
+        if origin is None:
+            continue
+        lower, upper = rep.input_inclusive_min[dim], rep.input_exclusive_max[dim]
+        if lower == UNBOUNDED_MIN:
+            raise InvalidIndex(f"Interval {format_interval(lower, upper)} is not bounded below")
+        moves[dim] = origin - lower
+    return _translate(rep, moves)
+
+
+def _translate(rep: R, moves: Sequence[int]) -> R:
+    bounds = [
+        translate(lo, hi, move)
+        for lo, hi, move in zip(
+            rep.input_inclusive_min, rep.input_exclusive_max, moves, strict=True
+        )
+    ]
+    maps = [_moved_map(item, moves) for item in rep.maps]
+    lower, upper = tuple(lo for lo, _ in bounds), tuple(hi for _, hi in bounds)
+    moved = (lower, upper, rep.implicit_lower_bounds, rep.implicit_upper_bounds)
+    return rep.make(moved, rep.input_labels, tuple(maps))
+
+
+def _moved_map(item: OutputIndexMap, moves: Sequence[int]) -> OutputIndexMap:
+    dim = item.input_dimension
+    if dim is None or not moves[dim]:
+        # An index array counts from the origin, so it moves along by itself.
+        return item
+    stride = item.stride or 0
+    return OutputIndexMap.single(dim, item.offset - stride * moves[dim], stride)
+
+
+def label(rep: R, dims: Sequence[int], labels: object) -> R:
+    """Gives `dims` these labels.
+
+    Raises:
+        InvalidIndex: If there is not one label for each of `dims`, or two would be the same.
+        IncompatibleType: If one is no string.
+    """
+    given = [labels] if isinstance(labels, str) else labels
+    if not isinstance(given, Iterable):
+        raise IncompatibleType(f"expected labels, not {labels!r}")
+    names = list(given)
+    if not all(isinstance(name, str) for name in names):
+        raise IncompatibleType(f"Dimension labels must be strings, not {names!r}")
+    if len(names) != len(dims):
+        raise InvalidIndex(
+            f"Number of dimensions ({len(dims)}) does not match number of labels ({len(names)})"
+        )
+    new = list(rep.input_labels)
+    for dim, name in zip(dims, names, strict=True):
+        new[dim] = name
+    try:
+        check_unique(new)
+    except InvalidArgument as error:
+        raise InvalidIndex(error.message) from None
+    return rep.make(
+        rep.bounds,
+        parse_labels(new),
+        rep.maps,
+    )
+
+
+def mark_bounds_implicit(rep: R, dims: Sequence[int], implicit: object) -> R:
+    """Marks bounds of `dims` implicit or explicit.
+
+    Args:
+        rep: The transform.
+        dims: The dimensions to change.
+        implicit: True, False or None (no change), or a slice of two of them for the lower and
+            the upper bound.
+
+    Raises:
+        InvalidIndex: If a dimension that an index array depends on would become implicit.
+        IncompatibleType: If `implicit` is none of these.
+    """
+    low: object = implicit
+    high: object = implicit
+    if isinstance(implicit, slice):
+        if implicit.step is not None:
+            raise InvalidIndex("mark_bounds_implicit takes no step")
+        low, high = implicit.start, implicit.stop
+    new_lower, new_upper = _flag(low), _flag(high)
+    lower, upper = list(rep.implicit_lower_bounds), list(rep.implicit_upper_bounds)
+    for dim in dims:
+        lower[dim] = lower[dim] if new_lower is None else new_lower
+        upper[dim] = upper[dim] if new_upper is None else new_upper
+        for out, item in enumerate(rep.maps):
+            array = item.index_array
+            if array is not None and array.shape[dim] != 1 and (new_lower or new_upper):
+                raise InvalidIndex(
+                    f"Cannot mark input dimension {dim} as having implicit bounds because it "
+                    f"indexes the index array map for output dimension {out}"
+                )
+    marked = (rep.input_inclusive_min, rep.input_exclusive_max, tuple(lower), tuple(upper))
+    return rep.make(marked, rep.input_labels, rep.maps)
+
+
+def _flag(value: object) -> bool | None:
+    if value is None or isinstance(value, (bool, np.bool_, int)):
+        return None if value is None else bool(value)
+    raise IncompatibleType(f"expected None, bool or a slice of two of them, not {value!r}")
+
+
+def transpose(rep: R, order: Sequence[int]) -> R:
+    """Reorders the input dimensions: new dimension ``i`` is old dimension ``order[i]``."""
+    new_of = {old: new for new, old in enumerate(order)}
+    maps = [_transposed_map(item, order, new_of) for item in rep.maps]
+    lower, upper, ilo, ihi = rep.bounds
+    bounds = (
+        tuple(lower[i] for i in order),
+        tuple(upper[i] for i in order),
+        tuple(ilo[i] for i in order),
+        tuple(ihi[i] for i in order),
+    )
+    return rep.make(bounds, tuple(rep.input_labels[i] for i in order), tuple(maps))
+
+
+def _transposed_map(
+    item: OutputIndexMap, order: Sequence[int], new_of: Mapping[int, int]
+) -> OutputIndexMap:
+    stride = item.stride or 0
+    if item.index_array is not None:
+        array = item.index_array.transpose(order)
+        return OutputIndexMap.array(array, item.offset, stride, item.range)
+    if item.input_dimension is not None:
+        return OutputIndexMap.single(new_of[item.input_dimension], item.offset, stride)
+    return item
+
+
+def restrict(rep: R, domain: TransformRep) -> R:
+    """Slices by another domain: by label where both have labels, else by position.
+
+    Raises:
+        InvalidIndex: If a dimension of `domain` has no counterpart.
+        OutOfRange: If `domain` reaches outside explicit bounds.
+    """
+    dims = _matching_dims(rep, domain)
+    lower, upper = list(rep.input_inclusive_min), list(rep.input_exclusive_max)
+    ilo, ihi = list(rep.implicit_lower_bounds), list(rep.implicit_upper_bounds)
+    labels = rep.input_labels if any(rep.input_labels) else domain.input_labels
+    for i, dim in enumerate(dims):
+        low, high = domain.input_inclusive_min[i], domain.input_exclusive_max[i]
+        if not contains(effective(lower[dim], upper[dim], ilo[dim], ihi[dim]), low, high):
+            raise OutOfRange(
+                f"Cannot slice target dimension {dim} {{{_dim_text(rep, dim)}}} with index "
+                f"domain dimension {i} {{{_dim_text(domain, i)}}}"
+            )
+        lower[dim], upper[dim], ilo[dim], ihi[dim] = low, high, False, False
+    bounds = (tuple(lower), tuple(upper), tuple(ilo), tuple(ihi))
+    identity = [OutputIndexMap.single(dim, 0, 1) for dim in range(rep.input_rank)]
+    return rep.make(bounds, labels, compose_maps(rep, identity, bounds))
+
+
+def _matching_dims(rep: TransformRep, domain: TransformRep) -> list[int]:
+    labeled = any(rep.input_labels) and any(domain.input_labels)
+    if (not labeled or not all(domain.input_labels)) and rep.input_rank != domain.input_rank:
+        raise InvalidIndex(
+            f"Rank of index domain ({domain.input_rank}) must match rank of slice target "
+            f"({rep.input_rank}) when the index domain or slice target is unlabeled"
+        )
+    if not labeled:
+        return list(range(rep.input_rank))
+    unlabeled = [dim for dim, name in enumerate(rep.input_labels) if not name]
+    dims: list[int] = []
+    for name in domain.input_labels:
+        if name:
+            dims.append(find_label(name, rep.input_labels))
+        elif unlabeled:
+            dims.append(unlabeled.pop(0))
+        else:
+            raise InvalidIndex(
+                "Number of unlabeled dimensions in index domain exceeds number of unlabeled "
+                "dimensions in slice target"
+            )
+    return dims
+
+
+def _dim_text(rep: TransformRep, dim: int) -> str:
+    text = format_interval(
+        rep.input_inclusive_min[dim],
+        rep.input_exclusive_max[dim],
+        rep.implicit_lower_bounds[dim],
+        rep.implicit_upper_bounds[dim],
+    )
+    name = rep.input_labels[dim]
+    return f'"{name}": {text}' if name else text

@@ -1,0 +1,258 @@
+"""How one output index follows from the input indices: a constant, one dimension, or an array."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, SupportsIndex, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from asynctensor.errors import InvalidArgument
+from asynctensor.index_space.dim import Dim
+from asynctensor.index_space.interval import UNBOUNDED_MAX, UNBOUNDED_MIN
+
+IndexArray = npt.NDArray[np.int64]
+Range = tuple[int, int]
+UNBOUNDED_RANGE: Range = (UNBOUNDED_MIN, UNBOUNDED_MAX)
+
+
+class OutputIndexMethod(enum.IntEnum):
+    """Which of the three kinds an `OutputIndexMap` is."""
+
+    constant = 0
+    single_input_dimension = 1
+    array = 2
+
+    def __str__(self) -> str:
+        return f"OutputIndexMethod.{self.name}"
+
+
+_CONSTANT = OutputIndexMethod.constant
+_SINGLE = OutputIndexMethod.single_input_dimension
+_ARRAY = OutputIndexMethod.array
+_put = object.__setattr__
+
+
+class OutputIndexMap:
+    """One output index as a function of the input indices. Immutable.
+
+    - constant: ``offset``;
+    - single input dimension: ``offset + stride * input[input_dimension]``;
+    - array: ``offset + stride * index_array[input - origin]``, where each element of the array
+      must lie in `index_range`. Dimensions of size 1 broadcast.
+
+    Args:
+        *args: An int, the offset of a constant; or an index array.
+        offset: Added last.
+        stride: Factor before `offset` is added.
+        input_dimension: The dimension of the input that is mapped.
+        index_array: Integer array of the rank of the input; it is copied.
+        index_range: Where the elements of `index_array` must lie, anywhere if not given.
+
+    Raises:
+        InvalidArgument: If arguments of different kinds are mixed.
+        TypeError: If `index_array` is not of an integer type.
+    """
+
+    __slots__ = ("index_array", "input_dimension", "method", "offset", "range", "stride")
+
+    method: OutputIndexMethod
+    offset: int
+    stride: int | None
+    input_dimension: int | None
+    index_array: IndexArray | None
+    #: `index_range` as ``(inclusive_min, exclusive_max)``, the unbounded one but for arrays.
+    range: Range
+
+    def __init__(
+        self,
+        *args: Any,
+        offset: SupportsIndex = 0,
+        stride: SupportsIndex | None = None,
+        input_dimension: SupportsIndex | None = None,
+        index_array: npt.ArrayLike | None = None,
+        index_range: Dim | None = None,
+    ) -> None:
+        if args and isinstance(args[0], (int, np.integer)):
+            offset = int(args[0])
+            if len(args) > 1:
+                # TensorStore's second positional form: input_dimension, offset, stride.
+                input_dimension, offset = args[0], args[1]
+                stride = args[2] if len(args) > 2 else stride
+        elif args:
+            index_array = args[0]
+            offset = args[1] if len(args) > 1 else offset
+            stride = args[2] if len(args) > 2 else stride
+            index_range = args[3] if len(args) > 3 else index_range
+        factor = 1 if stride is None else int(stride)
+        if index_array is not None:
+            if input_dimension is not None:
+                raise InvalidArgument("give either input_dimension or index_array, not both")
+            bounds = UNBOUNDED_RANGE
+            if index_range is not None:
+                bounds = (index_range.inclusive_min, index_range.exclusive_max)
+            self._fill(int(offset), factor, None, as_index_array(index_array), bounds)
+        elif input_dimension is not None:
+            self._fill(int(offset), factor, int(input_dimension), None, UNBOUNDED_RANGE)
+        elif stride is not None or index_range is not None:
+            raise InvalidArgument("stride and index_range need input_dimension or index_array")
+        else:
+            self._fill(int(offset), None, None, None, UNBOUNDED_RANGE)
+
+    def _fill(
+        self,
+        offset: int,
+        stride: int | None,
+        input_dimension: int | None,
+        index_array: IndexArray | None,
+        bounds: Range,
+    ) -> None:
+        if index_array is not None:
+            _put(self, "method", _ARRAY)
+        else:
+            _put(self, "method", _CONSTANT if input_dimension is None else _SINGLE)
+        _put(self, "offset", offset)
+        _put(self, "stride", stride)
+        _put(self, "input_dimension", input_dimension)
+        _put(self, "index_array", index_array)
+        _put(self, "range", bounds)
+
+    @classmethod
+    def constant(cls, offset: int) -> OutputIndexMap:
+        """The map that always gives `offset`."""
+        self = cls.__new__(cls)
+        self._fill(offset, None, None, None, UNBOUNDED_RANGE)
+        return self
+
+    @classmethod
+    def single(cls, input_dimension: int, offset: int, stride: int) -> OutputIndexMap:
+        """The map ``offset + stride * input[input_dimension]``; constant if `stride` is 0."""
+        if stride == 0:
+            return cls.constant(offset)
+        self = cls.__new__(cls)
+        self._fill(offset, stride, input_dimension, None, UNBOUNDED_RANGE)
+        return self
+
+    @classmethod
+    def array(cls, array: IndexArray, offset: int, stride: int, bounds: Range) -> OutputIndexMap:
+        """The map ``offset + stride * array[...]``; `array` is taken as it is, not copied."""
+        self = cls.__new__(cls)
+        self._fill(offset, stride, None, array, bounds)
+        return self
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"OutputIndexMap is immutable: {name} cannot be set")
+
+    @property
+    def index_range(self) -> Dim | None:
+        """Where the elements of the index array must lie; None but for arrays."""
+        if self.index_array is None:
+            return None
+        return Dim.make(*self.range, False, False, "")
+
+    def _key(self) -> tuple[object, ...]:
+        return (self.method, self.offset, self.stride, self.input_dimension, self.range)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, OutputIndexMap):
+            return NotImplemented
+        if self._key() != other._key():
+            return False
+        a, b = self.index_array, other.index_array
+        return a is b or (a is not None and b is not None and bool(np.array_equal(a, b)))
+
+    def __hash__(self) -> int:
+        shape = None if self.index_array is None else self.index_array.shape
+        return hash((*self._key(), shape))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        array = self.index_array
+        return (
+            _restore,
+            (self.offset, self.stride, self.input_dimension, array, self.range),
+        )
+
+    def __repr__(self) -> str:
+        if self.method is _CONSTANT:
+            return f"OutputIndexMap(offset={self.offset})"
+        tail = f"offset={self.offset}, stride={self.stride}"
+        if self.index_array is None:
+            return f"OutputIndexMap(input_dimension={self.input_dimension}, {tail})"
+        if self.range != UNBOUNDED_RANGE:
+            tail += f", index_range={self.index_range!r}"
+        elements = repr(self.index_array.tolist())
+        if self.index_array.size == 0:
+            # A list without elements has forgotten some of its shape.
+            elements = f"numpy.empty({self.index_array.shape}, dtype=int)"
+        return f"OutputIndexMap(index_array={elements}, {tail})"
+
+
+def _restore(
+    offset: int,
+    stride: int | None,
+    input_dimension: int | None,
+    array: IndexArray | None,
+    bounds: Range,
+) -> OutputIndexMap:
+    if array is not None:
+        return OutputIndexMap.array(as_index_array(array), offset, stride or 0, bounds)
+    if input_dimension is not None:
+        return OutputIndexMap(input_dimension=input_dimension, offset=offset, stride=stride)
+    return OutputIndexMap.constant(offset)
+
+
+def as_index_array(value: npt.ArrayLike) -> IndexArray:
+    """A read-only int64 copy of `value`, of size 1 where `value` merely repeats itself.
+
+    Raises:
+        TypeError: If `value` holds anything but integers.
+    """
+    array = np.asarray(value)
+    if array.size == 0 and not isinstance(value, np.ndarray):
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu" and array.dtype != np.bool_:
+        raise TypeError(f"index_array must be of an integer type, not {array.dtype}")
+    if 0 in array.strides and array.size:
+        keep = [slice(0, 1) if step == 0 else slice(None) for step in array.strides]
+        array = array[tuple(keep)]
+    copy = array.astype(np.int64, order="C", casting="safe", copy=True)
+    copy.flags.writeable = False
+    return copy
+
+
+class OutputIndexMaps(Sequence[OutputIndexMap]):
+    """The output maps of a transform, as a sequence over the output dimensions."""
+
+    __slots__ = ("_maps",)
+
+    def __init__(self, maps: tuple[OutputIndexMap, ...]) -> None:
+        self._maps = maps
+
+    @property
+    def rank(self) -> int:
+        """Number of output dimensions."""
+        return len(self._maps)
+
+    def __len__(self) -> int:
+        return len(self._maps)
+
+    @overload
+    def __getitem__(self, index: int) -> OutputIndexMap: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[OutputIndexMap]: ...
+    def __getitem__(self, index: int | slice) -> OutputIndexMap | list[OutputIndexMap]:
+        return list(self._maps[index]) if isinstance(index, slice) else self._maps[index]
+
+    def __iter__(self) -> Iterator[OutputIndexMap]:
+        return iter(self._maps)
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Iterable) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._maps)
+
+    def __repr__(self) -> str:
+        return repr(list(self._maps))

@@ -1,0 +1,103 @@
+"""What other threads hand to an event loop, woken once for however much they hand over."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import AbstractEventLoop
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+from weakref import ref
+
+from asynctensor.runtime.process import PROCESS
+
+#: Longest stretch of posted calls, in seconds, before the loop's own callbacks get their turn: a
+#: caller's timers are promised to be at most a millisecond or two late.
+SLICE = 0.0005
+#: Posted calls between two looks at the clock; each takes well under a microsecond or so.
+_BETWEEN_LOOKS = 64
+
+_log = logging.getLogger(__name__)
+
+
+class LoopInbox:
+    """Calls to be made on one event loop, in the order in which they were posted.
+
+    A burst of posts costs one wake-up of the loop. Lock-free: only `deque.append`, `popleft` and
+    plain assignments, so that a finaliser which runs in the middle of a post may post too.
+    """
+
+    __slots__ = ("__weakref__", "_armed", "_loop", "_queue")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        # Weak, because the map of inboxes is keyed by the loop.
+        self._loop = ref(loop)
+        self._queue: deque[tuple[Callable[[Any], object], Any]] = deque()
+        self._armed = False
+
+    def post(self, function: Callable[[Any], object], argument: Any) -> None:
+        """Has ``function(argument)`` called on the loop. From any thread; never blocks.
+
+        Nothing happens if the loop is closed: nobody is left there to be told.
+        """
+        self._queue.append((function, argument))
+        # Not armed means that the drain, if it is running, will not look at the queue again
+        # before it is armed anew; two threads may both arm it, which costs one idle wake-up.
+        if not self._armed:
+            self._armed = True
+            self._wake()
+
+    def _wake(self) -> None:
+        loop = self._loop()
+        try:
+            if loop is None:
+                raise RuntimeError("the loop is gone")
+            loop.call_soon_threadsafe(self._drain)
+        except RuntimeError:
+            self._armed = False
+            self._queue.clear()
+
+    def _drain(self) -> None:
+        self._armed = False
+        queue = self._queue
+        until = monotonic() + SLICE
+        while queue:
+            for _ in range(_BETWEEN_LOOKS):
+                if not queue:
+                    return
+                function, argument = queue.popleft()
+                try:
+                    function(argument)
+                except Exception:  # noqa: BLE001 -- the other calls still have to be made
+                    _log.exception("A call posted to an event loop failed: %r", function)
+            if monotonic() >= until:
+                self._go_on_later()
+                return
+
+    def _go_on_later(self) -> None:
+        loop = self._loop()
+        if self._queue and not self._armed and loop is not None:
+            self._armed = True
+            loop.call_soon(self._drain)
+
+    def is_of(self, loop: AbstractEventLoop | None) -> bool:
+        """Whether `loop` is the loop that this inbox belongs to."""
+        return loop is not None and self._loop() is loop
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def __repr__(self) -> str:
+        return f"LoopInbox({self._loop()!r}, {len(self._queue)} waiting)"
+
+
+def inbox_of(loop: AbstractEventLoop) -> LoopInbox:
+    """The inbox of `loop`, the same one every time."""
+    inbox: LoopInbox | None = PROCESS.inboxes.get(loop)
+    if inbox is None:
+        with PROCESS.lock:
+            inbox = PROCESS.inboxes.get(loop)
+            if inbox is None:
+                inbox = PROCESS.inboxes[loop] = LoopInbox(loop)
+    return inbox

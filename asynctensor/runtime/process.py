@@ -1,0 +1,102 @@
+"""What belongs to this process and to no other: the one piece of module-level state.
+
+Everything here is made anew in a forked child, because what it names (threads, event loops, locks
+that some other thread held) stayed behind in the parent. Objects that outlive a fork remember the
+`epoch` in which they were made and compare it on their slow paths.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary, WeakSet
+
+
+class HasLoop(Protocol):
+    """Whatever owns the I/O loop (`event_loop.IoLoop`)."""
+
+    @property
+    def loop(self) -> AbstractEventLoop:
+        """The loop."""
+        ...
+
+
+class ThreadState(threading.local):
+    """What each thread keeps for itself.
+
+    Attributes:
+        turn: What was collected in the current turn of this thread's loop (`turn.Turn`).
+        breath_until: When a task that awaits only finished futures should next let its loop run.
+        breath_loop: The loop that is about to run because of that; None if none is.
+        gil_given: When a worker last gave up the GIL.
+    """
+
+    def __init__(self) -> None:
+        self.turn: Any = None
+        self.breath_until = 0.0
+        self.breath_loop: AbstractEventLoop | None = None
+        self.gil_given = 0.0
+
+
+class Process:
+    """The state of this process.
+
+    Attributes:
+        epoch: Counts the forks between the first process and this one.
+        lock: Held for moments while one of the fields below is filled in.
+        local: What each thread keeps for itself.
+        inboxes: The inbox of each event loop that something was posted to.
+        io: The I/O loop's owner, once there is one.
+        exiting: Whether the interpreter is shutting down, so that nothing new may start.
+        shared: Objects of which a process has one, by name (the shared worker pools).
+        pools: The worker pools that have threads.
+        closers: Coroutine functions to await on the I/O loop before it stops.
+        ends_with_interpreter: Whether the interpreter has been told to call us when it exits.
+    """
+
+    __slots__ = (
+        "_left_behind",
+        "closers",
+        "ends_with_interpreter",
+        "epoch",
+        "exiting",
+        "inboxes",
+        "io",
+        "local",
+        "lock",
+        "pools",
+        "shared",
+    )
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.ends_with_interpreter = False
+        self._left_behind: list[object] = []
+        self._empty()
+
+    def _empty(self) -> None:
+        # Re-entrant: the garbage collector may run a finaliser that comes here again.
+        self.lock = threading.RLock()
+        self.local = ThreadState()
+        self.inboxes: WeakKeyDictionary[AbstractEventLoop, Any] = WeakKeyDictionary()
+        self.io: HasLoop | None = None
+        self.exiting = False
+        self.shared: dict[str, object] = {}
+        self.pools: WeakSet[Any] = WeakSet()
+        self.closers: list[Callable[[], Any]] = []
+
+    def begin_anew(self) -> None:
+        """Called in a forked child: forgets all that stayed behind in the parent."""
+        # The old loop must not be finalised here: it believes itself running.
+        self._left_behind.append(self.io)
+        self.epoch += 1
+        self._empty()
+
+
+PROCESS = Process()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=PROCESS.begin_anew)

@@ -1,0 +1,145 @@
+"""Reading JSON values with errors that name the path to what is wrong.
+
+The texts are TensorStore's: ``Error parsing object member "chunk": Error parsing object member
+"shape": Expected array, but received: 3``.
+"""
+
+from __future__ import annotations
+
+import json
+import numbers
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias, TypeVar
+
+from asynctensor.errors import Error, InvalidArgument
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+T = TypeVar("T")
+
+
+def dump(value: object) -> str:
+    """`value` as compact JSON, members sorted; what JSON cannot express, as its repr."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True, default=repr)
+
+
+@contextmanager
+def annotated(prefix: str) -> Iterator[None]:
+    """Puts ``prefix: `` before the message of an `Error` that leaves the body."""
+    try:
+        yield
+    except Error as error:
+        error.message = f"{prefix}: {error.message}"
+        error.args = (error.message,)
+        raise
+
+
+def in_member(name: str) -> Any:
+    """`annotated` for one member of an object."""
+    return annotated(f"Error parsing object member {dump(name)}")
+
+
+def expected(what: str, value: object) -> InvalidArgument:
+    """The error to raise for a value of the wrong type or range."""
+    return InvalidArgument(f"Expected {what}, but received: {dump(value)}")
+
+
+def members(value: object, known: Sequence[str] | None = None) -> dict[str, Any]:
+    """A copy of the object `value`.
+
+    Args:
+        value: Parsed JSON.
+        known: The only members allowed; None: any.
+
+    Raises:
+        InvalidArgument: It is no object, a member's name is no string, or a member is unknown.
+    """
+    if not isinstance(value, Mapping):
+        raise expected("object", value)
+    for name in value:
+        if not isinstance(name, str):
+            raise expected("string as the name of a member", name)
+    if known is not None:
+        reject_extra(sorted(set(value) - set(known)))
+    return dict(value)
+
+
+def reject_extra(names: Sequence[str]) -> None:
+    """Raises the error for members that nobody knows, if there are any.
+
+    Raises:
+        InvalidArgument: `names` is not empty.
+    """
+    if names:
+        raise InvalidArgument(f"Object includes extra members: {','.join(map(dump, names))}")
+
+
+def array(value: object, item: Callable[[Any], T]) -> tuple[T, ...]:
+    """The items of the array `value`, each read by `item`.
+
+    Raises:
+        InvalidArgument: It is no array, or `item` refuses one of its items.
+    """
+    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__"):
+        raise expected("array", value)
+    items: list[T] = []
+    for position, each in enumerate(value):
+        with annotated(f"Error parsing value at position {position}"):
+            items.append(item(each))
+    return tuple(items)
+
+
+def integer(value: object) -> int:
+    """A 64-bit signed integer; an integral float counts as one, a bool does not.
+
+    Raises:
+        InvalidArgument: It is none.
+    """
+    number: int | None = None
+    if isinstance(value, float) and value.is_integer():
+        number = int(value)
+    elif not isinstance(value, bool) and isinstance(value, numbers.Integral):
+        number = operator.index(value)
+    if number is None or not -(2**63) <= number < 2**63:
+        raise expected("64-bit signed integer", value)
+    return number
+
+
+def floating(value: object) -> float:
+    """A number; a bool is none.
+
+    Raises:
+        InvalidArgument: It is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise expected("64-bit floating-point number", value)
+    return float(value)
+
+
+def string(value: object) -> str:
+    """A string.
+
+    Raises:
+        InvalidArgument: It is none.
+    """
+    if not isinstance(value, str):
+        raise expected("string", value)
+    return value
+
+
+def boolean(value: object) -> bool:
+    """A boolean.
+
+    Raises:
+        InvalidArgument: It is none.
+    """
+    if not isinstance(value, bool):
+        raise expected("boolean", value)
+    return value
+
+
+def optional(item: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    """Reads null as None, all else with `item`."""
+    return lambda value: None if value is None else item(value)

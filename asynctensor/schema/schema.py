@@ -1,0 +1,299 @@
+"""`Schema`: what is wanted of an array, whatever its format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar, TypedDict, Unpack
+
+import numpy.typing as npt
+
+from asynctensor.errors import IncompatibleType, InvalidArgument
+from asynctensor.index_space.domain import IndexDomain
+from asynctensor.index_space.transform import IndexTransform
+from asynctensor.schema.chunk_layout import ChunkLayout
+from asynctensor.schema.codec_spec import CodecSpec
+from asynctensor.schema.data_type import DTypeLike, dtype
+from asynctensor.schema.fill_constraint import Fill, fill_from_array, fill_from_json
+from asynctensor.schema.fill_constraint import same_fill as _same_fill
+from asynctensor.schema.indexing_operations import IndexingOperations
+from asynctensor.schema.json_repr import json_repr
+from asynctensor.schema.json_value import annotated, array, in_member, integer, members, string
+from asynctensor.schema.schema_state import SchemaState
+from asynctensor.schema.schema_transform import transformed
+from asynctensor.schema.unit import Unit, as_unit
+
+
+class SchemaOptions(TypedDict, total=False):
+    """Keywords of `Schema`; None is the same as not given."""
+
+    rank: int | None
+    dtype: DTypeLike | None
+    domain: IndexDomain | None
+    shape: Iterable[int] | None
+    chunk_layout: ChunkLayout | None
+    codec: CodecSpec | None
+    fill_value: npt.ArrayLike | None
+    dimension_units: Iterable[Unit | str | float | tuple[float, str] | None] | None
+    schema: Schema | None
+
+
+class Schema(IndexingOperations):
+    """Constraints on an array that do not depend on its driver; all optional.
+
+    Opening checks a stored array against them, creating makes one that satisfies them. Mutable by
+    `update`, not hashable; indexing gives a new schema.
+    """
+
+    __slots__ = ("_state",)
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+    def __init__(self, json: Any = ..., **constraints: Unpack[SchemaOptions]) -> None:
+        """Makes a schema from its JSON, or from the keywords of `update`.
+
+        Raises:
+            InvalidArgument: The JSON is not that of a schema, or constraints contradict.
+            IncompatibleType: An argument has the wrong type or name.
+        """
+        self._state = SchemaState()
+        if json is not ...:
+            if constraints:
+                raise IncompatibleType("Give either JSON or keywords; add the others by update()")
+            self._state = _state_from_json(json)
+        self.update(**constraints)
+
+    def update(self, **constraints: Unpack[SchemaOptions]) -> None:
+        """Adds constraints; where one of them fails, none has been added.
+
+        Args:
+            rank: Number of dimensions.
+            dtype: Data type.
+            domain: Domain; a bound that is infinite and implicit means "unknown".
+            shape: The same as a domain of this shape with origin 0.
+            chunk_layout: Chunk layout, merged constraint by constraint.
+            codec: Codec, merged as its driver does.
+            fill_value: What unwritten elements read as; an array that broadcasts to the domain.
+            dimension_units: Size of one step along each dimension; None: unknown.
+            schema: Another schema, all of whose constraints are added.
+
+        Raises:
+            InvalidArgument: A value is not allowed, or contradicts what is constrained already;
+                the text names the constraint and both values.
+            IncompatibleType: An argument has the wrong type or name.
+        """
+        state = self._state
+        for name, value in _given(constraints):
+            with annotated(f"Invalid {name}"):
+                state = _with_keyword(state, name, value)
+        self._state = state
+
+    @classmethod
+    def from_state(cls, state: SchemaState) -> Schema:
+        """The schema with these constraints."""
+        self = cls()
+        self._state = state
+        return self
+
+    @property
+    def state(self) -> SchemaState:
+        """All constraints as they are now, as an immutable value."""
+        return self._state
+
+    def copy(self) -> Schema:
+        """An independent copy."""
+        return Schema.from_state(self._state)
+
+    @property
+    def rank(self) -> int | None:
+        """Number of dimensions, None if unspecified."""
+        return self._state.rank
+
+    @property
+    def ndim(self) -> int | None:
+        """The same as `rank`."""
+        return self._state.rank
+
+    @property
+    def dtype(self) -> dtype | None:
+        """Data type, None if unspecified."""
+        return self._state.dtype
+
+    @property
+    def domain(self) -> IndexDomain | None:
+        """Domain, None if unspecified."""
+        return self._state.domain
+
+    @property
+    def chunk_layout(self) -> ChunkLayout:
+        """A copy of the constraints on the chunk layout."""
+        return ChunkLayout.from_state(self._state.layout)
+
+    @property
+    def codec(self) -> CodecSpec | None:
+        """Codec, None if unspecified."""
+        return self._state.codec
+
+    @property
+    def fill_value(self) -> Fill | None:
+        """Fill value, None if unspecified; a read-only array that broadcasts to the domain.
+
+        Its data type is `dtype` where that was known when the fill value was given; else that of
+        the array given, or `object` for JSON values (`fill_constraint.converted_fill` converts).
+        """
+        return self._state.fill_value
+
+    @property
+    def dimension_units(self) -> tuple[Unit | None, ...] | None:
+        """Unit per dimension (None: unknown); None as a whole where the rank is unknown."""
+        if self._state.rank is None:
+            return None
+        return self._state.units or (None,) * self._state.rank
+
+    def _known_domain(self) -> IndexDomain:
+        if self._state.domain is None:
+            raise InvalidArgument("The domain of this schema is not specified; update(domain=)")
+        return self._state.domain
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the domain.
+
+        Raises:
+            InvalidArgument: The domain is not specified.
+        """
+        return self._known_domain().shape
+
+    @property
+    def origin(self) -> tuple[int, ...]:
+        """Lower bounds of the domain.
+
+        Raises:
+            InvalidArgument: The domain is not specified.
+        """
+        return self._known_domain().origin
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the domain.
+
+        Raises:
+            InvalidArgument: The domain is not specified.
+        """
+        return self._known_domain().size
+
+    def to_json(self, include_defaults: bool = False) -> Any:
+        """Its JSON; a schema has no defaults to include."""
+        return self._state.to_json()
+
+    def _indexing_transform(self) -> IndexTransform:
+        state = self._state
+        if state.domain is not None:
+            return IndexTransform(state.domain)
+        if state.rank is None:
+            raise InvalidArgument(
+                "The rank of this schema is not specified; update(rank=) before indexing it"
+            )
+        return IndexTransform(input_rank=state.rank)
+
+    def _with_indexing_transform(self, transform: IndexTransform) -> Schema:
+        return Schema.from_state(transformed(self._state, transform))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Schema):
+            return NotImplemented
+        mine, theirs = self._state, other._state
+        if mine.fill_value is None or theirs.fill_value is None:
+            same = mine.fill_value is theirs.fill_value
+        else:
+            same = _same_fill(mine.fill_value, theirs.fill_value)
+        return same and mine.key() == theirs.key()
+
+    def __copy__(self) -> Schema:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Schema.from_state, (self._state,))
+
+    def __repr__(self) -> str:
+        return f"Schema({json_repr(self.to_json())})"
+
+
+def _given(options: Any) -> Iterator[tuple[str, Any]]:
+    """Keywords that are not None, in the order of their declaration: in it they apply."""
+    for name in options.keys() - SchemaOptions.__annotations__.keys():
+        raise IncompatibleType(f"Unexpected keyword argument {name!r}")
+    for name in SchemaOptions.__annotations__:
+        if options.get(name) is not None:
+            yield name, options[name]
+
+
+def _checked(value: Any, cls: type[Any]) -> Any:
+    if not isinstance(value, cls):
+        raise IncompatibleType(f"Expected {cls.__qualname__}, but received {value!r}")
+    return value
+
+
+def _with_keyword(state: SchemaState, name: str, value: Any) -> SchemaState:
+    if name == "rank":
+        return state.with_rank(_rank_of(value))
+    if name == "dtype":
+        return state.with_dtype(dtype(value))
+    if name == "domain":
+        return state.with_domain(_checked(value, IndexDomain))
+    if name == "shape":
+        return state.with_domain(IndexDomain(shape=value), "shape")
+    if name == "chunk_layout":
+        return state.with_layout(_checked(value, ChunkLayout).state)
+    if name == "codec":
+        return state.with_codec(_checked(value, CodecSpec))
+    if name == "fill_value":
+        return state.with_fill_value(fill_from_array(value, state.dtype))
+    if name == "dimension_units":
+        if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+            raise IncompatibleType(f"Expected one unit per dimension, but received {value!r}")
+        return state.with_units(tuple(map(as_unit, value)))
+    return state.merged(_checked(value, Schema).state)
+
+
+def _rank_of(value: Any) -> int | None:
+    # -1 is how TensorStore says "unspecified".
+    if not hasattr(value, "__index__"):
+        raise IncompatibleType(f"Expected an integer, but received {value!r}")
+    rank = int(value.__index__())
+    return None if rank == -1 else rank
+
+
+_MEMBERS = ("rank", "dtype", "domain", "chunk_layout", "codec", "fill_value", "dimension_units")
+
+
+def _state_from_json(json: object) -> SchemaState:
+    given = members(json, _MEMBERS)
+    state = SchemaState()
+    for name in _MEMBERS:
+        # A null fill value is a value, of data type json; any other null is "not given".
+        if name not in given or (given[name] is None and name in ("rank", "dtype")):
+            continue
+        with in_member(name):
+            state = _with_member(state, name, given[name])
+    return state
+
+
+def _with_member(state: SchemaState, name: str, json: Any) -> SchemaState:
+    if name == "rank":
+        rank = integer(json)
+        if rank < 0:
+            raise InvalidArgument(f"Expected integer in the range [0, 32], but received: {rank}")
+        return state.with_rank(rank)
+    if name == "dtype":
+        return state.with_dtype(dtype(string(json)))
+    if name == "domain":
+        return state.with_domain(IndexDomain(json=members(json)))
+    if name == "chunk_layout":
+        return state.with_layout(ChunkLayout(json).state)
+    if name == "codec":
+        return state.with_codec(CodecSpec(json))
+    if name == "fill_value":
+        return state.with_fill_value(fill_from_json(json, state.dtype))
+    units = array(json, lambda unit: None if unit is None else Unit(json=unit))
+    return state.with_units(units)
+
+

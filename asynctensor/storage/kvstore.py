@@ -1,0 +1,236 @@
+"""The store contract: where bytes live, keyed by strings.
+
+Keys are ``/``-separated Unicode strings; values are bytes, replaced as a whole. A store is cheap,
+immutable in what it names, safe to use from any thread, and picklable; it holds no reference to a
+caller's event loop. Its asynchronous methods run on the I/O loop.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+from asynctensor.storage.byte_range import FULL, ByteRange
+from asynctensor.storage.commit_domain import CommitDomain
+from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
+from asynctensor.storage.key_range import KeyRange
+
+#: What a write takes: anything that offers C-contiguous bytes.
+Buffer: TypeAlias = bytes | bytearray | memoryview
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How a read is done.
+
+    Attributes:
+        byte_range: Which bytes.
+        if_equal: Return the value only if this is its generation; `UNKNOWN`: no condition.
+        if_not_equal: Return it only if this is not its generation; `UNKNOWN`: no condition.
+        staleness_bound: A cached answer at least this new (Unix seconds) will do.
+    """
+
+    byte_range: ByteRange = FULL
+    if_equal: bytes = UNKNOWN
+    if_not_equal: bytes = UNKNOWN
+    staleness_bound: float = float("inf")
+
+
+DEFAULT_READ = ReadOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """What a read found.
+
+    Attributes:
+        state: ``"value"``; ``"missing"`` (no such key); or ``"unspecified"`` (a condition of the
+            read did not hold, so the value was not looked at).
+        value: The bytes asked for with state ``"value"``, else empty.
+        stamp: The generation of the whole value, and when it was current.
+    """
+
+    state: Literal["unspecified", "missing", "value"]
+    value: bytes
+    stamp: TimestampedStorageGeneration
+
+
+@dataclass(frozen=True, slots=True)
+class ListEntry:
+    """A key, and the size of its value in bytes (-1 where the store does not tell)."""
+
+    key: str
+    size: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a store can do beyond plain reads and writes; all stated positively."""
+
+    readable: bool = True
+    writable: bool = True
+    listable: bool = True
+    can_create_if_absent: bool = False
+    can_compare_and_swap: bool = False
+    lists_in_order: bool = False
+    suffix_ranges: bool = False
+    #: Survives the process, and a crash of the machine, once a write is acknowledged.
+    durable: bool = False
+
+
+class KeyValueStore(ABC):
+    """A store. Small and without behaviour of its own: see the module for what all keep."""
+
+    #: Name in specs (``"file"``).
+    driver: str
+    capabilities: Capabilities
+
+    @abstractmethod
+    async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
+        """Reads one value, or a part of it.
+
+        Returns:
+            The result; a missing key is a result, not an error. The bytes are of one version.
+
+        Raises:
+            OutOfRange: The value is shorter than the byte range needs.
+            InvalidArgument: The key can name nothing in this store.
+            Error: The store failed (see `asynctensor.errors`).
+
+        A cancelled read leaves nothing behind.
+        """
+
+    @abstractmethod
+    async def write(
+        self, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
+    ) -> TimestampedStorageGeneration:
+        """Replaces the value of `key` atomically; None deletes it.
+
+        With `if_equal`, only if that is its generation now (`NO_VALUE`: only if there is none).
+
+        Returns:
+            The new generation (`NO_VALUE` after a delete), durable as far as the store's
+            options say; or `UNKNOWN` when the condition did not hold and nothing was changed.
+
+        Raises:
+            Unimplemented: The store cannot check the condition.
+            Error: Nothing was changed, unless the class is `Unavailable`: then it is not known.
+
+        When the cancellation of a write is delivered, the write has either happened or will
+        never happen.
+        """
+
+    @abstractmethod
+    async def delete_range(self, key_range: KeyRange) -> None:
+        """Deletes every key of the range that exists when it is looked at; not atomic.
+
+        A cancelled call, or one that raises, may have deleted some of the keys.
+        """
+
+    @abstractmethod
+    def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
+        """The keys in the range with their sizes, in order if the capabilities say so.
+
+        Keys that come or go meanwhile may or may not be seen; others are seen exactly once.
+        """
+
+    @abstractmethod
+    def spec_json(self, path: str) -> dict[str, Json]:
+        """The JSON spec that opens this store at `path`; it never holds a secret."""
+
+    @abstractmethod
+    def url(self, path: str) -> str:
+        """The URL of `path` in this store.
+
+        Raises:
+            Unimplemented: There is none.
+        """
+
+    def at(self, path: str) -> tuple[KeyValueStore, str]:
+        """The store and the key prefix that `path`, as it stands in a spec, names.
+
+        Everything else (options, pools, credentials) stays. Stores whose spec paths are their
+        keys return themselves.
+        """
+        return self, path
+
+    @property
+    def identity(self) -> object:
+        """Hashable; equal for two stores exactly when they share keys, values and credentials."""
+        return id(self)
+
+    @property
+    def blocking(self) -> BlockingFace | None:
+        """Plain functions that do the same on the calling thread, where the store is local."""
+        return None
+
+    @property
+    def commit_domain(self) -> CommitDomain | None:
+        """What can commit many keys of this store at once, where it can."""
+        return None
+
+
+@runtime_checkable
+class OpenValue(Protocol):
+    """One version of a value, held open for reading by one thread; close it.
+
+    Attributes:
+        size: Bytes in the value.
+        generation: Its generation.
+        value: The whole value where the store holds it in memory already, so that nobody needs to
+            copy it; None where it has to be read.
+    """
+
+    size: int
+    generation: bytes
+    value: bytes | None
+
+    def read_into(self, buffer: memoryview, offset: int) -> None:
+        """Fills the whole of `buffer` with the bytes from `offset` on.
+
+        Raises:
+            OutOfRange: The value ends before the buffer is full.
+        """
+        ...
+
+    def close(self) -> None:
+        """Lets go of it; closing twice is harmless."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """One conditional write of a group: see `KeyValueStore.write`."""
+
+    key: str
+    value: Buffer | None
+    if_equal: bytes = UNKNOWN
+
+
+class BlockingFace(Protocol):
+    """What a worker thread calls for a local store: three functions, and no more.
+
+    Each blocks the calling thread, never the I/O loop. Meaning and errors are those of
+    `KeyValueStore`.
+    """
+
+    def open(self, key: str) -> OpenValue | None:
+        """The current version of `key`, or None if it has none."""
+        ...
+
+    def generation(self, key: str) -> bytes:
+        """The generation of `key` now (`NO_VALUE` if missing), without opening it."""
+        ...
+
+    def replace(
+        self, group: Sequence[Replacement]
+    ) -> list[TimestampedStorageGeneration | Exception]:
+        """Does each write of the group by itself; what makes them durable is done once for all.
+
+        Returns:
+            For each, in order, what `KeyValueStore.write` would have returned or raised.
+        """
+        ...

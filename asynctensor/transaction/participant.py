@@ -1,0 +1,45 @@
+"""The contract of what can be staged in a transaction."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from asynctensor.storage.commit_domain import Commit, CommitDomain
+
+
+class Participant(ABC):
+    """What one transaction has staged in one store."""
+
+    @property
+    @abstractmethod
+    def commit_domain(self) -> CommitDomain | None:
+        """What commits it atomically; None where nothing can."""
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """The store, for messages; without secrets."""
+
+    @abstractmethod
+    async def prepare(self) -> Commit:
+        """All that was staged, worked out against what is stored now.
+
+        Raises:
+            Error: It cannot be worked out; nothing was changed.
+        """
+
+    @abstractmethod
+    def is_final(self, key: str) -> bool:
+        """Whether a conflict on `key` cannot be solved by preparing again: it was read."""
+
+    @abstractmethod
+    async def commit_isolated(self) -> None:
+        """Writes each key by itself, atomically per key only (``atomic=False``).
+
+        Raises:
+            Error: Some key was not written; others may have been.
+        """
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Forgets what was staged; nothing of it was or will be written."""

@@ -1,0 +1,296 @@
+"""A store as one transaction sees it: what is stored, and over it what the transaction staged.
+
+An adapter over any store. Writes and deletes are kept in memory; reads, conditions and listings
+see them. At the commit each staged key is worked out against what is stored then: a staged value
+may be *all* of the new value, or a change to whatever is there (part of a chunk), so that two
+transactions that write different parts of one value do not disturb each other.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from asynctensor.errors import Aborted, Unimplemented
+from asynctensor.storage.byte_range import ByteRange
+from asynctensor.storage.commit_domain import Commit, CommitDomain
+from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.kvstore import (
+    DEFAULT_READ,
+    Buffer,
+    Capabilities,
+    Json,
+    KeyValueStore,
+    ListEntry,
+    ReadOptions,
+    ReadResult,
+)
+from asynctensor.transaction.participant import Participant
+from asynctensor.transaction.transaction import Transaction
+
+#: How often an isolated commit works one key out again because somebody else changed it.
+_ATTEMPTS = 1000
+
+
+class StagedValue(ABC):
+    """What a transaction does to one value."""
+
+    @property
+    @abstractmethod
+    def needs_current(self) -> bool:
+        """Whether the outcome depends on what is stored."""
+
+    @abstractmethod
+    async def value(self, current: bytes | None) -> bytes | None:
+        """The new value, given what is stored (None: nothing); None deletes the key."""
+
+
+class WholeValue(StagedValue):
+    """A value, or a delete, whatever was there before."""
+
+    def __init__(self, data: bytes | None) -> None:
+        self._data = data
+
+    @property
+    def needs_current(self) -> bool:
+        """It does not."""
+        return False
+
+    async def value(self, current: bytes | None) -> bytes | None:
+        """The value that was staged."""
+        return self._data
+
+
+class _Staging(Participant):
+    """What one transaction staged in one store, and what it read there."""
+
+    def __init__(self, base: KeyValueStore) -> None:
+        self.base = base
+        self.lock = threading.Lock()
+        self.values: dict[str, StagedValue] = {}
+        self.deleted: list[KeyRange] = []
+        self.observed: dict[str, bytes] = {}
+        self._serial = itertools.count(1)
+        #: Version of each staged value within the transaction.
+        self.versions: dict[str, bytes] = {}
+
+    @property
+    def commit_domain(self) -> CommitDomain | None:
+        return self.base.commit_domain
+
+    @property
+    def description(self) -> str:
+        try:
+            return self.base.url("")
+        except Unimplemented:
+            return self.base.driver
+
+    def stage(self, key: str, value: StagedValue) -> bytes:
+        with self.lock:
+            self.values[key] = value
+            return self.touch(key)
+
+    def touch(self, key: str) -> bytes:
+        """A new version for a key whose staged value changed; the lock is held."""
+        version = b"staged %d" % next(self._serial)
+        self.versions[key] = version
+        return version
+
+    def covered(self, key: str) -> bool:
+        """Whether a staged `delete_range` has removed what is stored at `key`."""
+        return any(key in r for r in self.deleted)
+
+    async def stored(self, key: str) -> ReadResult:
+        """What is stored at `key` as the transaction sees it, before its staged value."""
+        if self.covered(key):
+            return ReadResult("missing", b"", TimestampedStorageGeneration.now(NO_VALUE))
+        return await self.base.read(key)
+
+    async def prepare(self) -> Commit:
+        expected = dict(self.observed)
+        values: dict[str, bytes | None] = {}
+        for key_range in list(self.deleted):
+            async for entry in self.base.list(key_range):
+                values[entry.key] = None
+        for key, staged in list(self.values.items()):
+            current = None
+            if staged.needs_current and not self.covered(key):
+                found = await self.base.read(key)
+                current = found.value if found.state == "value" else None
+                expected.setdefault(key, found.stamp.generation)
+            values[key] = await staged.value(current)
+        return Commit(expected, values)
+
+    def is_final(self, key: str) -> bool:
+        return key in self.observed
+
+    async def commit_isolated(self) -> None:
+        for key_range in list(self.deleted):
+            await self.base.delete_range(key_range)
+        for key, staged in list(self.values.items()):
+            await self._write_isolated(key, staged)
+
+    async def _write_isolated(self, key: str, staged: StagedValue) -> None:
+        required = self.observed.get(key)
+        for _ in range(_ATTEMPTS):
+            condition = UNKNOWN if required is None else required
+            current = None
+            if staged.needs_current:
+                found = await self.base.read(key)
+                current = found.value if found.state == "value" else None
+                if required is not None and found.stamp.generation != required:
+                    break
+                if self.base.capabilities.can_compare_and_swap:
+                    condition = found.stamp.generation
+            stamp = await self.base.write(key, await staged.value(current), condition)
+            if stamp.generation != UNKNOWN:
+                return
+            if required is not None:
+                break
+        raise Aborted(
+            "Generation mismatch: the value was changed by somebody else; start again",
+            key=key,
+            store=self.description,
+            operation="commit",
+        )
+
+    def discard(self) -> None:
+        with self.lock:
+            self.values.clear()
+            self.deleted.clear()
+            self.observed.clear()
+
+
+class StagedStore(KeyValueStore):
+    """`base` as `transaction` sees it. See the module."""
+
+    def __init__(self, base: KeyValueStore, transaction: Transaction) -> None:
+        self.base = base
+        self.transaction = transaction
+        self.driver = base.driver
+        self.capabilities: Capabilities = replace(base.capabilities, suffix_ranges=False)
+
+    def _staging(self) -> _Staging:
+        key = ("store", self.base.identity)
+        return self.transaction.participant(key, lambda: _Staging(self.base))
+
+    async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
+        staging = self._staging()
+        with staging.lock:
+            staged = staging.values.get(key)
+            version = staging.versions.get(key, UNKNOWN)
+        current: bytes | None
+        if staged is None:
+            found = await staging.stored(key)
+            self._observe(staging, key, found.stamp.generation)
+            current = found.value if found.state == "value" else None
+            stamp = found.stamp
+        else:
+            base = None
+            if staged.needs_current:
+                found = await staging.stored(key)
+                self._observe(staging, key, found.stamp.generation)
+                base = found.value if found.state == "value" else None
+            current = await staged.value(base)
+            stamp = TimestampedStorageGeneration.now(NO_VALUE if current is None else version)
+        return _answer(current, stamp, options)
+
+    def _observe(self, staging: _Staging, key: str, generation: bytes) -> None:
+        if not self.transaction.repeatable_read or staging.covered(key):
+            return
+        known = staging.observed.setdefault(key, generation)
+        if known != generation:
+            raise Aborted(
+                "the value has changed since this transaction read it first; start again",
+                key=key,
+                store=staging.description,
+                operation="read",
+            )
+
+    async def write(
+        self, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
+    ) -> TimestampedStorageGeneration:
+        staging = self._staging()
+        if if_equal != UNKNOWN:
+            stored_only = self.staged(key) is None
+            found = await self.read(key)
+            if found.stamp.generation != if_equal:
+                return TimestampedStorageGeneration.now(UNKNOWN)
+            if stored_only and not staging.covered(key):
+                # The condition holds now; the commit makes sure that it still does.
+                staging.observed.setdefault(key, if_equal)
+        data = None if value is None else bytes(value)
+        version = staging.stage(key, WholeValue(data))
+        return TimestampedStorageGeneration.now(NO_VALUE if data is None else version)
+
+    def stage(self, key: str, staged: StagedValue) -> None:
+        """Stages a change to the value of `key`.
+
+        Raises:
+            FailedPrecondition, Unimplemented: See `Transaction.participant`.
+        """
+        self._staging().stage(key, staged)
+
+    def staged(self, key: str) -> StagedValue | None:
+        """What is staged for `key`."""
+        staging = self._staging()
+        with staging.lock:
+            return staging.values.get(key)
+
+    def covered(self, key: str) -> bool:
+        """Whether the transaction has deleted what is stored at `key`."""
+        return self._staging().covered(key)
+
+    async def delete_range(self, key_range: KeyRange) -> None:
+        staging = self._staging()
+        with staging.lock:
+            for key in [k for k in staging.values if k in key_range]:
+                del staging.values[key]
+                staging.versions.pop(key, None)
+            staging.deleted.append(key_range)
+
+    async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
+        staging = self._staging()
+        with staging.lock:
+            pending = sorted(k for k in staging.values if k in key_range)
+        sizes = {}
+        for key in pending:
+            found = await self.read(key)
+            if found.state == "value":
+                sizes[key] = len(found.value)
+        hidden = set(pending)
+        async for entry in self.base.list(key_range):
+            if entry.key not in hidden and not staging.covered(entry.key):
+                yield entry
+        for key, size in sizes.items():
+            yield ListEntry(key, size)
+
+    def spec_json(self, path: str) -> dict[str, Json]:
+        return self.base.spec_json(path)
+
+    def url(self, path: str) -> str:
+        return self.base.url(path)
+
+    @property
+    def identity(self) -> object:
+        return ("transaction", id(self.transaction), self.base.identity)
+
+
+def _answer(
+    value: bytes | None, stamp: TimestampedStorageGeneration, options: ReadOptions
+) -> ReadResult:
+    """What a read with `options` says of a value in hand."""
+    generation = stamp.generation
+    if options.if_equal not in (UNKNOWN, generation) or (
+        options.if_not_equal != UNKNOWN and options.if_not_equal == generation
+    ):
+        return ReadResult("unspecified", b"", stamp)
+    if value is None:
+        return ReadResult("missing", b"", stamp)
+    byte_range: ByteRange = options.byte_range
+    begin, end = byte_range.resolve(len(value))
+    return ReadResult("value", value[begin:end], stamp)

@@ -1,0 +1,291 @@
+"""`Transaction`: stages writes to any number of arrays, and commits them all or not at all."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from types import TracebackType
+from typing import Any, TypeVar
+
+from asynctensor.errors import Aborted, Error, FailedPrecondition, Unimplemented
+from asynctensor.runtime.event_loop import start
+from asynctensor.runtime.future import Future
+from asynctensor.runtime.promise import Promise
+from asynctensor.storage.commit_domain import Commit, CommitDomain
+from asynctensor.transaction.participant import Participant
+from asynctensor.transaction.states import Event, State, next_state
+
+P = TypeVar("P", bound=Participant)
+
+
+class Transaction:
+    """Stages reads and writes, and commits them together.
+
+    Use it with ``async with`` or ``with``: leaving the block commits, leaving it by an exception
+    aborts. ``store.with_transaction(txn)`` and ``open(..., transaction=txn)`` bind arrays to it.
+    What is staged is seen by reads through the transaction, and by nobody else until the commit.
+
+    Args:
+        atomic: All or nothing (the default here; TensorStore's is False). It needs a store that
+            can commit many keys at once, and one such store for all that the transaction touches;
+            anything else is refused when it is staged. False is TensorStore's isolated mode:
+            nothing is written before the commit, which then writes each key by itself.
+        repeatable_read: Also in isolated mode, the commit fails if something read through the
+            transaction has changed since. An atomic transaction always checks that.
+        message: Why; kept with the commit where the store keeps a history.
+    """
+
+    def __init__(
+        self, atomic: bool = True, repeatable_read: bool = False, *, message: str | None = None
+    ) -> None:
+        self._atomic = bool(atomic)
+        self._repeatable_read = bool(repeatable_read)
+        self._message = message
+        self._state = State.OPEN
+        self._lock = threading.Lock()
+        self._participants: dict[Hashable, Participant] = {}
+        self._staging: set[Future[Any]] = set()
+        self._commit: Future[None] | None = None
+        self._promise: Promise[None]
+        self._future: Future[None]
+        # A commit that was started is seen through: cancelling a waiter does not touch it.
+        self._promise, self._future = Promise.new(on_cancel=lambda: None)
+        #: Seconds since the Unix epoch; reads through the transaction are at least this new.
+        self.begin_time = time.time()
+
+    # -- TensorStore's surface --------------------------------------------------------------
+
+    @property
+    def atomic(self) -> bool:
+        """Whether it commits all or nothing."""
+        return self._atomic
+
+    @property
+    def repeatable_read(self) -> bool:
+        """Whether the commit fails if something that was read has changed."""
+        return self._repeatable_read or self._atomic
+
+    @property
+    def message(self) -> str | None:
+        """Why the change is made."""
+        return self._message
+
+    @property
+    def open(self) -> bool:
+        """Whether something can still be staged."""
+        return self._state is State.OPEN
+
+    @property
+    def commit_started(self) -> bool:
+        """Whether the commit was asked for."""
+        return self._state in (State.COMMITTING, State.COMMITTED)
+
+    @property
+    def aborted(self) -> bool:
+        """Whether it was aborted, by the caller or by a failed commit."""
+        return self._state is State.ABORTED
+
+    @property
+    def future(self) -> Future[None]:
+        """Done when it has been committed or aborted; does not start the commit.
+
+        Each is the caller's own: cancelling it touches nothing else.
+        """
+        promise: Promise[None]
+        future: Future[None]
+        promise, future = Promise.new()
+
+        def settle(done: Future[None]) -> None:
+            error = done.exception()
+            if error is None:
+                promise.set_result(None)
+            else:
+                promise.set_exception(error)
+
+        self._future.add_done_callback(settle)
+        return future
+
+    def commit_async(self) -> Future[None]:
+        """Starts the commit; calling it again gives the same future.
+
+        A commit that was started is not cancelled: the future tells how it ended.
+
+        Raises (through the future):
+            Aborted: Something that was read has changed; nothing was written if atomic.
+            Error: The store failed.
+        """
+        with self._lock:
+            if self._commit is None:
+                self._move(Event.COMMIT)
+                started = start(self._run_commit)
+                self._commit = self._future
+                # The future of the transaction tells the outcome; this only keeps the work alive.
+                self._work = started
+            return self._commit
+
+    def commit_sync(self, timeout: float | None = None, deadline: float | None = None) -> None:
+        """Commits, and waits for the outcome; see `commit_async`."""
+        self.commit_async().result(timeout=timeout, deadline=deadline)
+
+    def abort(self) -> None:
+        """Forgets all that was staged. Harmless when it is aborted already.
+
+        Raises:
+            FailedPrecondition: The commit was started.
+        """
+        with self._lock:
+            self._move(Event.ABORT)
+        self._discard(Aborted("transaction was aborted"))
+
+    async def __aenter__(self) -> Transaction:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            if not self.aborted:
+                await self.commit_async()
+        elif self.open:
+            self.abort()
+
+    def __enter__(self) -> Transaction:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            if not self.aborted:
+                self.commit_sync()
+        elif self.open:
+            self.abort()
+
+    def __repr__(self) -> str:
+        mode = "atomic" if self._atomic else "isolated"
+        return f"<Transaction: {mode}, {self._state.value}, {len(self._participants)} stores>"
+
+    def __reduce__(self) -> Any:
+        raise Unimplemented("a transaction lives in one process and cannot be pickled")
+
+    # -- for those who stage ----------------------------------------------------------------
+
+    def participant(self, key: Hashable, make: Callable[[], P]) -> P:
+        """The participant known by `key`, made on first use.
+
+        Raises:
+            FailedPrecondition: The transaction is not open, or spans two commit domains.
+            Unimplemented: It is atomic, and the store cannot commit many keys at once.
+        """
+        with self._lock:
+            self._move(Event.STAGE)
+            known = self._participants.get(key)
+            if known is None:
+                known = make()
+                self._check_domain(known)
+                self._participants[key] = known
+            return known  # type: ignore[return-value]
+
+    def check_open(self) -> None:
+        """Refuses to go on once it was committed or aborted.
+
+        Raises:
+            FailedPrecondition: It is not open.
+        """
+        with self._lock:
+            self._move(Event.STAGE)
+
+    def awaits(self, staging: Future[Any]) -> None:
+        """Has the commit wait until `staging` is done; its error fails the commit."""
+        with self._lock:
+            self._staging.add(staging)
+
+    def _move(self, event: Event) -> None:
+        following = next_state(self._state, event)
+        if following is None:
+            raise FailedPrecondition(f"Transaction not open ({self._state.value})")
+        self._state = following
+
+    def _check_domain(self, new: Participant) -> None:
+        if not self._atomic:
+            return
+        domain = new.commit_domain
+        if domain is None:
+            raise Unimplemented(
+                f"{new.description} cannot commit several keys at once: use "
+                "Transaction(atomic=False), or a store that can"
+            )
+        for other in self._participants.values():
+            theirs = other.commit_domain
+            assert theirs is not None
+            if theirs.identity != domain.identity:
+                raise FailedPrecondition(
+                    f"an atomic transaction cannot span {other.description} and "
+                    f"{new.description}: nothing commits to both at once; use one store, or "
+                    "Transaction(atomic=False)"
+                )
+
+    # -- the commit -------------------------------------------------------------------------
+
+    async def _run_commit(self) -> None:
+        try:
+            for staging in list(self._staging):
+                await staging
+            if self._atomic:
+                await self._commit_atomic()
+            else:
+                for participant in list(self._participants.values()):
+                    await participant.commit_isolated()
+        except BaseException as error:
+            with self._lock:
+                self._move(Event.FAIL)
+            failure = error if isinstance(error, Error) else Aborted(f"commit failed: {error!r}")
+            failure.__cause__ = None if failure is error else error
+            self._discard(failure)
+            return
+        with self._lock:
+            self._move(Event.SUCCEED)
+            self._participants.clear()
+            self._staging.clear()
+        self._promise.set_result(None)
+
+    async def _commit_atomic(self) -> None:
+        participants = list(self._participants.values())
+        if not participants:
+            return
+        domain = participants[0].commit_domain
+        assert domain is not None
+        while not await self._attempt(domain, participants):
+            pass
+
+    async def _attempt(self, domain: CommitDomain, participants: list[Participant]) -> bool:
+        """One try; False if values that were only written, not read, changed meanwhile."""
+        expected: dict[str, bytes] = {}
+        values: dict[str, bytes | None] = {}
+        for participant in participants:
+            part = await participant.prepare()
+            expected.update(part.expected)
+            values.update(part.values)
+        try:
+            await domain.commit(Commit(expected, values))
+        except Aborted as error:
+            if error.key is None or any(p.is_final(error.key) for p in participants):
+                raise
+            return False
+        return True
+
+    def _discard(self, error: Error) -> None:
+        with self._lock:
+            participants = list(self._participants.values())
+            self._participants.clear()
+            self._staging.clear()
+        for participant in participants:
+            participant.discard()
+        self._promise.set_exception(error)

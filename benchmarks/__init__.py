@@ -1,0 +1,1 @@
+"""Compares asynctensor with its peers: ``python -m benchmarks --help``."""

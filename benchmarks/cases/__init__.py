@@ -1,0 +1,26 @@
+"""One module for each kind of case; `ALL` is the table's order."""
+
+from __future__ import annotations
+
+from benchmarks.case import Case
+from benchmarks.cases import (
+    gathered_reads,
+    import_time,
+    loop_lateness,
+    peak_memory,
+    plan,
+    small_reads,
+    whole_read,
+    whole_write,
+)
+
+ALL: tuple[Case, ...] = (
+    *whole_read.CASES,
+    *whole_write.CASES,
+    *small_reads.CASES,
+    *gathered_reads.CASES,
+    *loop_lateness.CASES,
+    *plan.CASES,
+    *peak_memory.CASES,
+    *import_time.CASES,
+)

@@ -1,0 +1,141 @@
+"""Turns measured rows into a table for the terminal, and into docs/performance.md with a plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.case import Outcome, Row, Target
+from benchmarks.peers import NAMES, TITLES, peer_class
+from benchmarks.runner import Options, settings_of
+
+VERDICTS = {"aim": "aim reached", "held": "held", "short": "**falls short**", "": ""}
+COLOURS = {"aim": "#2a7f3f", "held": "#7fb069", "short": "#c8553d", "": "#8d99ae"}
+
+
+def number(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def cell(row: Row, peer: str) -> str:
+    """The median, and least and greatest value."""
+    outcome = row.best_of(peer)
+    if outcome is None:
+        return "failed" if any(o.error for o in row.outcomes if o.peer == peer) else ""
+    low, high = outcome.spread
+    return f"{number(outcome.median)} ({number(low)} to {number(high)})"
+
+
+def wanted(target: Target | None) -> str:
+    """The bounds as the table shows them."""
+    if target is None:
+        return ""
+    unit = "x" if target.is_ratio else ""
+    relation = "≥" if target.is_ratio else "≤"
+    return f"{relation} {target.at_least:g}{unit}, aim {target.aim:g}{unit}"
+
+
+def table(rows: list[Row]) -> str:
+    """All rows, in Markdown."""
+    head = ["case", "unit", *(TITLES[name] for name in NAMES), "ratio", "wanted", ""]
+    lines = [head, ["---"] * len(head)]
+    for row in rows:
+        cells = [cell(row, name) for name in NAMES]
+        ratio = row.ratio()
+        shown = f"{ratio:.2f}x" if ratio is not None else ""
+        verdict = VERDICTS[row.verdict()]
+        target = wanted(row.spec.target)
+        lines.append([row.spec.title, row.spec.unit, *cells, shown, target, verdict])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def failures(rows: list[Row]) -> list[str]:
+    """What could not be measured, and why; each reason once."""
+    found = {
+        f"{TITLES[outcome.peer]} ({outcome.setting}): {outcome.error}": row.name
+        for row in rows
+        for outcome in row.outcomes
+        if outcome.error
+    }
+    return [f"{name} and perhaps others: {error}" for error, name in found.items()]
+
+
+def document(rows: list[Row], options: Options) -> str:
+    """docs/performance.md."""
+    gigabytes = options.edge**3 * 2 / 1e6
+    where = machine.describe(options.data_folder)
+    versions = ", ".join(f"{name} {version}" for name, version in machine.versions().items())
+    settings = [
+        f"- {TITLES[name]}, {setting}: {peer_class(name).SETTINGS[setting]}"
+        for name in NAMES
+        for setting in settings_of(name)
+    ]
+    short = [row.spec.title for row in rows if row.verdict() == "short"]
+    falls = "\n".join(f"- {title}" for title in short) or "Nowhere in this run."
+    trouble = "\n".join(f"- {line}" for line in failures(rows)) or "Nothing."
+    return f"""# Performance
+
+Written by `make bench`; do not edit.
+
+Commit {machine.commit()}. {where["processor"]}, {where["memory"]} of memory, {where["system"]},
+file system {where["file system"]}. {versions}.
+
+![How many times as fast as the best peer](performance.svg)
+
+{table(rows)}
+
+A cell is the median of up to {options.rounds} values, and in brackets the least and the greatest;
+less is better. The ratio is the best peer's median divided by asynctensor's: above 1 asynctensor is
+the faster.
+
+## Where asynctensor falls short of what is wanted
+
+{falls}
+
+## What could not be measured
+
+{trouble}
+
+## How it was measured
+
+- The data: {options.edge}³ values of uint16 ({gigabytes:.0f} MB), a smooth field plus normal noise
+  of standard deviation 8, which blosc (lz4, level 5, shuffle) and zstd (level 3) compress 1.75 and
+  1.79 times in 64³ chunks. Arrays are zarr v3, written by tensorstore for the reads.
+- Page cache: warm. Every file that is read was written just before and read once, untimed.
+- Durability: "synced" writes end when files and folders are on disk (tensorstore: `file_io_sync`
+  true, its default). zarr-python and zarrs never sync, so that they take part only in "not
+  synced", where tensorstore and asynctensor have `file_io_sync` false.
+- Every peer and setting runs in a process of its own. Competitors take turns, and the order
+  rotates from round to round; a first round is not counted, except where every measurement has a
+  new process. A competitor that took more than {options.seconds:g} s in a case has fewer values.
+- A result is compared with the data before its time counts.
+- Each peer runs in its default and in its tuned setting; the better median is shown:
+{chr(10).join(settings)}
+- Lateness: p99 and maximum in three seconds of whole reads one after the other, on asyncio's own
+  event loop.
+- Memory: the peak of resident memory (`VmHWM`) during the first whole read of a process, less
+  what was resident before it and less the output.
+"""
+
+
+def draw(rows: list[Row], path: Path) -> None:
+    """A bar for every row with a ratio."""
+    import matplotlib  # noqa: ICN001
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    matplotlib.rcParams["svg.hashsalt"] = "asynctensor"
+    shown = [(row, ratio) for row in rows if (ratio := row.ratio()) is not None][::-1]
+    figure, axes = plt.subplots(figsize=(9, 0.28 * len(shown) + 1.2), layout="constrained")
+    labels = [row.spec.title.replace("`", "") for row, _ in shown]
+    colours = [COLOURS[row.verdict()] for row, _ in shown]
+    axes.barh(labels, [ratio for _, ratio in shown], color=colours)
+    axes.axvline(1, color="black", linewidth=1)
+    for position, (_, ratio) in enumerate(shown):
+        axes.text(ratio, position, f" {ratio:.2f}", va="center", fontsize=7)
+    axes.tick_params(labelsize=7)
+    axes.set_xlabel("times as fast as the best peer (1: equal)", fontsize=8)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)

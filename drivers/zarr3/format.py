@@ -1,0 +1,51 @@
+"""Zarr v3 as the chunk engine sees it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from asynctensor.chunked.format import ArrayFormat, ArrayLayout
+from asynctensor.chunked.member import dump_document
+from asynctensor.drivers.zarr3.constraints import check_metadata, read_constraints
+from asynctensor.drivers.zarr3.create import create_metadata
+from asynctensor.drivers.zarr3.layout import array_layout
+from asynctensor.drivers.zarr3.metadata import Zarr3Metadata, metadata_to_json, parse_metadata
+from asynctensor.drivers.zarr3.schema import metadata_schema
+from asynctensor.schema.schema import Schema
+from asynctensor.storage.kvstore import Json
+
+
+class Zarr3Format(ArrayFormat[Zarr3Metadata]):
+    """Zarr v3 (core specification 3.1)."""
+
+    driver = "zarr3"
+    metadata_key = "zarr.json"
+
+    def parse(self, data: bytes) -> Zarr3Metadata:
+        return parse_metadata(data)
+
+    def serialize(self, metadata: Zarr3Metadata) -> bytes:
+        return dump_document(metadata_to_json(metadata))
+
+    def check_constraints(self, constraints: dict[str, Json]) -> None:
+        read_constraints(constraints)
+
+    def create(self, constraints: dict[str, Json], schema: Schema) -> Zarr3Metadata:
+        return create_metadata(read_constraints(constraints), schema)
+
+    def check(
+        self, metadata: Zarr3Metadata, constraints: dict[str, Json], schema: Schema
+    ) -> None:
+        check_metadata(metadata, read_constraints(constraints), schema)
+
+    def layout(self, metadata: Zarr3Metadata) -> ArrayLayout:
+        return array_layout(metadata)
+
+    def schema(self, metadata: Zarr3Metadata) -> Schema:
+        return metadata_schema(metadata)
+
+    def resized(self, metadata: Zarr3Metadata, shape: tuple[int, ...]) -> Zarr3Metadata:
+        return replace(metadata, shape=tuple(shape[: metadata.rank]))
+
+    def to_json(self, metadata: Zarr3Metadata) -> dict[str, Json]:
+        return metadata_to_json(metadata)

@@ -1,0 +1,129 @@
+"""What the metadata of a zarr v3 array says, as a schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from asynctensor.chunked.member import Member
+from asynctensor.chunked.schema_match import array_domain, finished_layout, unique_labels
+from asynctensor.drivers.zarr3.codecs import (
+    Chain,
+    Sharding,
+    chain_to_json,
+    merge_chains,
+    read_chain,
+)
+from asynctensor.drivers.zarr3.layout import element_fill_value
+from asynctensor.drivers.zarr3.metadata import Zarr3Metadata
+from asynctensor.errors import Error, InvalidArgument, Unimplemented
+from asynctensor.schema.codec_spec import CodecSpec
+from asynctensor.schema.schema import Schema
+from asynctensor.schema.unit import Unit, as_unit
+
+DRIVER = "zarr3"
+#: The attribute by which TensorStore keeps units.
+UNITS = "dimension_units"
+
+
+def metadata_schema(metadata: Zarr3Metadata) -> Schema:
+    """See `ArrayFormat.schema`."""
+    hidden = metadata.data_type.hidden_shape
+    labels = unique_labels(metadata.dimension_names, metadata.rank)
+    order, read_shape = innermost(metadata.codecs, metadata.chunk_shape)
+    schema = Schema(
+        dtype=metadata.data_type.element,
+        domain=array_domain(metadata.shape, hidden, labels),
+        chunk_layout=finished_layout(
+            (*metadata.chunk_shape, *hidden),
+            (*read_shape, *hidden),
+            (*order, *range(metadata.rank, metadata.rank + len(hidden))),
+        ),
+        codec=codec_spec(metadata.codecs),
+        fill_value=element_fill_value(metadata),
+    )
+    units = attribute_units(metadata.attributes, metadata.rank)
+    if any(unit is not None for unit in units):
+        schema.update(dimension_units=[*units, *(None for _ in hidden)])
+    return schema
+
+
+def innermost(
+    chain: Chain, chunk_shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Order of the dimensions inside the innermost chunks, and shape of these.
+
+    Args:
+        chain: A chain from `codec_chain.resolve`.
+        chunk_shape: What it encodes.
+    """
+    order = tuple(range(len(chunk_shape)))
+    shape = chunk_shape
+    level: Chain | None = chain
+    while level is not None:
+        for transpose in level.transposes:
+            assert isinstance(transpose.order, tuple)
+            order = tuple(order[axis] for axis in transpose.order)
+        if not isinstance(level.serializer, Sharding):
+            break
+        assert level.serializer.chunk_shape is not None
+        inner = dict(zip(order, level.serializer.chunk_shape, strict=True))
+        shape = tuple(inner[axis] for axis in range(len(order)))
+        level = level.serializer.codecs
+    return order, shape
+
+
+def codec_spec(chain: Chain) -> CodecSpec:
+    """The codec of a schema."""
+    return CodecSpec({"driver": DRIVER, "codecs": chain_to_json(chain)}, merge=_merge_members)
+
+
+def chain_of(codec: CodecSpec | None) -> Chain:
+    """The chain that a schema's codec asks for; empty if it asks for nothing.
+
+    Raises:
+        InvalidArgument: It is another driver's, or wrong.
+    """
+    if codec is None:
+        return Chain()
+    if codec.driver != DRIVER:
+        raise InvalidArgument(
+            f'the codec of the schema is of the driver "{codec.driver}", expected "{DRIVER}"'
+        )
+    return _chain_of_members(codec.members)
+
+
+def _chain_of_members(members: Mapping[str, Any]) -> Chain:
+    found = Member(dict(members), "codec").object(("codecs",))
+    if "codecs" not in found:
+        return Chain()
+    try:
+        return read_chain(found["codecs"])
+    except Unimplemented as error:
+        raise InvalidArgument(error.message) from error
+
+
+def _merge_members(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    return {"codecs": chain_to_json(merge_chains(_chain_of_members(a), _chain_of_members(b)))}
+
+
+def attribute_units(attributes: str | None, rank: int) -> tuple[Unit | None, ...]:
+    """The units that the attribute gives; none where it is something else than TensorStore's."""
+    unknown = (None,) * rank
+    found = json.loads(attributes).get(UNITS) if attributes else None
+    if not isinstance(found, list) or len(found) != rank:
+        return unknown
+    try:
+        return tuple(None if unit is None else Unit(json=unit) for unit in found)
+    except (Error, OverflowError):
+        return unknown
+
+
+def with_units(attributes: str | None, units: tuple[Unit | None, ...]) -> str | None:
+    """The attributes with these units in them, if there are any."""
+    if not any(unit is not None for unit in units):
+        return attributes
+    found = json.loads(attributes) if attributes else {}
+    found[UNITS] = [None if unit is None else str(as_unit(unit)) for unit in units]
+    return json.dumps(found)

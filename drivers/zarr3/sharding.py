@@ -1,0 +1,148 @@
+"""Shards: the codec ``sharding_indexed``.
+
+A shard is its encoded inner chunks, in any order and with any gaps, and an index at its end or
+start: an array of uint64 of shape ``grid + (2,)``, rows (offset, length) in C order of the grid,
+both 2^64 - 1 where the inner chunk is empty; encoded by codecs of its own, which keep its size.
+Source: ZEP 2, and zarr v3 "sharding_indexed codec (version 1.0)".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.chunked.compression.packed import PackedCodec, bytes_of
+from asynctensor.chunked.format import ShardLayout
+from asynctensor.errors import DataLoss
+from asynctensor.storage.kvstore import Buffer
+
+_EMPTY = 2**64 - 1
+_ROW = 16
+
+
+class ZarrShardLayout(ShardLayout):
+    """The layout of one array's shards.
+
+    Args:
+        inner: Codec of one inner chunk.
+        grid: Inner chunks along each dimension.
+        index_codec: Codec of the index, an array of rank ``rank of zarr + 1``; its size is fixed.
+        index_at_end: Where the index is.
+    """
+
+    def __init__(
+        self,
+        inner: ArrayCodec,
+        grid: tuple[int, ...],
+        index_codec: PackedCodec,
+        *,
+        index_at_end: bool,
+    ) -> None:
+        self.inner = inner
+        self.grid = grid
+        self.index_at_end = index_at_end
+        self._index_codec = index_codec
+        self.index_size = index_codec.encoded_size or 0
+
+    def decode_index(self, data: Buffer, shard_size: int) -> Array:
+        rows = self._index_codec.decode(data).reshape(-1, 2)
+        offsets, lengths = rows[:, 0], rows[:, 1]
+        empty = (offsets == _EMPTY) & (lengths == _EMPTY)
+        size = np.uint64(shard_size)
+        # In this order nothing overflows: the difference is taken only where offset <= size.
+        inside = (offsets <= size) & (lengths <= size - np.minimum(offsets, size))
+        wrong = ~(inside | empty)
+        if wrong.any():
+            raise self._out_of_bounds(rows, int(np.argmax(wrong)), shard_size)
+        # Wraps both empty marks to -1.
+        index = rows.astype(np.int64)
+        index[empty, 1] = 0
+        return index
+
+    def _out_of_bounds(self, rows: Array, row: int, shard_size: int) -> DataLoss:
+        cell = tuple(int(i) for i in np.unravel_index(row, self.grid)) if self.grid else ()
+        return DataLoss(
+            f"the shard index says that inner chunk {cell} is {int(rows[row, 1])} bytes at "
+            f"{int(rows[row, 0])}, but the shard has {shard_size} bytes"
+        )
+
+    def encode(self, inner: Sequence[Buffer | None]) -> list[Buffer]:
+        rows = np.full((len(inner), 2), _EMPTY, np.uint64)
+        pieces = [piece for piece in inner if piece is not None]
+        present = [i for i, piece in enumerate(inner) if piece is not None]
+        if pieces:
+            lengths = np.fromiter(map(len, pieces), np.uint64, len(pieces))
+            start = 0 if self.index_at_end else self.index_size
+            rows[present, 1] = lengths
+            rows[present, 0] = np.cumsum(lengths) - lengths + np.uint64(start)
+        index = self._index_codec.encode(rows.reshape(self._index_codec.shape))
+        return [*pieces, index] if self.index_at_end else [index, *pieces]
+
+
+class ShardedCodec(ArrayCodec):
+    """A shard decoded and encoded as a whole.
+
+    Args:
+        shape: Shape of the shard, a multiple of the inner chunks'.
+        dtype: The native-endian data type.
+        fill_value: 0-dimensional: what empty inner chunks hold.
+        layout: Where the inner chunks are.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dtype: np.dtype[np.generic],
+        fill_value: Array,
+        layout: ShardLayout,
+    ) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self._fill_value = fill_value
+        self._layout = layout
+        #: Bit by bit, because -0.0 is not the fill value 0.0, and NaN is the fill value NaN.
+        self._fill_bytes = np.frombuffer(fill_value.tobytes(), np.uint8)
+
+    def decode(self, data: Buffer, out: Array | None = None) -> Array:
+        layout = self._layout
+        view = memoryview(data)
+        if len(view) < layout.index_size:
+            raise DataLoss(
+                f"the shard has {len(view)} bytes, its index alone takes {layout.index_size}"
+            )
+        at = len(view) - layout.index_size if layout.index_at_end else 0
+        index = layout.decode_index(view[at : at + layout.index_size], len(view)).tolist()
+        target = np.empty(self.shape, self.dtype) if out is None else out
+        for (offset, length), region in zip(index, self._regions(target), strict=True):
+            if offset < 0:
+                region[...] = self._fill_value
+            elif region.flags.c_contiguous:
+                layout.inner.decode(view[offset : offset + length], region)
+            else:
+                np.copyto(region, layout.inner.decode(view[offset : offset + length]))
+        return target
+
+    def encode(self, chunk: Array) -> Buffer:
+        pieces = [
+            None if self._is_fill(region) else self._layout.inner.encode(region)
+            for region in self._regions(chunk)
+        ]
+        return b"".join(self._layout.encode(pieces))
+
+    def _regions(self, chunk: Array) -> Iterator[Array]:
+        shape = self._layout.inner.shape
+        for cell in np.ndindex(*self._layout.grid):
+            yield chunk[
+                tuple(slice(i * n, (i + 1) * n) for i, n in zip(cell, shape, strict=True)) or ...
+            ]
+
+    def _is_fill(self, region: Array) -> bool:
+        first = region[(0,) * region.ndim]
+        if first.tobytes() != self._fill_bytes.tobytes():
+            return False
+        elements = np.frombuffer(bytes_of(np.ascontiguousarray(region)), np.uint8)
+        same = elements.reshape(-1, len(self._fill_bytes)) == self._fill_bytes
+        return bool(same.all())
+

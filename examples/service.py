@@ -1,0 +1,131 @@
+"""Reads what `examples.ingest` wrote the way a service does: many small reads at once.
+
+Run in a process of its own, so that nothing is left over from writing:
+``python -m examples.service FOLDER SOURCE...``
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import asynctensor as at
+from examples.ingest import name_of
+from examples.nifti import read_volume
+
+REQUESTS = 600
+CACHE_BYTES = 64 << 20
+Plane = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+async def open_arrays(folder: Path, sources: list[Path]) -> list[at.TensorStore]:
+    """Opens the arrays, all of which share one cache."""
+    context = at.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}})
+    return await asyncio.gather(
+        *(
+            at.open(folder / name_of(source), context=context, recheck_cached=False)
+            for source in sources
+        )
+    )
+
+
+async def serve(stores: list[at.TensorStore], requests: int) -> list[float]:
+    """Answers random requests for one plane each, all at once.
+
+    Returns:
+        The seconds that each request took.
+    """
+    chance = random.Random(152)
+
+    async def answer() -> float:
+        store = chance.choice(stores)
+        axis = chance.randrange(store.rank)
+        position = chance.randrange(store.shape[axis])
+        started = time.perf_counter()
+        await store[(slice(None),) * axis + (position,)].read()
+        return time.perf_counter() - started
+
+    return await asyncio.gather(*(answer() for _ in range(requests)))
+
+
+async def count_differences(store: at.TensorStore, source: Path) -> int:
+    """The number of voxels in which the array differs from its source."""
+    expected = await asyncio.to_thread(read_volume, source)
+    found = await store.read()
+    return int(np.count_nonzero(found != expected.voxels))
+
+
+async def draw(stores: list[at.TensorStore], target: Path) -> None:
+    """Writes a PNG of three planes through the centre, T1 with grey and white matter tinted."""
+    t1, grey, white = stores
+    centre = [length // 2 for length in t1.shape]
+    panels = []
+    for axis in range(3):
+        index = (slice(None),) * axis + (centre[axis],)
+        planes = await asyncio.gather(*(store[index].read() for store in (t1, grey, white)))
+        # Rows run from superior (or anterior) to inferior (or posterior).
+        panels.append(tint(*(np.asarray(plane).T[::-1] for plane in planes)))
+    height = max(panel.shape[0] for panel in panels)
+    padded = [np.pad(panel, ((0, height - panel.shape[0]), (0, 0), (0, 0))) for panel in panels]
+    image = Image.fromarray(np.concatenate(padded, axis=1))
+    image = image.resize((image.width * 2, image.height * 2), Image.Resampling.BICUBIC)
+    await asyncio.to_thread(image.save, target)
+
+
+def tint(t1: Plane, grey: Plane, white: Plane) -> Plane:
+    """One coloured picture: lightness from T1, orange where grey matter is, blue where white."""
+    light = t1.astype(np.float32)[..., None] / 255
+    orange = grey.astype(np.float32)[..., None] / 255 * np.array([1.0, 0.55, 0.2], np.float32)
+    blue = white.astype(np.float32)[..., None] / 255 * np.array([0.3, 0.55, 1.0], np.float32)
+    colour = light * (0.55 + 0.45 * np.clip(orange + blue, 0, 1)) + 0.12 * (orange + blue)
+    return (np.clip(colour, 0, 1) * 255).astype(np.uint8)
+
+
+async def run(folder: Path, sources: list[Path]) -> int:
+    """Serves, verifies and draws. Returns the number of voxels that differ."""
+    stores = await open_arrays(folder, sources)
+    started = time.perf_counter()
+    latencies = sorted(await serve(stores, REQUESTS))
+    seconds = time.perf_counter() - started
+    print(
+        f"  {REQUESTS} plane reads at once: {seconds:.2f} s, {REQUESTS / seconds:,.0f} reads/s; "
+        f"latency median {latencies[len(latencies) // 2] * 1e3:.0f} ms, "
+        f"max {latencies[-1] * 1e3:.0f} ms"
+    )
+    print_counters()
+    started = time.perf_counter()
+    differing = sum(await asyncio.gather(*map(count_differences, stores, sources)))
+    voxels = sum(int(np.prod(store.shape)) for store in stores)
+    print(
+        f"  verified against the source: {voxels:,} voxels, {differing} differ "
+        f"({time.perf_counter() - started:.2f} s)"
+    )
+    picture = folder / "slices.png"
+    await draw(stores, picture)
+    print(f"  picture: {picture}")
+    return differing
+
+
+def print_counters() -> None:
+    """Prints what the library counted: requests, chunks decoded, cache hits."""
+    for metric in at.experimental_collect_matching_metrics("/"):
+        print(f"  {metric}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("sources", type=Path, nargs="+")
+    arguments = parser.parse_args()
+    return 1 if asyncio.run(run(arguments.folder, arguments.sources)) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,302 @@
+"""Directories of a file store: opened without following links, created, and made durable.
+
+A directory entry survives a crash once the directory that holds it was flushed. So a value needs
+its own directory flushed, and that directory's entry its parent, and so on up to the root. Each
+process flushes the parents of a directory the first time it meets it, whoever created it: the
+creator may not have come that far yet. `Settled` remembers which are done.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass, field
+
+from asynctensor.errors import InvalidArgument
+from asynctensor.kvstores.file.file_system import DIRECTORY, NAME_ONLY, READ, FileSystem
+
+#: File systems that cannot flush a directory say one of these.
+_CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+#: Directories remembered per store: some megabytes.
+_MAX_SETTLED = 1 << 16
+
+
+class Directory:
+    """A directory held open, and the way to name what is in it."""
+
+    __slots__ = ("_prefix", "fd", "path")
+
+    def __init__(self, path: str, fd: int | None) -> None:
+        self.path = path
+        #: None where names cannot be looked up relative to an open directory.
+        self.fd = fd
+        self._prefix = "" if fd is not None else path + os.sep
+
+    def name(self, entry: str) -> str:
+        """What to call `entry` by in a call that is also given ``dir_fd=self.fd``."""
+        return self._prefix + entry
+
+
+@dataclass(slots=True)
+class Settled:
+    """Real paths of directories, with their inodes, whose entries are known to be durable."""
+
+    inodes: dict[str, int] = field(default_factory=dict)
+
+    def add(self, path: str, inode: int) -> None:
+        """Remembers one."""
+        if len(self.inodes) >= _MAX_SETTLED:
+            self.inodes.clear()
+        self.inodes[path] = inode
+
+    def __contains__(self, found: tuple[str, int]) -> bool:
+        # A directory of the same name that was created anew has another inode.
+        return self.inodes.get(found[0]) == found[1]
+
+
+class Root:
+    """The root of a store; turns keys into open files that really lie below it.
+
+    Args:
+        path: The absolute path of the root. Links on the way to it are the caller's own and are
+            followed.
+        file_system: The system calls.
+    """
+
+    def __init__(self, path: str, file_system: FileSystem) -> None:
+        self.path = path
+        self._file_system = file_system
+        self._real: str | None = None
+
+    @property
+    def real(self) -> str:
+        """The path of the root without links, as it was last looked up."""
+        if self._real is None:
+            self._real = self._file_system.realpath(self.path)
+        return self._real
+
+    def join(self, key: str) -> str:
+        """The path of `key`, which may be empty for the root itself."""
+        real = self.real
+        if not key:
+            return real
+        return real + key if real.endswith("/") else f"{real}/{key}"
+
+    def open(self, key: str, flags: int) -> tuple[int, str]:
+        """Opens what lies at `key`, through links only where they stay below the root.
+
+        Returns:
+            The file descriptor, and the real path.
+
+        Raises:
+            InvalidArgument: A link on the way leads out of the root.
+            OSError: As `os.open`.
+        """
+        path = self.join(key)
+        try:
+            return self._file_system.open_no_links(path, flags), path
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+        path = self._resolve(key)
+        return self._file_system.open_no_links(path, flags), path
+
+    def _resolve(self, key: str) -> str:
+        """The real path of `key`; the system follows the links, and we look where they led."""
+        self._real = None
+        path = self._file_system.realpath(self.join(key))
+        inside = self.real if self.real.endswith("/") else self.real + "/"
+        if path != self.real and not path.startswith(inside):
+            raise InvalidArgument(
+                f"{key!r} leads out of the root {self.path!r} through a symbolic link; "
+                "open the place that it points to instead",
+                key=key,
+            )
+        return path
+
+    def open_to_read(self, key: str) -> int:
+        """Opens the file of `key` for reading."""
+        return self.open(key, READ)[0]
+
+    def status(self, key: str) -> os.stat_result:
+        """What `os.stat` says of the file of `key`."""
+        fd = self.open(key, NAME_ONLY)[0]
+        try:
+            return self._file_system.fstat(fd)
+        finally:
+            self._file_system.close(fd)
+
+
+class Directories:
+    """The directories that one group of writes touches: each opened once and flushed once.
+
+    Use it as a context manager; leaving closes them.
+    """
+
+    def __init__(self, root: Root, file_system: FileSystem, settled: Settled, sync: bool) -> None:
+        self._root = root
+        self._file_system = file_system
+        self._settled = settled
+        self._sync = sync
+        self._open: dict[str, Directory] = {}
+        self._created: set[str] = set()
+        self._dirty: dict[str, Directory] = {}
+        self._retired: list[Directory] = []
+
+    def __enter__(self) -> Directories:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Closes all that are open."""
+        opened = [*self._open.values(), *self._retired]
+        self._open, self._dirty, self._retired = {}, {}, []
+        for directory in opened:
+            if directory.fd is not None:
+                self._file_system.close(directory.fd)
+
+    def drop(self, parent: str) -> None:
+        """Looks `parent` up anew next time: somebody may have removed it."""
+        directory = self._open.pop(parent, None)
+        if directory is not None:
+            # Other writes of the group may still be on their way in it.
+            self._retired.append(directory)
+
+    def get(self, parent: str, *, create: bool) -> Directory | None:
+        """The directory of the keys that start with ``parent/`` (the root if it is empty).
+
+        Returns:
+            It, or None if it does not exist and is not to be created.
+        """
+        found = self._open.get(parent)
+        if found is not None:
+            return found
+        try:
+            fd, path = self._root.open(parent, DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if not create:
+                return None
+            if isinstance(error, NotADirectoryError):
+                raise
+            path = self._root.join(parent)
+            fd = self._create(path)
+        found = self._hold(path, fd)
+        self._open[parent] = found
+        return found
+
+    def _hold(self, path: str, fd: int) -> Directory:
+        if self._file_system.has_dir_fd:
+            return Directory(path, fd)
+        self._file_system.close(fd)
+        return Directory(path, None)
+
+    def _create(self, path: str) -> int:
+        """Creates `path` and what is missing above it, step by step from what exists.
+
+        Each step is relative to the directory before it, so that a link put in the way by
+        somebody else is an error and never followed.
+        """
+        missing: list[str] = []
+        here = path
+        while True:
+            try:
+                fd = self._file_system.open_no_links(here, DIRECTORY)
+                break
+            except FileNotFoundError:
+                here, name = os.path.split(here)
+                if not name:
+                    raise
+                missing.append(name)
+        while missing:
+            name = missing.pop()
+            directory = self._hold(here, fd)
+            try:
+                self._make(directory, name)
+                here = os.path.join(here, name)
+                fd = self._file_system.open_no_links(here, DIRECTORY)
+            finally:
+                if directory.fd is not None:
+                    self._file_system.close(directory.fd)
+        return fd
+
+    def _make(self, directory: Directory, name: str) -> None:
+        try:
+            self._file_system.mkdir(directory.name(name), 0o777, dir_fd=directory.fd)
+        except FileExistsError:
+            return
+        self._created.add(os.path.join(directory.path, name))
+
+    def changed(self, parent: str, directory: Directory) -> None:
+        """Notes that an entry of `directory`, which `get` gave for `parent`, changed."""
+        self._dirty[parent] = directory
+
+    def flush(self) -> dict[str, OSError]:
+        """Makes the changes durable, if that is asked for; all are closed afterwards.
+
+        Returns:
+            The directories where it failed.
+        """
+        failed: dict[str, OSError] = {}
+        if self._sync:
+            done: dict[str, OSError | None] = {}
+            settled: dict[str, int] = {}
+            for parent, directory in self._dirty.items():
+                error = self._flush_one(directory, done, settled)
+                if error is not None:
+                    failed[parent] = error
+            if not failed:
+                for path, inode in settled.items():
+                    self._settled.add(path, inode)
+                self._created.clear()
+        self.forget()
+        return failed
+
+    def _flush_one(
+        self, directory: Directory, done: dict[str, OSError | None], settled: dict[str, int]
+    ) -> OSError | None:
+        path = directory.path
+        if path not in done:
+            done[path] = self._fsync(path, directory.fd, required=True)
+        error = done[path]
+        while error is None:
+            above = os.path.dirname(path)
+            if above == path or not (self._is_ours(path) or path in self._created):
+                break
+            try:
+                inode = self._file_system.stat(path, follow_symlinks=False).st_ino
+            except FileNotFoundError:
+                break  # Somebody removed it, and what that takes is theirs to flush.
+            except OSError as problem:
+                return problem
+            if path not in self._created and (path, inode) in self._settled:
+                break
+            if above not in done:
+                done[above] = self._fsync(above, None, required=path in self._created)
+            error = done[above]
+            settled[path] = inode
+            path = above
+        return error
+
+    def _is_ours(self, path: str) -> bool:
+        real = self._root.real
+        return path == real or path.startswith(real if real.endswith("/") else real + "/")
+
+    def _fsync(self, path: str, fd: int | None, *, required: bool) -> OSError | None:
+        opened = None
+        try:
+            if not self._file_system.has_dir_fd:
+                return None  # Windows flushes entries with their files.
+            if fd is None:
+                fd = opened = self._file_system.open_no_links(path, DIRECTORY)
+            self._file_system.fsync(fd)
+        except PermissionError as error:
+            # A parent that we may not read, and did not change, is its owner's business.
+            return error if required else None
+        except OSError as error:
+            return None if error.errno in _CANNOT_FLUSH else error
+        finally:
+            if opened is not None:
+                self._file_system.close(opened)
+        return None

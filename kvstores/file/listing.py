@@ -1,0 +1,177 @@
+"""Walking the directories of a file store.
+
+What is a link is listed where it leads to a file below the root. Links to directories are not
+entered: their keys can be read, but would be listed twice, or without end.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Generator, Iterator
+
+from asynctensor.errors import InvalidArgument
+from asynctensor.kvstores.file.directory import Directory, Root
+from asynctensor.kvstores.file.file_system import DIRECTORY, FileSystem
+from asynctensor.kvstores.file.key import LOCK_SUFFIX, is_key
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.kvstore import ListEntry
+
+#: A directory that came or went meanwhile, or a link that somebody put in its place.
+GONE = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE))
+_ENTER = DIRECTORY | getattr(os, "O_NOFOLLOW", 0)
+
+
+class Level:
+    """An open directory on the way of a walk.
+
+    Attributes:
+        prefix: What the keys in it start with: empty, or ending in ``/``.
+        directory: The directory.
+    """
+
+    __slots__ = ("_file_system", "directory", "entries", "prefix")
+
+    def __init__(self, prefix: str, directory: Directory, file_system: FileSystem) -> None:
+        self.prefix = prefix
+        self.directory = directory
+        self._file_system = file_system
+        self.entries = self.rescan()
+
+    def rescan(self) -> Iterator[os.DirEntry[str]]:
+        """The entries from the start."""
+        directory = self.directory
+        # Scanning an open directory keeps the `stat` of its entries relative to it.
+        scan: Iterator[os.DirEntry[str]]
+        if directory.fd is None:
+            scan = self._file_system.scandir(directory.path)
+        else:
+            scan = self._file_system.scandir(directory.fd)  # type: ignore[assignment]
+        self.entries = scan
+        return scan
+
+    def close(self) -> None:
+        """Closes the directory."""
+        close_scan = getattr(self.entries, "close", None)
+        if close_scan is not None:
+            close_scan()
+        if self.directory.fd is not None:
+            self._file_system.close(self.directory.fd)
+
+
+def start_of(key_range: KeyRange) -> str | None:
+    """The deepest directory that holds every key of the range; None if no key can be in it."""
+    if key_range.empty:
+        return None
+    start = key_range.common_prefix.rpartition("/")[0]
+    return start if not start or is_key(start) else None
+
+
+def enter_start(root: Root, file_system: FileSystem, start: str) -> Level | None:
+    """Opens the directory where a walk starts; None if there is none.
+
+    Raises:
+        InvalidArgument: A link leads out of the root.
+        OSError: It cannot be opened.
+    """
+    try:
+        fd, path = root.open(start, DIRECTORY)
+    except OSError as error:
+        if error.errno in GONE:
+            return None
+        raise
+    return _level(start + "/" if start else "", path, fd, file_system)
+
+
+def enter(level: Level, name: str, file_system: FileSystem) -> Level | None:
+    """Opens a directory in another; None if it is gone."""
+    directory = level.directory
+    try:
+        fd = file_system.open(directory.name(name), _ENTER, dir_fd=directory.fd)
+    except OSError as error:
+        if error.errno in GONE:
+            return None
+        raise
+    return _level(f"{level.prefix}{name}/", os.path.join(directory.path, name), fd, file_system)
+
+
+def _level(prefix: str, path: str, fd: int, file_system: FileSystem) -> Level:
+    try:
+        if file_system.has_dir_fd:
+            return Level(prefix, Directory(path, fd), file_system)
+        file_system.close(fd)
+        return Level(prefix, Directory(path, None), file_system)
+    except BaseException:
+        if file_system.has_dir_fd:
+            file_system.close(fd)
+        raise
+
+
+def meets(key_range: KeyRange, prefix: str) -> bool:
+    """Whether a key that starts with `prefix` can be in the range."""
+    # Comparing code points orders strings as comparing their UTF-8 bytes does.
+    if key_range.exclusive_max and key_range.exclusive_max <= prefix:
+        return False
+    return key_range.inclusive_min <= prefix or key_range.inclusive_min < _after(prefix)
+
+
+def covers(key_range: KeyRange, prefix: str) -> bool:
+    """Whether every key that starts with `prefix` is in the range."""
+    if key_range.inclusive_min > prefix:
+        return False
+    return not key_range.exclusive_max or _after(prefix) <= key_range.exclusive_max
+
+
+def _after(prefix: str) -> str:
+    """The least string above all that start with `prefix`, which ends in ``/``."""
+    return prefix[:-1] + "0" if prefix else "\U0010ffff\U0010ffff"
+
+
+def walk(root: Root, file_system: FileSystem, key_range: KeyRange) -> Generator[ListEntry, None, None]:
+    """The keys of the range with their sizes, in no particular order.
+
+    Raises:
+        OSError: A directory cannot be read.
+    """
+    start = start_of(key_range)
+    first = None if start is None else enter_start(root, file_system, start)
+    if first is None:
+        return
+    levels = [first]
+    try:
+        while levels:
+            level = levels[-1]
+            entry = next(level.entries, None)
+            if entry is None:
+                levels.pop().close()
+                continue
+            key = level.prefix + entry.name
+            if entry.name.endswith(LOCK_SUFFIX):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                below = None
+                if meets(key_range, key + "/"):
+                    below = enter(level, entry.name, file_system)
+                if below is not None:
+                    levels.append(below)
+            elif key in key_range and is_key(key):
+                size = _size(root, key, entry)
+                if size is not None:
+                    yield ListEntry(key, size)
+    finally:
+        for level in levels:
+            level.close()
+
+
+def _size(root: Root, key: str, entry: os.DirEntry[str]) -> int | None:
+    """The size of the value; None if the entry is no value."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
+            status = root.status(key)
+    except (OSError, InvalidArgument) as error:
+        if isinstance(error, OSError) and error.errno not in GONE:
+            raise
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -1,0 +1,444 @@
+"""Writing groups of values: each whole or not at all, and the group durable at once.
+
+::
+
+    for each write of a group   prepare   lock (or name a new file), check the condition, write
+    then for each               publish   flush the file, rename (or link) it to the key
+    then for each directory               flush it and, if it is new, what leads to it
+
+The disk is asked to begin with each file while the next is being written, and a directory is
+flushed once for the whole group. A write that finds its key locked by somebody else first
+publishes what is prepared and so gives up its own locks: nobody waits for a lock while holding
+one, hence no deadlock.
+
+Creating only if absent needs no lock: ``link(2)`` is one step on every file system, network ones
+included. Its reply may be lost there; a repeated request then answers ``EEXIST``, and the link
+count of our own new file tells that it was we who won.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from asynctensor.errors import FailedPrecondition, Unavailable, os_errors_mapped
+from asynctensor.kvstores.file import lock
+from asynctensor.kvstores.file.directory import Directories, Directory, Root, Settled
+from asynctensor.kvstores.file.file_system import CREATE_NEW, FileSystem
+from asynctensor.kvstores.file.generation import generation_of, mtime_after
+from asynctensor.kvstores.file.key import LOCK_SUFFIX, check_key, new_name
+from asynctensor.kvstores.file.options import FileOptions
+from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
+from asynctensor.storage.kvstore import Buffer, Replacement
+
+#: Files and directories held open at a time, well below the usual limit of 1024 per process.
+_MAX_OPEN = 64
+#: How often a write starts again after its directory was removed under it.
+_MAX_ATTEMPTS = 16
+#: What ``link`` says on file systems without hard links.
+_CANNOT_LINK = frozenset(
+    (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+)
+
+_Outcome = TimestampedStorageGeneration | Exception
+
+
+class _Again(Exception):
+    """The directory was removed while the write was on its way."""
+
+
+@dataclass(slots=True)
+class _Prepared:
+    """A written file that is not published yet.
+
+    ``how`` says what publishing means: ``"rename"`` the lock file over the key, ``"rename_new"``
+    a file without a lock, ``"link"`` a new file, ``"in_place"`` nothing.
+    """
+
+    index: int
+    key: str
+    parent: str
+    name: str
+    directory: Directory
+    temporary: str
+    fd: int
+    replaced: os.stat_result | None
+    how: Literal["rename", "rename_new", "link", "in_place"]
+
+
+@dataclass(slots=True, frozen=True)
+class Replacing:
+    """What every group of a store shares."""
+
+    root: Root
+    file_system: FileSystem
+    options: FileOptions
+    settled: Settled
+
+    def replace(self, group: Sequence[Replacement]) -> list[_Outcome]:
+        """See `BlockingFace.replace`."""
+        outcomes: list[_Outcome] = []
+        for start in range(0, len(group), _MAX_OPEN):
+            with _Group(self, group[start : start + _MAX_OPEN]) as part:
+                outcomes += part.run()
+        return outcomes
+
+
+class _Group:
+    """One group, at most `_MAX_OPEN` writes."""
+
+    def __init__(self, shared: Replacing, group: Sequence[Replacement]) -> None:
+        self._shared = shared
+        self._fs = shared.file_system
+        self._options = shared.options
+        self._group = group
+        self._outcomes: list[_Outcome | None] = [None] * len(group)
+        self._prepared: list[_Prepared] = []
+        self._directories = Directories(
+            shared.root, shared.file_system, shared.settled, shared.options.sync
+        )
+
+    def __enter__(self) -> _Group:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for prepared in self._prepared:
+            self._abandon(prepared)
+        self._directories.forget()
+
+    def run(self) -> list[_Outcome]:
+        """Does all of the writes."""
+        for index in range(len(self._group)):
+            try:
+                self._guarded(index, lambda index=index: self._prepare(index))
+            except _Again:
+                self._guarded(index, lambda index=index: self._again(index))
+        self._publish_all()
+        failed = self._directories.flush()
+        for index, replacement in enumerate(self._group):
+            outcome = self._outcomes[index]
+            if not failed or isinstance(outcome, Exception) or _unmet(outcome):
+                continue
+            error = failed.get(_split(replacement.key)[0])
+            if error is not None:
+                unknown = Unavailable(
+                    f"the directory could not be flushed ({error}): the value is in place, but "
+                    "may not survive a crash",
+                    key=replacement.key,
+                    store=self._shared.root.path,
+                    operation="write",
+                )
+                unknown.__cause__ = error
+                self._outcomes[index] = unknown
+        return [outcome for outcome in self._outcomes if outcome is not None]
+
+    def _guarded(self, index: int, step: Callable[[], _Outcome | None]) -> None:
+        """Runs one step of one write and keeps its outcome, an error included."""
+        key = self._group[index].key
+        try:
+            with os_errors_mapped(key=key, store=self._shared.root.path, operation="write"):
+                self._outcomes[index] = step()
+        except _Again:
+            raise
+        except Exception as error:
+            self._outcomes[index] = error
+
+    def _again(self, index: int) -> _Outcome | None:
+        key = self._group[index].key
+        self._publish_all()
+        for _ in range(_MAX_ATTEMPTS):
+            self._directories.drop(_split(key)[0])
+            try:
+                outcome = self._prepare(index)
+                if outcome is None:
+                    outcome = self._publish(self._prepared.pop())
+                return outcome
+            except _Again:
+                continue
+        raise Unavailable("the directory is removed again and again while the value is written")
+
+    # Preparing.
+
+    def _prepare(self, index: int) -> _Outcome | None:
+        """Writes the new value aside.
+
+        Returns:
+            None; or the outcome, if nothing is left to do.
+        """
+        replacement = self._group[index]
+        check_key(replacement.key)
+        parent, name = _split(replacement.key)
+        if any(prepared.key == replacement.key for prepared in self._prepared):
+            self._publish_all()  # Writes of one key happen in the order given.
+        can_create = replacement.value is not None and replacement.if_equal in (UNKNOWN, NO_VALUE)
+        directory = self._directories.get(parent, create=can_create)
+        if directory is None:
+            return _stamp(NO_VALUE if replacement.if_equal in (UNKNOWN, NO_VALUE) else UNKNOWN)
+        if replacement.value is None:
+            return self._delete(replacement, parent, name, directory)
+        found = None
+        if replacement.if_equal != UNKNOWN or self._options.locking in ("none", "non_atomic"):
+            found = self._status(replacement.key, name, directory)
+            if not self._holds(replacement, found):
+                return _stamp(UNKNOWN)
+        how: Literal["rename", "rename_new", "link", "in_place"] = "rename"
+        if self._options.locking == "non_atomic":
+            how = "in_place"
+        elif replacement.if_equal == NO_VALUE:
+            how = "link"
+        elif self._options.locking == "none":
+            how = "rename_new"
+        return self._write_aside(index, parent, name, directory, found, how)
+
+    def _write_aside(
+        self,
+        index: int,
+        parent: str,
+        name: str,
+        directory: Directory,
+        found: os.stat_result | None,
+        how: Literal["rename", "rename_new", "link", "in_place"],
+    ) -> _Outcome | None:
+        replacement = self._group[index]
+        key, value = replacement.key, replacement.value
+        assert value is not None
+        temporary = {"rename": name + LOCK_SUFFIX, "in_place": name}.get(how) or new_name()
+        if how == "rename":
+            fd = self._lock(name, directory)
+        else:
+            flags = CREATE_NEW if how != "in_place" else CREATE_NEW & ~os.O_EXCL | os.O_TRUNC
+            fd = self._open_new(temporary, directory, flags)
+        prepared = _Prepared(
+            index, key, parent, name, directory, temporary, fd, found, how
+        )
+        try:
+            if how == "rename":
+                # The first look was without the lock.
+                found = prepared.replaced = self._status(key, name, directory)
+                if not self._holds(replacement, found):
+                    self._abandon(prepared)
+                    return _stamp(UNKNOWN)
+            self._fs.write(fd, _as_bytes(value))
+            self._set_time(fd, prepared.replaced)
+            if self._options.sync and len(self._group) > 1:
+                self._fs.start_flush(fd)
+        except BaseException:
+            self._abandon(prepared)
+            raise
+        self._prepared.append(prepared)
+        return None
+
+    def _open_new(self, name: str, directory: Directory, flags: int) -> int:
+        try:
+            return self._fs.open(directory.name(name), flags, 0o666, dir_fd=directory.fd)
+        except FileNotFoundError:
+            raise _Again from None
+
+    def _lock(self, name: str, directory: Directory) -> int:
+        try:
+            fd = lock.try_acquire(directory, name, self._fs, self._options)
+            if fd is None:
+                self._publish_all()
+                fd = lock.acquire(directory, name, self._fs, self._options)
+        except FileNotFoundError:
+            raise _Again from None
+        return fd
+
+    def _delete(
+        self, replacement: Replacement, parent: str, name: str, directory: Directory
+    ) -> _Outcome:
+        found = self._status(replacement.key, name, directory)
+        if found is None or not self._holds(replacement, found):
+            # Another process may have deleted it without having made that durable yet.
+            self._directories.changed(parent, directory)
+            return _stamp(NO_VALUE if self._holds(replacement, found) else UNKNOWN)
+        fd = self._lock_to_delete(replacement, name, directory)
+        try:
+            found = self._status(replacement.key, name, directory)
+            if not self._holds(replacement, found):
+                return _stamp(UNKNOWN)
+            if found is not None:
+                self._fs.unlink(directory.name(name), dir_fd=directory.fd)
+        except FileNotFoundError:
+            pass
+        finally:
+            if fd is not None:
+                lock.release(directory, name, fd, self._fs)
+        self._directories.changed(parent, directory)
+        return _stamp(NO_VALUE)
+
+    def _lock_to_delete(
+        self, replacement: Replacement, name: str, directory: Directory
+    ) -> int | None:
+        if self._options.locking not in ("os", "lockfile"):
+            return None
+        try:
+            return self._lock(name, directory)
+        except OSError as error:
+            # On a full disk there may be no room for the lock file, and deleting must still work.
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or replacement.if_equal != UNKNOWN:
+                raise
+            return None
+
+    def _status(self, key: str, name: str, directory: Directory) -> os.stat_result | None:
+        """What is at the key now; None if nothing is."""
+        try:
+            found = self._fs.stat(directory.name(name), dir_fd=directory.fd, follow_symlinks=False)
+            if stat.S_ISLNK(found.st_mode):
+                found = self._shared.root.status(key)
+        except FileNotFoundError:
+            return None
+        if stat.S_ISDIR(found.st_mode):
+            raise FailedPrecondition(
+                f"{key!r} is a directory: there are keys that start with {key + '/'!r}; "
+                "delete them first, or use another key"
+            )
+        return found
+
+    def _holds(self, replacement: Replacement, found: os.stat_result | None) -> bool:
+        if replacement.if_equal == UNKNOWN:
+            return True
+        return replacement.if_equal == (NO_VALUE if found is None else generation_of(found))
+
+    def _set_time(self, fd: int, replaced: os.stat_result | None) -> None:
+        """Gives the new version a time of its own (see `generation`)."""
+        mtime = mtime_after(self._fs.time_ns(), replaced)
+        try:
+            self._fs.utime(fd, ns=(mtime, mtime))
+            if replaced is not None:
+                # File systems that count in seconds (FAT: two) need a bigger step.
+                if self._fs.fstat(fd).st_mtime_ns <= replaced.st_mtime_ns:
+                    later = replaced.st_mtime_ns + 2_000_000_000
+                    self._fs.utime(fd, ns=(later, later))
+        except PermissionError:
+            # A lock file left by another user: its time is the system's then.
+            pass
+
+    # Publishing.
+
+    def _publish_all(self) -> None:
+        """Flushes and publishes what is prepared, and so gives up every lock."""
+        # Links last: on file systems without them they need a lock, when all others are given up.
+        self._prepared.sort(key=lambda prepared: prepared.how == "link", reverse=True)
+        again: list[int] = []
+        while self._prepared:
+            prepared = self._prepared.pop()
+            try:
+                self._guarded(prepared.index, lambda prepared=prepared: self._publish(prepared))
+            except _Again:
+                again.append(prepared.index)
+        for index in again:
+            self._guarded(index, lambda index=index: self._again(index))
+
+    def _publish(self, prepared: _Prepared) -> _Outcome:
+        try:
+            if self._options.sync:
+                self._fs.fsync(prepared.fd)
+            won = self._name(prepared)
+            status = self._fs.fstat(prepared.fd)
+        except FileNotFoundError:
+            self._abandon(prepared)
+            raise _Again from None
+        except BaseException:
+            self._abandon(prepared)
+            raise
+        self._fs.close(prepared.fd)
+        self._directories.changed(prepared.parent, prepared.directory)
+        return _stamp(generation_of(status)) if won else _stamp(UNKNOWN)
+
+    def _name(self, prepared: _Prepared) -> bool:
+        """Gives the written file the name of its key; False if a link lost to another."""
+        directory = prepared.directory
+        if prepared.how == "in_place":
+            return True
+        if prepared.how == "link":
+            return self._link(prepared)
+        self._fs.rename(
+            directory.name(prepared.temporary),
+            directory.name(prepared.name),
+            src_dir_fd=directory.fd,
+            dst_dir_fd=directory.fd,
+        )
+        return True
+
+    def _link(self, prepared: _Prepared) -> bool:
+        directory = prepared.directory
+        temporary = directory.name(prepared.temporary)
+        try:
+            self._fs.link(
+                temporary,
+                directory.name(prepared.name),
+                src_dir_fd=directory.fd,
+                dst_dir_fd=directory.fd,
+            )
+            won = True
+        except FileExistsError:
+            self._status(prepared.key, prepared.name, directory)
+            won = self._fs.fstat(prepared.fd).st_nlink == 2
+        except OSError as error:
+            if error.errno not in _CANNOT_LINK:
+                raise
+            return self._rename_if_absent(prepared)
+        try:
+            self._fs.unlink(temporary, dir_fd=directory.fd)
+        except OSError:
+            pass  # Listings skip it, and `delete_range` takes it along.
+        return won
+
+    def _rename_if_absent(self, prepared: _Prepared) -> bool:
+        """Where there are no hard links: under the lock, safe against everyone who takes it."""
+        directory, name = prepared.directory, prepared.name
+        locked = self._options.locking in ("os", "lockfile")
+        fd = lock.acquire(directory, name, self._fs, self._options) if locked else None
+        try:
+            won = self._status(prepared.key, name, directory) is None
+            if won:
+                self._fs.rename(
+                    directory.name(prepared.temporary),
+                    directory.name(name),
+                    src_dir_fd=directory.fd,
+                    dst_dir_fd=directory.fd,
+                )
+            else:
+                self._fs.unlink(directory.name(prepared.temporary), dir_fd=directory.fd)
+        finally:
+            if fd is not None:
+                lock.release(directory, name, fd, self._fs)
+        return won
+
+    def _abandon(self, prepared: _Prepared) -> None:
+        """Removes what was written aside; the value at the key is as it was."""
+        if prepared.how == "in_place":
+            self._fs.close(prepared.fd)
+        elif prepared.how == "rename":
+            lock.release(prepared.directory, prepared.name, prepared.fd, self._fs)
+        else:
+            try:
+                self._fs.unlink(
+                    prepared.directory.name(prepared.temporary), dir_fd=prepared.directory.fd
+                )
+            except OSError:
+                pass
+            self._fs.close(prepared.fd)
+
+
+def _split(key: str) -> tuple[str, str]:
+    parent, _, name = key.rpartition("/")
+    return parent, name
+
+
+def _unmet(outcome: TimestampedStorageGeneration | None) -> bool:
+    return outcome is None or outcome.generation == UNKNOWN
+
+
+def _stamp(generation: bytes) -> TimestampedStorageGeneration:
+    return TimestampedStorageGeneration.now(generation)
+
+
+def _as_bytes(value: Buffer) -> memoryview:
+    view = memoryview(value)
+    return view if view.format == "B" and view.ndim == 1 else view.cast("B")

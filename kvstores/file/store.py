@@ -1,0 +1,255 @@
+"""``file``: a directory as a key-value store, one file per key.
+
+Promises, and what keeps them:
+
+- *Whole values.* A value is written aside, flushed and renamed (or linked) over its key
+  (`replacement`); readers never lock and see one version (`open_file`).
+- *Conditions* hold between threads, processes and, where locks are shared, machines (`lock`).
+- *Durability.* A write is acknowledged when the value, its name and every directory that leads to
+  it have reached the disk (`directory`), unless ``sync`` is off.
+- *Nothing outside the root.* Keys are checked as strings (`key`), and every file is opened without
+  following symbolic links. Only where that fails are the links resolved and looked at, and the real
+  path opened without following links again: a link swapped in between is an error, never an
+  escape. Links that stay below the root work. New directories, values and removals are relative to
+  an open directory. A link at the key itself is replaced by a write, not followed. (Checking
+  directories once and remembering them would be no cheaper than the kernel's check, and wrong
+  as soon as somebody replaces one.)
+- *Network file systems.* A lost reply to ``link`` is recognised, a stale file handle opened again,
+  nothing is mapped into memory, and ``locking="lockfile"`` needs no locks of the system.
+
+As in TensorStore, a key whose path is a directory has no value, and cannot be written.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from asynctensor.errors import Error, os_errors_mapped
+from asynctensor.kvstores.file.directory import Root, Settled
+from asynctensor.kvstores.file.file_system import FileSystem
+from asynctensor.kvstores.file.generation import generation_of
+from asynctensor.kvstores.file.key import check_key
+from asynctensor.kvstores.file.listing import walk
+from asynctensor.kvstores.file.open_file import NO_SUCH_FILE, OpenFile, open_file
+from asynctensor.kvstores.file.options import FileOptions
+from asynctensor.kvstores.file.removal import remove
+from asynctensor.kvstores.file.replacement import Replacing
+from asynctensor.runtime.workers import WorkerPool, shared_pool
+from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.kvstore import (
+    DEFAULT_READ,
+    BlockingFace,
+    Buffer,
+    Capabilities,
+    Json,
+    KeyValueStore,
+    ListEntry,
+    ReadOptions,
+    ReadResult,
+    Replacement,
+)
+
+T = TypeVar("T")
+
+#: What may stand unescaped in the path of a URL (RFC 3986, section 3.3).
+_URL_SAFE = "/!$&'()*+,;=:@~"
+#: Keys listed or removed in one go on a worker, some milliseconds.
+_PIECE = 1000
+
+
+class FileStore(KeyValueStore):
+    """The files below one directory.
+
+    Args:
+        root: The directory; it is created by the first write. Relative ones count from the
+            working directory of now.
+        options: How to write.
+        pool: Where the asynchronous methods run the blocking ones (``file_io_concurrency``); the
+            one that the process shares if none is given. A pickle does not carry it.
+        file_system: The system calls; another one in tests.
+    """
+
+    driver = "file"
+
+    def __init__(
+        self,
+        root: str,
+        options: FileOptions = FileOptions(),
+        pool: WorkerPool | None = None,
+        *,
+        file_system: FileSystem | None = None,
+    ) -> None:
+        self.root = root if not root or root.endswith("/") else root + "/"
+        self.options = options
+        self._pool = _shared_pool() if pool is None else pool
+        self._file_system = FileSystem() if file_system is None else file_system
+        self._path = os.path.abspath(root or ".")
+        locked = options.locking in ("os", "lockfile")
+        self.capabilities = Capabilities(
+            can_create_if_absent=options.locking != "non_atomic",
+            can_compare_and_swap=locked,
+            suffix_ranges=True,
+            durable=options.sync,
+        )
+        self._face = FileFace(self._path, options, self._file_system)
+
+    def __repr__(self) -> str:
+        return f"FileStore({self.root!r}, {self.options})"
+
+    def __getstate__(self) -> dict[str, object]:
+        # Threads, and what is known of directories, are this process's own.
+        return {k: v for k, v in self.__dict__.items() if k not in ("_face", "_pool")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._pool = _shared_pool()
+        self._face = FileFace(self._path, self.options, self._file_system)
+
+    @property
+    def blocking(self) -> FileFace:
+        return self._face
+
+    async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
+        return await self._pool.run(self._face.read, key, options)
+
+    async def write(
+        self, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
+    ) -> TimestampedStorageGeneration:
+        group = (Replacement(key, value, if_equal),)
+        (outcome,) = await self._pool.run(self._face.replace, group)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def delete_range(self, key_range: KeyRange) -> None:
+        steps = self._face.remove(key_range)
+        try:
+            while await self._pool.run(self._piece, steps, "delete_range"):
+                pass
+        finally:
+            steps.close()
+
+    async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
+        entries = self._face.walk(key_range)
+        try:
+            while piece := await self._pool.run(self._piece, entries, "list"):
+                for entry in piece:
+                    yield entry
+        finally:
+            entries.close()
+
+    def _piece(self, steps: Iterator[T], operation: str) -> list[T]:
+        with os_errors_mapped(store=self._path, operation=operation):
+            return list(islice(steps, _PIECE))
+
+    def spec_json(self, path: str) -> dict[str, Json]:
+        return {"driver": self.driver, "path": self.root + path}
+
+    def url(self, path: str) -> str:
+        return "file://" + quote(self.root + path, safe=_URL_SAFE)
+
+    def at(self, path: str) -> tuple[FileStore, str]:
+        if path.startswith(self.root):
+            return self, path[len(self.root) :]
+        root, key = split_path(path)
+        return FileStore(root, self.options, self._pool, file_system=self._file_system), key
+
+    @property
+    def identity(self) -> object:
+        return (self.driver, self._path)
+
+
+def _shared_pool() -> WorkerPool:
+    # Disks answer several requests at once, and waiting threads cost no processor.
+    return shared_pool("file_io", max(4, os.cpu_count() or 1))
+
+
+def split_path(path: str) -> tuple[str, str]:
+    """The root and the key prefix for a ``path`` of a spec: they part at its last ``/``.
+
+    So ``/data/x/`` is the root ``/data/x/``, and ``/data/x`` the prefix ``x`` below ``/data/``, under
+    which TensorStore's ``+`` and ``/`` append.
+    """
+    root, slash, key = path.rpartition("/")
+    return root + slash, key
+
+
+class FileFace(BlockingFace):
+    """The blocking face of `FileStore`.
+
+    Args:
+        path: The absolute path of the root.
+        options: How to write.
+        file_system: The system calls.
+    """
+
+    def __init__(self, path: str, options: FileOptions, file_system: FileSystem) -> None:
+        self._root = Root(path, file_system)
+        self._file_system = file_system
+        self._options = options
+        self._settled = Settled()
+        self.replacing = Replacing(self._root, file_system, options, self._settled)
+
+    def open(self, key: str) -> OpenFile | None:
+        """See `BlockingFace.open`."""
+        check_key(key)
+        try:
+            return open_file(self._root, self._file_system, key)
+        except (OSError, Error):
+            # Only now: the context manager costs a fifth of the whole call.
+            with os_errors_mapped(key=key, store=self._root.path, operation="read"):
+                raise
+
+    def generation(self, key: str) -> bytes:
+        """See `BlockingFace.generation`."""
+        check_key(key)
+        with os_errors_mapped(key=key, store=self._root.path, operation="read"):
+            try:
+                return _generation(self._root.status(key))
+            except OSError as error:
+                if error.errno not in NO_SUCH_FILE:
+                    raise
+                return NO_VALUE
+
+    def replace(
+        self, group: Sequence[Replacement]
+    ) -> list[TimestampedStorageGeneration | Exception]:
+        """See `BlockingFace.replace`."""
+        return self.replacing.replace(group)
+
+    def read(self, key: str, options: ReadOptions) -> ReadResult:
+        """See `KeyValueStore.read`."""
+        opened = self.open(key)
+        now = TimestampedStorageGeneration.now
+        if opened is None:
+            unmet = options.if_equal not in (UNKNOWN, NO_VALUE)
+            return ReadResult("unspecified" if unmet else "missing", b"", now(NO_VALUE))
+        try:
+            with os_errors_mapped(key=key, store=self._root.path, operation="read"):
+                stamp = now(opened.generation)
+                if options.if_equal not in (UNKNOWN, opened.generation):
+                    return ReadResult("unspecified", b"", stamp)
+                if options.if_not_equal == opened.generation:
+                    return ReadResult("unspecified", b"", stamp)
+                start, stop = options.byte_range.resolve(opened.size)
+                return ReadResult("value", opened.read(start, stop), stamp)
+        finally:
+            opened.close()
+
+    def walk(self, key_range: KeyRange) -> Generator[ListEntry, None, None]:
+        """The keys of the range, in no particular order."""
+        return walk(self._root, self._file_system, key_range)
+
+    def remove(self, key_range: KeyRange) -> Generator[None, None, None]:
+        """Deletes the keys of the range while it is iterated over."""
+        return remove(self._root, self._file_system, key_range, self._options, self._settled)
+
+
+def _generation(status: os.stat_result) -> bytes:
+    return generation_of(status) if stat.S_ISREG(status.st_mode) else NO_VALUE

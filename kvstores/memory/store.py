@@ -1,0 +1,286 @@
+"""``memory``: values in this process, sorted, with atomic commits over many keys.
+
+Everything is done on the calling thread under one lock that is held for dictionary operations
+only, so nothing here ever waits and the asynchronous methods may run on the I/O loop.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Mapping, Sequence
+from urllib.parse import quote
+
+from asynctensor.errors import Aborted, InvalidArgument, OutOfRange
+from asynctensor.storage.commit_domain import Commit, CommitDomain
+from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.kvstore import (
+    DEFAULT_READ,
+    BlockingFace,
+    Buffer,
+    Capabilities,
+    Json,
+    KeyValueStore,
+    ListEntry,
+    OpenValue,
+    ReadOptions,
+    ReadResult,
+    Replacement,
+)
+
+#: What may stand unescaped in the path of a URL (RFC 3986, section 3.3).
+_URL_SAFE = "/!$&'()*+,;=:@~"
+
+
+class MemoryMap:
+    """The keys and values themselves: what stores with one ``memory_key_value_store`` share.
+
+    A pickle of it is a new, empty map (TensorStore's rule); sharing inside one pickle stays.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, tuple[bytes, bytes]] = {}
+        self._serial = 0
+        # Sorted keys, perhaps with some that are gone, and those added since: sorting a sorted
+        # list with a tail is nearly linear, so that writes stay O(1) and listings cheap.
+        self._sorted: list[str] = []
+        self._added: list[str] = []
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (MemoryMap, ())
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def _held(self) -> threading.Lock:
+        # Another thread may have held the lock when this process was forked off.
+        if self._pid != os.getpid():
+            self._lock, self._pid = threading.Lock(), os.getpid()
+        return self._lock
+
+    def get(self, key: str) -> tuple[bytes, bytes] | None:
+        """The value and the generation of `key`, or None."""
+        return self._values.get(key)
+
+    def apply(self, expected: Mapping[str, bytes], values: Mapping[str, bytes | None]) -> (
+        tuple[str, None] | tuple[None, dict[str, bytes]]
+    ):
+        """Makes all of the changes if every key has the generation expected, else none.
+
+        Returns:
+            The first key that has another generation, and None; or None and the new generations.
+        """
+        with self._held():
+            for key, wanted in expected.items():
+                found = self._values.get(key)
+                if (NO_VALUE if found is None else found[1]) != wanted:
+                    return key, None
+            return None, {key: self._set(key, value) for key, value in values.items()}
+
+    def _set(self, key: str, value: bytes | None) -> bytes:
+        if value is None:
+            self._values.pop(key, None)
+            return NO_VALUE
+        if key not in self._values:
+            self._added.append(key)
+        self._serial += 1
+        generation = self._serial.to_bytes(8, "big")
+        self._values[key] = (value, generation)
+        return generation
+
+    def keys(self, key_range: KeyRange) -> list[str]:
+        """The keys of the range in order."""
+        with self._held():
+            if self._added or len(self._sorted) > 2 * len(self._values):
+                live = self._values.keys()
+                merged = [key for key in self._sorted if key in live]
+                merged += [key for key in self._added if key in live]
+                merged.sort()
+                # A key deleted and written again stands in both lists.
+                self._sorted = list(dict.fromkeys(merged))
+                self._added = []
+            # Comparing code points orders strings as comparing their UTF-8 bytes does.
+            start = bisect_left(self._sorted, key_range.inclusive_min)
+            stop = len(self._sorted)
+            if key_range.exclusive_max:
+                stop = bisect_left(self._sorted, key_range.exclusive_max)
+            return [key for key in self._sorted[start:stop] if key in self._values]
+
+
+class MemoryValue:
+    """A value of a `MemoryStore`; it stays valid whatever happens to the key."""
+
+    __slots__ = ("generation", "size", "value")
+
+    def __init__(self, value: bytes, generation: bytes) -> None:
+        self.value: bytes | None = value
+        self.size = len(value)
+        self.generation = generation
+
+    def read_into(self, buffer: memoryview, offset: int) -> None:
+        """See `OpenValue.read_into`."""
+        value = self.value or b""
+        target = buffer if buffer.format == "B" and buffer.ndim == 1 else buffer.cast("B")
+        if offset < 0 or offset + len(target) > len(value):
+            raise OutOfRange(
+                f"bytes {offset} to {offset + len(target)} are not in a value of {len(value)} bytes"
+            )
+        target[:] = memoryview(value)[offset : offset + len(target)]
+
+    def close(self) -> None:
+        """See `OpenValue.close`."""
+
+
+class MemoryStore(KeyValueStore):
+    """A store over a `MemoryMap`.
+
+    Args:
+        values: What it shows; a map of its own if none is given.
+        atomic: Whether it offers commits over many keys.
+    """
+
+    driver = "memory"
+    capabilities = Capabilities(
+        can_create_if_absent=True,
+        can_compare_and_swap=True,
+        lists_in_order=True,
+        suffix_ranges=True,
+    )
+
+    def __init__(self, values: MemoryMap | None = None, *, atomic: bool = True) -> None:
+        self.values = MemoryMap() if values is None else values
+        self.atomic = atomic
+
+    def __repr__(self) -> str:
+        return f"MemoryStore({len(self.values)} keys{'' if self.atomic else ', atomic=False'})"
+
+    async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
+        _check_key(key)
+        found = self.values.get(key)
+        generation = NO_VALUE if found is None else found[1]
+        stamp = TimestampedStorageGeneration.now(generation)
+        if found is None:
+            unmet = options.if_equal not in (UNKNOWN, NO_VALUE)
+            return ReadResult("unspecified" if unmet else "missing", b"", stamp)
+        if options.if_equal not in (UNKNOWN, generation) or options.if_not_equal == generation:
+            return ReadResult("unspecified", b"", stamp)
+        start, stop = options.byte_range.resolve(len(found[0]))
+        return ReadResult("value", found[0][start:stop], stamp)
+
+    async def write(
+        self, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
+    ) -> TimestampedStorageGeneration:
+        return self.blocking.write(Replacement(key, value, if_equal))
+
+    async def delete_range(self, key_range: KeyRange) -> None:
+        self.values.apply({}, dict.fromkeys(self.values.keys(key_range)))
+
+    async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
+        for key in self.values.keys(key_range):
+            found = self.values.get(key)
+            if found is not None:
+                yield ListEntry(key, len(found[0]))
+
+    def spec_json(self, path: str) -> dict[str, Json]:
+        spec: dict[str, Json] = {"driver": self.driver}
+        if not self.atomic:
+            spec["atomic"] = False
+        if path:
+            spec["path"] = path
+        return spec
+
+    def url(self, path: str) -> str:
+        return "memory://" + quote(path, safe=_URL_SAFE)
+
+    @property
+    def identity(self) -> object:
+        return (self.driver, id(self.values))
+
+    @property
+    def blocking(self) -> MemoryFace:
+        return MemoryFace(self.values)
+
+    @property
+    def commit_domain(self) -> MemoryCommits | None:
+        return MemoryCommits(self.values) if self.atomic else None
+
+
+class MemoryFace(BlockingFace):
+    """The blocking face of `MemoryStore`; it never blocks."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: MemoryMap) -> None:
+        self._values = values
+
+    def open(self, key: str) -> OpenValue | None:
+        """See `BlockingFace.open`."""
+        _check_key(key)
+        found = self._values.get(key)
+        return None if found is None else MemoryValue(*found)
+
+    def generation(self, key: str) -> bytes:
+        """See `BlockingFace.generation`."""
+        _check_key(key)
+        found = self._values.get(key)
+        return NO_VALUE if found is None else found[1]
+
+    def replace(
+        self, group: Sequence[Replacement]
+    ) -> list[TimestampedStorageGeneration | Exception]:
+        """See `BlockingFace.replace`."""
+        results: list[TimestampedStorageGeneration | Exception] = []
+        for replacement in group:
+            try:
+                results.append(self.write(replacement))
+            except Exception as error:
+                results.append(error)
+        return results
+
+    def write(self, replacement: Replacement) -> TimestampedStorageGeneration:
+        """See `KeyValueStore.write`."""
+        key = replacement.key
+        _check_key(key)
+        value = None if replacement.value is None else _owned(replacement.value)
+        expected = {key: replacement.if_equal} if replacement.if_equal != UNKNOWN else {}
+        generations = self._values.apply(expected, {key: value})[1]
+        return TimestampedStorageGeneration.now(UNKNOWN if generations is None else generations[key])
+
+
+class MemoryCommits(CommitDomain):
+    """Commits over the keys of one `MemoryMap`."""
+
+    def __init__(self, values: MemoryMap) -> None:
+        self._values = values
+
+    @property
+    def identity(self) -> object:
+        return ("memory", id(self._values))
+
+    async def commit(self, commit: Commit) -> Mapping[str, bytes]:
+        for key in (*commit.expected, *commit.values):
+            _check_key(key)
+        values = {k: None if v is None else _owned(v) for k, v in commit.values.items()}
+        stale, generations = self._values.apply(commit.expected, values)
+        if generations is None:
+            raise Aborted(
+                "somebody else changed this key since it was read; run the transaction again",
+                key=stale,
+                store="memory://",
+                operation="commit",
+            )
+        return generations
+
+
+def _owned(value: Buffer) -> bytes:
+    """`value` as bytes that nobody can change; itself if that is so already."""
+    return value if type(value) is bytes else bytes(value)
+
+
+def _check_key(key: str) -> None:
+    if not isinstance(key, str):
+        raise InvalidArgument(f"a key is a str, not {type(key).__name__}: {key!r}")

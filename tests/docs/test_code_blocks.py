@@ -1,0 +1,67 @@
+"""The Python code in README.md and docs/ runs, each page from top to bottom."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: Path) -> Iterator[tuple[int, str]]:
+    """The line where each block's code begins, and the code."""
+    text = page.read_text(encoding="utf-8")
+    for block in BLOCK.finditer(text):
+        yield text.count("\n", 0, block.start(1)) + 1, block[1]
+
+
+def pages() -> list[str]:
+    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    return [path.relative_to(ROOT).as_posix() for path in found if any(blocks(path))]
+
+
+@pytest.mark.parametrize("page", pages())
+def test_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "__main__"}
+    with asyncio.Runner() as runner:
+        for line, code in blocks(ROOT / page):
+            tree = ast.increment_lineno(ast.parse(code), line - 1)
+            compiled = compile(tree, page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            if compiled.co_flags & inspect.CO_COROUTINE:
+                runner.run(eval(compiled, names))
+            else:
+                exec(compiled, names)
+
+
+def test_readme_shows_ten_lines_and_two_commands() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    ((_, code),) = blocks(ROOT / "README.md")
+    body = [line for line in code.splitlines() if line.startswith("    ")]
+    assert len(body) <= 10
+    assert "{" not in code
+    commands = re.search(r"```sh\n(.*?)```", text, re.DOTALL)
+    assert commands is not None
+    assert [line.split("#")[0].strip() for line in commands[1].splitlines()] == [
+        "make demo",
+        "make test",
+    ]
+
+
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", ["README.md", *pages(), "docs/index.md", "docs/design.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    missing = [
+        link for link in LINK.findall(text) if not (ROOT / page).parent.joinpath(link).exists()
+    ]
+    assert missing == []

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+
+from asynctensor.runtime.inbox import LoopInbox, inbox_of
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """Counts how often another thread woke it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wakes = 0
+
+    def call_soon_threadsafe(self, *args, **kwargs):
+        self.wakes += 1
+        return super().call_soon_threadsafe(*args, **kwargs)
+
+
+def test_a_loop_has_one_inbox(run) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert inbox_of(loop) is inbox_of(loop)
+        assert inbox_of(loop).is_of(loop)
+        assert not inbox_of(loop).is_of(None)
+
+    run(main())
+
+
+def test_a_burst_wakes_the_loop_once_and_keeps_its_order() -> None:
+    loop = CountingLoop()
+    inbox = LoopInbox(loop)
+    got: list[int] = []
+    for i in range(5000):
+        inbox.post(got.append, i)
+    assert loop.wakes == 1
+    assert len(inbox) == 5000
+    while len(got) < 5000:
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    assert got == list(range(5000))
+    inbox.post(got.append, 1)
+    assert loop.wakes == 2
+    loop.close()
+
+
+def test_a_long_burst_lets_the_loop_run_in_between() -> None:
+    loop = CountingLoop()
+    inbox = LoopInbox(loop)
+    order: list[str] = []
+    hold = threading.Event()
+
+    def slow(i: int) -> None:
+        # Takes longer than the slice without sleeping: it reads the clock.
+        end = loop.time() + 0.0006
+        while loop.time() < end:
+            pass
+        order.append("posted")
+
+    for i in range(130):
+        inbox.post(slow, i)
+    loop.call_soon(order.append, "timer")
+    while order.count("posted") < 130:
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    assert order.index("timer") < 70
+    assert not hold.is_set()
+    loop.close()
+
+
+def test_posts_from_many_threads_all_arrive(run) -> None:
+    got: list[int] = []
+
+    async def main() -> None:
+        inbox = inbox_of(asyncio.get_running_loop())
+        done = asyncio.Event()
+
+        def count(i: int) -> None:
+            got.append(i)
+            if len(got) == 4000:
+                done.set()
+
+        def post(start: int) -> None:
+            for i in range(start, start + 1000):
+                inbox.post(count, i)
+
+        threads = [threading.Thread(target=post, args=(n * 1000,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        await done.wait()
+        for thread in threads:
+            thread.join()
+
+    run(main())
+    assert sorted(got) == list(range(4000))
+
+
+def test_a_closed_loop_is_told_nothing() -> None:
+    loop = asyncio.new_event_loop()
+    inbox = LoopInbox(loop)
+    loop.close()
+    inbox.post(print, "never")
+    assert len(inbox) == 0
+    del loop
+    gc.collect()
+    inbox.post(print, "never")
+    assert len(inbox) == 0
+
+
+def test_a_call_that_fails_does_not_keep_the_others(caplog) -> None:
+    loop = CountingLoop()
+    inbox = LoopInbox(loop)
+    got: list[int] = []
+    inbox.post(lambda _: 1 / 0, None)
+    inbox.post(got.append, 1)
+    with caplog.at_level(logging.ERROR):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+    assert got == [1]
+    assert "ZeroDivisionError" in caplog.text
+    loop.close()
