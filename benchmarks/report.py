@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.case import Outcome, Row, Target
+from benchmarks.case import Row, Target
 from benchmarks.peers import NAMES, TITLES, peer_class
 from benchmarks.runner import Options, settings_of
 

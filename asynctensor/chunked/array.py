@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 from asynctensor.chunked.cache import ChunkCache
 from asynctensor.chunked.codec import Array, ArrayCodec
 from asynctensor.chunked.format import ArrayLayout
 from asynctensor.chunked.scratch import Scratch, new_output
+from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.storage.kvstore import KeyValueStore
 
+W = TypeVar("W")
 #: Number of counters that tell a reader whether a chunk was written meanwhile. Cells share them
 #: by hash; a collision only keeps a chunk out of the cache.
 _EPOCHS = 1024
@@ -89,16 +92,18 @@ class ChunkedArray:
         workers: WorkerPool,
         io_workers: WorkerPool,
         url: str,
-        identity: Hashable,
     ) -> None:
         self.store, self.path, self.layout, self.options = store, path, layout, options
         self.cache, self.workers, self.io_workers = cache, workers, io_workers
-        self.url, self.identity = url, identity
+        self.url = url
+        #: Names the array in the cache.
+        self.identity: Hashable = object()
         self.scratch = Scratch()
         self.chunk_bytes = math.prod(layout.chunk_shape) * layout.dtype.itemsize
         self._epochs = [0] * _EPOCHS
         self._statistics = ChunkStatistics()
         self._lock = threading.Lock()
+        self._writer: tuple[int, Any] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def key(self, cell: tuple[int, ...]) -> str:
@@ -110,6 +115,14 @@ class ChunkedArray:
         if self.cache.limit_bytes:
             return new_output(codec.shape, codec.dtype)
         return self.scratch.decoded(codec.shape, codec.dtype)
+
+    def shared_writer(self, make: Callable[[], W]) -> W:
+        """The array's one writer, made anew after a fork: what the parent was writing is not ours."""
+        with self._lock:
+            if self._writer is None or self._writer[0] != PROCESS.epoch:
+                self._writer = (PROCESS.epoch, make())
+            writer: W = self._writer[1]
+            return writer
 
     def keep_task(self, task: asyncio.Task[None]) -> None:
         """Holds on to `task` until it is done; an event loop only knows its tasks weakly."""

@@ -10,7 +10,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
+from weakref import WeakValueDictionary
+
+A = TypeVar("A")
 
 from asynctensor.chunked.codec import Array
 
@@ -57,6 +60,7 @@ class ChunkCache:
         self._entries: OrderedDict[CacheKey, CachedChunk] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
+        self._arrays: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
 
     def get(self, key: CacheKey) -> CachedChunk | None:
         """The entry of `key`, which becomes the most recently used."""
@@ -99,6 +103,25 @@ class ChunkCache:
             old = self._entries.pop(key, None)
             if old is not None:
                 self._bytes -= _size(old)
+
+    def discard_cell(self, array: Hashable, cell: tuple[int, ...]) -> None:
+        """Forgets all inner chunks of one cell."""
+        with self._lock:
+            found = [k for k in self._entries if k[0] == array and k[1] == cell]
+        for key in found:
+            self.discard(key)
+
+    def shared_array(self, key: Hashable, make: Callable[[], A]) -> A:
+        """The array known by `key` in this pool, as long as somebody holds it; else a new one.
+
+        Handles opened separately share chunks, and see each other's writes and new shapes.
+        """
+        with self._lock:
+            known: A | None = self._arrays.get(key)
+            if known is None:
+                known = make()
+                self._arrays[key] = known
+            return known
 
     def statistics(self) -> CacheStatistics:
         """What is held now."""

@@ -131,6 +131,18 @@ class StridedSet:
             high,
         )
 
+    def touches(self, cell: tuple[int, ...]) -> bool:
+        """Whether a segment lies in `cell`."""
+        if not self.count:
+            return False
+        begin, end = cell[0] * self._size - self._offset, (cell[0] + 1) * self._size - self._offset
+        # Positions x with begin <= stride * x < end.
+        if self._stride > 0:
+            low, high = -(-begin // self._stride), -(-end // self._stride)
+        else:
+            low, high = -end // -self._stride + 1, -begin // -self._stride + 1
+        return max(low, self._low) < min(high, self._high)
+
     def within(self, segment: Segment, sizes: Sequence[int]) -> StridedSet:
         """The part in `segment`, on a finer grid that starts where its cell starts."""
         (cell,) = segment.cell
@@ -165,6 +177,10 @@ class ConstantSet:
         full = min(self._size, self._extent - cell * self._size) == 1
         return Segment((cell,), (index,), (), 1, full)
 
+    def touches(self, cell: tuple[int, ...]) -> bool:
+        """Whether `cell` is its cell."""
+        return self._index // self._size == cell[0]
+
     def within(self, segment: Segment, sizes: Sequence[int]) -> ConstantSet:
         """The same on a finer grid that starts where the segment's cell starts."""
         out_dim = self.out_dims[0]
@@ -187,6 +203,10 @@ class UnusedSet:
     def segment(self, i: int) -> Segment:
         """The only segment."""
         return Segment((), (), (slice(0, self._length),), self._length, True)
+
+    def touches(self, cell: tuple[int, ...]) -> bool:
+        """Whether there is anything at all."""
+        return self.count > 0
 
     def within(self, segment: Segment, sizes: Sequence[int]) -> UnusedSet:
         """Itself: a grid does not matter to it."""
@@ -243,6 +263,13 @@ class IndexSet:
             stop - start,
             False,
         )
+
+    def touches(self, cell: tuple[int, ...]) -> bool:
+        """Whether a point lies in `cell`."""
+        found = np.ones(self.count, dtype=bool)
+        for cells, k in zip(self._cells, cell, strict=True):
+            found &= cells == k
+        return bool(found.any())
 
     def within(self, segment: Segment, sizes: Sequence[int]) -> IndexSet:
         """The points of `segment` on a finer grid that starts where its cell starts."""

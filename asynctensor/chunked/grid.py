@@ -119,6 +119,10 @@ class Partition:
         """The grid position of `cell`."""
         return tuple([cell[k].cell[i] for k, i in self._by_out])
 
+    def touches(self, index: Sequence[int]) -> bool:
+        """Whether the view has elements in the chunk at grid position `index`."""
+        return all(s.touches(tuple(index[d] for d in s.out_dims)) for s in self.sets)
+
     def is_full(self, cell: Cell) -> bool:
         """Whether `cell` covers every element of its chunk that lies in the array."""
         for segment in cell:

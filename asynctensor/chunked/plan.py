@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.grid import Cell, Partition
@@ -45,29 +45,35 @@ class ViewRequest(Request[Any]):
 Target: TypeAlias = tuple[ViewRequest, Partition, Cell]
 #: A chunk, and who wants, or changes, what of it, in the order of their requests.
 Task: TypeAlias = tuple[tuple[int, ...], list[Target]]
-G = TypeVar("G")
 
 
-class Stream(Generic[G]):
-    """Groups of work, taken one by one by whichever worker is free."""
+class Stream:
+    """Groups of tasks, taken one by one by whichever worker is free."""
 
-    def __init__(self, groups: Iterator[G]) -> None:
+    def __init__(self, requests: Sequence[ViewRequest], groups: Iterator[list[Task]]) -> None:
+        self._requests = requests
         self._groups = groups
         self._lock = threading.Lock()
 
-    def take(self) -> G | None:
+    def take(self) -> list[Task] | None:
         """The next group; None when there is none any more."""
         with self._lock:
-            return next(self._groups, None)
+            try:
+                return next(self._groups, None)
+            except Exception as error:
+                # Nobody may wait for chunks that were never planned.
+                for request in self._requests:
+                    request.fail(error)
+                    request.planned()
+                return None
 
 
-def streams(requests: Sequence[ViewRequest], group_cells: int) -> list[Stream[list[Task]]]:
+def streams(requests: Sequence[ViewRequest], group_cells: int) -> list[Stream]:
     """Plans what was asked for in one turn: the small requests together, each large by itself."""
     small = [r for r in requests if r.partition.count <= SMALL_CELLS]
-    groups = [_streamed(r, group_cells) for r in requests if r.partition.count > SMALL_CELLS]
-    if small:
-        groups.insert(0, _merged(small, group_cells))
-    return [Stream(g) for g in groups]
+    large = [r for r in requests if r.partition.count > SMALL_CELLS]
+    found = [Stream(small, _merged(small, group_cells))] if small else []
+    return found + [Stream([r], _streamed(r, group_cells)) for r in large]
 
 
 def _streamed(request: ViewRequest, group_cells: int) -> Iterator[list[Task]]:
@@ -92,10 +98,9 @@ def _merged(requests: Sequence[ViewRequest], group_cells: int) -> Iterator[list[
     tasks: dict[tuple[int, ...], list[Target]] = {}
     for request in requests:
         partition = request.partition
-        for cell in partition.cells():
-            index = partition.index(cell)
-            if (skip is None or not skip(index)) and request.begin():
-                tasks.setdefault(index, []).append((request, partition, cell))
+        if request.begin(partition.count):
+            for cell in partition.cells():
+                tasks.setdefault(partition.index(cell), []).append((request, partition, cell))
         request.planned()
         yield_gil()
     items = list(tasks.items())

@@ -112,7 +112,7 @@ class Reader:
 
     # -- on worker threads ------------------------------------------------------------------
 
-    def _pull(self, stream: Stream[list[Task]]) -> None:
+    def _pull(self, stream: Stream) -> None:
         tasks = stream.take()
         if tasks is None:
             return
@@ -272,12 +272,12 @@ class Reader:
 
     # -- on the I/O loop, for stores without a blocking face --------------------------------
 
-    def _start_async(self, stream: Stream[list[Task]]) -> None:
+    def _start_async(self, stream: Stream) -> None:
         array = self._array
         for _ in range(_ASYNC_REQUESTS):
             array.keep_task(asyncio.ensure_future(self._drain(stream)))
 
-    async def _drain(self, stream: Stream[list[Task]]) -> None:
+    async def _drain(self, stream: Stream) -> None:
         array = self._array
         while (tasks := await array.workers.run(stream.take)) is not None:
             for index, targets in tasks:

@@ -15,7 +15,11 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from asynctensor.runtime.future import Future, Promise
+from asynctensor.errors import DeadlineExceeded
+from asynctensor.runtime.clock import Deadline
+from asynctensor.runtime.event_loop import io_loop
+from asynctensor.runtime.future import Future
+from asynctensor.runtime.promise import Promise
 
 T = TypeVar("T")
 
@@ -29,13 +33,17 @@ class Request(Generic[T]):
     """
 
     __slots__ = (
-        "_active", "_cancelled", "_error", "_lock", "_planned", "_promise", "_result", "_settled",
+        "_active", "_cancelled", "_done", "_error", "_lock", "_planned", "_promise", "_report",
+        "_report_lock",        "_result", "_settled",
         "future", "stopped",
     )  # fmt: skip
 
     def __init__(self, result: Callable[[], T]) -> None:
         self._lock = threading.Lock()
         self._active = 0
+        self._done = 0
+        self._report_lock = threading.Lock()
+        self._report: Callable[[int], object] | None = None
         self._planned = False
         self._settled = False
         self._cancelled = False
@@ -48,6 +56,27 @@ class Request(Generic[T]):
         self._promise = promise
         self.future = future
 
+    def watch(self, report: Callable[[int], object]) -> None:
+        """Has ``report(cells done)`` called as cells are done, by one worker at a time."""
+        self._report = report
+
+    def limit(self, limit: Deadline, what: str) -> None:
+        """Fails it with `DeadlineExceeded` when `limit` has passed."""
+        if limit.never:
+            return
+        error = DeadlineExceeded(f"the time given by timeout= or deadline= ran out during {what}")
+        if limit.expired():
+            self.fail(error)
+            self._settle_if_over()
+            return
+        loop = io_loop()
+
+        def arm() -> None:
+            timer = loop.call_later(limit.remaining(), self.expire, error)
+            self.future.add_done_callback(lambda _: loop.call_soon_threadsafe(timer.cancel))
+
+        loop.call_soon_threadsafe(arm)
+
     def begin(self, cells: int = 1) -> bool:
         """Says that `cells` are about to be worked on; False if they must not."""
         with self._lock:
@@ -58,9 +87,24 @@ class Request(Generic[T]):
 
     def finish(self, cells: int = 1) -> None:
         """Says that `cells` begun before are done, well or not."""
+        report = self._report
+        if report is not None:
+            self._tell(report, cells)
         with self._lock:
             self._active -= cells
         self._settle_if_over()
+
+    def _tell(self, report: Callable[[int], object], cells: int) -> None:
+        error: Exception | None = None
+        with self._report_lock:
+            self._done += cells
+            if not self.stopped:
+                try:
+                    report(self._done)
+                except Exception as failure:
+                    error = failure
+        if error is not None:
+            self.fail(error)
 
     def planned(self) -> None:
         """Says that no further cell will begin."""

@@ -12,10 +12,12 @@ from asynctensor.chunked.codec import Array
 from asynctensor.errors import FailedPrecondition, InvalidArgument
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.interval import UNBOUNDED_MAX
+from asynctensor.schema.chunk_grid import GridConstraints
 from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.fill_constraint import converted_fill
 from asynctensor.schema.json_value import dump
+from asynctensor.schema.layout_state import LayoutState
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import SchemaState
 
@@ -80,6 +82,27 @@ def agreed(known: Schema, wanted: Schema) -> SchemaState:
     if domain is None or any(bound >= UNBOUNDED_MAX for bound in domain.exclusive_max):
         raise InvalidArgument("domain must be specified; every dimension needs a size")
     return state
+
+
+def without_hidden(layout: LayoutState, rank: int) -> LayoutState:
+    """The layout of the first `rank` dimensions: those that the format knows of."""
+    if layout.rank in (None, rank):
+        return replace(layout, rank=rank)
+
+    def cut(grid: GridConstraints) -> GridConstraints:
+        return replace(grid, shape=grid.shape[:rank], aspect_ratio=grid.aspect_ratio[:rank])
+
+    order = layout.inner_order
+    if order is not None:
+        order = replace(order, value=tuple(axis for axis in order.value if axis < rank))
+    return LayoutState(
+        rank,
+        order,
+        layout.grid_origin[:rank],
+        cut(layout.write),
+        cut(layout.read),
+        cut(layout.codec),
+    )
 
 
 def agreed_fill(found: Array | None, wanted: Schema, element: dtype) -> Array | None:

@@ -9,7 +9,7 @@ import numpy as np
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.grid import Cell, Partition
-from asynctensor.chunked.update import Patch, apply, chunk_of, covers, encode_chunk, updated_value
+from asynctensor.chunked.update import Patch, apply, chunk_of, encode_chunk, updated_value
 from asynctensor.transaction.staged_store import StagedValue
 
 #: From so many patches on they are folded into one masked chunk, which bounds their memory.
@@ -17,10 +17,17 @@ _FOLD = 32
 
 
 class StagedChunk(StagedValue):
-    """A masked write of one chunk. Thread-safe."""
+    """A masked write of one chunk. Thread-safe.
 
-    def __init__(self, array: ChunkedArray, index: tuple[int, ...]) -> None:
-        self._array = array
+    Attributes:
+        array: The array, as the transaction sees it.
+    """
+
+    def __init__(
+        self, array: ChunkedArray, index: tuple[int, ...], before: StagedValue | None
+    ) -> None:
+        self.array = array
+        self._before = before
         self._index = index
         self._lock = threading.Lock()
         self._patches: list[Patch] = []
@@ -40,7 +47,7 @@ class StagedChunk(StagedValue):
                 self._fold()
 
     def _fold(self) -> None:
-        layout = self._array.layout
+        layout = self.array.layout
         if self._values is None or self._mask is None:
             self._values = np.empty(layout.chunk_shape, layout.dtype)
             self._values[...] = layout.fill_value
@@ -55,13 +62,17 @@ class StagedChunk(StagedValue):
     def needs_current(self) -> bool:
         """Whether some element of the chunk is not written."""
         with self._lock:
-            return not self._covered and not covers(self._patches)
+            if self._covered:
+                return False
+        return self._before is None or self._before.needs_current
 
     async def value(self, current: bytes | None) -> bytes | None:
         """The encoded chunk after the writes."""
+        if self._before is not None and not self._covered:
+            current = await self._before.value(current)
         done = ChunkStatistics()
-        encoded = await self._array.workers.run(self._encoded, current, done)
-        self._array.count(done)
+        encoded = await self.array.workers.run(self._encoded, current, done)
+        self.array.count(done)
         return encoded
 
     def _encoded(self, current: bytes | None, done: ChunkStatistics) -> bytes | None:
@@ -69,10 +80,10 @@ class StagedChunk(StagedValue):
             patches = list(self._patches)
             values, mask = self._values, self._mask
             if values is None or mask is None:
-                new = updated_value(self._array, self._index, patches, current, done)
+                new = updated_value(self.array, self._index, patches, current, done)
             else:
-                chunk = chunk_of(self._array, current)
+                chunk = chunk_of(self.array, current)
                 np.copyto(chunk, values, where=mask)
                 apply(patches, chunk)
-                new = encode_chunk(self._array, chunk, done)
+                new = encode_chunk(self.array, chunk, done)
             return None if new is None else bytes(new)

@@ -50,6 +50,11 @@ class Writer:
         #: Chunks being written, and what came for each since.
         self._slots: dict[tuple[int, ...], list[Target]] = {}
 
+    @classmethod
+    def of(cls, array: ChunkedArray) -> Writer:
+        """The writer of `array`; all who write to it in this process share it."""
+        return array.shared_writer(lambda: cls(array))
+
     def submit(self, request: ViewRequest) -> None:
         """Writes `request`, together with what else is to be written in this turn."""
         self._collector.add(request)
@@ -86,7 +91,7 @@ class Writer:
 
     # -- on worker threads ------------------------------------------------------------------
 
-    def _pull(self, stream: Stream[list[Task]]) -> None:
+    def _pull(self, stream: Stream) -> None:
         tasks = stream.take()
         if tasks is None:
             return
@@ -185,11 +190,11 @@ class Writer:
 
     # -- on the I/O loop, for stores without a blocking face --------------------------------
 
-    def _start_async(self, stream: Stream[list[Task]]) -> None:
+    def _start_async(self, stream: Stream) -> None:
         for _ in range(_ASYNC_REQUESTS):
             self._array.keep_task(asyncio.ensure_future(self._drain(stream)))
 
-    async def _drain(self, stream: Stream[list[Task]]) -> None:
+    async def _drain(self, stream: Stream) -> None:
         while (group := await self._array.workers.run(stream.take)) is not None:
             tasks = [task for task in group if self._claim(task)]
             while tasks:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from typing import Any, SupportsIndex
 
-from asynctensor.errors import InvalidArgument
+from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.index_space.interval import (
     UNBOUNDED_MAX,
     UNBOUNDED_MIN,
@@ -31,8 +32,8 @@ class Dim:
         implicit_upper: Whether the upper bound is implicit, by default if it is not given.
 
     Raises:
-        InvalidArgument: If more than one upper bound is given, or the bounds are no interval.
-        TypeError: If the positional arguments are none of these forms.
+        InvalidArgument: If the bounds are no interval.
+        IncompatibleType: If the arguments are none of these forms.
     """
 
     __slots__ = (
@@ -59,7 +60,7 @@ class Dim:
         implicit_upper: bool | None = None,
     ) -> None:
         if len(args) > 2:
-            raise TypeError("Dim takes a label, a size, or a lower and an upper bound")
+            raise IncompatibleType("Dim takes a label, a size, or a lower and an upper bound")
         if args and isinstance(args[-1], str):
             label, args = args[-1], args[:-1]
         if len(args) == 1 and args[0] is not None:
@@ -68,17 +69,23 @@ class Dim:
             inclusive_min, exclusive_max = args
         uppers = [x is not None for x in (size, exclusive_max, inclusive_max)]
         if sum(uppers) > 1:
-            raise InvalidArgument(
+            raise IncompatibleType(
                 "at most one of size, exclusive_max and inclusive_max may be given"
             )
         sized = size is not None
-        lower = int(inclusive_min) if inclusive_min is not None else 0 if sized else UNBOUNDED_MIN
+        lower = (
+            operator.index(inclusive_min)
+            if inclusive_min is not None
+            else 0
+            if sized
+            else UNBOUNDED_MIN
+        )
         if size is not None:
-            upper = lower + int(size)
+            upper = lower + operator.index(size)
         elif exclusive_max is not None:
-            upper = int(exclusive_max)
+            upper = operator.index(exclusive_max)
         else:
-            upper = UNBOUNDED_MAX if inclusive_max is None else int(inclusive_max) + 1
+            upper = UNBOUNDED_MAX if inclusive_max is None else operator.index(inclusive_max) + 1
         check_interval(lower, upper)
         self._inclusive_min = lower
         self._exclusive_max = upper
@@ -153,7 +160,7 @@ class Dim:
                 self._inclusive_min <= other._inclusive_min
                 and other._exclusive_max <= self._exclusive_max
             )
-        return self._inclusive_min <= int(other) < self._exclusive_max
+        return self._inclusive_min <= operator.index(other) < self._exclusive_max
 
     def hull(self, other: Dim) -> Dim:
         """The smallest interval that holds both; each bound brings its implicit bit.

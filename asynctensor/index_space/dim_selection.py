@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import SupportsIndex
 
-from asynctensor.errors import InvalidArgument
+from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.index_space.interval import InvalidIndex
 from asynctensor.index_space.labels import find_label
 
@@ -17,15 +17,19 @@ Term = int | str | slice
 class SelectionTerms:
     """What holds a parsed selection, so that selections nest."""
 
-    __slots__ = ("terms",)
-    terms: tuple[Term, ...]
+    __slots__ = ()
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """What was chosen, flat."""
+        raise NotImplementedError
 
 
 def parse_selection(selection: object) -> tuple[Term, ...]:
     """Flattens ints, labels, slices, selections and sequences of them.
 
     Raises:
-        TypeError: If something else is among them.
+        IncompatibleType: If something else is among them.
     """
     if isinstance(selection, SelectionTerms):
         return selection.terms
@@ -40,10 +44,16 @@ def parse_selection(selection: object) -> tuple[Term, ...]:
         return (operator.index(selection),)
     if isinstance(selection, Iterable) and not isinstance(selection, dict):
         return tuple(term for item in selection for term in parse_selection(item))
-    raise TypeError(
+    raise IncompatibleType(
         "a dimension selection holds integers, labels, slices or sequences of them, "
         f"not {selection!r}"
     )
+
+
+def slice_text(item: slice) -> str:
+    """A slice as it is written in brackets."""
+    start, stop, step = ("" if x is None else str(x) for x in (item.start, item.stop, item.step))
+    return f"{start}:{stop}" + (f":{step}" if step else "")
 
 
 def normalize_dimension(index: int, rank: int) -> int:
@@ -76,7 +86,7 @@ def _slice_dimensions(term: slice, rank: int) -> Iterable[int]:
     end = rank if step > 0 else -1
     stop = end if term.stop is None else _stop_dimension(term.stop, rank)
     if (stop - start) * (1 if step > 0 else -1) < 0:
-        raise InvalidIndex(f"{term.start}:{term.stop}:{term.step} is not a valid range")
+        raise InvalidIndex(f"{slice_text(term)} is not a valid range")
     return range(start, stop, step)
 
 
@@ -91,8 +101,7 @@ def resolve_selection(
         distinct: Whether a dimension may be chosen only once.
 
     Raises:
-        InvalidIndex: If a dimension or label does not exist.
-        InvalidArgument: If a dimension is chosen twice.
+        InvalidIndex: If a dimension or label does not exist, or a dimension is chosen twice.
     """
     rank = len(labels)
     dims: list[int] = []
@@ -106,7 +115,7 @@ def resolve_selection(
     if distinct and len(set(dims)) != len(dims):
         twice = sorted({dim for dim in dims if dims.count(dim) > 1})
         listed = ", ".join(str(dim) for dim in twice)
-        raise InvalidArgument(f"Input dimensions {{{listed}}} specified more than once")
+        raise InvalidIndex(f"Input dimensions {{{listed}}} specified more than once")
     return tuple(dims)
 
 

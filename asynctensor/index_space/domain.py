@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, SupportsIndex, overload
 
-from asynctensor.errors import InvalidArgument
+from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.index_space import operations
 from asynctensor.index_space.dim import Bounds, Dim, hull, intersect
 from asynctensor.index_space.dim_selection import (
+    SelectionTerms,
     normalize_dimension,
     parse_selection,
     resolve_permutation,
@@ -209,7 +211,7 @@ class IndexDomain(Indexer):
         if isinstance(key, (str, bytes)):
             name = key if isinstance(key, str) else key.decode()
             return self._dim(find_label(name, self.labels))
-        if isinstance(key, Indexer):
+        if isinstance(key, Indexer) and not isinstance(key, SelectionTerms):
             return IndexDomain.of(key.apply_to_transform(self.rep))
         if isinstance(key, SupportsIndex):
             return self._dim(normalize_dimension(key.__index__(), self.rank))
@@ -360,12 +362,12 @@ def constructor_arguments(rep: TransformRep, prefix: str) -> list[str]:
 
 def _from_dims(dims: object) -> TransformRep:
     if not isinstance(dims, Iterable):
-        raise TypeError(f"expected Dim objects, not {dims!r}")
+        raise IncompatibleType(f"expected Dim objects, not {dims!r}")
     listed = list(dims)
     check_rank(len(listed))
     for dim in listed:
         if not isinstance(dim, Dim):
-            raise TypeError(f"expected Dim objects, not {dim!r}")
+            raise IncompatibleType(f"expected Dim objects, not {dim!r}")
     labels = tuple(dim.label for dim in listed)
     check_unique(labels)
     bounds = (
@@ -394,7 +396,7 @@ def domain_rep(
     Raises:
         InvalidArgument: If ranks differ, bounds are no intervals, or labels occur twice.
     """
-    lower = None if inclusive_min is None else [x.__index__() for x in inclusive_min]
+    lower = None if inclusive_min is None else [operator.index(x) for x in inclusive_min]
     uppers = {
         "exclusive_max": exclusive_max,
         "inclusive_max": inclusive_max,
@@ -405,7 +407,7 @@ def domain_rep(
         names = " and ".join(f"`{prefix}{name}`" for name in given)
         raise InvalidArgument(f"Cannot specify both {names}")
     form = next(iter(given), None)
-    vector = None if form is None else [x.__index__() for x in given[form]]
+    vector = None if form is None else [operator.index(x) for x in given[form]]
     ilo = None if implicit_lower_bounds is None else [bool(x) for x in implicit_lower_bounds]
     ihi = None if implicit_upper_bounds is None else [bool(x) for x in implicit_upper_bounds]
     names_given = None if labels is None else list(labels)
@@ -443,7 +445,7 @@ def domain_rep(
 
 def _rank_index(rank: object) -> int:
     if not isinstance(rank, SupportsIndex):
-        raise TypeError(f"rank must be an integer, not {rank!r}")
+        raise IncompatibleType(f"rank must be an integer, not {rank!r}")
     return rank.__index__()
 
 

@@ -38,6 +38,9 @@ class ArrayTerm:
         self.arrays = tuple(arrays)
         self.shape = shape
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_restore_term, (type(self), self.arrays, self.shape))
+
 
 class BoolTerm(ArrayTerm):
     """A boolean mask, as the coordinates of its true elements."""
@@ -50,6 +53,15 @@ class BoolTerm(ArrayTerm):
             return
         arrays = [_frozen(index) for index in np.nonzero(mask)]
         super().__init__(arrays, arrays[0].shape)
+
+
+def _restore_term(
+    cls: type[ArrayTerm], arrays: Sequence[IndexArray], shape: tuple[int, ...]
+) -> ArrayTerm:
+    term = cls.__new__(cls)
+    # Pickling forgets that an array is read-only.
+    term.arrays, term.shape = tuple(_frozen(array) for array in arrays), shape
+    return term
 
 
 Term = int | slice | None | EllipsisType | ArrayTerm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from asynctensor.errors import InvalidArgument
+from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.index_space.interval import InvalidIndex
 
 
@@ -13,12 +13,14 @@ def parse_labels(labels: Iterable[str | None], rank: int | None = None) -> tuple
 
     Raises:
         InvalidArgument: If a label occurs twice, or there are not `rank` of them.
-        TypeError: If one is no string.
+        IncompatibleType: If one is no string.
     """
     parsed: list[str] = []
     for label in labels:
         if label is not None and not isinstance(label, str):
-            raise TypeError(f"Dimension label must be a string or None, but received: {label!r}")
+            raise IncompatibleType(
+                f"Dimension label must be a string or None, but received: {label!r}"
+            )
         parsed.append(label or "")
     if rank is not None and len(parsed) != rank:
         raise InvalidArgument(f"{len(parsed)} labels given for {rank} dimensions")

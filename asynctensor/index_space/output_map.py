@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from asynctensor.errors import InvalidArgument
+from asynctensor.errors import IncompatibleType
 from asynctensor.index_space.dim import Dim
 from asynctensor.index_space.interval import UNBOUNDED_MAX, UNBOUNDED_MIN
 
@@ -52,8 +53,8 @@ class OutputIndexMap:
         index_range: Where the elements of `index_array` must lie, anywhere if not given.
 
     Raises:
-        InvalidArgument: If arguments of different kinds are mixed.
-        TypeError: If `index_array` is not of an integer type.
+        IncompatibleType: If arguments of different kinds are mixed, or `index_array` is not of an
+            integer type.
     """
 
     __slots__ = ("index_array", "input_dimension", "method", "offset", "range", "stride")
@@ -69,37 +70,43 @@ class OutputIndexMap:
     def __init__(
         self,
         *args: Any,
-        offset: SupportsIndex = 0,
+        offset: SupportsIndex | None = None,
         stride: SupportsIndex | None = None,
         input_dimension: SupportsIndex | None = None,
         index_array: npt.ArrayLike | None = None,
         index_range: Dim | None = None,
     ) -> None:
-        if args and isinstance(args[0], (int, np.integer)):
-            offset = int(args[0])
-            if len(args) > 1:
-                # TensorStore's second positional form: input_dimension, offset, stride.
-                input_dimension, offset = args[0], args[1]
-                stride = args[2] if len(args) > 2 else stride
+        if args and _is_index(args[0]):
+            if len(args) > 1 or offset is not None or stride is not None:
+                # As in TensorStore: a lone number is an offset, with more it is a dimension.
+                input_dimension, args = args[0], args[1:]
+            else:
+                offset, args = args[0], ()
         elif args:
-            index_array = args[0]
-            offset = args[1] if len(args) > 1 else offset
-            stride = args[2] if len(args) > 2 else stride
-            index_range = args[3] if len(args) > 3 else index_range
-        factor = 1 if stride is None else int(stride)
+            index_array, args = args[0], args[1:]
+        offset = args[0] if args else 0 if offset is None else offset
+        stride = args[1] if len(args) > 1 else stride
+        index_range = args[2] if len(args) > 2 else index_range
+        factor = 1 if stride is None else operator.index(stride)
         if index_array is not None:
             if input_dimension is not None:
-                raise InvalidArgument("give either input_dimension or index_array, not both")
+                raise IncompatibleType("give either input_dimension or index_array, not both")
             bounds = UNBOUNDED_RANGE
             if index_range is not None:
                 bounds = (index_range.inclusive_min, index_range.exclusive_max)
-            self._fill(int(offset), factor, None, as_index_array(index_array), bounds)
+            self._fill(operator.index(offset), factor, None, as_index_array(index_array), bounds)
         elif input_dimension is not None:
-            self._fill(int(offset), factor, int(input_dimension), None, UNBOUNDED_RANGE)
+            self._fill(
+                operator.index(offset),
+                factor,
+                operator.index(input_dimension),
+                None,
+                UNBOUNDED_RANGE,
+            )
         elif stride is not None or index_range is not None:
-            raise InvalidArgument("stride and index_range need input_dimension or index_array")
+            raise IncompatibleType("stride and index_range need input_dimension or index_array")
         else:
-            self._fill(int(offset), None, None, None, UNBOUNDED_RANGE)
+            self._fill(operator.index(offset), None, None, None, UNBOUNDED_RANGE)
 
     def _fill(
         self,
@@ -189,6 +196,10 @@ class OutputIndexMap:
         return f"OutputIndexMap(index_array={elements}, {tail})"
 
 
+def _is_index(value: object) -> bool:
+    return isinstance(value, SupportsIndex) and not (isinstance(value, np.ndarray) and value.ndim)
+
+
 def _restore(
     offset: int,
     stride: int | None,
@@ -207,13 +218,13 @@ def as_index_array(value: npt.ArrayLike) -> IndexArray:
     """A read-only int64 copy of `value`, of size 1 where `value` merely repeats itself.
 
     Raises:
-        TypeError: If `value` holds anything but integers.
+        IncompatibleType: If `value` holds anything but integers.
     """
     array = np.asarray(value)
     if array.size == 0 and not isinstance(value, np.ndarray):
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu" and array.dtype != np.bool_:
-        raise TypeError(f"index_array must be of an integer type, not {array.dtype}")
+        raise IncompatibleType(f"index_array must be of an integer type, not {array.dtype}")
     if 0 in array.strides and array.size:
         keep = [slice(0, 1) if step == 0 else slice(None) for step in array.strides]
         array = array[tuple(keep)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
 from typing import Any, SupportsIndex
 
 import numpy as np
 
-from asynctensor.errors import InvalidArgument, OutOfRange
+from asynctensor.errors import IncompatibleType, InvalidArgument, OutOfRange
 from asynctensor.index_space import operations
 from asynctensor.index_space.composition import compose
 from asynctensor.index_space.dim import Dim
@@ -199,7 +200,7 @@ class IndexTransform(TransformRep, Indexer):
             OutOfRange: If an index is outside explicit bounds, or an element of an index array
                 outside its range.
         """
-        point = [x.__index__() for x in indices]
+        point = [operator.index(x) for x in indices]
         if len(point) != self.input_rank:
             raise InvalidArgument(
                 f"input indices vector of length {len(point)} cannot be used with index transform "
@@ -356,14 +357,14 @@ def _checked_maps(
     rep: TransformRep, output: Iterable[OutputIndexMap]
 ) -> tuple[OutputIndexMap, ...]:
     if isinstance(output, OutputIndexMap) or not isinstance(output, Iterable):
-        raise TypeError(f"output must be a sequence of OutputIndexMap, not {output!r}")
+        raise IncompatibleType(f"output must be a sequence of OutputIndexMap, not {output!r}")
     empty = is_explicitly_empty(*rep.bounds)
     return tuple(_checked_map(rep, out, item, empty) for out, item in enumerate(output))
 
 
 def _checked_map(rep: TransformRep, out: int, item: object, empty: bool) -> OutputIndexMap:
     if not isinstance(item, OutputIndexMap):
-        raise TypeError(f"output must be a sequence of OutputIndexMap, not {item!r}")
+        raise IncompatibleType(f"output must be a sequence of OutputIndexMap, not {item!r}")
     dim = item.input_dimension
     if dim is not None:
         if not 0 <= dim < rep.input_rank:

@@ -70,10 +70,10 @@ class _Call:
         "_claim",
         "_context",
         "_error",
+        "_finished",
         "_function",
         "_inbox",
         "_result",
-        "finished",
         "waiter",
     )
 
@@ -87,7 +87,7 @@ class _Call:
         self._claim = [None]  # popped by the worker that begins, or by whoever calls it off
         self._result: Any = None
         self._error: BaseException | None = None
-        self.finished = False
+        self._finished = False
         self.waiter: LoopFuture[None] | None = None
 
     def _claimed(self) -> bool:
@@ -96,6 +96,10 @@ class _Call:
         except IndexError:
             return False
         return True
+
+    def finished(self) -> bool:
+        """Whether the function has returned or raised."""
+        return self._finished
 
     def call_off(self) -> bool:
         """Keeps it from beginning; False if it has begun."""
@@ -113,7 +117,7 @@ class _Call:
         except BaseException as error:  # noqa: BLE001 -- raised where the call is awaited
             self._error = error
         del self._function, self._args
-        self.finished = True
+        self._finished = True
         self._inbox.post(_Call._wake, self)
 
     def _wake(self) -> None:
@@ -192,9 +196,9 @@ class WorkerPool:
         call = _Call(function, args, inbox_of(loop))
         self.post(call)
         cancelled: list[CancelledError] = []
-        while not call.finished:
+        while not call.finished():
             waiter = call.waiter = loop.create_future()
-            if call.finished:
+            if call.finished():
                 break  # before the worker could see the waiter: nobody would wake it
             try:
                 await waiter

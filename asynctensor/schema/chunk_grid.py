@@ -89,7 +89,9 @@ class GridConstraints:
                     found[name] = self.elements.value
                 continue
             values: tuple[float | None, ...] = (
-                values_of(self.shape, hard) if kind == "shape" else values_of(self.aspect_ratio, hard)
+                values_of(self.shape, hard)
+                if kind == "shape"
+                else values_of(self.aspect_ratio, hard)
             )
             if any(value is not None for value in values):
                 found[name] = list(values)

@@ -173,4 +173,3 @@ def _completed(
         else:
             high = middle
     return shape(low)
-

@@ -295,5 +295,3 @@ def _with_member(state: SchemaState, name: str, json: Any) -> SchemaState:
         return state.with_fill_value(fill_from_json(json, state.dtype))
     units = array(json, lambda unit: None if unit is None else Unit(json=unit))
     return state.with_units(units)
-
-

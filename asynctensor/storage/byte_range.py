@@ -41,9 +41,7 @@ class ByteRange:
         Raises:
             OutOfRange: The value is too short for it.
         """
-        start = (
-            self.inclusive_min if self.inclusive_min >= 0 else size + self.inclusive_min
-        )
+        start = self.inclusive_min if self.inclusive_min >= 0 else size + self.inclusive_min
         stop = size if self.exclusive_max is None else self.exclusive_max
         if start < 0 or start > size or stop > size:
             raise OutOfRange(

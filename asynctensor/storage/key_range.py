@@ -30,9 +30,7 @@ class KeyRange:
     @property
     def empty(self) -> bool:
         """Whether no key can lie in the range."""
-        return bool(self.exclusive_max) and _utf8(self.inclusive_min) >= _utf8(
-            self.exclusive_max
-        )
+        return bool(self.exclusive_max) and _utf8(self.inclusive_min) >= _utf8(self.exclusive_max)
 
     def __contains__(self, key: object) -> bool:
         if not isinstance(key, str):
@@ -43,9 +41,7 @@ class KeyRange:
 
     def under(self, prefix: str) -> KeyRange:
         """The same range of keys with `prefix` put in front of each."""
-        stop = (
-            prefix + self.exclusive_max if self.exclusive_max else _after_prefix(prefix)
-        )
+        stop = prefix + self.exclusive_max if self.exclusive_max else _after_prefix(prefix)
         return KeyRange(prefix + self.inclusive_min, stop)
 
     @property

@@ -235,6 +235,14 @@ class StagedStore(KeyValueStore):
         """
         self._staging().stage(key, staged)
 
+    def check(self) -> None:
+        """Refuses what could not be committed.
+
+        Raises:
+            FailedPrecondition, Unimplemented: See `Transaction.participant`.
+        """
+        self._staging()
+
     def staged(self, key: str) -> StagedValue | None:
         """What is staged for `key`."""
         staging = self._staging()

@@ -14,6 +14,7 @@ from asynctensor.runtime.future import Future
 from asynctensor.runtime.promise import Promise
 from asynctensor.storage.commit_domain import Commit, CommitDomain
 from asynctensor.transaction.participant import Participant
+from asynctensor.transaction.staging_queue import StagingQueue
 from asynctensor.transaction.states import Event, State, next_state
 
 P = TypeVar("P", bound=Participant)
@@ -51,6 +52,8 @@ class Transaction:
         self._future: Future[None]
         # A commit that was started is seen through: cancelling a waiter does not touch it.
         self._promise, self._future = Promise.new(on_cancel=lambda: None)
+        #: Keeps writes in the order in which they are made.
+        self.queue = StagingQueue()
         #: Seconds since the Unix epoch; reads through the transaction are at least this new.
         self.begin_time = time.time()
 

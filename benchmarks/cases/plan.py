@@ -51,7 +51,7 @@ class Plan:
 
 
 async def read_empty(library: Any, *, watched: bool) -> dict[str, float]:
-    """Reads everything, and tells what that took; `watched`: also when the store was first asked."""
+    """Reads everything and tells what it took; `watched`: also when the store was first asked."""
     array = await library.open(
         {"driver": "zarr3", "kvstore": {"driver": "memory"}},
         create=True,

@@ -26,6 +26,7 @@ from asynctensor.drivers.zarr3.codecs import (
     Sharding,
     Transpose,
     Zstd,
+    axes_of,
 )
 from asynctensor.drivers.zarr3.data_types import DataType
 from asynctensor.drivers.zarr3.sharding import ShardedCodec, ZarrShardLayout
@@ -59,7 +60,7 @@ def resolve(
     """
     transposes = []
     for transpose in chain.transposes:
-        order = _explicit_order(transpose, len(shape), where)
+        order = axes_of(transpose, len(shape), where)
         transposes.append(Transpose(order))
         shape = tuple(shape[axis] for axis in order)
     serializer = chain.serializer
@@ -68,7 +69,9 @@ def resolve(
             raise InvalidArgument(f'member "{where}": expected a codec from array to bytes')
         serializer = Bytes()
     if isinstance(serializer, Bytes):
-        if has_byte_order and serializer.endian is None:
+        if not has_byte_order:
+            serializer = Bytes()
+        elif serializer.endian is None:
             if stored:
                 raise InvalidArgument(
                     f'member "{where}": the codec "bytes" must say "endian" for this data type'
@@ -80,19 +83,6 @@ def resolve(
         )
     steps = tuple(_resolve_step(step, itemsize) for step in chain.steps)
     return Chain(tuple(transposes), serializer, steps)
-
-
-def _explicit_order(transpose: Transpose, rank: int, where: str) -> tuple[int, ...]:
-    order = transpose.order
-    if order is None:
-        raise InvalidArgument(f'member "{where}": the codec "transpose" must say "order"')
-    if isinstance(order, str):
-        return tuple(range(rank)) if order == "C" else tuple(reversed(range(rank)))
-    if len(order) != rank:
-        raise InvalidArgument(
-            f'member "{where}": the order {list(order)} of "transpose" does not have the rank {rank}'
-        )
-    return order
 
 
 def _resolve_step(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar, TypeAlias, TypeVar
+from typing import ClassVar, TypeAlias
 
 from asynctensor.chunked.compression.blosc import CNAMES, SHUFFLES
 from asynctensor.chunked.member import Member
@@ -211,12 +211,34 @@ def _read_sharding(configuration: Member, depth: int) -> Sharding:
     return codec
 
 
+def axes_of(transpose: Transpose, rank: int, where: str = "codecs") -> tuple[int, ...]:
+    """The permutation that a transpose does: axis ``i`` of what is stored was axis ``axes[i]``.
+
+    Raises:
+        InvalidArgument: It says none, or one of another rank.
+    """
+    match transpose.order:
+        case "C":
+            return tuple(range(rank))
+        case "F":
+            return tuple(reversed(range(rank)))
+        case tuple(axes) if len(axes) == rank:
+            return axes
+        case None:
+            raise InvalidArgument(f'member "{where}": the codec "transpose" must say "order"')
+    raise InvalidArgument(
+        f'member "{where}": the order {list(transpose.order)} of "transpose" is not of the rank '
+        f"{rank} of the array"
+    )
+
+
 def chain_to_json(chain: Chain) -> list[Json]:
     """The list of codecs, in the object form that every reader knows."""
-    return [_codec_to_json(codec) for codec in chain]
+    return [codec_to_json(codec) for codec in chain]
 
 
-def _codec_to_json(codec: Codec) -> Json:
+def codec_to_json(codec: Codec) -> Json:
+    """One codec, in that form."""
     configuration: dict[str, Json] = {}
     for field in fields(codec):
         value = getattr(codec, field.name)
@@ -229,53 +251,3 @@ def _codec_to_json(codec: Codec) -> Json:
     return {"name": codec.name, "configuration": configuration} if configuration else {
         "name": codec.name
     }
-
-
-C = TypeVar("C", bound=Codec)
-
-
-def merge_chains(a: Chain, b: Chain) -> Chain:
-    """What satisfies both; a chain that lacks the codec from array to bytes leaves it open.
-
-    Raises:
-        InvalidArgument: They contradict each other.
-    """
-    if not [*a]:
-        return b
-    if not [*b]:
-        return a
-    if len(a.transposes) != len(b.transposes) or len(a.steps) != len(b.steps):
-        raise _contradiction(a, b)
-    return Chain(
-        tuple(map(_merge, a.transposes, b.transposes)),
-        _merge_optional(a.serializer, b.serializer),
-        tuple(map(_merge, a.steps, b.steps)),
-    )
-
-
-def _merge_optional(
-    a: Bytes | Sharding | None, b: Bytes | Sharding | None
-) -> Bytes | Sharding | None:
-    if a is None or b is None:
-        return a or b
-    return _merge(a, b)
-
-
-def _merge(a: C, b: Codec) -> C:
-    if type(a) is not type(b):
-        raise _contradiction(a, b)
-    merged = a
-    for field in fields(a):
-        mine, other = getattr(a, field.name), getattr(b, field.name)
-        if isinstance(mine, Chain) and isinstance(other, Chain):
-            merged = replace(merged, **{field.name: merge_chains(mine, other)})
-        elif mine is None:
-            merged = replace(merged, **{field.name: other})
-        elif other is not None and mine != other:
-            raise _contradiction(a, b)
-    return merged
-
-
-def _contradiction(a: Chain | Codec, b: Chain | Codec) -> InvalidArgument:
-    shown = [chain_to_json(x) if isinstance(x, Chain) else _codec_to_json(x) for x in (a, b)]
-    return InvalidArgument(f"Cannot merge codec spec {shown[0]} with {shown[1]}")

@@ -9,7 +9,8 @@ from typing import Any
 
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import check_schema, expect
-from asynctensor.drivers.zarr3.codecs import Chain, chain_to_json, merge_chains, read_chain
+from asynctensor.drivers.zarr3.codec_merge import merge_chains
+from asynctensor.drivers.zarr3.codecs import Chain, chain_to_json, read_chain
 from asynctensor.drivers.zarr3.data_types import DataType, read_data_type
 from asynctensor.drivers.zarr3.metadata import (
     ChunkKeyEncoding,
@@ -20,7 +21,7 @@ from asynctensor.drivers.zarr3.metadata import (
     read_extensions,
     read_key_encoding,
 )
-from asynctensor.drivers.zarr3.schema import metadata_schema
+from asynctensor.drivers.zarr3.schema import UNITS, attribute_units, metadata_schema
 from asynctensor.errors import FailedPrecondition, InvalidArgument, Unimplemented
 from asynctensor.schema.fill_value import fill_value_from_json, fill_value_to_json
 from asynctensor.schema.schema import Schema
@@ -121,7 +122,7 @@ def check_metadata(
         names = metadata.dimension_names or (None,) * metadata.rank
         expect("dimension_names", list(wanted.dimension_names), list(names))
     _check_codecs(metadata.codecs, wanted.codecs)
-    _check_members(wanted.attributes, metadata.attributes, "attributes.")
+    _check_attributes(metadata, wanted.attributes)
     _check_members(wanted.extensions, metadata.extensions, "")
     check_schema(metadata_schema(metadata), schema)
 
@@ -146,6 +147,14 @@ def _check_codecs(found: Chain, wanted: Chain) -> None:
         raise FailedPrecondition(
             f'Mismatch in "codecs" (stored are {shown}): {error.message}'
         ) from error
+
+
+def _check_attributes(metadata: Zarr3Metadata, wanted: str | None) -> None:
+    units = attribute_units(wanted, metadata.rank)
+    # Units are compared as such: "4nm" and "4 nm" are the same.
+    if units == attribute_units(metadata.attributes, metadata.rank) and any(units):
+        wanted = json.dumps({k: v for k, v in json.loads(wanted or "{}").items() if k != UNITS})
+    _check_members(wanted, metadata.attributes, "attributes.")
 
 
 def _check_members(wanted: str | None, found: str | None, path: str) -> None:

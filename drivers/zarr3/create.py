@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
-
 from asynctensor.chunked.chunk_choice import choose_chunk_shape, choose_read_and_write_shapes
 from asynctensor.chunked.codec import Array
-from asynctensor.chunked.schema_match import agreed, agreed_fill, array_domain, unique_labels
-from asynctensor.drivers.zarr3.codec_chain import resolve
-from asynctensor.drivers.zarr3.codecs import Chain, Sharding, Transpose, merge_chains
+from asynctensor.chunked.schema_match import (
+    agreed,
+    agreed_fill,
+    array_domain,
+    unique_labels,
+    without_hidden,
+)
+from asynctensor.drivers.zarr3.codec_choice import choose_codecs, said_inner_shape
+from asynctensor.drivers.zarr3.codec_merge import merge_chains
+from asynctensor.drivers.zarr3.codecs import Chain, Sharding
 from asynctensor.drivers.zarr3.constraints import Zarr3Constraints
 from asynctensor.drivers.zarr3.data_types import DataType, data_type_of
 from asynctensor.drivers.zarr3.metadata import (
@@ -19,11 +22,11 @@ from asynctensor.drivers.zarr3.metadata import (
     Zarr3Metadata,
     check_chunk_size,
 )
-from asynctensor.drivers.zarr3.schema import attribute_units, chain_of, innermost, with_units
+from asynctensor.drivers.zarr3.schema import attribute_units, chain_of, with_units
 from asynctensor.errors import InvalidArgument
-from asynctensor.schema.chunk_grid import GridConstraints, grid_of
+from asynctensor.schema.chunk_grid import grid_of
 from asynctensor.schema.fill_value import fill_value_from_json
-from asynctensor.schema.layout_state import LayoutState
+from asynctensor.schema.layout_state import LayoutState, grid_origin_of
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import SchemaState
 
@@ -38,7 +41,7 @@ def create_metadata(wanted: Zarr3Constraints, schema: Schema) -> Zarr3Metadata:
     data_type = wanted.data_type or data_type_of(state.dtype)
     rank = state.domain.rank - len(data_type.hidden_shape)
     shape = tuple(state.domain.shape[:rank])
-    layout = _without_hidden(state.layout, rank)
+    layout = without_hidden(state.layout, rank)
     if layout.codec.normalized().shape:
         raise InvalidArgument("codec_chunk_shape not supported")
     chain = merge_chains(wanted.codecs, chain_of(schema.codec))
@@ -49,7 +52,7 @@ def create_metadata(wanted: Zarr3Constraints, schema: Schema) -> Zarr3Metadata:
         chunk_shape=chunk_shape,
         key_encoding=wanted.key_encoding or _KEYS,
         fill_bytes=_fill_bytes(wanted, schema, data_type),
-        codecs=_choose_codecs(chain, layout, chunk_shape, read_shape, data_type),
+        codecs=choose_codecs(chain, layout.inner_order, chunk_shape, read_shape, data_type),
         dimension_names=_names(wanted, state, rank),
         attributes=with_units(wanted.attributes, tuple(state.units[:rank])),
         extensions=wanted.extensions,
@@ -74,27 +77,6 @@ def _known(wanted: Zarr3Constraints) -> Schema:
     return known
 
 
-def _without_hidden(layout: LayoutState, rank: int) -> LayoutState:
-    """The layout of zarr's own dimensions."""
-    if layout.rank in (None, rank):
-        return replace(layout, rank=rank)
-
-    def cut(grid: GridConstraints) -> GridConstraints:
-        return replace(grid, shape=grid.shape[:rank], aspect_ratio=grid.aspect_ratio[:rank])
-
-    order = layout.inner_order
-    if order is not None:
-        order = replace(order, value=tuple(axis for axis in order.value if axis < rank))
-    return LayoutState(
-        rank,
-        order,
-        layout.grid_origin[:rank],
-        cut(layout.write),
-        cut(layout.read),
-        cut(layout.codec),
-    )
-
-
 def _choose_shapes(
     layout: LayoutState,
     chunk_shape: tuple[int, ...] | None,
@@ -103,11 +85,11 @@ def _choose_shapes(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Shapes of write and read chunks."""
     rank = len(shape)
-    layout = layout.with_grid_origin(_zeros(rank))
+    layout = layout.with_grid_origin(grid_origin_of([0] * rank, True))
     if chunk_shape is not None:
         layout = layout.with_grid("write", grid_of("shape", True, chunk_shape))
     if isinstance(chain.serializer, Sharding):
-        inner = _said_inner_shape(chain, rank)
+        inner = said_inner_shape(chain, rank)
         if inner is not None:
             layout = layout.with_grid("read", grid_of("shape", True, inner))
     elif [*chain]:
@@ -119,59 +101,31 @@ def _choose_shapes(
     return write, read
 
 
-def _zeros(rank: int) -> Any:
-    from_zero = LayoutState().with_grid_origin
-    return from_zero(_origin(rank)).grid_origin
+def _fill_bytes(wanted: Zarr3Constraints, schema: Schema, data_type: DataType) -> bytes:
+    said: Array | None = None
+    if wanted.fill_value is not None:
+        member = wanted.fill_value
+        said = fill_value_from_json(data_type.fill_dtype, member.value, member.path)
+    if data_type.inner is None:
+        fill = agreed_fill(said, schema, data_type.element)
+        return bytes(data_type.itemsize) if fill is None else fill.tobytes()
+    one = agreed_fill(None, schema, data_type.element)
+    if one is None:
+        return bytes(data_type.itemsize) if said is None else said.tobytes()
+    fill_bytes = one.tobytes() * data_type.itemsize
+    if said is not None and said.tobytes() != fill_bytes:
+        raise InvalidArgument("Invalid fill_value: metadata and schema differ")
+    return fill_bytes
 
 
-def _origin(rank: int) -> Any:
-    from asynctensor.schema.layout_state import grid_origin_of
-
-    return grid_origin_of([0] * rank, True)
-
-
-def _said_inner_shape(chain: Chain, rank: int) -> tuple[int, ...] | None:
-    """The shape of the innermost chunks in the array's order of dimensions, if it is said."""
-    order = _said_order(chain, rank)
-    codec = chain.serializer
-    while isinstance(codec, Sharding):
-        inner = codec.codecs.serializer if codec.codecs is not None else None
-        if not isinstance(inner, Sharding):
-            break
-        order = _followed(order, codec.codecs or Chain(), rank)
-        codec = inner
-    if not isinstance(codec, Sharding) or codec.chunk_shape is None:
-        return None
-    if len(codec.chunk_shape) != rank:
-        raise InvalidArgument(
-            f"the inner chunk shape {list(codec.chunk_shape)} does not have the rank {rank}"
-        )
-    sizes = dict(zip(order, codec.chunk_shape, strict=True))
-    return tuple(sizes[axis] for axis in range(rank))
-
-
-def _said_order(chain: Chain, rank: int) -> tuple[int, ...]:
-    return _followed(tuple(range(rank)), chain, rank)
-
-
-def _followed(order: tuple[int, ...], chain: Chain, rank: int) -> tuple[int, ...]:
-    for transpose in chain.transposes:
-        axes = explicit_axes(transpose, rank)
-        order = tuple(order[axis] for axis in axes)
-    return order
-
-
-def explicit_axes(transpose: Transpose, rank: int) -> tuple[int, ...]:
-    """The permutation that a transpose says.
-
-    Raises:
-        InvalidArgument: It says none, or one of another rank.
-    """
-    match transpose.order:
-        case "C":
-            return tuple(range(rank))
-        case "F":
-            return tuple(reversed(range(rank)))
-        case tuple(axes) if len(axes) == rank:
-            return axes
-    raise InvalidArgument(f'the codec "transpose" needs an "order" of rank {rank}')
+def _names(
+    wanted: Zarr3Constraints, state: SchemaState, rank: int
+) -> tuple[str | None, ...] | None:
+    if wanted.dimension_names is not None:
+        labels = unique_labels(wanted.dimension_names, rank)
+        # Names that make no labels are still kept, as they were asked for.
+        if not any(labels):
+            return wanted.dimension_names
+    assert state.domain is not None
+    names = tuple(label or None for label in state.domain.labels[:rank])
+    return names if any(names) else wanted.dimension_names

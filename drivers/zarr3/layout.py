@@ -35,7 +35,7 @@ def array_layout(metadata: Zarr3Metadata) -> ArrayLayout:
         ),
         codec=codec,
         shard=shard,
-        resizable=(True,) * metadata.rank + (False,) * len(hidden),
+        resizable=(*(True for _ in metadata.shape), *(False for _ in hidden)),
     )
 
 

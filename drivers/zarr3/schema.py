@@ -8,13 +8,8 @@ from typing import Any
 
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import array_domain, finished_layout, unique_labels
-from asynctensor.drivers.zarr3.codecs import (
-    Chain,
-    Sharding,
-    chain_to_json,
-    merge_chains,
-    read_chain,
-)
+from asynctensor.drivers.zarr3.codec_merge import merge_chains
+from asynctensor.drivers.zarr3.codecs import Chain, Sharding, chain_to_json, read_chain
 from asynctensor.drivers.zarr3.layout import element_fill_value
 from asynctensor.drivers.zarr3.metadata import Zarr3Metadata
 from asynctensor.errors import Error, InvalidArgument, Unimplemented

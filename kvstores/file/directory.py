@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass, field
+from typing import Self
 
 from asynctensor.errors import InvalidArgument
 from asynctensor.kvstores.file.file_system import DIRECTORY, NAME_ONLY, READ, FileSystem
@@ -30,7 +31,11 @@ class Directory:
         self.path = path
         #: None where names cannot be looked up relative to an open directory.
         self.fd = fd
-        self._prefix = "" if fd is not None else path + os.sep
+        self._prefix = "" if fd is not None else self.path_of("")
+
+    def path_of(self, entry: str) -> str:
+        """The path of `entry`."""
+        return self.path + entry if self.path.endswith(os.sep) else self.path + os.sep + entry
 
     def name(self, entry: str) -> str:
         """What to call `entry` by in a call that is also given ``dir_fd=self.fd``."""
@@ -110,7 +115,6 @@ class Root:
             raise InvalidArgument(
                 f"{key!r} leads out of the root {self.path!r} through a symbolic link; "
                 "open the place that it points to instead",
-                key=key,
             )
         return path
 
@@ -143,7 +147,7 @@ class Directories:
         self._dirty: dict[str, Directory] = {}
         self._retired: list[Directory] = []
 
-    def __enter__(self) -> Directories:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -214,7 +218,7 @@ class Directories:
             directory = self._hold(here, fd)
             try:
                 self._make(directory, name)
-                here = os.path.join(here, name)
+                here = directory.path_of(name)
                 fd = self._file_system.open_no_links(here, DIRECTORY)
             finally:
                 if directory.fd is not None:
@@ -226,7 +230,7 @@ class Directories:
             self._file_system.mkdir(directory.name(name), 0o777, dir_fd=directory.fd)
         except FileExistsError:
             return
-        self._created.add(os.path.join(directory.path, name))
+        self._created.add(directory.path_of(name))
 
     def changed(self, parent: str, directory: Directory) -> None:
         """Notes that an entry of `directory`, which `get` gave for `parent`, changed."""
@@ -261,7 +265,7 @@ class Directories:
             done[path] = self._fsync(path, directory.fd, required=True)
         error = done[path]
         while error is None:
-            above = os.path.dirname(path)
+            above = os.path.split(path)[0]
             if above == path or not (self._is_ours(path) or path in self._created):
                 break
             try:

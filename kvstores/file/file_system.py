@@ -16,7 +16,8 @@ import os
 import struct
 import sys
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 if sys.platform != "win32":
     import fcntl
@@ -56,10 +57,8 @@ class FileSystem:
     link = staticmethod(os.link)
     mkdir = staticmethod(os.mkdir)
     open = staticmethod(os.open)
-    realpath = staticmethod(os.path.realpath)
     rename = staticmethod(os.replace)
     rmdir = staticmethod(os.rmdir)
-    scandir = staticmethod(os.scandir)
     unlink = staticmethod(os.unlink)
     utime = staticmethod(os.utime)
     time_ns = staticmethod(time.time_ns)
@@ -145,6 +144,14 @@ class FileSystem:
             raise
         finally:
             os.close(here)
+
+    def realpath(self, path: str) -> str:
+        """`path` without symbolic links; what does not exist stays as it is."""
+        return os.path.realpath(path)
+
+    def scandir(self, directory: int | str) -> Iterator[os.DirEntry[str]]:
+        """The entries of an open directory (or of the path of one); they have a `close`."""
+        return cast("Iterator[os.DirEntry[str]]", os.scandir(directory))
 
     def read_into(self, fd: int, buffer: memoryview, offset: int) -> int:
         """Reads at `offset` into `buffer`; returns how many bytes came, 0 at the end."""

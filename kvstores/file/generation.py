@@ -23,9 +23,7 @@ _pack = struct.Struct("<QqQ").pack
 
 def generation_of(status: os.stat_result) -> bytes:
     """The generation of the file that `status` describes."""
-    return _pack(
-        status.st_ino & 0xFFFFFFFFFFFFFFFF, status.st_mtime_ns, status.st_size
-    )
+    return _pack(status.st_ino & 0xFFFFFFFFFFFFFFFF, status.st_mtime_ns, status.st_size)
 
 
 def mtime_after(now_ns: int, replaced: os.stat_result | None) -> int:

@@ -43,11 +43,7 @@ class Level:
         """The entries from the start."""
         directory = self.directory
         # Scanning an open directory keeps the `stat` of its entries relative to it.
-        scan: Iterator[os.DirEntry[str]]
-        if directory.fd is None:
-            scan = self._file_system.scandir(directory.path)
-        else:
-            scan = self._file_system.scandir(directory.fd)  # type: ignore[assignment]
+        scan = self._file_system.scandir(directory.path if directory.fd is None else directory.fd)
         self.entries = scan
         return scan
 
@@ -93,7 +89,7 @@ def enter(level: Level, name: str, file_system: FileSystem) -> Level | None:
         if error.errno in GONE:
             return None
         raise
-    return _level(f"{level.prefix}{name}/", os.path.join(directory.path, name), fd, file_system)
+    return _level(f"{level.prefix}{name}/", directory.path_of(name), fd, file_system)
 
 
 def _level(prefix: str, path: str, fd: int, file_system: FileSystem) -> Level:
@@ -128,7 +124,9 @@ def _after(prefix: str) -> str:
     return prefix[:-1] + "0" if prefix else "\U0010ffff\U0010ffff"
 
 
-def walk(root: Root, file_system: FileSystem, key_range: KeyRange) -> Generator[ListEntry, None, None]:
+def walk(
+    root: Root, file_system: FileSystem, key_range: KeyRange
+) -> Generator[ListEntry, None, None]:
     """The keys of the range with their sizes, in no particular order.
 
     Raises:

@@ -14,7 +14,6 @@ file is its holder's own, so a half-written value can never be renamed over a ke
 
 from __future__ import annotations
 
-import os
 import stat
 
 from asynctensor.errors import DeadlineExceeded
@@ -79,9 +78,7 @@ def _is_usable(fd: int, lock_name: str, directory: Directory, file_system: FileS
     return True
 
 
-def acquire(
-    directory: Directory, name: str, file_system: FileSystem, options: FileOptions
-) -> int:
+def acquire(directory: Directory, name: str, file_system: FileSystem, options: FileOptions) -> int:
     """Takes the lock, waiting for other writers.
 
     Raises:
@@ -94,7 +91,7 @@ def acquire(
         if fd is not None:
             return fd
         if file_system.monotonic() >= end:
-            path = os.path.join(directory.path, name + LOCK_SUFFIX)
+            path = directory.path_of(name + LOCK_SUFFIX)
             advice = (
                 "if no process is writing the key, a crashed one left the file: remove it"
                 if options.locking == "lockfile"

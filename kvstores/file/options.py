@@ -46,3 +46,6 @@ class FileOptions:
             raise InvalidArgument(
                 f"acquire_timeout is {self.acquire_timeout_s} s: expected 0 or more seconds"
             )
+
+
+DEFAULT_OPTIONS = FileOptions()

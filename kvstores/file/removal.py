@@ -84,7 +84,14 @@ def remove(
                     above = _above_start(root, file_system, level)
                     if above is not None:
                         levels.insert(0, above)
-                _finish(level, above, file_system, key_range, options, settled)
+                _finish(
+                    level,
+                    above,
+                    file_system=file_system,
+                    key_range=key_range,
+                    options=options,
+                    settled=settled,
+                )
                 levels.pop().close()
             yield
     finally:
@@ -102,9 +109,10 @@ def _remove_entry(
     elif entry.is_dir(follow_symlinks=False):
         if meets(key_range, key + "/"):
             return enter(level, entry.name, file_system)
-    elif key in key_range and is_key(key):
-        if _unlink(level.directory, entry.name, file_system):
-            level.dirty = level.found = True
+    elif (
+        key in key_range and is_key(key) and _unlink(level.directory, entry.name, file_system)
+    ):
+        level.dirty = level.found = True
     return None
 
 
@@ -140,6 +148,7 @@ def _above_start(root: Root, file_system: FileSystem, level: _Pass) -> _Pass | N
 def _finish(
     level: _Pass,
     above: _Pass | None,
+    *,
     file_system: FileSystem,
     key_range: KeyRange,
     options: FileOptions,
@@ -192,5 +201,3 @@ def _reclaim(directory: Directory, name: str, file_system: FileSystem) -> bool:
         return False
     finally:
         file_system.close(fd)
-
-

@@ -23,7 +23,8 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Literal, Self, TypeAlias
 
 from asynctensor.errors import FailedPrecondition, Unavailable, os_errors_mapped
 from asynctensor.kvstores.file import lock
@@ -44,7 +45,8 @@ _CANNOT_LINK = frozenset(
     (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 )
 
-_Outcome = TimestampedStorageGeneration | Exception
+_How: TypeAlias = Literal["rename", "rename_new", "link", "in_place"]
+_Outcome: TypeAlias = TimestampedStorageGeneration | Exception
 
 
 class _Again(Exception):
@@ -67,7 +69,7 @@ class _Prepared:
     temporary: str
     fd: int
     replaced: os.stat_result | None
-    how: Literal["rename", "rename_new", "link", "in_place"]
+    how: _How
 
 
 @dataclass(slots=True, frozen=True)
@@ -102,7 +104,7 @@ class _Group:
             shared.root, shared.file_system, shared.settled, shared.options.sync
         )
 
-    def __enter__(self) -> _Group:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -114,9 +116,9 @@ class _Group:
         """Does all of the writes."""
         for index in range(len(self._group)):
             try:
-                self._guarded(index, lambda index=index: self._prepare(index))
+                self._guarded(index, partial(self._prepare, index))
             except _Again:
-                self._guarded(index, lambda index=index: self._again(index))
+                self._guarded(index, partial(self._again, index))
         self._publish_all()
         failed = self._directories.flush()
         for index, replacement in enumerate(self._group):
@@ -144,7 +146,7 @@ class _Group:
                 self._outcomes[index] = step()
         except _Again:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- handed to the caller
             self._outcomes[index] = error
 
     def _again(self, index: int) -> _Outcome | None:
@@ -185,7 +187,7 @@ class _Group:
             found = self._status(replacement.key, name, directory)
             if not self._holds(replacement, found):
                 return _stamp(UNKNOWN)
-        how: Literal["rename", "rename_new", "link", "in_place"] = "rename"
+        how: _How = "rename"
         if self._options.locking == "non_atomic":
             how = "in_place"
         elif replacement.if_equal == NO_VALUE:
@@ -201,7 +203,7 @@ class _Group:
         name: str,
         directory: Directory,
         found: os.stat_result | None,
-        how: Literal["rename", "rename_new", "link", "in_place"],
+        how: _How,
     ) -> _Outcome | None:
         replacement = self._group[index]
         key, value = replacement.key, replacement.value
@@ -212,9 +214,7 @@ class _Group:
         else:
             flags = CREATE_NEW if how != "in_place" else CREATE_NEW & ~os.O_EXCL | os.O_TRUNC
             fd = self._open_new(temporary, directory, flags)
-        prepared = _Prepared(
-            index, key, parent, name, directory, temporary, fd, found, how
-        )
+        prepared = _Prepared(index, key, parent, name, directory, temporary, fd, found, how)
         try:
             if how == "rename":
                 # The first look was without the lock.
@@ -310,8 +310,9 @@ class _Group:
         try:
             self._fs.utime(fd, ns=(mtime, mtime))
             if replaced is not None:
+                kept = self._fs.fstat(fd).st_mtime_ns
                 # File systems that count in seconds (FAT: two) need a bigger step.
-                if self._fs.fstat(fd).st_mtime_ns <= replaced.st_mtime_ns:
+                if kept <= replaced.st_mtime_ns:
                     later = replaced.st_mtime_ns + 2_000_000_000
                     self._fs.utime(fd, ns=(later, later))
         except PermissionError:
@@ -328,11 +329,11 @@ class _Group:
         while self._prepared:
             prepared = self._prepared.pop()
             try:
-                self._guarded(prepared.index, lambda prepared=prepared: self._publish(prepared))
+                self._guarded(prepared.index, partial(self._publish, prepared))
             except _Again:
                 again.append(prepared.index)
         for index in again:
-            self._guarded(index, lambda index=index: self._again(index))
+            self._guarded(index, partial(self._again, index))
 
     def _publish(self, prepared: _Prepared) -> _Outcome:
         try:

@@ -36,7 +36,7 @@ from asynctensor.kvstores.file.generation import generation_of
 from asynctensor.kvstores.file.key import check_key
 from asynctensor.kvstores.file.listing import walk
 from asynctensor.kvstores.file.open_file import NO_SUCH_FILE, OpenFile, open_file
-from asynctensor.kvstores.file.options import FileOptions
+from asynctensor.kvstores.file.options import DEFAULT_OPTIONS, FileOptions
 from asynctensor.kvstores.file.removal import remove
 from asynctensor.kvstores.file.replacement import Replacing
 from asynctensor.runtime.workers import WorkerPool, shared_pool
@@ -80,7 +80,7 @@ class FileStore(KeyValueStore):
     def __init__(
         self,
         root: str,
-        options: FileOptions = FileOptions(),
+        options: FileOptions = DEFAULT_OPTIONS,
         pool: WorkerPool | None = None,
         *,
         file_system: FileSystem | None = None,
@@ -89,7 +89,8 @@ class FileStore(KeyValueStore):
         self.options = options
         self._pool = _shared_pool() if pool is None else pool
         self._file_system = FileSystem() if file_system is None else file_system
-        self._path = os.path.abspath(root or ".")
+        # Links are not resolved here: where the root really is may change.
+        self._path = os.path.abspath(root or ".")  # noqa: PTH100
         locked = options.locking in ("os", "lockfile")
         self.capabilities = Capabilities(
             can_create_if_absent=options.locking != "non_atomic",
@@ -107,20 +108,24 @@ class FileStore(KeyValueStore):
         return {k: v for k, v in self.__dict__.items() if k not in ("_face", "_pool")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        for name, value in state.items():
+            setattr(self, name, value)
         self._pool = _shared_pool()
         self._face = FileFace(self._path, self.options, self._file_system)
 
     @property
     def blocking(self) -> FileFace:
+        """See `KeyValueStore.blocking`."""
         return self._face
 
     async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
+        """See `KeyValueStore.read`."""
         return await self._pool.run(self._face.read, key, options)
 
     async def write(
         self, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
     ) -> TimestampedStorageGeneration:
+        """See `KeyValueStore.write`."""
         group = (Replacement(key, value, if_equal),)
         (outcome,) = await self._pool.run(self._face.replace, group)
         if isinstance(outcome, Exception):
@@ -128,33 +133,34 @@ class FileStore(KeyValueStore):
         return outcome
 
     async def delete_range(self, key_range: KeyRange) -> None:
+        """See `KeyValueStore.delete_range`."""
         steps = self._face.remove(key_range)
         try:
-            while await self._pool.run(self._piece, steps, "delete_range"):
+            while await self._pool.run(_piece, self._path, steps, "delete_range"):
                 pass
         finally:
             steps.close()
 
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
+        """See `KeyValueStore.list`."""
         entries = self._face.walk(key_range)
         try:
-            while piece := await self._pool.run(self._piece, entries, "list"):
+            while piece := await self._pool.run(_piece, self._path, entries, "list"):
                 for entry in piece:
                     yield entry
         finally:
             entries.close()
 
-    def _piece(self, steps: Iterator[T], operation: str) -> list[T]:
-        with os_errors_mapped(store=self._path, operation=operation):
-            return list(islice(steps, _PIECE))
-
     def spec_json(self, path: str) -> dict[str, Json]:
+        """See `KeyValueStore.spec_json`."""
         return {"driver": self.driver, "path": self.root + path}
 
     def url(self, path: str) -> str:
+        """See `KeyValueStore.url`."""
         return "file://" + quote(self.root + path, safe=_URL_SAFE)
 
     def at(self, path: str) -> tuple[FileStore, str]:
+        """See `KeyValueStore.at`."""
         if path.startswith(self.root):
             return self, path[len(self.root) :]
         root, key = split_path(path)
@@ -162,6 +168,7 @@ class FileStore(KeyValueStore):
 
     @property
     def identity(self) -> object:
+        """See `KeyValueStore.identity`."""
         return (self.driver, self._path)
 
 
@@ -173,8 +180,8 @@ def _shared_pool() -> WorkerPool:
 def split_path(path: str) -> tuple[str, str]:
     """The root and the key prefix for a ``path`` of a spec: they part at its last ``/``.
 
-    So ``/data/x/`` is the root ``/data/x/``, and ``/data/x`` the prefix ``x`` below ``/data/``, under
-    which TensorStore's ``+`` and ``/`` append.
+    So ``/data/x/`` is the root ``/data/x/``, and ``/data/x`` the prefix ``x`` below ``/data/``,
+    under which TensorStore's ``+`` and ``/`` append.
     """
     root, slash, key = path.rpartition("/")
     return root + slash, key
@@ -253,3 +260,9 @@ class FileFace(BlockingFace):
 
 def _generation(status: os.stat_result) -> bytes:
     return generation_of(status) if stat.S_ISREG(status.st_mode) else NO_VALUE
+
+
+def _piece(path: str, steps: Iterator[T], operation: str) -> list[T]:
+    """The next steps, up to `_PIECE`; none at the end."""
+    with os_errors_mapped(store=path, operation=operation):
+        return list(islice(steps, _PIECE))

@@ -66,9 +66,9 @@ class MemoryMap:
         """The value and the generation of `key`, or None."""
         return self._values.get(key)
 
-    def apply(self, expected: Mapping[str, bytes], values: Mapping[str, bytes | None]) -> (
-        tuple[str, None] | tuple[None, dict[str, bytes]]
-    ):
+    def apply(
+        self, expected: Mapping[str, bytes], values: Mapping[str, bytes | None]
+    ) -> tuple[str, None] | tuple[None, dict[str, bytes]]:
         """Makes all of the changes if every key has the generation expected, else none.
 
         Returns:
@@ -149,6 +149,7 @@ class MemoryStore(KeyValueStore):
         can_compare_and_swap=True,
         lists_in_order=True,
         suffix_ranges=True,
+        never_waits=True,
     )
 
     def __init__(self, values: MemoryMap | None = None, *, atomic: bool = True) -> None:
@@ -159,6 +160,7 @@ class MemoryStore(KeyValueStore):
         return f"MemoryStore({len(self.values)} keys{'' if self.atomic else ', atomic=False'})"
 
     async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
+        """See `KeyValueStore.read`."""
         _check_key(key)
         found = self.values.get(key)
         generation = NO_VALUE if found is None else found[1]
@@ -174,18 +176,22 @@ class MemoryStore(KeyValueStore):
     async def write(
         self, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
     ) -> TimestampedStorageGeneration:
+        """See `KeyValueStore.write`."""
         return self.blocking.write(Replacement(key, value, if_equal))
 
     async def delete_range(self, key_range: KeyRange) -> None:
+        """See `KeyValueStore.delete_range`."""
         self.values.apply({}, dict.fromkeys(self.values.keys(key_range)))
 
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
+        """See `KeyValueStore.list`."""
         for key in self.values.keys(key_range):
             found = self.values.get(key)
             if found is not None:
                 yield ListEntry(key, len(found[0]))
 
     def spec_json(self, path: str) -> dict[str, Json]:
+        """See `KeyValueStore.spec_json`."""
         spec: dict[str, Json] = {"driver": self.driver}
         if not self.atomic:
             spec["atomic"] = False
@@ -194,18 +200,22 @@ class MemoryStore(KeyValueStore):
         return spec
 
     def url(self, path: str) -> str:
+        """See `KeyValueStore.url`."""
         return "memory://" + quote(path, safe=_URL_SAFE)
 
     @property
     def identity(self) -> object:
+        """See `KeyValueStore.identity`."""
         return (self.driver, id(self.values))
 
     @property
     def blocking(self) -> MemoryFace:
+        """See `KeyValueStore.blocking`."""
         return MemoryFace(self.values)
 
     @property
     def commit_domain(self) -> MemoryCommits | None:
+        """See `KeyValueStore.commit_domain`."""
         return MemoryCommits(self.values) if self.atomic else None
 
 
@@ -237,7 +247,7 @@ class MemoryFace(BlockingFace):
         for replacement in group:
             try:
                 results.append(self.write(replacement))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 -- handed to the caller
                 results.append(error)
         return results
 
@@ -248,7 +258,8 @@ class MemoryFace(BlockingFace):
         value = None if replacement.value is None else _owned(replacement.value)
         expected = {key: replacement.if_equal} if replacement.if_equal != UNKNOWN else {}
         generations = self._values.apply(expected, {key: value})[1]
-        return TimestampedStorageGeneration.now(UNKNOWN if generations is None else generations[key])
+        new = UNKNOWN if generations is None else generations[key]
+        return TimestampedStorageGeneration.now(new)
 
 
 class MemoryCommits(CommitDomain):
@@ -259,9 +270,11 @@ class MemoryCommits(CommitDomain):
 
     @property
     def identity(self) -> object:
+        """See `CommitDomain.identity`."""
         return ("memory", id(self._values))
 
     async def commit(self, commit: Commit) -> Mapping[str, bytes]:
+        """See `CommitDomain.commit`."""
         for key in (*commit.expected, *commit.values):
             _check_key(key)
         values = {k: None if v is None else _owned(v) for k, v in commit.values.items()}

@@ -24,7 +24,10 @@ print(asynctensor.__file__)
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the working tree: building leaves files behind."""
-    copy = tmp_path_factory.mktemp("tree") / "project"
+    return copy_tree(tmp_path_factory.mktemp("tree") / "project")
+
+
+def copy_tree(copy: Path) -> Path:
     copy.mkdir()
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in SOURCES:
@@ -110,4 +113,18 @@ def test_an_sdist_holds_all_sources_and_builds_the_same_wheel(
         archive.extractall(tmp_path, filter="data")
     (unpacked,) = (path for path in tmp_path.iterdir() if path.is_dir())
     with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(build("wheel", unpacked)) as second:
+        assert first.namelist() == second.namelist()
+
+
+def test_a_checkout_without_links_builds_the_same_wheel(
+    distributions: tuple[Path, Path], tmp_path: Path
+) -> None:
+    checkout = copy_tree(tmp_path / "checkout")
+    for room in SOURCES[1:]:
+        (checkout / "asynctensor" / room).unlink()
+        (checkout / "asynctensor" / room).write_text(f"../{room}")
+    with (
+        zipfile.ZipFile(distributions[0]) as first,
+        zipfile.ZipFile(build("wheel", checkout)) as second,
+    ):
         assert first.namelist() == second.namelist()

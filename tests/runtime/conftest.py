@@ -84,7 +84,12 @@ class Program:
     def start(self, source: str) -> subprocess.Popen[str]:
         path = self.folder / "program.py"
         path.write_text(textwrap.dedent(source))
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            # Everything is shown but the warning that 3.12 gives for any fork beside threads.
+            "PYTHONWARNINGS": "default,ignore:This process:DeprecationWarning",
+        }
         return subprocess.Popen(
             [sys.executable, str(path)],
             env=environment,

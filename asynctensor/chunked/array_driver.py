@@ -1,0 +1,128 @@
+"""The contract between the handle that users hold and what serves it: one opened array."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from asynctensor.chunked.codec import Array
+from asynctensor.index_space.transform import IndexTransform
+from asynctensor.runtime.clock import Deadline
+from asynctensor.runtime.future import Future
+from asynctensor.runtime.write_futures import WriteFutures
+from asynctensor.schema.data_type import dtype
+from asynctensor.schema.schema import Schema
+from asynctensor.storage.kvstore import Json, KeyValueStore
+from asynctensor.transaction.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an operation has come.
+
+    Attributes:
+        operation: ``"read"``, ``"write"``, ``"resize"`` or ``"copy"``.
+        done: Chunks (keys, when resizing) done.
+        total: Chunks to do; None while that is not known.
+    """
+
+    operation: str
+    done: int
+    total: int | None
+
+
+#: Called from a worker thread, one call at a time, never after the operation's future is done.
+ProgressFunction: TypeAlias = Callable[[Progress], object]
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeRequest:
+    """New bounds of the array's own dimensions (None: unchanged), and TensorStore's modes."""
+
+    exclusive_max: tuple[int | None, ...]
+    metadata_only: bool = False
+    expand_only: bool = False
+    shrink_only: bool = False
+
+
+class ArrayDriver(ABC):
+    """One opened array, in its own index space; all views of it share the driver.
+
+    Attributes:
+        driver: The format's name in specs.
+        data_type: Of the elements.
+        transaction: What it is bound to, if anything.
+    """
+
+    driver: str
+    data_type: dtype
+    transaction: Transaction | None
+
+    @abstractmethod
+    def transform(self) -> IndexTransform:
+        """The identity over the array's domain as it is known now."""
+
+    @abstractmethod
+    def read(
+        self,
+        transform: IndexTransform,
+        order: Literal["C", "F"],
+        limit: Deadline,
+        progress: ProgressFunction | None,
+    ) -> Future[Array]:
+        """Reads a view into a fresh array of its shape.
+
+        A cancelled read leaves nothing behind.
+        """
+
+    @abstractmethod
+    def write(
+        self,
+        transform: IndexTransform,
+        source: Array,
+        limit: Deadline,
+        progress: ProgressFunction | None,
+    ) -> WriteFutures:
+        """Writes `source`, of the view's shape or broadcast to it.
+
+        A write that fails or is cancelled may have written some chunks, each as a whole; when
+        that is delivered, none is being written any more.
+        """
+
+    @abstractmethod
+    async def resize(self, request: ResizeRequest, progress: ProgressFunction | None) -> None:
+        """Changes the bounds; elements that fall outside are lost.
+
+        Raises:
+            FailedPrecondition: The format or the array cannot do it.
+        """
+
+    @abstractmethod
+    async def refresh(self) -> None:
+        """Looks at the stored metadata again, as far as the spec's options allow."""
+
+    @abstractmethod
+    async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
+        """How many chunks of a view are stored, out of how many; at most one if `enough`."""
+
+    @abstractmethod
+    def schema(self) -> Schema:
+        """All that is known of the array, in its own index space."""
+
+    @abstractmethod
+    def spec_json(self) -> dict[str, Json]:
+        """The spec that opens it: driver, kvstore, metadata and options, without a transform."""
+
+    @abstractmethod
+    def kvstore(self) -> tuple[KeyValueStore, str] | None:
+        """Where it is stored, and under which path; None if nowhere."""
+
+    @abstractmethod
+    async def with_transaction(self, transaction: Transaction | None) -> ArrayDriver:
+        """The same array as `transaction` sees it."""
+
+    @abstractmethod
+    def statistics(self) -> Any:
+        """What was done so far: a frozen record or a copy."""

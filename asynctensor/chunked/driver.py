@@ -1,0 +1,400 @@
+"""`ChunkedDriver`: one opened array of any chunked format over any store."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, Literal, TypeVar
+
+import numpy as np
+
+from asynctensor.chunked.array import ChunkedArray, ChunkOptions, ChunkStatistics
+from asynctensor.chunked.array_driver import (
+    ArrayDriver,
+    Progress,
+    ProgressFunction,
+    ResizeRequest,
+)
+from asynctensor.chunked.cache import ChunkCache
+from asynctensor.chunked.codec import Array
+from asynctensor.chunked.format import ArrayFormat, ArrayLayout
+from asynctensor.chunked.grid import Partition
+from asynctensor.chunked.plan import ViewRequest
+from asynctensor.chunked.read import Reader
+from asynctensor.chunked.scratch import new_output
+from asynctensor.chunked.source import shaped_source
+from asynctensor.chunked.stage import StagingWriter
+from asynctensor.chunked.write import Writer
+from asynctensor.errors import Error, FailedPrecondition, NotFound, ResourceExhausted
+from asynctensor.index_space.propagate_bounds import propagate_bounds
+from asynctensor.index_space.transform import IndexTransform
+from asynctensor.runtime.clock import NEVER, Deadline
+from asynctensor.runtime.future import Future
+from asynctensor.runtime.workers import WorkerPool
+from asynctensor.runtime.write_futures import WriteFutures
+from asynctensor.schema.data_type import dtype
+from asynctensor.schema.schema import Schema
+from asynctensor.storage.generation import UNKNOWN
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.kvstore import Json, KeyValueStore, ReadOptions
+from asynctensor.transaction.staged_store import StagedStore
+from asynctensor.transaction.transaction import Transaction
+
+M = TypeVar("M")
+#: Index arrays of more points are sorted into chunks by a worker, not on the caller's thread.
+_INLINE_POINTS = 1024
+#: Chunks of a view that are looked up one by one; more are counted from a listing.
+_LOOKUPS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkedOptions:
+    """Members of a chunked spec that do not concern the format.
+
+    Attributes:
+        recheck_data: When cached chunks are looked at again: True always, False never, or if
+            older than this time (Unix seconds; the time of opening for ``"open"``).
+        recheck_metadata: The same for the metadata.
+        chunks: See `ChunkOptions`.
+        spec: The members as they were given, for `spec_json`.
+    """
+
+    recheck_data: bool | float = True
+    recheck_metadata: bool | float = True
+    chunks: ChunkOptions = field(default_factory=ChunkOptions)
+    spec: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """Where an array's work is done and its chunks are kept: from its `Context`."""
+
+    cache: ChunkCache
+    workers: WorkerPool
+    io_workers: WorkerPool
+
+
+class ChunkedDriver(ArrayDriver, Generic[M]):
+    """See the module; made by `asynctensor.chunked.opening`."""
+
+    def __init__(
+        self,
+        fmt: ArrayFormat[M],
+        store: KeyValueStore,
+        path: str,
+        metadata: M,
+        generation: bytes,
+        options: ChunkedOptions,
+        pools: Pools,
+        transaction: Transaction | None = None,
+    ) -> None:
+        self.format, self.store, self.path = fmt, store, path
+        self.options, self.pools = options, pools
+        self.transaction = transaction
+        self.driver = fmt.driver
+        self._metadata, self._generation = metadata, generation
+        layout = fmt.layout(metadata)
+        self.data_type = dtype(layout.dtype)
+        view = store if transaction is None else StagedStore(store, transaction)
+        self._view = view
+        self._transform = _domain_transform(fmt.schema(metadata))
+        if transaction is not None:
+            pools = Pools(ChunkCache(0), pools.workers, pools.io_workers)
+        self.array = pools.cache.shared_array(
+            (store.identity if transaction is None else object(), path, fmt.driver,
+             fmt.serialize(fmt.resized(metadata, (0,) * len(layout.shape))), options.chunks),
+            lambda: ChunkedArray(
+                view, path, layout, options.chunks, pools.cache, pools.workers,
+                pools.io_workers, _url(store, path, fmt.driver),
+            ),
+        )  # fmt: skip
+        self.array.layout = layout
+        self._reader = Reader(self.array)
+        self._writer: Writer | StagingWriter = (
+            Writer.of(self.array)
+            if transaction is None
+            else StagingWriter(self.array, StagedStore(store, transaction), transaction)
+        )
+
+    # -- reading and writing ----------------------------------------------------------------
+
+    def transform(self) -> IndexTransform:
+        return self._transform
+
+    def read(
+        self,
+        transform: IndexTransform,
+        order: Literal["C", "F"] = "C",
+        limit: Deadline = NEVER,
+        progress: ProgressFunction | None = None,
+    ) -> Future[Array]:
+        layout = self.array.layout
+        view = self._bounded(transform, layout)
+        data = _output(view.input_shape, layout.dtype, order)
+        bound = self._data_bound()
+        if _is_quick(view):
+            partition = Partition.of(view, layout.chunk_shape, layout.shape)
+            if partition.count == 0:
+                return Future.resolved(data)
+            if (
+                self.pools.cache.limit_bytes
+                and progress is None
+                and self._reader.read_cached(partition, data, bound)
+            ):
+                return Future.resolved(data)
+            request = ViewRequest(partition, data, bound)
+            self._watch(request, "read", limit, progress)
+            self._reader.submit(request)
+            return request.future
+        request = ViewRequest(Partition((), 0, ()), data, bound)
+        self._watch(request, "read", limit, None)
+        self._plan_later(request, view, layout, self._reader.submit)
+        return request.future
+
+    def write(
+        self,
+        transform: IndexTransform,
+        source: Array,
+        limit: Deadline = NEVER,
+        progress: ProgressFunction | None = None,
+    ) -> WriteFutures:
+        if self.transaction is not None:
+            self.transaction.check_open()
+        layout = self.array.layout
+        view = self._bounded(transform, layout)
+        data = shaped_source(source, view.domain)
+        request = ViewRequest(Partition((), 0, ()), data, result=lambda: None)
+        if _is_quick(view):
+            request.partition = Partition.of(view, layout.chunk_shape, layout.shape)
+            self._watch(request, "write", limit, progress)
+            self._writer.submit(request)
+        else:
+            self._watch(request, "write", limit, None)
+            self._plan_later(request, view, layout, self._writer.submit)
+        return WriteFutures(request.future, request.future)
+
+    def _bounded(self, transform: IndexTransform, layout: ArrayLayout) -> IndexTransform:
+        rank = len(layout.shape)
+        return propagate_bounds(transform, (0,) * rank, layout.shape)
+
+    def _data_bound(self) -> float:
+        recheck = self.options.recheck_data
+        if recheck is True:
+            return time.time()
+        return float("-inf") if recheck is False else float(recheck)
+
+    def _watch(
+        self, request: ViewRequest, what: str, limit: Deadline, progress: ProgressFunction | None
+    ) -> None:
+        if not limit.never:
+            request.limit(limit, what)
+        if progress is not None:
+            total = request.partition.count
+            request.watch(lambda done: progress(Progress(what, done, total)))
+
+    def _plan_later(
+        self,
+        request: ViewRequest,
+        view: IndexTransform,
+        layout: ArrayLayout,
+        submit: Callable[[ViewRequest], None],
+    ) -> None:
+        def plan() -> None:
+            try:
+                request.partition = Partition.of(view, layout.chunk_shape, layout.shape)
+            except Exception as error:
+                request.fail(error)
+                request.planned()
+            else:
+                submit(request)
+
+        self.pools.workers.post(plan)
+
+    # -- metadata ---------------------------------------------------------------------------
+
+    async def refresh(self) -> None:
+        if self.options.recheck_metadata is False:
+            return
+        key = self.path + self.format.metadata_key
+        found = await self._view.read(key, ReadOptions(if_not_equal=self._generation))
+        if found.state == "unspecified":
+            return
+        if found.state == "missing":
+            raise NotFound("the array was deleted", key=key, array=self.array.url)
+        self._adopt(self.format.parse(found.value), found.stamp.generation)
+
+    def _adopt(self, metadata: M, generation: bytes) -> None:
+        old, new = self.array.layout, self.format.layout(metadata)
+        same = len(old.shape) == len(new.shape) and self.format.serialize(
+            self.format.resized(metadata, old.shape)
+        ) == self.format.serialize(self.format.resized(self._metadata, old.shape))
+        if not same and (old.dtype, old.chunk_shape) != (new.dtype, new.chunk_shape):
+            raise FailedPrecondition(
+                "the stored metadata was replaced by one of another kind of array; open it again",
+                array=self.array.url,
+            )
+        self._metadata, self._generation = metadata, generation
+        self._transform = _domain_transform(self.format.schema(metadata))
+        self.array.layout = new
+
+    async def resize(self, request: ResizeRequest, progress: ProgressFunction | None) -> None:
+        key = self.path + self.format.metadata_key
+        while True:
+            found = await self._view.read(key)
+            if found.state != "value":
+                raise NotFound("the array was deleted", key=key, array=self.array.url)
+            current = self.format.parse(found.value)
+            old_shape = self.format.layout(current).shape
+            shape = _resized_shape(old_shape, request)
+            metadata = self.format.resized(current, shape)
+            if shape == old_shape:
+                self._adopt(current, found.stamp.generation)
+                return
+            conditional = self._view.capabilities.can_compare_and_swap
+            stamp = await self._view.write(
+                key,
+                self.format.serialize(metadata),
+                found.stamp.generation if conditional else UNKNOWN,
+            )
+            if stamp.generation != UNKNOWN:
+                break
+        # The new shape is what counts from here on: whatever a crash leaves of the chunks outside
+        # it is not visible.
+        self._adopt(metadata, stamp.generation)
+        shrinks = any(n < o for n, o in zip(shape, old_shape, strict=True))
+        if shrinks and not request.metadata_only:
+            await self._delete_outside(progress)
+
+    async def _delete_outside(self, progress: ProgressFunction | None) -> None:
+        """Deletes the stored chunks that lie wholly outside the array."""
+        layout = self.array.layout
+        grid = tuple(
+            -(-n // c) for n, c in zip(layout.shape, layout.chunk_shape, strict=True)
+        )
+        deleted = 0
+        async for entry in self._view.list(KeyRange.prefix(self.path)):
+            cell = layout.keys.cell(entry.key[len(self.path) :])
+            if cell is None or all(k < n for k, n in zip(cell, grid, strict=True)):
+                continue
+            await self._view.write(entry.key, None)
+            self.array.advance_epoch(cell)
+            self.pools.cache.discard_cell(self.array.identity, cell)
+            deleted += 1
+            if progress is not None:
+                await self.pools.workers.run(progress, Progress("resize", deleted, None))
+
+    async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
+        layout = self.array.layout
+        view = self._bounded(transform, layout)
+        plan = partial(Partition.of, view, layout.chunk_shape, layout.shape)
+        partition = await self.pools.workers.run(plan)
+        stored = 0
+        if partition.count <= _LOOKUPS:
+            for cell in partition.cells():
+                key = self.array.key(partition.index(cell))
+                found = await self._view.read(key, ReadOptions(if_not_equal=b"?"))
+                stored += found.state == "value"
+                if stored and enough:
+                    break
+            return stored, partition.count
+        async for entry in self._view.list(KeyRange.prefix(self.path)):
+            index = layout.keys.cell(entry.key[len(self.path) :])
+            if index is not None and partition.touches(index):
+                stored += 1
+                if enough:
+                    break
+        return stored, partition.count
+
+    # -- what it is -------------------------------------------------------------------------
+
+    @property
+    def metadata(self) -> M:
+        """The metadata as it is known now."""
+        return self._metadata
+
+    def schema(self) -> Schema:
+        return self.format.schema(self._metadata)
+
+    def spec_json(self) -> dict[str, Json]:
+        spec: dict[str, Json] = {
+            "driver": self.driver,
+            "kvstore": self.store.spec_json(self.path),
+            "metadata": self.format.to_json(self._metadata),
+        }
+        spec.update(self.options.spec)
+        return spec
+
+    def kvstore(self) -> tuple[KeyValueStore, str] | None:
+        return self._view, self.path
+
+    async def with_transaction(self, transaction: Transaction | None) -> ChunkedDriver[M]:
+        bound = self.bound(transaction)
+        if transaction is not None:
+            await bound.refresh()
+        return bound
+
+    def bound(self, transaction: Transaction | None) -> ChunkedDriver[M]:
+        """The same array in `transaction`, with the metadata known here."""
+        if transaction is self.transaction:
+            return self
+        return ChunkedDriver(
+            self.format, self.store, self.path, self._metadata, self._generation, self.options,
+            self.pools, transaction,
+        )  # fmt: skip
+
+    def statistics(self) -> ChunkStatistics:
+        return self.array.statistics()
+
+
+def _is_quick(view: IndexTransform) -> bool:
+    """Whether planning costs the caller's thread next to nothing."""
+    for m in view.maps:
+        if m.index_array is not None:
+            return math.prod(view.input_shape) <= _INLINE_POINTS
+    return len({m.input_dimension for m in view.maps}) == len(view.maps) or (
+        math.prod(view.input_shape) <= _INLINE_POINTS
+    )
+
+
+def _output(shape: tuple[int, ...], element: np.dtype[Any], order: Literal["C", "F"]) -> Array:
+    try:
+        return new_output(shape, element, order)
+    except (MemoryError, ValueError, OverflowError) as error:
+        size = math.prod(shape) * element.itemsize
+        raise ResourceExhausted(
+            f"an array of shape {tuple(shape)} and {size} bytes does not fit into memory; read a "
+            "smaller part of it: store[slice].read()",
+            operation="read",
+        ) from error
+
+
+def _domain_transform(schema: Schema) -> IndexTransform:
+    domain = schema.domain
+    assert domain is not None
+    return IndexTransform(domain)
+
+
+def _resized_shape(old: tuple[int, ...], request: ResizeRequest) -> tuple[int, ...]:
+    shape = []
+    for dim, (size, new) in enumerate(zip(old, request.exclusive_max, strict=True)):
+        if new is None or new == size:
+            shape.append(size)
+            continue
+        if request.expand_only:
+            new = max(size, new)
+        if request.shrink_only:
+            new = min(size, new)
+        if new < 0:
+            raise FailedPrecondition(f"cannot resize dimension {dim} to the upper bound {new}")
+        shape.append(new)
+    return tuple(shape)
+
+
+def _url(store: KeyValueStore, path: str, driver: str) -> str:
+    try:
+        return f"{store.url(path)}|{driver}:"
+    except Error:
+        return f"{store.driver}:{path}|{driver}:"

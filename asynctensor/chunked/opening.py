@@ -1,0 +1,149 @@
+"""Opening and creating chunked arrays: one pure decision table and the awaiting shell around it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from asynctensor.chunked.driver import ChunkedDriver, ChunkedOptions, Pools
+from asynctensor.chunked.format import ArrayFormat
+from asynctensor.errors import AlreadyExists, Error, InvalidArgument, NotFound
+from asynctensor.schema.schema import Schema
+from asynctensor.storage.generation import NO_VALUE, UNKNOWN
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.kvstore import Json, KeyValueStore
+from asynctensor.transaction.staged_store import StagedStore
+from asynctensor.transaction.transaction import Transaction
+
+M = TypeVar("M")
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """TensorStore's open mode; `assume_cached_metadata` is `assume_metadata` here."""
+
+    open: bool = True
+    create: bool = False
+    delete_existing: bool = False
+    assume_metadata: bool = False
+
+    def check(self) -> None:
+        """Refuses combinations without meaning.
+
+        Raises:
+            InvalidArgument: Naming the members.
+        """
+        if self.delete_existing and not self.create:
+            raise InvalidArgument('"delete_existing" requires "create"')
+        if self.delete_existing and self.open:
+            raise InvalidArgument('"delete_existing" cannot be combined with "open"')
+        if self.assume_metadata and (self.create or self.delete_existing):
+            raise InvalidArgument('"assume_metadata" requires "open" alone')
+        if not (self.open or self.create):
+            raise InvalidArgument('at least one of "open" and "create" is needed')
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """What is to be opened: `constraints` is the spec's partial ``metadata``."""
+
+    store: KeyValueStore
+    path: str
+    mode: Mode
+    pools: Pools
+    constraints: dict[str, Json] = field(default_factory=dict)
+    schema: Schema = field(default_factory=Schema)
+    options: ChunkedOptions = field(default_factory=ChunkedOptions)
+    transaction: Transaction | None = None
+
+
+async def open_chunked(fmt: ArrayFormat[M], request: OpenRequest) -> ChunkedDriver[M]:
+    """Opens or creates an array.
+
+    Raises:
+        NotFound, AlreadyExists: It is not, or already, there.
+        FailedPrecondition: What is stored does not satisfy the constraints.
+        InvalidArgument: They contradict each other, or leave out what creating needs.
+        DataLoss: The stored metadata is damaged.
+
+    A cancelled call may have created the array, or have deleted parts of the existing one if that
+    was asked for; it leaves no half-written metadata.
+    """
+    request.mode.check()
+    fmt.check_constraints(request.constraints)
+    path = request.path if not request.path or request.path.endswith("/") else request.path + "/"
+    key = path + fmt.metadata_key
+    view = request.store
+    if request.transaction is not None:
+        view = StagedStore(request.store, request.transaction)
+    options = request.options
+    if options.recheck_data == -1.0:
+        options = replace(options, recheck_data=time.time())
+    try:
+        metadata, generation = await _metadata(fmt, view, path, key, request)
+    except Error as error:
+        error.located(store=_store_url(request.store, path), key=key, operation="open")
+        raise
+    return ChunkedDriver(
+        fmt, request.store, path, metadata, generation, options, request.pools,
+        request.transaction,
+    )  # fmt: skip
+
+
+async def _metadata(
+    fmt: ArrayFormat[M], view: KeyValueStore, path: str, key: str, request: OpenRequest
+) -> tuple[M, bytes]:
+    mode, constraints, schema = request.mode, request.constraints, request.schema
+    if mode.assume_metadata:
+        return fmt.create(constraints, schema), UNKNOWN
+    if mode.delete_existing:
+        # Worked out first: a mistake in the call must not cost the existing array.
+        metadata = fmt.create(constraints, schema)
+        await view.delete_range(KeyRange.prefix(path))
+        created = await _create(fmt, view, key, metadata)
+        if created is None:
+            raise AlreadyExists("somebody else created an array here at the same time")
+        return metadata, created
+    while True:
+        if mode.open:
+            found = await view.read(key)
+            if found.state == "value":
+                metadata = fmt.parse(found.value)
+                fmt.check(metadata, constraints, schema)
+                return metadata, found.stamp.generation
+            if not mode.create:
+                raise NotFound(
+                    f"there is no {fmt.driver} array here; pass create=True to make one"
+                )
+        metadata = fmt.create(constraints, schema)
+        created = await _create(fmt, view, key, metadata)
+        if created is not None:
+            return metadata, created
+        if not mode.open:
+            raise AlreadyExists(
+                "there is an array here already; pass open=True to use it, or "
+                "delete_existing=True to replace it"
+            )
+
+
+async def _create(
+    fmt: ArrayFormat[M], view: KeyValueStore, key: str, metadata: M
+) -> bytes | None:
+    """Stores new metadata; None if some is there already."""
+    document = fmt.serialize(metadata)
+    if view.capabilities.can_create_if_absent:
+        stamp = await view.write(key, document, NO_VALUE)
+        return None if stamp.generation == UNKNOWN else stamp.generation
+    if (await view.read(key)).state != "missing":
+        return None
+    return (await view.write(key, document)).generation
+
+
+def _store_url(store: KeyValueStore, path: str) -> str:
+    try:
+        return store.url(path)
+    except Error:
+        return f"{store.driver}:{path}"
+
+

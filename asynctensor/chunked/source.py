@@ -1,0 +1,58 @@
+"""What may be written: checked, converted and shaped like the view; TensorStore's rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from asynctensor.chunked.codec import Array
+from asynctensor.errors import IncompatibleType, InvalidArgument
+from asynctensor.index_space.alignment import align_shape_to
+from asynctensor.index_space.domain import IndexDomain
+
+
+def as_source(value: object, dtype: np.dtype[Any]) -> Array:
+    """`value` as an array that can be assigned to elements of `dtype`.
+
+    Arrays are converted only where nothing can be lost (NumPy's ``safe`` rule); Python numbers and
+    nested sequences as ``numpy.array(value, dtype)`` would.
+
+    Raises:
+        IncompatibleType: The value has a type that cannot be converted.
+        OverflowError: A Python integer is outside the range of `dtype`.
+        InvalidArgument: A nested sequence is ragged, or a text is no number.
+    """
+    if isinstance(value, np.ndarray):
+        if value.dtype != dtype and not np.can_cast(value.dtype, dtype, "safe"):
+            raise IncompatibleType(
+                f"Cannot cast array data from {value.dtype!r} to {dtype!r} according to the rule "
+                f"'safe'; convert it first: source.astype({dtype.name!r})"
+            )
+        return value
+    if not isinstance(value, np.generic) and hasattr(value, "__array__"):
+        return as_source(np.asarray(value), dtype)
+    try:
+        return np.array(value, dtype=dtype)
+    except TypeError as error:
+        raise IncompatibleType(f"cannot convert to {dtype.name}: {error}") from error
+    except OverflowError:
+        raise
+    except ValueError as error:
+        raise InvalidArgument(f"cannot convert to {dtype.name}: {error}") from error
+
+
+def shaped_source(source: Array, domain: IndexDomain) -> Array:
+    """`source` broadcast to the shape of `domain`, without copying.
+
+    Raises:
+        InvalidArgument: The shapes do not fit.
+    """
+    shape = tuple(domain.shape)
+    if source.shape == shape:
+        return source
+    align_shape_to(source.shape, domain)
+    extra = source.ndim - len(shape)
+    if extra > 0:
+        source = source.reshape(source.shape[extra:])
+    return np.broadcast_to(source, shape)

@@ -1,0 +1,62 @@
+"""Writing in a transaction: nothing is encoded or stored, the data is kept by chunk."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asynctensor.chunked.array import ChunkedArray
+from asynctensor.chunked.plan import ViewRequest
+from asynctensor.chunked.staged_chunk import StagedChunk
+from asynctensor.errors import Error
+from asynctensor.runtime.workers import yield_gil
+from asynctensor.transaction.staged_store import StagedStore
+from asynctensor.transaction.transaction import Transaction
+
+#: Data up to this size is copied before `write` returns.
+_INLINE_BYTES = 256 * 1024
+
+
+class StagingWriter:
+    """Serves the write requests of one array in one transaction, in the order they are made."""
+
+    def __init__(
+        self, array: ChunkedArray, store: StagedStore, transaction: Transaction
+    ) -> None:
+        self._array, self._store, self._transaction = array, store, transaction
+        self._queue = transaction.queue
+
+    def submit(self, request: ViewRequest) -> None:
+        """Stages `request`.
+
+        Raises:
+            FailedPrecondition, Unimplemented: See `Transaction.participant`.
+        """
+        # Refused now, if at all, and not when the commit comes.
+        self._store.check()
+        self._transaction.awaits(request.future)
+        if request.data.nbytes <= _INLINE_BYTES and self._queue.idle:
+            self._queue.run(lambda: self._stage(request))
+        else:
+            self._queue.post(self._array.workers, lambda: self._stage(request))
+
+    def _stage(self, request: ViewRequest) -> None:
+        try:
+            data = np.array(request.data, dtype=self._array.layout.dtype)
+            partition = request.partition
+            for cell in partition.cells():
+                if not request.begin():
+                    break
+                index = partition.index(cell)
+                key = self._array.key(index)
+                staged = self._store.staged(key)
+                if not isinstance(staged, StagedChunk) or staged.array is not self._array:
+                    staged = StagedChunk(self._array, index, staged)
+                staged.add(data, partition, cell)
+                self._store.stage(key, staged)
+                request.finish()
+                yield_gil()
+        except Exception as error:
+            if isinstance(error, Error):
+                error.located(array=self._array.url, operation="write")
+            request.fail(error)
+        request.planned()

@@ -1,0 +1,485 @@
+"""`KvStore`: a key-value store as users hold it, with TensorStore's API.
+
+A thin, typed face: it joins the path prefix with the keys, turns bytes keys into text and back, and
+starts the store's coroutines on the I/O loop.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
+
+from asynctensor.errors import (
+    FailedPrecondition,
+    IncompatibleType,
+    InvalidArgument,
+    Unimplemented,
+)
+from asynctensor.kvstore_spec import KvStoreSpec
+from asynctensor.kvstore_values import (
+    KeyLike,
+    PublicKeyRange,
+    PublicReadResult,
+    PublicStamp,
+    to_byte_range,
+    to_bytes,
+    to_key,
+)
+from asynctensor.runtime.event_loop import start
+from asynctensor.runtime.future import Future
+from asynctensor.schema.json_repr import json_repr
+from asynctensor.storage.generation import UNKNOWN
+from asynctensor.storage.key_range import KeyRange as StoredRange
+from asynctensor.storage.kvstore import Buffer, KeyValueStore, ReadOptions
+from asynctensor.transaction.staged_store import StagedStore
+from asynctensor.transaction.transaction import Transaction
+
+T = TypeVar("T")
+ValueLike: TypeAlias = str | Buffer
+
+
+class KvStoreOpener(Protocol):
+    """What knows the drivers by name, and so how to open a store."""
+
+    async def __call__(self, spec: Any, context: Any) -> tuple[KeyValueStore, str, Any]:
+        """Opens what a `KvStore.Spec`, its JSON or a URL names.
+
+        Returns:
+            The store, the path in it, and the `Context` that it now uses.
+        """
+        ...
+
+
+class KvStore:
+    """A key-value store and a path prefix in it; keys are appended to the prefix as they are.
+
+    Cheap to make and to copy. All methods may be called from any thread, inside and outside of
+    event loops; they return at once, with a `Future`. The operators (``store[key]``, ``del``,
+    ``in``) wait.
+
+    Args:
+        store: The store.
+        path: The prefix of every key.
+        transaction: What reads and writes belong to.
+        context: The `Context` it was opened with.
+    """
+
+    KeyRange: TypeAlias = PublicKeyRange
+    Spec: TypeAlias = KvStoreSpec
+    ReadResult: TypeAlias = PublicReadResult
+    TimestampedStorageGeneration: TypeAlias = PublicStamp
+
+    #: Installed by the module that opens things, which stands above this one.
+    opener: ClassVar[KvStoreOpener | None] = None
+
+    __iter__: ClassVar[None] = None
+    __slots__ = ("_context", "_path", "_store", "_transaction")
+
+    def __init__(
+        self,
+        store: KeyValueStore,
+        path: str = "",
+        *,
+        transaction: Transaction | None = None,
+        context: Any = None,
+    ) -> None:
+        self._store = store
+        self._path = path
+        self._transaction = transaction
+        self._context = context
+
+    @staticmethod
+    def open(
+        spec: KvStoreSpec | Any,
+        *,
+        context: Any = None,
+        transaction: Transaction | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[KvStore]:
+        """Opens a store.
+
+        Args:
+            spec: A `KvStore.Spec`, its JSON, or a URL.
+            context: The `Context` whose resources (pools, locks, memory) it uses; by default a
+                new one, which shares nothing with other stores.
+            transaction: What reads and writes shall belong to.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the store. It fails with `InvalidArgument` if the spec is wrong. Cancelling it
+            leaves nothing behind.
+        """
+        opener = KvStore.opener
+        if opener is None:
+            raise Unimplemented("no drivers are known here: import asynctensor first")
+
+        async def opened() -> KvStore:
+            store, path, bound = await opener(spec, context)
+            return KvStore(store, path, transaction=transaction, context=bound)
+
+        return start(opened, timeout=timeout, deadline=deadline)
+
+    # -- Accessors ----------------------------------------------------------------------------
+
+    @property
+    def store(self) -> KeyValueStore:
+        """The store itself, without path and transaction."""
+        return self._store
+
+    @property
+    def key_prefix(self) -> str:
+        """The prefix of every key in `store`; `path` is the same as a spec says it."""
+        return self._path
+
+    @property
+    def path(self) -> str:
+        """Path prefix within the store."""
+        return str(self._store.spec_json(self._path).get("path", ""))
+
+    @path.setter
+    def path(self, value: KeyLike) -> None:
+        self._store, self._path = self._store.at(to_key(value))
+
+    @property
+    def url(self) -> str:
+        """The URL of the store and its path.
+
+        Raises:
+            Unimplemented: There is none.
+        """
+        return self._store.url(self._path)
+
+    @property
+    def base(self) -> KvStore | None:
+        """What an adapter is put on; None for a store that is no adapter."""
+        base = getattr(self._store, "base", None)
+        if isinstance(base, KvStore):
+            return base
+        return KvStore(base) if isinstance(base, KeyValueStore) else None
+
+    @property
+    def transaction(self) -> Transaction | None:
+        """What reads and writes belong to; None if they happen at once."""
+        return self._transaction
+
+    @transaction.setter
+    def transaction(self, value: Transaction | None) -> None:
+        self._transaction = value
+
+    def with_transaction(self, transaction: Transaction | None) -> KvStore:
+        """The same store, with reads and writes that belong to `transaction`."""
+        return KvStore(self._store, self._path, transaction=transaction, context=self._context)
+
+    def spec(
+        self, *, retain_context: bool | None = None, unbind_context: bool | None = None
+    ) -> KvStoreSpec:
+        """The spec that opens it again.
+
+        Args:
+            retain_context: Accepted; resources are given by ``context=`` when it is opened.
+            unbind_context: Accepted; the spec never holds bound resources.
+        """
+        del retain_context, unbind_context
+        return KvStoreSpec(self._store.spec_json(self._path))
+
+    def copy(self) -> KvStore:
+        """A copy, whose path and transaction can be set by themselves."""
+        return self.with_transaction(self._transaction)
+
+    def __copy__(self) -> KvStore:
+        return self.copy()
+
+    def __add__(self, suffix: KeyLike) -> KvStore:
+        """The store with `suffix` put after the path as it is."""
+        return self._below(self._path + to_key(suffix))
+
+    def __truediv__(self, component: KeyLike) -> KvStore:
+        """The store with `component` after the path, and a ``/`` between them."""
+        return self._below(_joined(self._path, to_key(component)))
+
+    def _below(self, path: str) -> KvStore:
+        return KvStore(self._store, path, transaction=self._transaction, context=self._context)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if self._transaction is not None:
+            raise FailedPrecondition(
+                "a KvStore bound to a transaction cannot be pickled: its staged writes are in this "
+                "process; use with_transaction(None)"
+            )
+        return (_restore, (self._store, self._path, self._context))
+
+    def __repr__(self) -> str:
+        return f"KvStore({json_repr(self._store.spec_json(self._path))})"
+
+    # -- I/O ----------------------------------------------------------------------------------
+
+    def read(
+        self,
+        key: KeyLike,
+        *,
+        if_not_equal: KeyLike | None = None,
+        if_equal: KeyLike | None = None,
+        staleness_bound: float | None = None,
+        batch: object = None,
+        byte_range: slice | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[PublicReadResult]:
+        """Reads one value, or a part of it.
+
+        Args:
+            key: Appended to the path as it is.
+            if_not_equal: Do not read if this is the generation (state ``"unspecified"``).
+            if_equal: Read only if this is the generation.
+            staleness_bound: A cached answer at least this new (Unix seconds) will do.
+            batch: Accepted; reads of whole keys gain nothing from it and start at once.
+            byte_range: ``slice(start, stop)``, ``slice(start, None)`` or ``slice(-n, None)``.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the result; a missing key is one, with state ``"missing"``. It fails with
+            `OutOfRange` if the value is shorter than the byte range needs, with `InvalidArgument`
+            if the key can name nothing, and with what the store raises. A cancelled read leaves
+            nothing behind.
+
+        Raises:
+            InvalidArgument: `byte_range` is of another form.
+            IncompatibleType: An argument is of another type.
+        """
+        del batch
+        options = ReadOptions(
+            to_byte_range(byte_range),
+            _generation(if_equal),
+            _generation(if_not_equal),
+            float("inf") if staleness_bound is None else float(staleness_bound),
+        )
+        return self._start(self._read, self._key(key), options, timeout=timeout, deadline=deadline)
+
+    async def _read(self, key: str, options: ReadOptions) -> PublicReadResult:
+        found = await self._target().read(key, options)
+        return PublicReadResult(found.state, found.value, PublicStamp.of(found.stamp))
+
+    def write(
+        self,
+        key: KeyLike,
+        value: ValueLike | None,
+        *,
+        if_equal: KeyLike | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[PublicStamp]:
+        r"""Writes or deletes one value.
+
+        Args:
+            key: Appended to the path as it is.
+            value: The new value (copied, unless it is bytes, before this returns); None deletes.
+            if_equal: Write only if this is the generation; ``b"\x02"``: only if there is none.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the new generation (``b"\x02"`` after a delete), durable as far as the
+            store's options say. It is empty if the condition did not hold, and nothing was
+            changed then. In a transaction it is done when the write is staged. When a
+            cancellation is delivered, the write has happened or never will.
+
+        Raises:
+            IncompatibleType: An argument is of another type.
+        """
+        data = None if value is None else _value(value)
+        return self._start(
+            self._write,
+            self._key(key),
+            data,
+            _generation(if_equal),
+            timeout=timeout,
+            deadline=deadline,
+        )
+
+    async def _write(self, key: str, value: bytes | None, if_equal: bytes) -> PublicStamp:
+        return PublicStamp.of(await self._target().write(key, value, if_equal))
+
+    def delete_range(
+        self,
+        range: PublicKeyRange,  # noqa: A002 -- TensorStore's name
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[None]:
+        """Deletes the keys of a range, which is relative to the path; not atomic.
+
+        Returns:
+            Future that is done when they are gone. If it fails or is cancelled, some may be.
+        """
+        key_range = self._range(range)
+        return start(self._delete_range, key_range, timeout=timeout, deadline=deadline)
+
+    async def _delete_range(self, key_range: StoredRange) -> None:
+        await self._target().delete_range(key_range)
+
+    def list(
+        self,
+        range: PublicKeyRange | None = None,  # noqa: A002 -- TensorStore's name
+        strip_prefix_length: int = 0,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[builtins.list[bytes]]:
+        """The keys in a range, without the path; all in memory at once.
+
+        Args:
+            range: Relative to the path; None for all.
+            strip_prefix_length: Bytes to leave out at the start of each key.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the keys, in no particular order.
+
+        Raises:
+            InvalidArgument: `strip_prefix_length` is negative.
+        """
+        if strip_prefix_length < 0:
+            raise InvalidArgument(f"strip_prefix_length is {strip_prefix_length}: expected >= 0")
+        key_range = self._range(PublicKeyRange() if range is None else range)
+        strip = len(to_bytes(self._path)) + strip_prefix_length
+        return start(self._list, key_range, strip, timeout=timeout, deadline=deadline)
+
+    async def _list(self, key_range: StoredRange, strip: int) -> builtins.list[bytes]:
+        return [to_bytes(entry.key)[strip:] async for entry in self._target().list(key_range)]
+
+    def experimental_copy_range_to(
+        self,
+        target: KvStore,
+        source_range: PublicKeyRange | None = None,
+        source_staleness_bound: float | None = None,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[None]:
+        """Copies a range of keys, one after the other, over what the target has.
+
+        Args:
+            target: Where to; keys keep what follows the path. The ranges must not overlap.
+            source_range: Relative to the path; None for all.
+            source_staleness_bound: Cached values at least this new (Unix seconds) will do.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future that is done when all are written. If it fails or is cancelled, some are.
+        """
+        key_range = self._range(PublicKeyRange() if source_range is None else source_range)
+        bound = float("inf") if source_staleness_bound is None else float(source_staleness_bound)
+        return start(self._copy, target, key_range, bound, timeout=timeout, deadline=deadline)
+
+    async def _copy(self, target: KvStore, key_range: StoredRange, bound: float) -> None:
+        source, into = self._target(), target._target()
+        options = ReadOptions(staleness_bound=bound)
+        keys = [entry.key async for entry in source.list(key_range)]
+        for key in keys:
+            found = await source.read(key, options)
+            if found.state == "value":
+                await into.write(target.key_prefix + key[len(self._path) :], found.value)
+
+    # -- Synchronous I/O ----------------------------------------------------------------------
+
+    def __getitem__(self, key: KeyLike) -> bytes:
+        """The value of `key`.
+
+        Raises:
+            KeyError: There is none. Its text is empty, as TensorStore's.
+            Error: The store failed.
+        """
+        found = self.read(key).result()
+        if found.state != "value":
+            raise KeyError("")
+        return found.value
+
+    def __setitem__(self, key: KeyLike, value: ValueLike | None) -> None:
+        """Writes the value of `key`, and waits for it; None deletes it."""
+        self.write(key, value).result()
+
+    def __delitem__(self, key: KeyLike) -> None:
+        """Deletes the value of `key`, if there is one, and waits for it."""
+        self.write(key, None).result()
+
+    def __contains__(self, key: KeyLike) -> bool:
+        """Whether `key` has a value."""
+        # 0:0 asks for no bytes, and so for the generation alone.
+        return self.read(key, byte_range=slice(0, 0)).result().state == "value"
+
+    # -- Inside -------------------------------------------------------------------------------
+
+    def _key(self, key: KeyLike) -> str:
+        return self._path + to_key(key)
+
+    def _range(self, key_range: PublicKeyRange) -> StoredRange:
+        if not isinstance(key_range, PublicKeyRange):
+            raise IncompatibleType(
+                f"a range is a KvStore.KeyRange, not {type(key_range).__name__}: {key_range!r}"
+            )
+        if key_range.empty:
+            return StoredRange("0", "/")  # An empty one; `under` would lose that at an empty bound.
+        return key_range.key_range.under(self._path)
+
+    def _target(self) -> KeyValueStore:
+        if self._transaction is None:
+            return self._store
+        return StagedStore(self._store, self._transaction)
+
+    def _start(
+        self,
+        function: Callable[..., Awaitable[T]],
+        *args: Any,
+        timeout: float | None,
+        deadline: float | None,
+    ) -> Future[T]:
+        """Starts an operation on one key; does it at once where that cannot take long."""
+        if (
+            not self._store.capabilities.never_waits
+            or self._transaction is not None
+            or timeout is not None
+            or deadline is not None
+        ):
+            return start(function, *args, timeout=timeout, deadline=deadline)
+        step = function(*args).__await__()
+        try:
+            next(step)
+        except StopIteration as done:
+            return Future.resolved(done.value)
+        except Exception as error:  # noqa: BLE001 -- told by the Future
+            return Future.failed(error)
+        raise AssertionError(f"{self._store!r} never waits, but it did")
+
+
+def _restore(store: KeyValueStore, path: str, context: Any) -> KvStore:
+    return KvStore(store, path, context=context)
+
+
+def _joined(path: str, component: str) -> str:
+    """`component` after `path`, with a ``/`` between them if neither has one (TensorStore's)."""
+    if not path or not component or path.endswith("/") or component.startswith("/"):
+        return path + component
+    return f"{path}/{component}"
+
+
+def _generation(generation: KeyLike | None) -> bytes:
+    return UNKNOWN if generation is None else to_bytes(generation)
+
+
+def _value(value: ValueLike) -> bytes:
+    """The bytes of a value, which the caller cannot change any more."""
+    if type(value) is bytes:
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise IncompatibleType(
+        f"a value is str, bytes, bytearray or memoryview, not {type(value).__name__}"
+    )

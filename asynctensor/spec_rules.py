@@ -1,0 +1,122 @@
+"""What a spec must know about drivers and kvstores, told to it by whoever knows them.
+
+A spec names formats and stores but imports none. It asks a `SpecRules`; the registry is one, and
+`AnyRules`, which knows no names and accepts all, is the one of specs made without a registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from asynctensor.schema.schema import Schema
+
+#: Gives all that is known of an array without opening it: from the driver's members of a spec and
+#: the spec's schema. Raises `InvalidArgument` where they contradict.
+EffectiveSchema: TypeAlias = Callable[[Mapping[str, Any], Schema], Schema]
+
+
+@dataclass(frozen=True, slots=True)
+class KvStoreRules:
+    """How a kvstore is specified.
+
+    Attributes:
+        driver: Its name in JSON.
+        scheme: Its scheme in URLs, None if it has none.
+        members: Members of its JSON beyond ``driver``, ``path``, ``context`` and ``base``; None:
+            anything goes.
+        resources: Those of `members` that are context resources.
+        adapter: Whether it stands on a ``base`` kvstore.
+        absolute_path: Whether the URL has no authority, so that its path begins with ``/``.
+        defaults: What members default to, for ``to_json(include_defaults=True)``.
+    """
+
+    driver: str
+    scheme: str | None = None
+    members: frozenset[str] | None = frozenset()
+    resources: frozenset[str] = frozenset()
+    adapter: bool = False
+    absolute_path: bool = False
+    defaults: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DriverRules:
+    """How arrays of a driver are specified.
+
+    Attributes:
+        driver: Its name in JSON (of zarr2: ``"zarr"``).
+        scheme: Its scheme in URLs, None if it has none.
+        members: Members of its JSON beyond the common ones; None: anything goes.
+        resources: Those of `members` that are context resources.
+        has_kvstore: Whether it stores its arrays in a kvstore.
+        is_directory: Whether its kvstore path names a directory, and so ends in ``/``.
+        chunked: Whether it has the members that all chunked formats share (open mode, rechecks).
+        resizable: Whether upper bounds may move, so that those of a spec are implicit.
+        effective_schema: Interprets `members`; None: only the schema says something.
+    """
+
+    driver: str
+    scheme: str | None = None
+    members: frozenset[str] | None = frozenset()
+    resources: frozenset[str] = frozenset()
+    has_kvstore: bool = True
+    is_directory: bool = True
+    chunked: bool = True
+    resizable: bool = True
+    effective_schema: EffectiveSchema | None = None
+
+
+class SpecRules(Protocol):
+    """Knows the drivers and kvstores there are; picklable."""
+
+    def driver(self, name: str) -> DriverRules:
+        """The rules of a driver, by any of its names.
+
+        Raises:
+            InvalidArgument: There is no such driver.
+        """
+
+    def kvstore(self, name: str) -> KvStoreRules:
+        """The rules of a kvstore.
+
+        Raises:
+            InvalidArgument: There is no such kvstore.
+        """
+
+    def scheme(self, scheme: str, *, first: bool) -> DriverRules | KvStoreRules:
+        """What a scheme in a URL stands for.
+
+        Args:
+            scheme: The scheme, lower case.
+            first: Whether it begins the URL, and so must name a root kvstore.
+
+        Raises:
+            InvalidArgument: Nothing has this scheme.
+        """
+
+
+class AnyRules:
+    """Accepts all names and members. Schemes that begin a URL name kvstores, others drivers."""
+
+    def driver(self, name: str) -> DriverRules:
+        """Rules that allow anything."""
+        return DriverRules(name, scheme=name, members=None, resizable=False)
+
+    def kvstore(self, name: str) -> KvStoreRules:
+        """Rules that allow anything."""
+        return KvStoreRules(name, scheme=name, members=None, absolute_path=name == "file")
+
+    def scheme(self, scheme: str, *, first: bool) -> DriverRules | KvStoreRules:
+        """Rules that allow anything."""
+        return self.kvstore(scheme) if first else self.driver(scheme)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AnyRules)
+
+    def __hash__(self) -> int:
+        return hash(AnyRules)
+
+
+ANY_RULES = AnyRules()

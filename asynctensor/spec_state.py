@@ -1,0 +1,333 @@
+"""All that a spec says, as an immutable value, read from JSON and from URLs."""
+
+from __future__ import annotations
+
+import copy
+import numbers
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from asynctensor.errors import InvalidArgument
+from asynctensor.index_space.transform import IndexTransform
+from asynctensor.kvstore_spec import KvStoreSpec, joined, kvstore_from_json, kvstore_of_url
+from asynctensor.open_mode import FLAGS, OpenMode
+from asynctensor.pipeline_url import format_component, parse_pipeline
+from asynctensor.schema.data_type import dtype
+from asynctensor.schema.json_value import (
+    annotated,
+    boolean,
+    expected,
+    in_member,
+    integer,
+    members,
+    reject_extra,
+    string,
+)
+from asynctensor.schema.schema import Schema
+from asynctensor.schema.schema_state import SchemaState
+from asynctensor.spec_rules import ANY_RULES, DriverRules, SpecRules
+
+#: Members of every spec.
+_COMMON: Final = frozenset({"driver", "context", "dtype", "rank", "transform", "schema"})
+#: Members of every spec of a chunked format, with their defaults (facts: TensorStore's schemas).
+CHUNKED_DEFAULTS: Final[Mapping[str, Any]] = {
+    "recheck_cached_data": True,
+    "recheck_cached_metadata": "open",
+    "fill_missing_data_reads": True,
+    "store_data_equal_to_fill_value": False,
+}
+#: Members that name context resources, in every spec of a chunked format.
+CHUNKED_RESOURCES: Final = ("cache_pool", "metadata_cache_pool", "data_copy_concurrency")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpecState:
+    """An array that has not been opened.
+
+    Attributes:
+        driver: Name of the driver.
+        rules: What is known of drivers and kvstores.
+        kvstore: Where the array is, if its driver uses a kvstore and this one is known.
+        base: The array below, as a state, if the driver is an adapter.
+        open_mode: How to open it.
+        schema: Constraints, seen through `transform`'s output space (that of the stored array).
+        transform: From the indices of the view to those of the stored array; None: the identity.
+        options: All other members.
+        context: A context that resources are bound to; opaque here.
+    """
+
+    driver: str
+    rules: SpecRules = ANY_RULES
+    kvstore: KvStoreSpec | None = None
+    base: SpecState | None = None
+    open_mode: OpenMode = field(default_factory=OpenMode)
+    schema: SchemaState = SchemaState()
+    transform: IndexTransform | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    context: object = None
+
+    @property
+    def driver_rules(self) -> DriverRules:
+        """What is known of the driver."""
+        return self.rules.driver(self.driver)
+
+    def effective_schema(self) -> Schema:
+        """The schema with what the driver's own members say, of the stored array."""
+        rules = self.driver_rules
+        own = Schema.from_state(self.schema)
+        if rules.effective_schema is not None:
+            return rules.effective_schema(copy.deepcopy(dict(self.options)), own)
+        return own
+
+    def effective_transform(self) -> IndexTransform | None:
+        """`transform`, or the identity over the domain or rank, None where neither is known."""
+        if self.transform is not None:
+            return self.transform
+        schema = self.effective_schema()
+        if schema.domain is not None:
+            whole = IndexTransform(schema.domain)
+            if self.driver_rules.resizable:
+                # A domain in a spec says what shape to create; what is opened may have grown.
+                return whole.mark_bounds_implicit[:True]  # type: ignore[misc]
+            return whole
+        return None
+
+    def to_json(self, include_defaults: bool = False) -> dict[str, Any]:
+        """Its JSON, members sorted."""
+        rules = self.driver_rules
+        found: dict[str, Any] = {"driver": self.driver}
+        if include_defaults:
+            found |= _defaults(rules)
+        found |= self._options_json(include_defaults)
+        if self.kvstore is not None:
+            found["kvstore"] = self.kvstore.to_json(include_defaults)
+        if self.base is not None:
+            found["base"] = self.base.to_json(include_defaults)
+        flags = self.open_mode.flags()
+        if not flags.get("create"):
+            flags.pop("open", None)
+        found |= flags
+        schema = self.schema.to_json()
+        rank = schema.pop("rank", None)
+        schema.pop("dtype", None)
+        effective = self.effective_schema()
+        if effective.dtype is not None:
+            found["dtype"] = effective.dtype.name
+        if schema:
+            found["schema"] = schema
+        # Nobody but the driver knows which bounds of a derived transform are implicit.
+        transform = self.transform if rules.members is None else self.effective_transform()
+        if transform is not None:
+            found["transform"] = transform.to_json()
+        elif rank is not None:
+            found["rank"] = rank
+        return dict(sorted(found.items()))
+
+    def _options_json(self, include_defaults: bool) -> dict[str, Any]:
+        chunked = self.driver_rules.chunked
+        return {
+            name: copy.deepcopy(value)
+            for name, value in self.options.items()
+            if include_defaults or not chunked or CHUNKED_DEFAULTS.get(name, ...) != value
+        }
+
+    def url(self) -> str:
+        """Its URL, which says nothing of schema, transform and options.
+
+        Raises:
+            InvalidArgument: There is none.
+        """
+        if self.kvstore is None:
+            raise InvalidArgument("A spec without a kvstore has no URL")
+        if self.driver == "auto":
+            return self.kvstore.url
+        scheme = self.driver_rules.scheme
+        if scheme is None:
+            raise InvalidArgument(f'Driver "{self.driver}" has no URL; use the JSON of the spec')
+        return f"{self.kvstore.url}|{format_component(scheme, '', is_root=False)}"
+
+    def without_context(self) -> SpecState:
+        """The same without context and context resources."""
+        gone = {"context", *CHUNKED_RESOURCES, *self.driver_rules.resources}
+        return replace(
+            self,
+            kvstore=self.kvstore and self.kvstore.without_context(),
+            base=self.base and self.base.without_context(),
+            options={k: v for k, v in self.options.items() if k not in gone},
+            context=None,
+        )
+
+
+def recheck_option(value: object) -> bool | float | str:
+    """When cached data are read again: always, never, before a time, or when the array opens.
+
+    Args:
+        value: A bool, a number (Unix seconds) or ``"open"``.
+
+    Raises:
+        InvalidArgument: It is none of them.
+    """
+    if isinstance(value, bool) or value == "open":
+        return "open" if value == "open" else bool(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    raise expected('boolean, number, or "open"', value)
+
+
+def state_from_json(json: Any, rules: SpecRules) -> SpecState:
+    """The spec that JSON or a URL says.
+
+    Raises:
+        InvalidArgument: It is none; the message gives the path of the wrong member.
+    """
+    if isinstance(json, str):
+        return state_from_url(json, rules)
+    found = members(json)
+    with in_member("driver"):
+        if "driver" not in found:
+            raise InvalidArgument("Expected string, but member is missing")
+        driver = rules.driver(string(found.pop("driver")))
+    state = SpecState(driver.driver, rules)
+    state = replace(state, kvstore=_take_kvstore(found, driver, rules))
+    if "base" in found:
+        with in_member("base"):
+            state = replace(state, base=state_from_json(found.pop("base"), rules))
+    if driver.chunked:
+        flags = {name: _take(found, name, boolean) for name in FLAGS if name in found}
+        state = replace(state, open_mode=OpenMode(**flags).normalized())
+    state = replace(state, schema=_take_schema(found))
+    transform = None
+    if "transform" in found:
+        with in_member("transform"):
+            transform = IndexTransform(json=members(found.pop("transform")))
+    state = replace(state, options=_checked_options(found, driver))
+    return _with_transform(state, transform)
+
+
+def state_from_url(url: str, rules: SpecRules) -> SpecState:
+    """The spec that a URL says: kvstores, then at most one format stored in them.
+
+    Without a format, the driver is ``auto``, which looks at what is stored.
+
+    Raises:
+        InvalidArgument: It is no URL, or its components do not fit together.
+    """
+    components = parse_pipeline(url)
+    with annotated(f'Parsing spec from url: "{url}"'):
+        kinds = [
+            rules.scheme(each.scheme, first=place == 0) for place, each in enumerate(components)
+        ]
+        formats = [place for place, each in enumerate(kinds) if isinstance(each, DriverRules)]
+        stores = formats[0] if formats else len(components)
+        kvstore = kvstore_of_url(components[:stores], rules)
+        if not formats:
+            return SpecState("auto", rules, kvstore)
+        if stores != len(components) - 1:
+            raise InvalidArgument(
+                f'"{components[stores + 1]}" is not valid following a format in a URL'
+            )
+        driver = kinds[-1]
+        assert isinstance(driver, DriverRules)
+        path = components[-1].decoded_path()
+    if path:
+        kvstore = kvstore.with_path(joined(kvstore.path, path))
+    mode = OpenMode().normalized() if driver.chunked else OpenMode()
+    return SpecState(driver.driver, rules, _placed(kvstore, driver), open_mode=mode)
+
+
+def placed_kvstore(kvstore: KvStoreSpec, state: SpecState) -> KvStoreSpec:
+    """`kvstore` as the driver of `state` wants its path.
+
+    Raises:
+        InvalidArgument: The driver uses no kvstore.
+    """
+    if not state.driver_rules.has_kvstore:
+        raise InvalidArgument(f'Driver "{state.driver}" does not use a kvstore')
+    return _placed(kvstore, state.driver_rules)
+
+
+def _placed(kvstore: KvStoreSpec, driver: DriverRules) -> KvStoreSpec:
+    return kvstore.as_directory() if driver.is_directory else kvstore
+
+
+def _take(found: dict[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
+    with in_member(name):
+        return read(found.pop(name))
+
+
+def _take_kvstore(
+    found: dict[str, Any], driver: DriverRules, rules: SpecRules
+) -> KvStoreSpec | None:
+    if not driver.has_kvstore or "kvstore" not in found:
+        return None
+    kvstore = _take(found, "kvstore", lambda json: kvstore_from_json(json, rules))
+    if "path" in found:
+        kvstore = kvstore.with_path(joined(kvstore.path, _take(found, "path", string)))
+    return _placed(kvstore, driver)
+
+
+def _take_schema(found: dict[str, Any]) -> SchemaState:
+    state = SchemaState()
+    if "schema" in found:
+        with in_member("schema"):
+            state = Schema(found.pop("schema")).state
+    if "dtype" in found:
+        with in_member("dtype"):
+            json = found.pop("dtype")
+            state = state.with_dtype(None if json is None else dtype(string(json)))
+    if "rank" in found:
+        with in_member("rank"):
+            state = state.with_rank(integer(found.pop("rank")))
+    return state
+
+
+def _with_transform(state: SpecState, transform: IndexTransform | None) -> SpecState:
+    rank = state.effective_schema().rank
+    if transform is None or transform == state.effective_transform():
+        # What `to_json` derived is not a choice of the user: a resize may outdate it.
+        return state
+    if rank not in (None, transform.output_rank):
+        raise InvalidArgument(
+            f"Transform of rank {transform.input_rank} -> {transform.output_rank} does not fit an "
+            f"array of rank {rank}"
+        )
+    return replace(state, transform=transform)
+
+
+def _checked_options(found: dict[str, Any], driver: DriverRules) -> dict[str, Any]:
+    known = set(_COMMON)
+    if driver.chunked:
+        known |= {*CHUNKED_DEFAULTS, *CHUNKED_RESOURCES}
+        for name in CHUNKED_DEFAULTS:
+            if name in found:
+                read = recheck_option if name.startswith("recheck") else boolean
+                found[name] = _take(found, name, read)
+        for name in (*CHUNKED_RESOURCES, *driver.resources):
+            if name in found:
+                with in_member(name):
+                    found[name] = _resource(found[name])
+    if "context" in found:
+        with in_member("context"):
+            members(found["context"])
+        if not found["context"]:
+            del found["context"]
+    if driver.members is not None:
+        reject_extra(sorted(found.keys() - known - driver.members))
+    return {k: copy.deepcopy(v) for k, v in sorted(found.items())}
+
+
+def _resource(value: Any) -> Any:
+    # A reference by name, or a value for this spec alone; null asks for a new default.
+    if value is None or isinstance(value, (str, Mapping)):
+        return value
+    raise expected("object", value)
+
+
+def _defaults(rules: DriverRules) -> dict[str, Any]:
+    found: dict[str, Any] = {"context": {}, "schema": {}}
+    if rules.chunked:
+        found |= CHUNKED_DEFAULTS
+        found |= {name: False for name in FLAGS if name not in ("open", "create")}
+        found |= {name: name for name in ("cache_pool", "data_copy_concurrency")}
+    return found

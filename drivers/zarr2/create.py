@@ -1,0 +1,124 @@
+"""New metadata, from what a spec says and what its schema wants."""
+
+from __future__ import annotations
+
+from asynctensor.chunked.chunk_choice import choose_chunk_shape
+from asynctensor.chunked.schema_match import (
+    agreed,
+    agreed_fill,
+    array_domain,
+    without_hidden,
+)
+from asynctensor.drivers.zarr2.codecs import DEFAULT, Compressor, compressor_to_json
+from asynctensor.drivers.zarr2.constraints import Zarr2Constraints, canonical
+from asynctensor.drivers.zarr2.data_types import (
+    DataType,
+    data_type_of,
+    fill_array,
+    read_fill_value,
+)
+from asynctensor.drivers.zarr2.metadata import Zarr2Metadata, check_chunk_size
+from asynctensor.drivers.zarr2.schema import compressor_of
+from asynctensor.errors import InvalidArgument
+from asynctensor.schema.chunk_grid import grid_of
+from asynctensor.schema.layout_state import LayoutState, grid_origin_of
+from asynctensor.schema.schema import Schema
+
+
+def create_metadata(wanted: Zarr2Constraints, schema: Schema) -> Zarr2Metadata:
+    """New metadata that satisfies both; see `ArrayFormat.create`."""
+    state = agreed(_known(wanted), canonical(schema))
+    assert state.dtype is not None and state.domain is not None
+    if any(unit is not None for unit in state.units):
+        raise InvalidArgument("Dimension units not supported by zarr driver; use zarr3")
+    data_type = wanted.data_type or data_type_of(state.dtype)
+    rank = state.domain.rank - len(data_type.hidden_shape)
+    shape = tuple(state.domain.shape[:rank])
+    layout = without_hidden(state.layout, rank)
+    chunk_shape = _choose_chunk_shape(layout, wanted.chunk_shape, shape)
+    check_chunk_size(chunk_shape, data_type)
+    return Zarr2Metadata(
+        shape=shape,
+        data_type=data_type,
+        chunk_shape=chunk_shape,
+        compressor=_choose_compressor(wanted, schema),
+        order=_choose_order(layout, wanted.order, rank),
+        fill_bytes=_fill_bytes(wanted, schema, data_type),
+        separator=wanted.separator or ".",
+    )
+
+
+def _known(wanted: Zarr2Constraints) -> Schema:
+    """The constraints that a schema can say too."""
+    known = Schema()
+    data_type = wanted.data_type
+    hidden = data_type.hidden_shape if data_type is not None else ()
+    if data_type is not None:
+        known.update(dtype=data_type.element)
+    if wanted.rank is not None:
+        shape = wanted.shape if wanted.shape is not None else (None,) * wanted.rank
+        known.update(domain=array_domain(shape, hidden))
+    return known
+
+
+def _choose_chunk_shape(
+    layout: LayoutState, chunk_shape: tuple[int, ...] | None, shape: tuple[int, ...]
+) -> tuple[int, ...]:
+    layout = layout.with_grid_origin(grid_origin_of([0] * len(shape), True))
+    if chunk_shape is not None:
+        layout = layout.with_grid("write", grid_of("shape", True, chunk_shape))
+    if layout.codec.normalized().shape:
+        raise InvalidArgument("codec_chunk_shape not supported")
+    # What is read is what is written.
+    return choose_chunk_shape(layout.with_grid("write", layout.read).write, shape)
+
+
+def _choose_compressor(wanted: Zarr2Constraints, schema: Schema) -> Compressor | None:
+    compressor, said = compressor_of(schema.codec)
+    if wanted.compressor_said:
+        if said and compressor != wanted.compressor:
+            shown = [compressor_to_json(each) for each in (wanted.compressor, compressor)]
+            raise InvalidArgument(
+                f'"compressor" does not match: metadata says {shown[0]}, the schema {shown[1]}'
+            )
+        return wanted.compressor
+    return compressor if said else DEFAULT
+
+
+def _choose_order(layout: LayoutState, order: str | None, rank: int) -> str:
+    wanted = layout.inner_order
+    forward = tuple(range(rank))
+    fitting = {"C": forward, "F": forward[::-1]}
+    if wanted is None:
+        return order or "C"
+    if order is None and wanted.value in fitting.values():
+        return "C" if wanted.value == forward else "F"
+    if wanted.hard and (order is None or fitting[order] != wanted.value):
+        raise InvalidArgument(
+            f'Invalid "inner_order" constraint: {list(wanted.value)}; zarr v2 has '
+            + ("only ascending and descending order" if order is None else f'order "{order}" here')
+        )
+    return order or "C"
+
+
+def _fill_bytes(
+    wanted: Zarr2Constraints, schema: Schema, data_type: DataType
+) -> bytes | None:
+    said = None
+    if wanted.fill_value is not None:
+        said = read_fill_value(wanted.fill_value, data_type)
+        if said is None and schema.fill_value is not None:
+            raise InvalidArgument(
+                "Invalid fill_value: metadata says null, the schema asks for a value"
+            )
+    if data_type.inner is None:
+        found = None if said is None else fill_array(said, data_type)
+        fill = agreed_fill(found, schema, data_type.element)
+        return None if fill is None else fill.tobytes()
+    one = agreed_fill(None, schema, data_type.element)
+    if one is None:
+        return said
+    repeated = one.tobytes() * data_type.inner
+    if said not in (None, repeated):
+        raise InvalidArgument("Invalid fill_value: metadata and schema differ")
+    return repeated

@@ -1,0 +1,54 @@
+"""Zarr v2 as the chunk engine sees it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from asynctensor.chunked.format import ArrayFormat, ArrayLayout
+from asynctensor.chunked.member import dump_document
+from asynctensor.drivers.zarr2.constraints import check_metadata, read_constraints
+from asynctensor.drivers.zarr2.create import create_metadata
+from asynctensor.drivers.zarr2.layout import array_layout
+from asynctensor.drivers.zarr2.metadata import KNOWN, Zarr2Metadata, metadata_to_json, parse_metadata
+from asynctensor.drivers.zarr2.schema import metadata_schema
+from asynctensor.schema.schema import Schema
+from asynctensor.storage.kvstore import Json
+
+
+class Zarr2Format(ArrayFormat[Zarr2Metadata]):
+    """Zarr v2."""
+
+    # As TensorStore prints it; "zarr2" is an alias.
+    driver = "zarr"
+    metadata_key = ".zarray"
+
+    def parse(self, data: bytes) -> Zarr2Metadata:
+        return parse_metadata(data)
+
+    def serialize(self, metadata: Zarr2Metadata) -> bytes:
+        return dump_document(metadata_to_json(metadata))
+
+    def check_constraints(self, constraints: dict[str, Json]) -> None:
+        read_constraints(constraints)
+
+    def create(self, constraints: dict[str, Json], schema: Schema) -> Zarr2Metadata:
+        return create_metadata(read_constraints(constraints), schema)
+
+    def check(
+        self, metadata: Zarr2Metadata, constraints: dict[str, Json], schema: Schema
+    ) -> None:
+        check_metadata(metadata, read_constraints(constraints), schema)
+
+    def layout(self, metadata: Zarr2Metadata) -> ArrayLayout:
+        return array_layout(metadata)
+
+    def schema(self, metadata: Zarr2Metadata) -> Schema:
+        return metadata_schema(metadata)
+
+    def resized(self, metadata: Zarr2Metadata, shape: tuple[int, ...]) -> Zarr2Metadata:
+        return replace(metadata, shape=tuple(shape[: metadata.rank]))
+
+    def to_json(self, metadata: Zarr2Metadata) -> dict[str, Json]:
+        # A spec refuses members that are not known.
+        document = metadata_to_json(metadata)
+        return {key: value for key, value in document.items() if key in KNOWN}

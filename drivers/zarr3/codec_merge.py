@@ -1,0 +1,79 @@
+"""What satisfies two lists of codecs, both of which may leave things open."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TypeVar
+
+from asynctensor.drivers.zarr3.codecs import (
+    Bytes,
+    Chain,
+    Codec,
+    Sharding,
+    Transpose,
+    axes_of,
+    chain_to_json,
+    codec_to_json,
+)
+from asynctensor.errors import InvalidArgument
+
+C = TypeVar("C", bound=Codec)
+
+
+def merge_chains(a: Chain, b: Chain) -> Chain:
+    """What satisfies both; a chain that lacks the codec from array to bytes leaves it open.
+
+    Raises:
+        InvalidArgument: They contradict each other.
+    """
+    if not [*a]:
+        return b
+    if not [*b]:
+        return a
+    if len(a.transposes) != len(b.transposes) or len(a.steps) != len(b.steps):
+        raise _contradiction(a, b)
+    return Chain(
+        tuple(map(_merge, a.transposes, b.transposes)),
+        _merge_optional(a.serializer, b.serializer),
+        tuple(map(_merge, a.steps, b.steps)),
+    )
+
+
+def _merge_optional(
+    a: Bytes | Sharding | None, b: Bytes | Sharding | None
+) -> Bytes | Sharding | None:
+    if a is None or b is None:
+        return a or b
+    return _merge(a, b)
+
+
+def _merge(a: C, b: Codec) -> C:
+    if type(a) is not type(b):
+        raise _contradiction(a, b)
+    if isinstance(a, Transpose) and isinstance(b, Transpose):
+        a, b = _same_spelling(a, b)
+    merged = a
+    for field in fields(a):
+        mine, other = getattr(a, field.name), getattr(b, field.name)
+        if isinstance(mine, Chain) and isinstance(other, Chain):
+            merged = replace(merged, **{field.name: merge_chains(mine, other)})
+        elif mine is None:
+            merged = replace(merged, **{field.name: other})
+        elif other is not None and mine != other:
+            raise _contradiction(a, b)
+    return merged
+
+
+def _same_spelling(a: C, b: Transpose) -> tuple[C, Transpose]:
+    """The same, with ``"C"`` and ``"F"`` spelled out where the other one tells the rank."""
+    assert isinstance(a, Transpose)
+    if isinstance(a.order, str) and isinstance(b.order, tuple):
+        return replace(a, order=axes_of(a, len(b.order))), b
+    if isinstance(b.order, str) and isinstance(a.order, tuple):
+        return a, replace(b, order=axes_of(b, len(a.order)))
+    return a, b
+
+
+def _contradiction(a: Chain | Codec, b: Chain | Codec) -> InvalidArgument:
+    shown = [chain_to_json(x) if isinstance(x, Chain) else codec_to_json(x) for x in (a, b)]
+    return InvalidArgument(f"Cannot merge codec spec {shown[0]} with {shown[1]}")
