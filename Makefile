@@ -54,7 +54,7 @@ test: .venv/has-test
 check: .venv/has-check .venv/has-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/python docs/generate.py --check

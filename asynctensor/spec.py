@@ -64,7 +64,8 @@ class Spec(IndexingOperations):
         Raises:
             InvalidArgument: It is none; the message gives the path of the wrong member.
         """
-        self._state = json._state if isinstance(json, Spec) else state_from_json(json, rules)
+        self._state: SpecState
+        self._state = json.state if isinstance(json, Spec) else state_from_json(json, rules)
 
     @classmethod
     def from_state(cls, state: SpecState) -> Spec:
@@ -347,7 +348,7 @@ def _with_schema(state: SpecState, changes: dict[str, Any]) -> SpecState:
                 "update the spec before indexing it"
             )
     schema = Schema.from_state(state.schema)
-    schema.update(**changes)  # type: ignore[typeddict-item]
+    schema.update(**changes)
     # Contradictions with the driver's own members show here, not first when opening.
     found = replace(state, schema=schema.state)
     found.effective_schema()

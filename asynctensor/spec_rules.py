@@ -6,9 +6,10 @@ A spec names formats and stores but imports none. It asks a `SpecRules`; the reg
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 from asynctensor.schema.schema import Schema
 
@@ -68,9 +69,10 @@ class DriverRules:
     effective_schema: EffectiveSchema | None = None
 
 
-class SpecRules(Protocol):
-    """Knows the drivers and kvstores there are; picklable."""
+class SpecRules(ABC):
+    """Knows the drivers and kvstores there are; picklable, and equal to its copies."""
 
+    @abstractmethod
     def driver(self, name: str) -> DriverRules:
         """The rules of a driver, by any of its names.
 
@@ -78,6 +80,7 @@ class SpecRules(Protocol):
             InvalidArgument: There is no such driver.
         """
 
+    @abstractmethod
     def kvstore(self, name: str) -> KvStoreRules:
         """The rules of a kvstore.
 
@@ -85,6 +88,7 @@ class SpecRules(Protocol):
             InvalidArgument: There is no such kvstore.
         """
 
+    @abstractmethod
     def scheme(self, scheme: str, *, first: bool) -> DriverRules | KvStoreRules:
         """What a scheme in a URL stands for.
 
@@ -97,7 +101,7 @@ class SpecRules(Protocol):
         """
 
 
-class AnyRules:
+class AnyRules(SpecRules):
     """Accepts all names and members. Schemes that begin a URL name kvstores, others drivers."""
 
     def driver(self, name: str) -> DriverRules:

@@ -25,7 +25,7 @@ from asynctensor.schema.json_value import (
     string,
 )
 from asynctensor.schema.schema import Schema
-from asynctensor.schema.schema_state import SchemaState
+from asynctensor.schema.schema_state import NO_SCHEMA, SchemaState
 from asynctensor.spec_rules import ANY_RULES, DriverRules, SpecRules
 
 #: Members of every spec.
@@ -62,7 +62,7 @@ class SpecState:
     kvstore: KvStoreSpec | None = None
     base: SpecState | None = None
     open_mode: OpenMode = field(default_factory=OpenMode)
-    schema: SchemaState = SchemaState()
+    schema: SchemaState = NO_SCHEMA
     transform: IndexTransform | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     context: object = None
@@ -89,7 +89,7 @@ class SpecState:
             whole = IndexTransform(schema.domain)
             if self.driver_rules.resizable:
                 # A domain in a spec says what shape to create; what is opened may have grown.
-                return whole.mark_bounds_implicit[:True]  # type: ignore[misc]
+                return whole.mark_bounds_implicit[:True]
             return whole
         return None
 

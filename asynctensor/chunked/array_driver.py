@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from asynctensor.chunked.codec import Array
 from asynctensor.index_space.transform import IndexTransform
+from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.write_futures import WriteFutures
@@ -71,6 +72,7 @@ class ArrayDriver(ABC):
         order: Literal["C", "F"],
         limit: Deadline,
         progress: ProgressFunction | None,
+        batch: Batch | None,
     ) -> Future[Array]:
         """Reads a view into a fresh array of its shape.
 
@@ -120,7 +122,7 @@ class ArrayDriver(ABC):
         """Where it is stored, and under which path; None if nowhere."""
 
     @abstractmethod
-    async def with_transaction(self, transaction: Transaction | None) -> ArrayDriver:
+    def bound(self, transaction: Transaction | None) -> ArrayDriver:
         """The same array as `transaction` sees it."""
 
     @abstractmethod

@@ -31,6 +31,7 @@ from asynctensor.chunked.write import Writer
 from asynctensor.errors import Error, FailedPrecondition, NotFound, ResourceExhausted
 from asynctensor.index_space.propagate_bounds import propagate_bounds
 from asynctensor.index_space.transform import IndexTransform
+from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.workers import WorkerPool
@@ -130,6 +131,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         order: Literal["C", "F"] = "C",
         limit: Deadline = NEVER,
         progress: ProgressFunction | None = None,
+        batch: Batch | None = None,
     ) -> Future[Array]:
         layout = self.array.layout
         view = self._bounded(transform, layout)
@@ -147,7 +149,10 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
                 return Future.resolved(data)
             request = ViewRequest(partition, data, bound)
             self._watch(request, "read", limit, progress)
-            self._reader.submit(request)
+            if batch is None:
+                self._reader.submit(request)
+            else:
+                batch.add(self._reader.deliver, request)
             return request.future
         request = ViewRequest(Partition((), 0, ()), data, bound)
         self._watch(request, "read", limit, None)
@@ -329,12 +334,6 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
 
     def kvstore(self) -> tuple[KeyValueStore, str] | None:
         return self._view, self.path
-
-    async def with_transaction(self, transaction: Transaction | None) -> ChunkedDriver[M]:
-        bound = self.bound(transaction)
-        if transaction is not None:
-            await bound.refresh()
-        return bound
 
     def bound(self, transaction: Transaction | None) -> ChunkedDriver[M]:
         """The same array in `transaction`, with the metadata known here."""

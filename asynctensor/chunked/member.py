@@ -47,7 +47,7 @@ class Member:
             raise self.error("an object")
         for key in required:
             if key not in self.value:
-                raise self.error(f'a member "{key}"')
+                raise InvalidArgument(f'member "{self.at(key, None).path}": it is missing')
         if known is not None:
             for key in self.value:
                 if key not in known:

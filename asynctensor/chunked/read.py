@@ -49,7 +49,7 @@ class Reader:
     def __init__(self, array: ChunkedArray) -> None:
         self._array = array
         self._face = array.store.blocking
-        self._collector = TurnCollector[ViewRequest](self._deliver)
+        self._collector = TurnCollector[ViewRequest](self.deliver)
         self._group_cells = max(1, min(GROUP_CELLS, GROUP_BYTES // max(1, array.chunk_bytes)))
         if self._face is None:
             self._group_cells = 1
@@ -102,7 +102,8 @@ class Reader:
         shard = self._array.layout.shard
         return {0: targets} if shard is None else inner_parts(shard, targets)
 
-    def _deliver(self, requests: list[ViewRequest]) -> None:
+    def deliver(self, requests: list[ViewRequest]) -> None:
+        """Serves requests that came together."""
         self._array.count(ChunkStatistics(reads=len(requests)))
         for stream in streams(requests, self._group_cells):
             if self._face is not None:

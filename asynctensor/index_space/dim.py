@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
-from typing import Any, SupportsIndex
+from typing import Any, Final, SupportsIndex
 
 from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.index_space.interval import (
@@ -16,6 +16,10 @@ from asynctensor.index_space.interval import (
 from asynctensor.index_space.labels import merge_label
 
 
+#: `size=None` says something: from zero on, without end.
+_UNSET: Final = object()
+
+
 class Dim:
     """Interval ``[inclusive_min, exclusive_max)`` of one dimension, with a label.
 
@@ -24,7 +28,7 @@ class Dim:
     Args:
         *args: ``label``; or ``size``; or ``inclusive_min, exclusive_max``.
         label: Label of the dimension, empty or None for none.
-        size: Number of indices, from `inclusive_min` or 0 on.
+        size: Number of indices, from `inclusive_min` or 0 on; None for no upper bound.
         inclusive_min: Lower bound, unbounded if not given and no size is.
         exclusive_max: Upper bound, the first index outside.
         inclusive_max: Upper bound, the last index inside.
@@ -52,7 +56,7 @@ class Dim:
         self,
         *args: Any,
         label: str | None = None,
-        size: SupportsIndex | None = None,
+        size: Any = _UNSET,
         inclusive_min: SupportsIndex | None = None,
         exclusive_max: SupportsIndex | None = None,
         inclusive_max: SupportsIndex | None = None,
@@ -61,25 +65,22 @@ class Dim:
     ) -> None:
         if len(args) > 2:
             raise IncompatibleType("Dim takes a label, a size, or a lower and an upper bound")
-        if args and isinstance(args[-1], str):
-            label, args = args[-1], args[:-1]
+        if args and (isinstance(args[-1], str) or (len(args) == 2 and args[1] is None)):
+            label, args = args[-1] or label, args[:-1]
         if len(args) == 1 and args[0] is not None:
             size = args[0]
         elif len(args) == 2:
             inclusive_min, exclusive_max = args
+        sized = size is not _UNSET
+        size = size if sized else None
         uppers = [x is not None for x in (size, exclusive_max, inclusive_max)]
         if sum(uppers) > 1:
             raise IncompatibleType(
                 "at most one of size, exclusive_max and inclusive_max may be given"
             )
-        sized = size is not None
-        lower = (
-            operator.index(inclusive_min)
-            if inclusive_min is not None
-            else 0
-            if sized
-            else UNBOUNDED_MIN
-        )
+        lower = 0 if sized else UNBOUNDED_MIN
+        if inclusive_min is not None:
+            lower = operator.index(inclusive_min)
         if size is not None:
             upper = lower + operator.index(size)
         elif exclusive_max is not None:
@@ -225,10 +226,19 @@ Bounds = tuple[int, int, bool, bool]
 
 
 def hull(a: Bounds, b: Bounds) -> Bounds:
-    """The hull of two intervals with implicit bits; equal bounds are implicit if both are."""
-    ilo = a[2] and b[2] if a[0] == b[0] else (a if a[0] < b[0] else b)[2]
-    ihi = a[3] and b[3] if a[1] == b[1] else (a if a[1] > b[1] else b)[3]
-    return min(a[0], b[0]), max(a[1], b[1]), ilo, ihi
+    """The hull of two intervals with implicit bits; equal bounds are implicit if both are.
+
+    An empty interval adds nothing to the other.
+    """
+    if a[0] == a[1]:
+        lower, upper = b[:2]
+    elif b[0] == b[1]:
+        lower, upper = a[:2]
+    else:
+        lower, upper = min(a[0], b[0]), max(a[1], b[1])
+    ilo = all(x[2] for x in (a, b) if x[0] == lower)
+    ihi = all(x[3] for x in (a, b) if x[1] == upper)
+    return lower, upper, ilo, ihi
 
 
 def intersect(a: Bounds, b: Bounds) -> Bounds:

@@ -71,7 +71,7 @@ class IndexDomain(Indexer):
         json: object = None,
     ) -> None:
         if json is not None:
-            rep = IndexDomain(**parse_domain(json)).rep
+            rep = rep_from_json(json)
         elif dimensions is not None or isinstance(rank, Iterable):
             rep = _from_dims(dimensions if dimensions is not None else rank)
         else:
@@ -377,6 +377,21 @@ def _from_dims(dims: object) -> TransformRep:
         tuple(dim.implicit_upper for dim in listed),
     )
     return TransformRep.make(bounds, labels, ())
+
+
+def rep_from_json(json: object, prefix: str = "", what: str = "domain") -> TransformRep:
+    """A transform without outputs over the domain that this JSON means.
+
+    Raises:
+        InvalidArgument: If it means none.
+    """
+    arguments = parse_domain(json, prefix, what)
+    try:
+        return domain_rep(prefix=prefix, **arguments)
+    except InvalidArgument as error:
+        raise InvalidArgument(
+            f"Error parsing index {what} from JSON: {error.message}"
+        ) from None
 
 
 def domain_rep(

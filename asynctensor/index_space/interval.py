@@ -179,7 +179,10 @@ def strided_slice(
         raise InvalidIndex(f"Invalid start index {start}")
     first = start if start is not None else (lower if forward else upper - 1)
     if stop is not None:
-        last = stop - 1 if forward else stop + 1
+        if not -inf <= stop <= inf:
+            raise InvalidIndex(f"Invalid stop index {stop}")
+        # An infinite stop has no neighbour.
+        last = stop if stop in (inf, -inf) else stop - 1 if forward else stop + 1
     else:
         last = upper - 1 if forward else lower
     if step not in (1, -1) and not MIN_FINITE_INDEX <= first <= MAX_FINITE_INDEX:

@@ -172,7 +172,7 @@ def mark_bounds_implicit(rep: R, dims: Sequence[int], implicit: object) -> R:
     high: object = implicit
     if isinstance(implicit, slice):
         if implicit.step is not None:
-            raise InvalidIndex("mark_bounds_implicit takes no step")
+            raise IncompatibleType("mark_bounds_implicit takes no step")
         low, high = implicit.start, implicit.stop
     new_lower, new_upper = _flag(low), _flag(high)
     lower, upper = list(rep.implicit_lower_bounds), list(rep.implicit_upper_bounds)

@@ -76,17 +76,17 @@ class OutputIndexMap:
         index_array: npt.ArrayLike | None = None,
         index_range: Dim | None = None,
     ) -> None:
-        if args and _is_index(args[0]):
-            if len(args) > 1 or offset is not None or stride is not None:
-                # As in TensorStore: a lone number is an offset, with more it is a dimension.
-                input_dimension, args = args[0], args[1:]
-            else:
-                offset, args = args[0], ()
-        elif args:
-            index_array, args = args[0], args[1:]
-        offset = args[0] if args else 0 if offset is None else offset
-        stride = args[1] if len(args) > 1 else stride
-        index_range = args[2] if len(args) > 2 else index_range
+        rest = list(args)
+        if rest and not _is_index(rest[0]):
+            index_array = rest.pop(0)
+        elif len(rest) > 1 or (rest and (offset is not None or stride is not None)):
+            # As in TensorStore: a lone number is an offset, with more it is a dimension.
+            input_dimension = rest.pop(0)
+        shift = 0 if offset is None else operator.index(offset)
+        if rest:
+            shift = operator.index(rest[0])
+        stride = rest[1] if len(rest) > 1 else stride
+        index_range = rest[2] if len(rest) > 2 else index_range
         factor = 1 if stride is None else operator.index(stride)
         if index_array is not None:
             if input_dimension is not None:
@@ -94,19 +94,14 @@ class OutputIndexMap:
             bounds = UNBOUNDED_RANGE
             if index_range is not None:
                 bounds = (index_range.inclusive_min, index_range.exclusive_max)
-            self._fill(operator.index(offset), factor, None, as_index_array(index_array), bounds)
+            self._fill(shift, factor, None, as_index_array(index_array), bounds)
         elif input_dimension is not None:
-            self._fill(
-                operator.index(offset),
-                factor,
-                operator.index(input_dimension),
-                None,
-                UNBOUNDED_RANGE,
-            )
+            dim = operator.index(input_dimension)
+            self._fill(shift, factor, dim, None, UNBOUNDED_RANGE)
         elif stride is not None or index_range is not None:
             raise IncompatibleType("stride and index_range need input_dimension or index_array")
         else:
-            self._fill(operator.index(offset), None, None, None, UNBOUNDED_RANGE)
+            self._fill(shift, None, None, None, UNBOUNDED_RANGE)
 
     def _fill(
         self,

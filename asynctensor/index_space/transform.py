@@ -20,9 +20,10 @@ from asynctensor.index_space.domain import (
     constructor_arguments,
     dim_text,
     domain_rep,
+    rep_from_json,
 )
 from asynctensor.index_space.interval import format_interval, is_explicitly_empty
-from asynctensor.index_space.json import parse_domain, parse_output, transform_to_json
+from asynctensor.index_space.json import parse_output, transform_to_json
 from asynctensor.index_space.numpy_indexing import IndexingMode, index_transform
 from asynctensor.index_space.operations import Subscript
 from asynctensor.index_space.output_map import OutputIndexMap, OutputIndexMaps, OutputIndexMethod
@@ -350,7 +351,7 @@ def _from_json(json: object) -> tuple[TransformRep, list[OutputIndexMap] | None]
     if isinstance(json, dict) and "output" in json:
         output = parse_output(json["output"])
         json = {name: value for name, value in json.items() if name != "output"}
-    return IndexDomain(**parse_domain(json, "input_", "transform")).rep, output
+    return rep_from_json(json, "input_", "transform"), output
 
 
 def _checked_maps(

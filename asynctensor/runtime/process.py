@@ -54,7 +54,8 @@ class Process:
         shared: Objects of which a process has one, by name (the shared worker pools).
         pools: The worker pools that have threads.
         closers: Coroutine functions to await on the I/O loop before it stops.
-        ends_with_interpreter: Whether the interpreter has been told to call us when it exits.
+        ends_with_interpreter: Whether the interpreter will end the I/O loop when it exits.
+        pools_end_with_interpreter: The same of the worker pools.
     """
 
     __slots__ = (
@@ -68,12 +69,14 @@ class Process:
         "local",
         "lock",
         "pools",
+        "pools_end_with_interpreter",
         "shared",
     )
 
     def __init__(self) -> None:
         self.epoch = 0
         self.ends_with_interpreter = False
+        self.pools_end_with_interpreter = False
         self._left_behind: list[object] = []
         self._empty()
 

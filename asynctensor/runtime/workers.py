@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import threading
 from asyncio import CancelledError
@@ -26,6 +27,9 @@ _Work: TypeAlias = "tuple[Callable[..., object], tuple[Any, ...]]"
 #: Longest time, in seconds, for which worker code keeps the GIL (measured: a caller's 1 ms timer
 #: is then 0.1 ms late, instead of the 5 ms of the interpreter's own switch interval).
 GIL_SLICE = 0.0005
+
+#: Seconds for which the exit of the interpreter waits for work that is going on.
+GRACE = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -226,6 +230,9 @@ class WorkerPool:
         try:
             self._threads.append(start_thread(_work, self._queue, name=name))
             PROCESS.pools.add(self)
+            if not PROCESS.pools_end_with_interpreter:
+                PROCESS.pools_end_with_interpreter = True
+                atexit.register(stop_all_pools, GRACE)
         except RuntimeError as error:
             if not self._threads:
                 raise FailedPrecondition(f"no worker thread can be started: {error}") from error

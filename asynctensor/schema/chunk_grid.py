@@ -88,11 +88,8 @@ class GridConstraints:
                 if self.elements is not None and self.elements.hard is hard:
                     found[name] = self.elements.value
                 continue
-            values: tuple[float | None, ...] = (
-                values_of(self.shape, hard)
-                if kind == "shape"
-                else values_of(self.aspect_ratio, hard)
-            )
+            vector: PerDimension[Any] = self.shape if kind == "shape" else self.aspect_ratio
+            values = values_of(vector, hard)
             if any(value is not None for value in values):
                 found[name] = list(values)
         return found
@@ -146,7 +143,7 @@ def _size(value: int) -> int | None:
     return size or None
 
 
-def _ratio(value: float) -> float | None:
+def _ratio(value: Any) -> float | None:
     if not isinstance(value, numbers.Real):
         raise TypeError
     ratio = float(value)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Final, TypedDict, Unpack
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final, TypeAlias, TypedDict, Unpack
 
-from asynctensor.errors import IncompatibleType, InvalidArgument
+from asynctensor.errors import InvalidArgument
+from asynctensor.index_space.dim import Dim
+from asynctensor.index_space.domain import IndexDomain
 from asynctensor.schema.chunk_grid import MEMBERS, GridConstraints, grid_from_json, grid_of
 from asynctensor.schema.constraint import values_of
+from asynctensor.schema.grid import Grid as _Grid
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.json_value import annotated, array, in_member, integer, members, optional
+from asynctensor.schema.keywords import checked_type, given_keywords, rank_of, refuse_both
 from asynctensor.schema.layout_state import (
     USAGES,
     LayoutState,
@@ -20,20 +24,6 @@ from asynctensor.schema.layout_state import (
 
 _Sizes = Iterable["int | None"]
 _Ratios = Iterable["float | None"]
-
-
-class GridOptions(TypedDict, total=False):
-    """Keywords of `ChunkLayout.Grid`; None is the same as not given."""
-
-    rank: int | None
-    shape: _Sizes | None
-    shape_soft_constraint: _Sizes | None
-    aspect_ratio: _Ratios | None
-    aspect_ratio_soft_constraint: _Ratios | None
-    elements: int | None
-    elements_soft_constraint: int | None
-    grid: ChunkLayout.Grid | None
-    grid_soft_constraint: ChunkLayout.Grid | None
 
 
 class ChunkLayoutOptions(TypedDict, total=False):
@@ -97,139 +87,7 @@ class ChunkLayout:
     __slots__ = ("_state",)
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
-    class Grid:
-        """Constraints on the regular grid of write, read or codec chunks."""
-
-        __slots__ = ("_constraints", "_rank")
-        __hash__: ClassVar[None]  # type: ignore[assignment]
-
-        def __init__(self, json: Any = ..., **constraints: Unpack[GridOptions]) -> None:
-            """Makes a grid from its JSON, or from the keywords of `update`.
-
-            Raises:
-                InvalidArgument: The JSON is not that of a grid, or constraints contradict.
-                IncompatibleType: An argument has the wrong type or name.
-            """
-            self._rank: int | None = None
-            self._constraints = GridConstraints()
-            if json is not ...:
-                _refuse_both(constraints)
-                for grid in grid_from_json(json).values():
-                    self._add(grid)
-            self.update(**constraints)
-
-        def update(self, **constraints: Unpack[GridOptions]) -> None:
-            """Adds constraints; where one of them fails, none has been added.
-
-            Args:
-                rank: Number of dimensions.
-                shape: Required chunk size per dimension.
-                shape_soft_constraint: Preferred chunk size per dimension.
-                aspect_ratio: Required relative size of the dimensions without a size.
-                aspect_ratio_soft_constraint: The same, preferred.
-                elements: Required target for the number of elements of a chunk.
-                elements_soft_constraint: The same, preferred.
-                grid: Constraints to merge in, each as hard or soft as it is.
-                grid_soft_constraint: Constraints to merge in as soft ones.
-
-            Raises:
-                InvalidArgument: A value is not allowed, or contradicts a hard constraint.
-                IncompatibleType: An argument has the wrong type or name.
-            """
-            before = (self._rank, self._constraints)
-            try:
-                for name, value in _given(constraints, GridOptions):
-                    with annotated(f"Invalid {name}"):
-                        self._set(name, value)
-            except Exception:
-                self._rank, self._constraints = before
-                raise
-
-        def _set(self, name: str, value: Any) -> None:
-            if name == "rank":
-                self._rank = LayoutState(self._rank).with_rank(_rank_of(value)).rank
-            elif name in MEMBERS:
-                self._add(grid_of(*MEMBERS[name], value))
-            else:
-                grid = _checked(value, ChunkLayout.Grid)
-                self._rank = LayoutState(self._rank).with_rank(grid._rank).rank
-                new = grid._constraints
-                self._add(new if name == "grid" else new.softened())
-
-        def _add(self, new: GridConstraints) -> None:
-            rank = LayoutState(self._rank).with_rank(new.rank).rank
-            self._constraints = self._constraints.merged(new)
-            self._rank = rank
-
-        @classmethod
-        def _of(cls, rank: int | None, constraints: GridConstraints) -> ChunkLayout.Grid:
-            self = cls()
-            self._rank, self._constraints = rank, constraints
-            return self
-
-        @property
-        def rank(self) -> int | None:
-            """Number of dimensions, None if unspecified."""
-            return self._rank
-
-        @property
-        def ndim(self) -> int | None:
-            """The same as `rank`."""
-            return self._rank
-
-        def _values(self, kind: str, hard: bool) -> tuple[Any, ...] | None:
-            if self._rank is None:
-                return None
-            constraints = getattr(self._constraints, kind) or (None,) * self._rank
-            return values_of(constraints, hard)
-
-        @property
-        def shape(self) -> tuple[int | None, ...] | None:
-            """Required chunk size per dimension."""
-            return self._values("shape", True)
-
-        @property
-        def shape_soft_constraint(self) -> tuple[int | None, ...] | None:
-            """Preferred chunk size per dimension."""
-            return self._values("shape", False)
-
-        @property
-        def aspect_ratio(self) -> tuple[float | None, ...] | None:
-            """Required relative size per dimension."""
-            return self._values("aspect_ratio", True)
-
-        @property
-        def aspect_ratio_soft_constraint(self) -> tuple[float | None, ...] | None:
-            """Preferred relative size per dimension."""
-            return self._values("aspect_ratio", False)
-
-        @property
-        def elements(self) -> int | None:
-            """Required target for the number of elements of a chunk."""
-            elements = self._constraints.elements
-            return elements.value if elements is not None and elements.hard else None
-
-        @property
-        def elements_soft_constraint(self) -> int | None:
-            """Preferred target for the number of elements of a chunk."""
-            elements = self._constraints.elements
-            return elements.value if elements is not None and not elements.hard else None
-
-        def to_json(self, include_defaults: bool = False) -> Any:
-            """Its JSON; a grid has no defaults to include."""
-            return self._constraints.to_json()
-
-        def __eq__(self, other: object) -> bool:
-            if not isinstance(other, ChunkLayout.Grid):
-                return NotImplemented
-            mine, theirs = self._constraints.normalized(), other._constraints.normalized()
-            return self._rank == other._rank and mine == theirs
-
-        def __reduce__(self) -> tuple[Any, ...]:
-            return (ChunkLayout.Grid._of, (self._rank, self._constraints))
-
-        def __repr__(self) -> str:
-            return f"ChunkLayout.Grid({json_repr(self.to_json())})"
+    Grid: TypeAlias = _Grid
 
     def __init__(self, json: Any = ..., **constraints: Unpack[ChunkLayoutOptions]) -> None:
         """Makes a layout from its JSON, or from the keywords of `update`.
@@ -240,7 +98,7 @@ class ChunkLayout:
         """
         self._state = LayoutState()
         if json is not ...:
-            _refuse_both(constraints)
+            refuse_both(constraints)
             self._state = _state_from_json(json)
         self.update(**constraints)
 
@@ -273,7 +131,7 @@ class ChunkLayout:
             IncompatibleType: An argument has the wrong type or name.
         """
         state = self._state
-        for name, value in _given(constraints, ChunkLayoutOptions):
+        for name, value in given_keywords(constraints, ChunkLayoutOptions):
             with annotated(f"Invalid {name}"):
                 state = _with_keyword(state, name, value)
         self._state = state
@@ -344,17 +202,35 @@ class ChunkLayout:
     @property
     def write_chunk(self) -> ChunkLayout.Grid:
         """A copy of the constraints on what is written at once."""
-        return ChunkLayout.Grid._of(self._state.rank, self._state.write)
+        return ChunkLayout.Grid.of(self._state.rank, self._state.write)
 
     @property
     def read_chunk(self) -> ChunkLayout.Grid:
         """A copy of the constraints on what is read at once."""
-        return ChunkLayout.Grid._of(self._state.rank, self._state.read)
+        return ChunkLayout.Grid.of(self._state.rank, self._state.read)
 
     @property
     def codec_chunk(self) -> ChunkLayout.Grid:
         """A copy of the constraints on what the codec works on."""
-        return ChunkLayout.Grid._of(self._state.rank, self._state.codec)
+        return ChunkLayout.Grid.of(self._state.rank, self._state.codec)
+
+    @property
+    def read_chunk_template(self) -> IndexDomain:
+        """The read chunk at the required origin; unbounded where size or origin is not required.
+
+        Raises:
+            InvalidArgument: The rank is unspecified, or a chunk leaves the index space.
+        """
+        return _template(self._state, "read")
+
+    @property
+    def write_chunk_template(self) -> IndexDomain:
+        """The write chunk at the required origin; unbounded where size or origin is not required.
+
+        Raises:
+            InvalidArgument: The rank is unspecified, or a chunk leaves the index space.
+        """
+        return _template(self._state, "write")
 
     def to_json(self) -> Any:
         """Its JSON."""
@@ -375,37 +251,26 @@ class ChunkLayout:
         return f"ChunkLayout({json_repr(self.to_json())})"
 
 
-def _given(options: Any, known: Any) -> Iterator[tuple[str, Any]]:
-    """Keywords that are not None, in the order of their declaration: in it they apply."""
-    for name in options.keys() - known.__annotations__.keys():
-        raise IncompatibleType(f"Unexpected keyword argument {name!r}")
-    for name in known.__annotations__:
-        if options.get(name) is not None:
-            yield name, options[name]
-
-
-def _refuse_both(constraints: Any) -> None:
-    if constraints:
-        raise IncompatibleType("Give either JSON or keywords, not both; add the others by update()")
-
-
-def _checked(value: object, cls: type[Any]) -> Any:
-    if not isinstance(value, cls):
-        raise IncompatibleType(f"Expected {cls.__qualname__}, but received {value!r}")
-    return value
-
-
-def _rank_of(value: object) -> int | None:
-    # -1 is how TensorStore says "unspecified", also in its own properties.
-    if isinstance(value, int) or hasattr(value, "__index__"):
-        rank = int(value.__index__())
-        return None if rank == -1 else rank
-    raise IncompatibleType(f"Expected an integer, but received {value!r}")
+def _template(state: LayoutState, usage: Usage) -> IndexDomain:
+    if state.rank is None:
+        raise InvalidArgument("Rank of chunk layout is unspecified; update(rank=)")
+    nothing = (None,) * state.rank
+    origin = values_of(state.grid_origin or nothing, True)
+    shape = values_of(state.grid(usage).shape or nothing, True)
+    dims = []
+    for number, (lower, size) in enumerate(zip(origin, shape, strict=True)):
+        if lower is None or size is None:
+            # Unbounded, but not implicit: nothing can be learnt later.
+            dims.append(Dim(implicit_lower=False, implicit_upper=False))
+            continue
+        with annotated(f"Incompatible grid origin/chunk shape for dimension {number}"):
+            dims.append(Dim(inclusive_min=lower, size=size))
+    return IndexDomain(dims)
 
 
 def _with_keyword(state: LayoutState, name: str, value: Any) -> LayoutState:
     if name == "rank":
-        return state.with_rank(_rank_of(value))
+        return state.with_rank(rank_of(value))
     if name == "finalize":
         return state.finalized() if value else state
     base, _, soft = name.partition("_soft_constraint")
@@ -415,9 +280,9 @@ def _with_keyword(state: LayoutState, name: str, value: Any) -> LayoutState:
     if base == "grid_origin":
         return state.with_grid_origin(grid_origin_of(value, hard))
     if name in _PREFIXES:
-        grid = _checked(value, ChunkLayout.Grid)
+        grid = checked_type(value, ChunkLayout.Grid)
         state = state.with_rank(grid.rank)
-        return _with_grids(state, name, grid._constraints)
+        return _with_grids(state, name, grid.constraints)
     prefix, _, kind = base.partition("chunk_")
     return _with_grids(state, f"{prefix}chunk", grid_of(MEMBERS[kind][0], hard, value))
 

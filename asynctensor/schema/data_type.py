@@ -56,7 +56,7 @@ _NUMPY_SPELLING = {"char": "S1", "byte": "V1"}
 
 #: Python's own types, as TensorStore reads them.
 _PYTHON: dict[object, str] = {
-    bool: "bool",
+    builtins.bool: "bool",
     int: "int64",
     float: "float64",
     complex: "complex128",
@@ -101,7 +101,8 @@ class dtype:  # noqa: N801 (TensorStore's name)
     @property
     def type(self) -> builtins.type:
         """The scalar type: NumPy's, or bytes and str for string and ustring."""
-        return _OBJECTS[self._name] if self._name in _OBJECTS else self.numpy_dtype.type
+        found = _OBJECTS.get(self._name)
+        return self.numpy_dtype.type if found is None else found
 
     def to_json(self) -> str:
         """The name."""
@@ -141,7 +142,8 @@ def _numpy_of(name: str) -> np.dtype[Any]:
     if name in _NUMPY:
         return np.dtype(_NUMPY_SPELLING.get(name, _NUMPY[name]))
     # Loaded here because `import asynctensor` must not wait for it.
-    return np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
+    found: np.dtype[Any] = np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
+    return found
 
 
 def _name_of(spelling: object) -> str:

@@ -27,7 +27,7 @@ def fill_from_array(value: npt.ArrayLike, wanted: dtype | None) -> Fill:
         InvalidArgument: A value cannot be represented, or there is no such data type.
         IncompatibleType: It is no array-like.
     """
-    if wanted is not None and wanted.numpy_dtype == object:
+    if wanted is not None and wanted.numpy_dtype.hasobject:
         return _object_scalar(value)
     try:
         array = np.asarray(value)
@@ -73,7 +73,7 @@ def fill_from_json(json: Any, wanted: dtype | None) -> Fill:
     Raises:
         InvalidArgument: Lists of different lengths, or a value that is none of the data type.
     """
-    if wanted is None or wanted.numpy_dtype == object:
+    if wanted is None or wanted.numpy_dtype.hasobject:
         leaves, shape = _flattened(json, lambda value: not isinstance(value, list))
         return _object_array(leaves, shape)
     target = wanted.numpy_dtype
@@ -96,6 +96,13 @@ def fill_to_json(fill: Fill) -> Any:
     if fill.ndim == 0:
         return fill_value_to_json(fill)
     return [fill_to_json(np.asarray(row, fill.dtype)) for row in fill]
+
+
+def unbroadcast(fill: Fill) -> Fill:
+    """`fill` without leading dimensions of size 1, which broadcasting adds anyway."""
+    while fill.ndim and fill.shape[0] == 1:
+        fill = fill[0] if fill.ndim > 1 else fill.reshape(())
+    return fill
 
 
 def same_fill(a: Fill, b: Fill) -> bool:

@@ -54,7 +54,8 @@ def fill_value_to_json(fill: Scalar) -> Any:
     if dtype.kind in "iu" or dtype.name in _INTEGERS:
         return int(fill)
     if dtype.kind == "c":
-        return [_float_to_json(part) for part in (fill.real, fill.imag)]
+        parts = np.frombuffer(fill.tobytes(), f"f{dtype.itemsize // 2}")
+        return [_float_to_json(part) for part in parts]
     if dtype.kind == "S" or (dtype.kind == "V" and not _is_extension(dtype)):
         return list(fill.tobytes())
     return _float_to_json(fill)

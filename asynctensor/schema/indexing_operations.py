@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, Self
 
 from asynctensor.index_space.operations import Subscript
@@ -39,11 +38,11 @@ class IndexingOperations(ABC):
         return self._with_indexing_transform(self._indexing_transform()[key])
 
     def _subscript(self, name: str) -> Subscript[Self]:
-        def call(key: Any) -> Self:
-            operation: Callable[..., Any] = getattr(self._indexing_transform(), name)
-            return self._with_indexing_transform(operation[key])  # type: ignore[index]
+        def view(key: Any) -> Any:
+            operation: Subscript[IndexTransform] = getattr(self._indexing_transform(), name)
+            return self._with_indexing_transform(operation[key])
 
-        return Subscript(call, f"{type(self).__name__}.{name}")
+        return Subscript(view, f"{type(self).__name__}.{name}")
 
     @property
     def oindex(self) -> Subscript[Self]:
@@ -85,6 +84,6 @@ class IndexingOperations(ABC):
         return self._with_indexing_transform(self._indexing_transform().transpose(axes))
 
     @property
-    def T(self) -> Self:
+    def T(self) -> Self:  # noqa: N802 (TensorStore's name)
         """The dimensions in reverse order."""
         return self.transpose()

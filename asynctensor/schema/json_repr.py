@@ -18,10 +18,11 @@ def json_repr(value: Any, *, width: int = 80, indent: int = 0) -> str:
 
 def _text(value: Any, width: int, indent: int, used: int) -> str:
     line = _one_line(value)
-    # One column is left for the comma or parenthesis that follows.
-    if used + len(line) < width or not isinstance(value, (dict, list, tuple)) or not value:
+    if used + len(line) <= width or not isinstance(value, (dict, list, tuple)) or not value:
         return line
     inner = indent + 2
+    # The comma of a member takes a column, and TensorStore counts those of all levels.
+    width -= 1
     pad = " " * inner
     if isinstance(value, dict):
         parts = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import numbers
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias, TypeVar
 
@@ -82,7 +82,7 @@ def array(value: object, item: Callable[[Any], T]) -> tuple[T, ...]:
     Raises:
         InvalidArgument: It is no array, or `item` refuses one of its items.
     """
-    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__"):
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
         raise expected("array", value)
     items: list[T] = []
     for position, each in enumerate(value):

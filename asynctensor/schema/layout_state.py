@@ -29,6 +29,7 @@ from asynctensor.schema.json_value import annotated
 Usage: TypeAlias = Literal["write", "read", "codec"]
 
 USAGES: Final[tuple[Usage, ...]] = ("write", "read", "codec")
+_NO_GRID: Final = GridConstraints()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,9 @@ class LayoutState:
     rank: int | None = None
     inner_order: Constraint[tuple[int, ...]] | None = None
     grid_origin: PerDimension[int] = ()
-    write: GridConstraints = GridConstraints()
-    read: GridConstraints = GridConstraints()
-    codec: GridConstraints = GridConstraints()
+    write: GridConstraints = _NO_GRID
+    read: GridConstraints = _NO_GRID
+    codec: GridConstraints = _NO_GRID
 
     def grid(self, usage: Usage) -> GridConstraints:
         """The constraints on the chunks of `usage`."""
@@ -160,7 +161,7 @@ class LayoutState:
         write, read, codec = (_hard_shape(self.grid(usage), self.rank) for usage in USAGES)
         read = tuple(r or w for r, w in zip(read, write, strict=True))
         for w, r in zip(write, read, strict=True):
-            if r is not None and (w is None or w.value % r.value):
+            if r is not None and w is not None and w.value % r.value:
                 raise InvalidArgument(
                     f"write chunk shape {_shape_text(write)} "
                     f"is not a multiple of read chunk shape {_shape_text(read)}"
@@ -187,6 +188,10 @@ class LayoutState:
         if self.rank is not None and not _tells_rank(found):
             found["rank"] = self.rank
         return dict(sorted(found.items()))
+
+
+#: Constrains nothing.
+NO_LAYOUT: Final = LayoutState()
 
 
 def inner_order_of(order: Sequence[int], hard: bool) -> Constraint[tuple[int, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, ClassVar, TypedDict, Unpack
 
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from asynctensor.schema.fill_constraint import same_fill as _same_fill
 from asynctensor.schema.indexing_operations import IndexingOperations
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.json_value import annotated, array, in_member, integer, members, string
+from asynctensor.schema.keywords import checked_type, given_keywords, rank_of, refuse_both
 from asynctensor.schema.schema_state import SchemaState
 from asynctensor.schema.schema_transform import transformed
 from asynctensor.schema.unit import Unit, as_unit
@@ -56,8 +57,7 @@ class Schema(IndexingOperations):
         """
         self._state = SchemaState()
         if json is not ...:
-            if constraints:
-                raise IncompatibleType("Give either JSON or keywords; add the others by update()")
+            refuse_both(constraints)
             self._state = _state_from_json(json)
         self.update(**constraints)
 
@@ -81,7 +81,7 @@ class Schema(IndexingOperations):
             IncompatibleType: An argument has the wrong type or name.
         """
         state = self._state
-        for name, value in _given(constraints):
+        for name, value in given_keywords(constraints, SchemaOptions):
             with annotated(f"Invalid {name}"):
                 state = _with_keyword(state, name, value)
         self._state = state
@@ -217,49 +217,26 @@ class Schema(IndexingOperations):
         return f"Schema({json_repr(self.to_json())})"
 
 
-def _given(options: Any) -> Iterator[tuple[str, Any]]:
-    """Keywords that are not None, in the order of their declaration: in it they apply."""
-    for name in options.keys() - SchemaOptions.__annotations__.keys():
-        raise IncompatibleType(f"Unexpected keyword argument {name!r}")
-    for name in SchemaOptions.__annotations__:
-        if options.get(name) is not None:
-            yield name, options[name]
-
-
-def _checked(value: Any, cls: type[Any]) -> Any:
-    if not isinstance(value, cls):
-        raise IncompatibleType(f"Expected {cls.__qualname__}, but received {value!r}")
-    return value
-
-
 def _with_keyword(state: SchemaState, name: str, value: Any) -> SchemaState:
     if name == "rank":
-        return state.with_rank(_rank_of(value))
+        return state.with_rank(rank_of(value))
     if name == "dtype":
         return state.with_dtype(dtype(value))
     if name == "domain":
-        return state.with_domain(_checked(value, IndexDomain))
+        return state.with_domain(checked_type(value, IndexDomain))
     if name == "shape":
         return state.with_domain(IndexDomain(shape=value), "shape")
     if name == "chunk_layout":
-        return state.with_layout(_checked(value, ChunkLayout).state)
+        return state.with_layout(checked_type(value, ChunkLayout).state)
     if name == "codec":
-        return state.with_codec(_checked(value, CodecSpec))
+        return state.with_codec(checked_type(value, CodecSpec))
     if name == "fill_value":
         return state.with_fill_value(fill_from_array(value, state.dtype))
     if name == "dimension_units":
         if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
             raise IncompatibleType(f"Expected one unit per dimension, but received {value!r}")
         return state.with_units(tuple(map(as_unit, value)))
-    return state.merged(_checked(value, Schema).state)
-
-
-def _rank_of(value: Any) -> int | None:
-    # -1 is how TensorStore says "unspecified".
-    if not hasattr(value, "__index__"):
-        raise IncompatibleType(f"Expected an integer, but received {value!r}")
-    rank = int(value.__index__())
-    return None if rank == -1 else rank
+    return state.merged(checked_type(value, Schema).state)
 
 
 _MEMBERS = ("rank", "dtype", "domain", "chunk_layout", "codec", "fill_value", "dimension_units")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from asynctensor.errors import InvalidArgument
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.interval import check_rank
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.constraint import text
-from asynctensor.schema.data_type import dtype
+from asynctensor.schema.data_type import dtype as data_type
 from asynctensor.schema.domain_merge import merge_domains
-from asynctensor.schema.fill_constraint import Fill, check_broadcast, fill_to_json, same_fill
+from asynctensor.schema.fill_constraint import Fill, check_broadcast, fill_to_json, same_fill, unbroadcast
 from asynctensor.schema.json_value import dump
-from asynctensor.schema.layout_state import LayoutState
+from asynctensor.schema.layout_state import NO_LAYOUT, LayoutState
 from asynctensor.schema.unit import Unit
 
 
@@ -34,9 +34,9 @@ class SchemaState:
     """
 
     rank: int | None = None
-    dtype: dtype | None = None
+    dtype: data_type | None = None
     domain: IndexDomain | None = None
-    layout: LayoutState = LayoutState()
+    layout: LayoutState = NO_LAYOUT
     codec: CodecSpec | None = None
     fill_value: Fill | None = None
     units: tuple[Unit | None, ...] = ()
@@ -63,7 +63,7 @@ class SchemaState:
             )
         return replace(self, rank=rank)
 
-    def with_dtype(self, new: dtype | None) -> SchemaState:
+    def with_dtype(self, new: data_type | None) -> SchemaState:
         """The same with its data type set.
 
         Raises:
@@ -119,6 +119,7 @@ class SchemaState:
         """
         if new is None:
             return self
+        new = unbroadcast(new)
         if self.domain is not None:
             check_broadcast(new, self.domain.shape, "fill_value is incompatible with domain")
         if self.rank is not None and new.ndim > self.rank:
@@ -186,6 +187,10 @@ class SchemaState:
         """All but the fill value, for comparisons."""
         units = self.units if any(self.units) else ()
         return (self.rank, self.dtype, self.domain, self.layout.normalized(), self.codec, units)
+
+
+#: Constrains nothing.
+NO_SCHEMA: Final = SchemaState()
 
 
 def _short(fill: Fill) -> str:

@@ -15,7 +15,7 @@ from asynctensor.index_space.output_map import OutputIndexMap
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.schema.chunk_grid import GridConstraints
 from asynctensor.schema.constraint import Constraint, PerDimension
-from asynctensor.schema.fill_constraint import Fill
+from asynctensor.schema.fill_constraint import Fill, unbroadcast
 from asynctensor.schema.json_value import annotated
 from asynctensor.schema.layout_state import USAGES, LayoutState
 from asynctensor.schema.schema_state import SchemaState
@@ -170,10 +170,7 @@ def _transformed_fill(state: SchemaState, fill: Fill, transform: IndexTransform)
                 )
             at = _positions(item, transform) - origin[output]
         index.append(at)
-    found = np.asarray(full[tuple(index)])
-    while found.ndim and found.shape[0] == 1:
-        found = found[0]
-    found = np.array(found, fill.dtype)
+    found = np.array(unbroadcast(np.asarray(full[tuple(index)])), fill.dtype)
     found.flags.writeable = False
     return found
 

@@ -94,9 +94,7 @@ def _read(document: Member) -> Zarr2Constraints:
     )
 
 
-def check_metadata(
-    metadata: Zarr2Metadata, wanted: Zarr2Constraints, schema: Schema
-) -> None:
+def check_metadata(metadata: Zarr2Metadata, wanted: Zarr2Constraints, schema: Schema) -> None:
     """Checks stored metadata; see `ArrayFormat.check`."""
     if wanted.shape is not None:
         expect("shape", list(wanted.shape), list(metadata.shape))
@@ -114,7 +112,9 @@ def check_metadata(
     if wanted.fill_value is not None:
         fill_bytes = read_fill_value(wanted.fill_value, metadata.data_type)
         if fill_bytes != metadata.fill_bytes:
-            pair = [fill_json(each, metadata.data_type) for each in (fill_bytes, metadata.fill_bytes)]
+            pair = [
+                fill_json(each, metadata.data_type) for each in (fill_bytes, metadata.fill_bytes)
+            ]
             expect("fill_value", *pair)
     check_schema(metadata_schema(metadata), canonical(schema))
 

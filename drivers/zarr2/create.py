@@ -28,7 +28,8 @@ from asynctensor.schema.schema import Schema
 def create_metadata(wanted: Zarr2Constraints, schema: Schema) -> Zarr2Metadata:
     """New metadata that satisfies both; see `ArrayFormat.create`."""
     state = agreed(_known(wanted), canonical(schema))
-    assert state.dtype is not None and state.domain is not None
+    assert state.dtype is not None
+    assert state.domain is not None
     if any(unit is not None for unit in state.units):
         raise InvalidArgument("Dimension units not supported by zarr driver; use zarr3")
     data_type = wanted.data_type or data_type_of(state.dtype)
@@ -101,9 +102,7 @@ def _choose_order(layout: LayoutState, order: str | None, rank: int) -> str:
     return order or "C"
 
 
-def _fill_bytes(
-    wanted: Zarr2Constraints, schema: Schema, data_type: DataType
-) -> bytes | None:
+def _fill_bytes(wanted: Zarr2Constraints, schema: Schema, data_type: DataType) -> bytes | None:
     said = None
     if wanted.fill_value is not None:
         said = read_fill_value(wanted.fill_value, data_type)

@@ -9,7 +9,12 @@ from asynctensor.chunked.member import dump_document
 from asynctensor.drivers.zarr2.constraints import check_metadata, read_constraints
 from asynctensor.drivers.zarr2.create import create_metadata
 from asynctensor.drivers.zarr2.layout import array_layout
-from asynctensor.drivers.zarr2.metadata import KNOWN, Zarr2Metadata, metadata_to_json, parse_metadata
+from asynctensor.drivers.zarr2.metadata import (
+    KNOWN,
+    Zarr2Metadata,
+    metadata_to_json,
+    parse_metadata,
+)
 from asynctensor.drivers.zarr2.schema import metadata_schema
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
@@ -34,9 +39,7 @@ class Zarr2Format(ArrayFormat[Zarr2Metadata]):
     def create(self, constraints: dict[str, Json], schema: Schema) -> Zarr2Metadata:
         return create_metadata(read_constraints(constraints), schema)
 
-    def check(
-        self, metadata: Zarr2Metadata, constraints: dict[str, Json], schema: Schema
-    ) -> None:
+    def check(self, metadata: Zarr2Metadata, constraints: dict[str, Json], schema: Schema) -> None:
         check_metadata(metadata, read_constraints(constraints), schema)
 
     def layout(self, metadata: Zarr2Metadata) -> ArrayLayout:

@@ -15,8 +15,6 @@ from asynctensor.chunked.compression.deflate import GzipCodec
 from asynctensor.chunked.compression.packed import PackedCodec
 from asynctensor.chunked.compression.zstd import ZstdCodec
 from asynctensor.chunked.format import ShardLayout
-from asynctensor.errors import InvalidArgument
-from asynctensor.storage.kvstore import Buffer
 from asynctensor.drivers.zarr3.codecs import (
     Blosc,
     Bytes,
@@ -30,6 +28,8 @@ from asynctensor.drivers.zarr3.codecs import (
 )
 from asynctensor.drivers.zarr3.data_types import DataType
 from asynctensor.drivers.zarr3.sharding import ShardedCodec, ZarrShardLayout
+from asynctensor.errors import InvalidArgument
+from asynctensor.storage.kvstore import Buffer
 
 _INDEX_TYPE = np.dtype(np.uint64)
 #: What TensorStore writes, and the specification recommends.
@@ -138,7 +138,8 @@ def _resolve_sharding(
         where=f"{where}.index_codecs",
         stored=stored,
     )
-    if not all(isinstance(step, Crc32c) for step in index_codecs.steps):
+    plain = isinstance(index_codecs.serializer, Bytes)
+    if not plain or not all(isinstance(step, Crc32c) for step in index_codecs.steps):
         raise InvalidArgument(
             f'member "{where}.index_codecs": expected only codecs that keep the size of the index'
         )
@@ -218,7 +219,9 @@ def _build_step(step: Gzip | Blosc | Zstd | Crc32c, itemsize: int) -> BytesCodec
 def _build_sharding(
     codec: Sharding, data_type: DataType, shape: tuple[int, ...], fill_value: Array
 ) -> tuple[ShardedCodec, ZarrShardLayout, int]:
-    assert codec.chunk_shape is not None and codec.codecs and codec.index_codecs
+    assert codec.chunk_shape is not None
+    assert codec.codecs is not None
+    assert codec.index_codecs is not None
     inner, _ = build(codec.codecs, data_type, codec.chunk_shape, fill_value)
     grid = tuple(n // m for n, m in zip(shape, inner.shape, strict=True))
     index_shape = (*(n // m for n, m in zip(shape, codec.chunk_shape, strict=False)), 2)
@@ -229,9 +232,7 @@ def _build_sharding(
         swapped=_is_swapped(codec.index_codecs),
         steps=[_build_step(step, _INDEX_TYPE.itemsize) for step in codec.index_codecs.steps],
     )
-    layout = ZarrShardLayout(
-        inner, grid, index_codec, index_at_end=codec.index_location != "start"
-    )
+    layout = ZarrShardLayout(inner, grid, index_codec, index_at_end=codec.index_location != "start")
     dtype = data_type.element.numpy_dtype
     # Gaps are legal, so this is no bound of the format; four times all chunks is generous.
     largest = 4 * (layout.index_size + prod(shape) * dtype.itemsize + 4096 * prod(grid))

@@ -79,7 +79,10 @@ def choose_codecs(
 
 
 def _filled(
-    chain: Chain, order: tuple[int, ...], read_shape: tuple[int, ...], wanted: tuple[int, ...] | None
+    chain: Chain,
+    order: tuple[int, ...],
+    read_shape: tuple[int, ...],
+    wanted: tuple[int, ...] | None,
 ) -> Chain:
     order = _followed(order, chain)
     codec = chain.serializer
@@ -94,9 +97,7 @@ def _filled(
     return replace(chain, serializer=replace(codec, chunk_shape=shape, codecs=inner))
 
 
-def _transposes(
-    order: tuple[int, ...], wanted: tuple[int, ...] | None
-) -> tuple[Transpose, ...]:
+def _transposes(order: tuple[int, ...], wanted: tuple[int, ...] | None) -> tuple[Transpose, ...]:
     """What turns dimensions that are in `order` into the wanted one."""
     if wanted is None or wanted == order:
         return ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from asynctensor.drivers.zarr3.codecs import (
     Bytes,
@@ -52,16 +52,16 @@ def _merge(a: C, b: Codec) -> C:
         raise _contradiction(a, b)
     if isinstance(a, Transpose) and isinstance(b, Transpose):
         a, b = _same_spelling(a, b)
-    merged = a
+    changed: dict[str, Any] = {}
     for field in fields(a):
         mine, other = getattr(a, field.name), getattr(b, field.name)
         if isinstance(mine, Chain) and isinstance(other, Chain):
-            merged = replace(merged, **{field.name: merge_chains(mine, other)})
+            changed[field.name] = merge_chains(mine, other)
         elif mine is None:
-            merged = replace(merged, **{field.name: other})
+            changed[field.name] = other
         elif other is not None and mine != other:
             raise _contradiction(a, b)
-    return merged
+    return replace(a, **changed)
 
 
 def _same_spelling(a: C, b: Transpose) -> tuple[C, Transpose]:

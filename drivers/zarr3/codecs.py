@@ -102,6 +102,10 @@ class Chain:
         yield from self.steps
 
 
+#: Says nothing.
+EMPTY = Chain()
+
+
 def read_chain(member: Member, depth: int = 0) -> Chain:
     """The chain that a list of codecs says.
 
@@ -248,6 +252,8 @@ def codec_to_json(codec: Codec) -> Json:
             configuration[field.name] = list(value)
         elif value is not None:
             configuration[field.name] = value
-    return {"name": codec.name, "configuration": configuration} if configuration else {
-        "name": codec.name
-    }
+    return (
+        {"name": codec.name, "configuration": configuration}
+        if configuration
+        else {"name": codec.name}
+    )

@@ -10,7 +10,7 @@ from typing import Any
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import check_schema, expect
 from asynctensor.drivers.zarr3.codec_merge import merge_chains
-from asynctensor.drivers.zarr3.codecs import Chain, chain_to_json, read_chain
+from asynctensor.drivers.zarr3.codecs import EMPTY, Chain, chain_to_json, read_chain
 from asynctensor.drivers.zarr3.data_types import DataType, read_data_type
 from asynctensor.drivers.zarr3.metadata import (
     ChunkKeyEncoding,
@@ -49,7 +49,7 @@ class Zarr3Constraints:
     chunk_shape: tuple[int, ...] | None = None
     key_encoding: ChunkKeyEncoding | None = None
     fill_value: Member | None = None
-    codecs: Chain = Chain()
+    codecs: Chain = EMPTY
     dimension_names: tuple[str | None, ...] | None = None
     attributes: str | None = None
     extensions: str = "{}"
@@ -97,16 +97,14 @@ def _read(document: Member) -> Zarr3Constraints:
         chunk_shape=chunk_shape,
         key_encoding=None if encoding is None else read_key_encoding(encoding),
         fill_value=found.get("fill_value"),
-        codecs=read_chain(found["codecs"]) if "codecs" in found else Chain(),
+        codecs=read_chain(found["codecs"]) if "codecs" in found else EMPTY,
         dimension_names=names,
         attributes=read_attributes(found.get("attributes")),
         extensions=json.dumps(read_extensions(found)),
     )
 
 
-def check_metadata(
-    metadata: Zarr3Metadata, wanted: Zarr3Constraints, schema: Schema
-) -> None:
+def check_metadata(metadata: Zarr3Metadata, wanted: Zarr3Constraints, schema: Schema) -> None:
     """Checks stored metadata; see `ArrayFormat.check`."""
     if wanted.shape is not None:
         expect("shape", list(wanted.shape), list(metadata.shape))

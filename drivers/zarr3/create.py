@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from asynctensor.chunked.chunk_choice import choose_chunk_shape, choose_read_and_write_shapes
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.schema_match import (
@@ -37,7 +36,8 @@ _KEYS = ChunkKeyEncoding("default", "/", explicit=True)
 def create_metadata(wanted: Zarr3Constraints, schema: Schema) -> Zarr3Metadata:
     """New metadata that satisfies both; see `ArrayFormat.create`."""
     state = agreed(_known(wanted), schema)
-    assert state.dtype is not None and state.domain is not None
+    assert state.dtype is not None
+    assert state.domain is not None
     data_type = wanted.data_type or data_type_of(state.dtype)
     rank = state.domain.rank - len(data_type.hidden_shape)
     shape = tuple(state.domain.shape[:rank])

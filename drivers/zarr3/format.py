@@ -33,9 +33,7 @@ class Zarr3Format(ArrayFormat[Zarr3Metadata]):
     def create(self, constraints: dict[str, Json], schema: Schema) -> Zarr3Metadata:
         return create_metadata(read_constraints(constraints), schema)
 
-    def check(
-        self, metadata: Zarr3Metadata, constraints: dict[str, Json], schema: Schema
-    ) -> None:
+    def check(self, metadata: Zarr3Metadata, constraints: dict[str, Json], schema: Schema) -> None:
         check_metadata(metadata, read_constraints(constraints), schema)
 
     def layout(self, metadata: Zarr3Metadata) -> ArrayLayout:

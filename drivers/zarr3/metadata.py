@@ -108,8 +108,8 @@ def parse_metadata(data: bytes) -> Zarr3Metadata:
 
 def _read_document(document: Member) -> Zarr3Metadata:
     found = document.object()
-    if found.get("zarr_format", document.at("zarr_format", None)).value != 3:
-        raise document.error('"zarr_format" 3')
+    document.object(required=("zarr_format",))
+    found["zarr_format"].integer(3, 3)
     if found.get("node_type", document.at("node_type", None)).value == "group":
         raise FailedPrecondition(
             'there is a zarr v3 group here, no array (member "node_type"); name an array in it'
@@ -185,7 +185,7 @@ def read_chunk_grid(member: Member, rank: int | None) -> tuple[int, ...]:
     if name != "regular":
         raise Unimplemented(f'member "{member.path}": the chunk grid "{name}" is not supported')
     if configuration is None:
-        raise member.error('a member "configuration"')
+        raise InvalidArgument(f'member "{member.path}.configuration": it is missing')
     return configuration.object(("chunk_shape",), ("chunk_shape",))["chunk_shape"].sizes(1, rank)
 
 
@@ -223,9 +223,7 @@ def read_dimension_names(member: Member, rank: int | None) -> tuple[str | None, 
     """The names, None where a dimension has none; ``null`` for the whole list counts as absent."""
     if member.value is None:
         return None
-    return tuple(
-        None if name.value is None else name.string() for name in member.array(rank)
-    )
+    return tuple(None if name.value is None else name.string() for name in member.array(rank))
 
 
 def read_attributes(member: Member | None) -> str | None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.chunked.compression.codec import allocate
 from asynctensor.chunked.compression.packed import PackedCodec, bytes_of
 from asynctensor.chunked.format import ShardLayout
 from asynctensor.errors import DataLoss
@@ -114,7 +115,7 @@ class ShardedCodec(ArrayCodec):
             )
         at = len(view) - layout.index_size if layout.index_at_end else 0
         index = layout.decode_index(view[at : at + layout.index_size], len(view)).tolist()
-        target = np.empty(self.shape, self.dtype) if out is None else out
+        target = allocate(self.shape, self.dtype) if out is None else out
         for (offset, length), region in zip(index, self._regions(target), strict=True):
             if offset < 0:
                 region[...] = self._fill_value
@@ -145,4 +146,3 @@ class ShardedCodec(ArrayCodec):
         elements = np.frombuffer(bytes_of(np.ascontiguousarray(region)), np.uint8)
         same = elements.reshape(-1, len(self._fill_bytes)) == self._fill_bytes
         return bool(same.all())
-

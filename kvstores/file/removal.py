@@ -109,9 +109,7 @@ def _remove_entry(
     elif entry.is_dir(follow_symlinks=False):
         if meets(key_range, key + "/"):
             return enter(level, entry.name, file_system)
-    elif (
-        key in key_range and is_key(key) and _unlink(level.directory, entry.name, file_system)
-    ):
+    elif key in key_range and is_key(key) and _unlink(level.directory, entry.name, file_system):
         level.dirty = level.found = True
     return None
 

@@ -22,6 +22,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Self, TypeAlias
@@ -194,7 +195,7 @@ class _Group:
             how = "link"
         elif self._options.locking == "none":
             how = "rename_new"
-        return self._write_aside(index, parent, name, directory, found, how)
+        return self._write_aside(index, parent, name, directory, found=found, how=how)
 
     def _write_aside(
         self,
@@ -202,6 +203,7 @@ class _Group:
         parent: str,
         name: str,
         directory: Directory,
+        *,
         found: os.stat_result | None,
         how: _How,
     ) -> _Outcome | None:
@@ -384,10 +386,9 @@ class _Group:
             if error.errno not in _CANNOT_LINK:
                 raise
             return self._rename_if_absent(prepared)
-        try:
+        # Where it stays, listings skip it, and `delete_range` takes it along.
+        with suppress(OSError):
             self._fs.unlink(temporary, dir_fd=directory.fd)
-        except OSError:
-            pass  # Listings skip it, and `delete_range` takes it along.
         return won
 
     def _rename_if_absent(self, prepared: _Prepared) -> bool:
@@ -418,12 +419,10 @@ class _Group:
         elif prepared.how == "rename":
             lock.release(prepared.directory, prepared.name, prepared.fd, self._fs)
         else:
-            try:
+            with suppress(OSError):
                 self._fs.unlink(
                     prepared.directory.name(prepared.temporary), dir_fd=prepared.directory.fd
                 )
-            except OSError:
-                pass
             self._fs.close(prepared.fd)
 
 

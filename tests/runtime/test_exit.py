@@ -144,8 +144,13 @@ gate.set()
     "daemon threads that wait": (
         """
 promise, future = Promise.new()
-threading.Thread(target=future.result, daemon=True).start()
-threading.Thread(target=start(asyncio.sleep, 3600).result, daemon=True).start()
+def wait(future):
+    try:
+        future.result()
+    except asyncio.CancelledError:
+        pass
+threading.Thread(target=wait, args=(future,), daemon=True).start()
+threading.Thread(target=wait, args=(start(asyncio.sleep, 3600),), daemon=True).start()
 start(add, 1, 2).result()
 """,
         "",

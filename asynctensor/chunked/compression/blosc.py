@@ -6,13 +6,16 @@ compressor, flags, typesize (one byte each); nbytes, blocksize, cbytes (uint32 e
 
 from __future__ import annotations
 
+import importlib
 import struct
-
-from numcodecs import blosc
+from typing import Any
 
 from asynctensor.chunked.compression.codec import BytesCodec, damaged, scratch, wrong_length
 from asynctensor.errors import InvalidArgument
 from asynctensor.storage.kvstore import Buffer
+
+#: Compiled, and without types.
+blosc: Any = importlib.import_module("numcodecs.blosc")
 
 _HEADER = struct.Struct("<4BIII")
 #: c-blosc, BLOSC_MAX_BUFFERSIZE: 2 GiB less one and its header.
@@ -53,8 +56,10 @@ class BloscCodec(BytesCodec):
         size = self._decoded_size(data)
         if size != len(out):
             raise wrong_length(self.name, size, len(out))
-        if not size:
-            return
+        if size:
+            self._decompress(data, out)
+
+    def _decompress(self, data: Buffer, out: memoryview) -> None:
         try:
             blosc.decompress(data, out)
         except (RuntimeError, ValueError) as error:
@@ -64,8 +69,15 @@ class BloscCodec(BytesCodec):
         size = self._decoded_size(data)
         if size > limit:
             raise wrong_length(self.name, size, limit)
+        return self.decode_exactly(data, size)
+
+    def decode_exactly(self, data: Buffer, size: int) -> Buffer:
+        found = self._decoded_size(data)
+        if found != size:
+            raise wrong_length(self.name, found, size)
         out = scratch(size)
-        self.decode_into(data, out)
+        if size:
+            self._decompress(data, out)
         return out
 
     def _decoded_size(self, data: Buffer) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 
-from asynctensor.errors import DataLoss
+from asynctensor.chunked.codec import Array
+from asynctensor.errors import DataLoss, ResourceExhausted
 from asynctensor.storage.kvstore import Buffer
 
 
@@ -23,6 +25,16 @@ class BytesCodec(ABC):
         Raises:
             DataLoss: `data` is damaged, goes on after its end, or is not of that length. What
                 `out` holds then is undefined.
+        """
+
+    @abstractmethod
+    def decode_exactly(self, data: Buffer, size: int) -> Buffer:
+        """What `data` encodes, which must be `size` bytes; possibly read-only.
+
+        Raises:
+            DataLoss: As for `decode_into`; known wrong lengths are found before anything is
+                allocated.
+            ResourceExhausted: There is not as much memory.
         """
 
     @abstractmethod
@@ -64,6 +76,22 @@ def damaged(name: str, reason: object) -> DataLoss:
     return DataLoss(f"{name}: the data is damaged: {reason}")
 
 
+def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array that nobody zeroes first.
+
+    Raises:
+        ResourceExhausted: There is not as much memory.
+    """
+    try:
+        return np.empty(shape, dtype)
+    except (MemoryError, ValueError) as error:
+        raise ResourceExhausted(f"no memory for a chunk of shape {shape}: {error}") from error
+
+
 def scratch(size: int) -> memoryview:
-    """`size` writable bytes that nobody zeroes first."""
-    return np.empty(size, np.uint8).data
+    """`size` writable bytes that nobody zeroes first.
+
+    Raises:
+        ResourceExhausted: There is not as much memory.
+    """
+    return allocate((size,), np.dtype(np.uint8)).data

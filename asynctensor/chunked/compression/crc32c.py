@@ -17,9 +17,13 @@ class Crc32cCodec(BytesCodec):
     name = "crc32c"
 
     def decode_into(self, data: Buffer, out: memoryview) -> None:
-        if len(data) - SIZE != len(out):
-            raise wrong_length(self.name, len(data) - SIZE, len(out))
-        out[:] = self.decode(data, len(out))
+        out[:] = self.decode_exactly(data, len(out))
+
+    def decode_exactly(self, data: Buffer, size: int) -> Buffer:
+        decoded = self.decode(data, size)
+        if len(decoded) != size:
+            raise wrong_length(self.name, len(decoded), size)
+        return decoded
 
     def decode(self, data: Buffer, limit: int) -> Buffer:
         view = memoryview(data)

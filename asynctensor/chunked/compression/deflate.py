@@ -34,10 +34,13 @@ class _StreamCodec(BytesCodec):
     def _decompressor(self) -> _Decompressor: ...
 
     def decode_into(self, data: Buffer, out: memoryview) -> None:
-        decoded = self.decode(data, len(out))
-        if len(decoded) != len(out):
-            raise wrong_length(self.name, len(decoded), len(out))
-        out[:] = decoded
+        out[:] = self.decode_exactly(data, len(out))
+
+    def decode_exactly(self, data: Buffer, size: int) -> Buffer:
+        decoded = self.decode(data, size)
+        if len(decoded) != size:
+            raise wrong_length(self.name, len(decoded), size)
+        return decoded
 
     def decode(self, data: Buffer, limit: int) -> Buffer:
         parts: list[bytes] = []

@@ -43,7 +43,6 @@ class PackedCodec(ArrayCodec):
         self._steps = tuple(steps)
         self._cleaned = dtype.kind == "b" or dtype.name in _NARROW
         self.is_identity = not (self._order or self._swapped or self._steps or self._cleaned)
-        self._direct = not (self._order or self._swapped or self._cleaned)
         self._nbytes = prod(shape) * dtype.itemsize
         #: Swapping is done on a type that NumPy can swap, which it cannot for ml_dtypes.
         self._work = dtype if dtype.isbuiltin == 1 else np.dtype(f"u{dtype.itemsize}")
@@ -66,32 +65,26 @@ class PackedCodec(ArrayCodec):
     def decode(self, data: Buffer, out: Array | None = None) -> Array:
         for i in range(len(self._steps) - 1, 0, -1):
             data = self._steps[i].decode(data, self._limits[i])
-        if not self._steps:
-            return self._from_plain(data, out)
-        step = self._steps[0]
-        if self._direct:
-            target = np.empty(self.shape, self.dtype) if out is None else out
-            step.decode_into(data, bytes_of(target))
-            return target
-        if self._order is None and out is not None:
-            step.decode_into(data, bytes_of(out))
-            self._repair(out)
-            return out
-        stored = np.empty(self._stored_shape(), self.dtype)
-        step.decode_into(data, bytes_of(stored))
-        self._repair(stored)
-        return self._reordered(stored, out)
+        if self._steps:
+            step = self._steps[0]
+            if out is not None and self._order is None:
+                step.decode_into(data, bytes_of(out))
+                self._repair(out)
+                return out
+            data = step.decode_exactly(data, self._nbytes)
+        return self._reordered(self._as_array(data), out)
 
-    def _from_plain(self, data: Buffer, out: Array | None) -> Array:
+    def _as_array(self, data: Buffer) -> Array:
         if len(data) != self._nbytes:
             raise wrong_length("chunk", len(data), self._nbytes)
         # Not frombuffer with the dtype: it refuses an empty buffer.
         stored: Array = np.frombuffer(data, np.uint8) if self._nbytes else np.empty(0, np.uint8)
-        if self._swapped or self._cleaned:
-            stored = stored.copy()
-        stored = stored.view(self.dtype).reshape(self._stored_shape())
-        self._repair(stored)
-        return self._reordered(stored, out)
+        if self._swapped:
+            # Not in place: the bytes may be the caller's.
+            stored = stored.view(self._work).byteswap().view(np.uint8)
+        if self._cleaned:
+            stored = _cleaned(stored, self.dtype.name)
+        return stored.view(self.dtype).reshape(self._stored_shape())
 
     def _stored_shape(self) -> tuple[int, ...]:
         if self._order is None:
@@ -102,7 +95,8 @@ class PackedCodec(ArrayCodec):
         if self._swapped:
             stored.view(self._work).byteswap(inplace=True)
         if self._cleaned:
-            _clean(stored.reshape(-1).view(np.uint8), self.dtype.name)
+            flat = stored.reshape(-1).view(np.uint8)
+            _cleaned(flat, self.dtype.name, flat)
 
     def _reordered(self, stored: Array, out: Array | None) -> Array:
         view = stored if self._order is None else stored.transpose(np.argsort(self._order))
@@ -133,9 +127,9 @@ def _keeps_order(order: Sequence[int], shape: tuple[int, ...]) -> bool:
     return moved == sorted(moved)
 
 
-def _clean(stored: Array, name: str) -> None:
-    """Makes every byte one that NumPy itself would have written for the element."""
+def _cleaned(stored: Array, name: str, out: Array | None = None) -> Array:
+    """Bytes that NumPy itself would have written for the elements; in `out` if given."""
     if name == "bool":
-        np.not_equal(stored, 0, out=stored.view(np.bool_))
-        return
-    np.bitwise_and(stored, _NARROW[name], out=stored)
+        truth = None if out is None else out.view(np.bool_)
+        return np.not_equal(stored, 0, out=truth)
+    return np.bitwise_and(stored, _NARROW[name], out=out)

@@ -10,7 +10,7 @@ import threading
 
 import zstandard
 
-from asynctensor.chunked.compression.codec import BytesCodec, damaged, wrong_length
+from asynctensor.chunked.compression.codec import BytesCodec, damaged, scratch, wrong_length
 from asynctensor.storage.kvstore import Buffer
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
@@ -37,13 +37,33 @@ class ZstdCodec(BytesCodec):
         self._contexts = threading.local()
 
     def decode_into(self, data: Buffer, out: memoryview) -> None:
+        if self._is_one_frame(data, len(out)):
+            self._decode_frame(data, out)
+        else:
+            out[:] = self._decode_all(data, len(out), exact=True)
+
+    def decode_exactly(self, data: Buffer, size: int) -> Buffer:
+        if not self._is_one_frame(data, size):
+            return self._decode_all(data, size, exact=True)
+        out = scratch(size)
+        self._decode_frame(data, out)
+        return out
+
+    def _is_one_frame(self, data: Buffer, expected: int) -> bool:
+        """Whether it is; else several, or one that does not say its length: legal, and rare.
+
+        Raises:
+            DataLoss: It is one frame of another length.
+        """
         end, size = _frame(data)
         if size is None or end != len(data):
-            # Several frames, or one that does not say its length: legal, and rare.
-            out[:] = self._decode_all(data, len(out), exact=True)
-            return
-        if size != len(out):
-            raise wrong_length(self.name, size, len(out))
+            return False
+        if size != expected:
+            raise wrong_length(self.name, size, expected)
+        return True
+
+    def _decode_frame(self, data: Buffer, out: memoryview) -> None:
+        size = len(out)
         try:
             # With all input there and all output fitting, zstd decodes in one pass, no copy.
             with self._decompressor().stream_reader(data, closefd=False) as reader:
@@ -95,7 +115,7 @@ def _check_frames(data: Buffer) -> None:
     while at < len(view):
         end, _ = _frame(view[at:])
         at += end
-    if not len(view):
+    if at == 0:
         raise damaged("zstd", "there are no bytes")
 
 

@@ -1,0 +1,251 @@
+"""`open`: from a spec, a URL or a path to a `TensorStore`."""
+
+from __future__ import annotations
+
+import copyreg
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from asynctensor.chunked.array import ChunkOptions
+from asynctensor.chunked.cache import ChunkCache
+from asynctensor.chunked.driver import ChunkedOptions, Pools
+from asynctensor.chunked.opening import Mode, OpenRequest, open_chunked
+from asynctensor.errors import FailedPrecondition, InvalidArgument, NotFound
+from asynctensor.index_space.propagate_bounds import propagate_bounds
+from asynctensor.kvstore import KvStore
+from asynctensor.kvstore_spec import KvStoreSpec
+from asynctensor.registry import REGISTRY, format_of, markers, store_opener
+from asynctensor.runtime.batch import Batch
+from asynctensor.runtime.context import Context
+from asynctensor.runtime.event_loop import start
+from asynctensor.runtime.future import Future
+from asynctensor.schema.schema import Schema
+from asynctensor.spec import Spec
+from asynctensor.spec_state import SpecState
+from asynctensor.storage.byte_range import ByteRange
+from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
+from asynctensor.tensorstore import TensorStore
+from asynctensor.transaction.staged_store import StagedStore
+from asynctensor.transaction.transaction import Transaction
+
+#: Members of a chunked spec that are given back by `TensorStore.spec`.
+_KEPT = (
+    "fill_missing_data_reads",
+    "recheck_cached_data",
+    "recheck_cached_metadata",
+    "store_data_equal_to_fill_value",
+)
+
+
+def open(  # noqa: A001 -- TensorStore's name
+    spec: Spec | Mapping[str, Any] | str | os.PathLike[str],
+    *,
+    read: bool | None = None,
+    write: bool | None = None,
+    driver: str | None = None,
+    context: Context | None = None,
+    transaction: Transaction | None = None,
+    batch: Batch | None = None,
+    timeout: float | None = None,
+    deadline: float | None = None,
+    **constraints: Any,
+) -> Future[TensorStore]:
+    """Opens or creates an array.
+
+    Args:
+        spec: A `Spec` or its JSON; a URL (``"file:///data/a/|zarr3:"``; without a format it is
+            found out); or a path of the local file system (`pathlib.Path`).
+        read: Allow reading. Without `read` and `write`, both are allowed.
+        write: Allow writing.
+        driver: With a path or a URL without format: the format. A path that is created without
+            one becomes ``"zarr3"``.
+        context: Resources to use, and to share with what else is opened with it; by default a
+            new one.
+        transaction: What opening, reads and writes belong to.
+        batch: Accepted; one metadata document is read at most.
+        timeout: Seconds after which to give up.
+        deadline: The same as a Unix time.
+        **constraints: Everything that `Spec.update` takes: `open_mode`, `open`, `create`,
+            `delete_existing`, `assume_metadata`, `assume_cached_metadata`, `kvstore`,
+            `recheck_cached_metadata`, `recheck_cached_data`, `recheck_cached`, `rank`, `dtype`,
+            `domain`, `shape`, `chunk_layout`, `codec`, `fill_value`, `dimension_units`, `schema`.
+
+    Returns:
+        Future of the array. It fails with `NotFound` or `AlreadyExists`; with
+        `FailedPrecondition` if what is stored does not satisfy the constraints; with
+        `InvalidArgument` if they contradict each other or leave out what creating needs; with
+        `DataLoss` if the stored metadata is damaged. A cancelled call may have created the array.
+
+    Raises:
+        InvalidArgument: The spec is wrong; the message gives the member's path.
+        IncompatibleType: An argument has the wrong type or name.
+    """
+    del batch
+    given = _spec_of(spec, driver)
+    given.update(**constraints)
+    bound = Context() if context is None else context
+    mode = _access(read, write)
+    return start(
+        _open, given.state, bound, transaction, mode, timeout=timeout, deadline=deadline
+    )
+
+
+def _access(read: bool | None, write: bool | None) -> str:
+    if read is None and write is None:
+        return "rw"
+    mode = ("r" if read else "") + ("w" if write else "")
+    if not mode:
+        raise InvalidArgument("read=False, write=False leaves nothing to do; allow one of them")
+    return mode
+
+
+def _spec_of(spec: object, driver: str | None) -> Spec:
+    if isinstance(spec, Spec):
+        return spec.copy() if spec.state.rules == REGISTRY else spec.checked(REGISTRY)
+    if isinstance(spec, os.PathLike):
+        path = os.path.abspath(os.fspath(spec))
+        kvstore = KvStoreSpec.of("file", path + "/", rules=REGISTRY)
+        return Spec.from_state(SpecState(driver or "auto", REGISTRY, kvstore))
+    found = Spec(spec, rules=REGISTRY)
+    if driver is not None:
+        if found.driver not in ("auto", REGISTRY.driver(driver).driver):
+            raise InvalidArgument(f"driver={driver!r} contradicts the spec's {found.driver!r}")
+        found = Spec.from_state(replace(found.state, driver=REGISTRY.driver(driver).driver))
+    return found
+
+
+async def _open(
+    state: SpecState, context: Context, transaction: Transaction | None, mode: str
+) -> TensorStore:
+    if "context" in state.options:
+        context = Context(state.options["context"], context)
+    if state.kvstore is None:
+        raise InvalidArgument('the spec has no "kvstore"; say where the array is')
+    store, path = open_store(state.kvstore, context)
+    if state.driver == "auto":
+        state = await _detected(state, store, path, transaction)
+    state.open_mode.check()
+    request = OpenRequest(
+        store,
+        path,
+        _mode(state),
+        _pools(state, context),
+        dict(state.options.get("metadata", {})),
+        Schema.from_state(state.schema),
+        _options(state),
+        transaction,
+    )
+    driver = await open_chunked(format_of(state.driver), request)
+    transform = driver.transform()
+    if state.transform is not None:
+        bounds = transform
+        transform = propagate_bounds(
+            state.transform,
+            bounds.input_inclusive_min,
+            bounds.input_exclusive_max,
+            bounds.implicit_lower_bounds,
+            bounds.implicit_upper_bounds,
+        )
+    return TensorStore(driver, transform, context, mode)
+
+
+def open_store(spec: KvStoreSpec, context: Context) -> tuple[KeyValueStore, str]:
+    """The store that a spec names, and the key prefix in it.
+
+    Raises:
+        InvalidArgument: The spec is wrong.
+    """
+    if "context" in spec.options:
+        context = Context(spec.options["context"], context)
+    return store_opener(spec.driver)(spec.path, spec.options, context)
+
+
+async def _detected(
+    state: SpecState, store: KeyValueStore, path: str, transaction: Transaction | None
+) -> SpecState:
+    """The same with the driver whose metadata is found at the path."""
+    path = path if not path or path.endswith("/") else path + "/"
+    view = store if transaction is None else StagedStore(store, transaction)
+    options = ReadOptions(ByteRange(0, 0))
+    found = [
+        driver
+        for marker, driver in markers().items()
+        if (await view.read(path + marker, options)).state == "value"
+    ]
+    if len(found) > 1:
+        raise FailedPrecondition(
+            f"arrays of several formats are here ({', '.join(found)}); say which with driver="
+        )
+    if not found and not state.open_mode.create:
+        raise NotFound(
+            "no array of a known format is here; pass create=True to make one",
+            store=state.kvstore.url if state.kvstore is not None else None,
+        )
+    name = found[0] if found else "zarr3"
+    kvstore = state.kvstore.as_directory() if state.kvstore is not None else None
+    return replace(state, driver=name, kvstore=kvstore, open_mode=state.open_mode.normalized())
+
+
+def _mode(state: SpecState) -> Mode:
+    mode = state.open_mode.normalized()
+    return Mode(
+        open=mode.open,
+        create=mode.create,
+        delete_existing=mode.delete_existing,
+        assume_metadata=mode.assume_metadata or mode.assume_cached_metadata,
+    )
+
+
+def _pools(state: SpecState, context: Context) -> Pools:
+    def resource(name: str) -> Any:
+        member = (state.options[name],) if name in state.options else ()
+        return context.resolve(name, *member).value
+
+    pool = resource("cache_pool")
+    cache = pool.slots.setdefault("chunks", ChunkCache(pool.total_bytes_limit))
+    io_workers = context.resolve("file_io_concurrency").value
+    return Pools(cache, resource("data_copy_concurrency"), io_workers)
+
+
+def _options(state: SpecState) -> ChunkedOptions:
+    options = state.options
+    return ChunkedOptions(
+        recheck_data=_recheck(options.get("recheck_cached_data", True)),
+        recheck_metadata=_recheck(options.get("recheck_cached_metadata", "open")),
+        chunks=ChunkOptions(
+            fill_missing_data_reads=options.get("fill_missing_data_reads", True),
+            store_data_equal_to_fill_value=options.get("store_data_equal_to_fill_value", False),
+        ),
+        spec=tuple((name, options[name]) for name in _KEPT if name in options),
+    )
+
+
+def _recheck(option: bool | float | str) -> bool | float:
+    return time.time() if isinstance(option, str) else option
+
+
+async def _open_kvstore(spec: Any, context: Any) -> tuple[KeyValueStore, str, Any]:
+    bound = Context() if context is None else context
+    store, path = open_store(KvStoreSpec(spec, rules=REGISTRY), bound)
+    return store, path, bound
+
+
+def _reopened(spec: Spec, context: Context, mode: str) -> TensorStore:
+    return open(spec, context=context, read="r" in mode, write="w" in mode).result()
+
+
+def _reduced(store: TensorStore) -> tuple[Any, ...]:
+    """A pickled array is its spec and its context; it is opened again where it is read."""
+    if store.transaction is not None:
+        raise FailedPrecondition(
+            "an array bound to a transaction cannot be pickled: what is staged is in this "
+            "process; use with_transaction(None)"
+        )
+    return _reopened, (store.spec(open=True), store.context, store.mode)
+
+
+copyreg.pickle(TensorStore, _reduced)
+KvStore.opener = staticmethod(_open_kvstore)  # type: ignore[assignment]

@@ -1,0 +1,178 @@
+"""Names of drivers and kvstores, and the modules that are loaded when one is first used."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol, cast
+
+from asynctensor.chunked.format import ArrayFormat
+from asynctensor.errors import InvalidArgument
+from asynctensor.runtime.context import Context
+from asynctensor.spec_rules import DriverRules, KvStoreRules
+from asynctensor.storage.kvstore import KeyValueStore
+
+
+class StoreOpener(Protocol):
+    """What a kvstore's module offers as ``open_store``."""
+
+    def __call__(
+        self, path: str, options: Mapping[str, Any], context: Context
+    ) -> tuple[KeyValueStore, str]:
+        """The store that a spec's members name, and the key prefix of `path` in it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Driver:
+    rules: DriverRules
+    format: str  # "module:class" of its ArrayFormat
+    aliases: tuple[str, ...] = ()
+    #: Its presence below a path says that an array of this format is there.
+    marker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _KvStore:
+    rules: KvStoreRules
+    module: str
+
+
+_FILE_RESOURCES = frozenset(
+    {"file_io_concurrency", "file_io_sync", "file_io_locking", "file_io_mode"}
+)
+_DRIVERS = (
+    _Driver(
+        DriverRules(
+            "zarr3",
+            scheme="zarr3",
+            members=frozenset({"metadata"}),
+        ),
+        "asynctensor.drivers.zarr3.format:Zarr3Format",
+        marker="zarr.json",
+    ),
+    _Driver(
+        DriverRules(
+            "zarr",
+            scheme="zarr2",
+            members=frozenset({"metadata", "field", "key_encoding", "metadata_key"}),
+        ),
+        "asynctensor.drivers.zarr2.format:Zarr2Format",
+        aliases=("zarr2",),
+        marker=".zarray",
+    ),
+    _Driver(DriverRules("auto", scheme="auto"), ""),
+)
+_KVSTORES = (
+    _KvStore(
+        KvStoreRules(
+            "memory",
+            scheme="memory",
+            members=frozenset({"atomic", "memory_key_value_store"}),
+            resources=frozenset({"memory_key_value_store"}),
+            defaults=(("atomic", True),),
+        ),
+        "asynctensor.kvstores.memory.opening",
+    ),
+    _KvStore(
+        KvStoreRules(
+            "file",
+            scheme="file",
+            members=_FILE_RESOURCES,
+            resources=_FILE_RESOURCES,
+            absolute_path=True,
+        ),
+        "asynctensor.kvstores.file.opening",
+    ),
+)
+_DRIVER_OF = {name: d for d in _DRIVERS for name in (d.rules.driver, *d.aliases)}
+_KVSTORE_OF = {k.rules.driver: k for k in _KVSTORES}
+_DRIVER_SCHEMES = {d.rules.scheme: d for d in _DRIVERS}
+_KVSTORE_SCHEMES = {k.rules.scheme: k for k in _KVSTORES}
+
+
+class Registry:
+    """The rules of every driver and kvstore known by name (`SpecRules`)."""
+
+    def driver(self, name: str) -> DriverRules:
+        """See `SpecRules.driver`."""
+        return _driver(name).rules
+
+    def kvstore(self, name: str) -> KvStoreRules:
+        """See `SpecRules.kvstore`."""
+        return _kvstore(name).rules
+
+    def scheme(self, scheme: str, *, first: bool) -> DriverRules | KvStoreRules:
+        """See `SpecRules.scheme`."""
+        if scheme in _KVSTORE_SCHEMES:
+            return _KVSTORE_SCHEMES[scheme].rules
+        if not first and scheme in _DRIVER_SCHEMES:
+            return _DRIVER_SCHEMES[scheme].rules
+        known = [s for s in _KVSTORE_SCHEMES if s]
+        if not first:
+            known += [s for s in _DRIVER_SCHEMES if s]
+        raise InvalidArgument(f'unsupported URL scheme: "{scheme}"{_near(scheme, known)}')
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Registry)
+
+    def __hash__(self) -> int:
+        return hash(Registry)
+
+
+REGISTRY = Registry()
+
+
+def markers() -> dict[str, str]:
+    """What to look for below a path, and which driver it means there."""
+    return {d.marker: d.rules.driver for d in _DRIVERS if d.marker is not None}
+
+
+@cache
+def format_of(driver: str) -> ArrayFormat[Any]:
+    """The format of a chunked driver.
+
+    Raises:
+        InvalidArgument: There is no such driver.
+    """
+    module, _, name = _driver(driver).format.partition(":")
+    return cast("ArrayFormat[Any]", getattr(importlib.import_module(module), name)())
+
+
+def store_opener(kvstore: str) -> StoreOpener:
+    """What opens stores of this name.
+
+    Raises:
+        InvalidArgument: There is no such kvstore.
+    """
+    module = importlib.import_module(_kvstore(kvstore).module)
+    return cast("StoreOpener", module.open_store)
+
+
+def _driver(name: str) -> _Driver:
+    found = _DRIVER_OF.get(name)
+    if found is None:
+        raise InvalidArgument(
+            f'"{name}" is not a registered TensorStore driver{_near(name, _DRIVER_OF)}'
+        )
+    return found
+
+
+def _kvstore(name: str) -> _KvStore:
+    found = _KVSTORE_OF.get(name)
+    if found is None:
+        raise InvalidArgument(
+            f'"{name}" is not a registered KvStore driver{_near(name, _KVSTORE_OF)}'
+        )
+    return found
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3)
+    if near:
+        return f"; did you mean {' or '.join(repr(n) for n in near)}?"
+    return f"; known are {', '.join(repr(n) for n in names)}"

@@ -1,0 +1,546 @@
+"""`TensorStore`: the handle of an array, or of a view of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
+from asynctensor.chunked.source import as_source
+from asynctensor.copying import copy_view
+from asynctensor.errors import (
+    FailedPrecondition,
+    IncompatibleType,
+    InvalidArgument,
+    PermissionDenied,
+)
+from asynctensor.index_space.domain import IndexDomain
+from asynctensor.index_space.operations import Subscript
+from asynctensor.index_space.propagate_bounds import propagate_bounds
+from asynctensor.index_space.transform import IndexTransform
+from asynctensor.kvstore import KvStore
+from asynctensor.open_mode import OpenMode
+from asynctensor.registry import REGISTRY
+from asynctensor.runtime.batch import Batch
+from asynctensor.runtime.clock import Deadline
+from asynctensor.runtime.context import Context
+from asynctensor.runtime.event_loop import start
+from asynctensor.runtime.future import Future
+from asynctensor.runtime.write_futures import WriteFutures
+from asynctensor.schema.chunk_layout import ChunkLayout
+from asynctensor.schema.codec_spec import CodecSpec
+from asynctensor.schema.data_type import dtype
+from asynctensor.schema.indexing_operations import IndexingOperations
+from asynctensor.schema.json_repr import json_repr
+from asynctensor.schema.schema import Schema
+from asynctensor.schema.schema_transform import transformed
+from asynctensor.schema.unit import Unit
+from asynctensor.spec import Spec
+from asynctensor.spec_state import state_from_json
+from asynctensor.transaction.transaction import Transaction
+
+
+@dataclass(slots=True)
+class StorageStatistics:
+    """What is stored of a view; None where it was not asked.
+
+    Attributes:
+        not_stored: Whether no chunk of the view is stored.
+        fully_stored: Whether every chunk of the view is stored.
+    """
+
+    not_stored: bool | None = None
+    fully_stored: bool | None = None
+
+
+class WritableSubscript(Subscript["TensorStore"]):
+    """``store.oindex`` and ``store.vindex``: views, and synchronous writes to them."""
+
+    def __setitem__(self, key: Any, source: Any) -> None:
+        """Writes to the view, and waits."""
+        self[key]._write_now(source)
+
+
+class TensorStore(IndexingOperations):
+    """An array, or a lazy view of one: an index transform over a driver.
+
+    Made by `open`. Indexing gives views and never reads; `read` and `write` do. Cheap to copy,
+    safe to use from any thread and any event loop, picklable.
+    """
+
+    StorageStatistics: ClassVar = StorageStatistics
+    __slots__ = ("_context", "_driver", "_mode", "_transform")
+    __hash__ = object.__hash__
+    # NumPy's operators must not take it for an array of objects.
+    __array_ufunc__: ClassVar[None] = None
+
+    def __init__(
+        self, driver: ArrayDriver, transform: IndexTransform, context: Context, mode: str = "rw"
+    ) -> None:
+        self._driver, self._transform = driver, transform
+        self._context, self._mode = context, mode
+
+    # -- what it is -------------------------------------------------------------------------
+
+    @property
+    def domain(self) -> IndexDomain:
+        """The domain of the view; fixed when it was made, see `resolve`."""
+        return self._transform.domain
+
+    @property
+    def rank(self) -> int:
+        """Number of dimensions."""
+        return self._transform.input_rank
+
+    @property
+    def ndim(self) -> int:
+        """The same as `rank`."""
+        return self._transform.input_rank
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the domain."""
+        return tuple(self._transform.input_shape)
+
+    @property
+    def origin(self) -> tuple[int, ...]:
+        """Lower bounds of the domain."""
+        return tuple(self._transform.input_origin)
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the domain."""
+        return self._transform.domain.size
+
+    @property
+    def dtype(self) -> dtype:
+        """Data type of the elements."""
+        return self._driver.data_type
+
+    @property
+    def mode(self) -> str:
+        """``"r"``, ``"w"`` or ``"rw"``."""
+        return self._mode
+
+    @property
+    def readable(self) -> bool:
+        """Whether it can be read."""
+        return "r" in self._mode
+
+    @property
+    def writable(self) -> bool:
+        """Whether it can be written."""
+        return "w" in self._mode
+
+    @property
+    def schema(self) -> Schema:
+        """All that is known of the array, in the indices of this view."""
+        stored = self._driver.schema()
+        return Schema.from_state(transformed(stored.state, self._transform))
+
+    @property
+    def chunk_layout(self) -> ChunkLayout:
+        """Where chunks begin and end, in the indices of this view."""
+        return self.schema.chunk_layout
+
+    @property
+    def codec(self) -> CodecSpec | None:
+        """How chunks are encoded."""
+        return self._driver.schema().codec
+
+    @property
+    def fill_value(self) -> npt.NDArray[Any] | None:
+        """What is read where nothing is stored, broadcastable to the domain; None if undefined."""
+        value = self.schema.fill_value
+        return None if value is None else np.asarray(value)
+
+    @property
+    def dimension_units(self) -> tuple[Unit | None, ...]:
+        """Unit per dimension, None where it is not known."""
+        units = self.schema.dimension_units
+        return units if units is not None else (None,) * self.rank
+
+    @property
+    def kvstore(self) -> KvStore | None:
+        """Where it is stored."""
+        found = self._driver.kvstore()
+        if found is None:
+            return None
+        store, path = found
+        base = getattr(store, "base", store) if self.transaction is not None else store
+        return KvStore(base, path, transaction=self.transaction, context=self._context)
+
+    @property
+    def url(self) -> str:
+        """URL of the array (not of the view).
+
+        Raises:
+            InvalidArgument: There is none.
+        """
+        return self.spec().url
+
+    @property
+    def base(self) -> TensorStore | None:
+        """The array below, if the driver is an adapter."""
+        return None
+
+    @property
+    def transaction(self) -> Transaction | None:
+        """What reads and writes belong to."""
+        return self._driver.transaction
+
+    @property
+    def context(self) -> Context:
+        """The resources it uses."""
+        return self._context
+
+    def statistics(self) -> Any:
+        """What the array has done so far: reads, chunks decoded, cache hits, bytes ..."""
+        return self._driver.statistics()
+
+    # -- views ------------------------------------------------------------------------------
+
+    def _indexing_transform(self) -> IndexTransform:
+        return self._transform
+
+    def _with_indexing_transform(self, transform: IndexTransform) -> TensorStore:
+        return TensorStore(self._driver, transform, self._context, self._mode)
+
+    def __getitem__(self, key: Any) -> TensorStore:
+        """A view; nothing is read."""
+        return TensorStore(self._driver, self._transform[key], self._context, self._mode)
+
+    @property
+    def oindex(self) -> WritableSubscript:
+        """``store.oindex[...]``: index arrays apply orthogonally, each in its place."""
+        return WritableSubscript(
+            lambda key: self._with_indexing_transform(self._transform.oindex[key]),
+            "TensorStore.oindex",
+        )
+
+    @property
+    def vindex(self) -> WritableSubscript:
+        """``store.vindex[...]``: index arrays are broadcast, their dimensions come first."""
+        return WritableSubscript(
+            lambda key: self._with_indexing_transform(self._transform.vindex[key]),
+            "TensorStore.vindex",
+        )
+
+    def with_transaction(self, transaction: Transaction | None) -> TensorStore:
+        """The same view, whose reads and writes belong to `transaction` (None: to none)."""
+        return TensorStore(
+            self._driver.bound(transaction), self._transform, self._context, self._mode
+        )
+
+    # -- reading and writing ----------------------------------------------------------------
+
+    def read(
+        self,
+        order: Literal["C", "F"] = "C",
+        *,
+        batch: Batch | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        progress: ProgressFunction | None = None,
+    ) -> Future[npt.NDArray[Any]]:
+        """Reads the view.
+
+        Args:
+            order: Memory layout of the result, ``"C"`` or ``"F"``.
+            batch: Start with the batch, not before.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+            progress: Told after each chunk, from worker threads.
+
+        Returns:
+            Future of a fresh array of `shape` and the view's data type, 64-byte aligned and
+            writable. It fails with `OutOfRange` if the view leaves the array, with `DataLoss` if
+            a chunk is damaged, and with what the store raises. A cancelled read leaves nothing
+            behind.
+        """
+        if order not in ("C", "F"):
+            raise InvalidArgument(f'`order` must be one of {{"C", "F"}}, but is: {order!r}')
+        if not self.readable:
+            raise PermissionDenied("Source does not support reading; open it with read=True")
+        limit = Deadline.of(timeout, deadline)
+        return self._driver.read(self._transform, order, limit, progress, batch)
+
+    def write(
+        self,
+        source: TensorStore | npt.ArrayLike,
+        *,
+        batch: Batch | None = None,
+        can_reference_source_data_indefinitely: bool | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        progress: ProgressFunction | None = None,
+    ) -> WriteFutures:
+        """Writes the view.
+
+        Args:
+            source: An array that can be broadcast to the view and cast to its data type without
+                loss; a Python number or nested sequence; or another TensorStore.
+            batch: For the reads of a TensorStore `source`.
+            can_reference_source_data_indefinitely: Accepted: no data is referenced beyond
+                `WriteFutures.copy`.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+            progress: Told after each chunk, from worker threads.
+
+        Returns:
+            Futures: `copy` (the source may change) and `commit` (it is durable and visible; in a
+            transaction, staged). A write that fails or is cancelled may have written some chunks,
+            each as a whole; when that is delivered, no chunk is being written any more.
+
+        Raises:
+            IncompatibleType: The source cannot be cast.
+            InvalidArgument: It does not fit the shape of the view.
+        """
+        del can_reference_source_data_indefinitely
+        if not self.writable:
+            raise PermissionDenied("Destination does not support writing.")
+        limit = Deadline.of(timeout, deadline)
+        if isinstance(source, TensorStore):
+            copied = start(
+                copy_view, source, self, progress, timeout=timeout, deadline=deadline
+            )
+            return WriteFutures(copied, copied)
+        if batch is not None:
+            raise InvalidArgument(
+                "batch can only be specified when the source is a TensorStore"
+            )
+        data = as_source(source, self._driver.data_type.numpy_dtype)
+        return self._driver.write(self._transform, data, limit, progress)
+
+    def _write_now(self, source: Any) -> None:
+        self.write(source).result()
+
+    def __setitem__(self, key: Any, source: Any) -> None:
+        """Writes to a view, and waits: ``store[key].write(source).result()``."""
+        self[key]._write_now(source)
+
+    def __array__(
+        self, dtype: npt.DTypeLike = None, copy: bool | None = None, context: Any = None
+    ) -> npt.NDArray[Any]:
+        """Reads the view, and waits."""
+        del context
+        if copy is False:
+            raise InvalidArgument("reading makes a new array: copy=False cannot be satisfied")
+        data = self.read().result()
+        return data if dtype is None else data.astype(dtype, copy=False)
+
+    # -- bounds -----------------------------------------------------------------------------
+
+    def resolve(
+        self,
+        fix_resizable_bounds: bool = False,
+        *,
+        batch: Batch | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[TensorStore]:
+        """The same view with implicit bounds as they are stored now.
+
+        Args:
+            fix_resizable_bounds: Make all bounds explicit.
+            batch: Accepted; one metadata document is read at most.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+        """
+        del batch
+
+        async def resolved() -> TensorStore:
+            await self._driver.refresh()
+            return self._with_indexing_transform(self._resolved(fix_resizable_bounds))
+
+        return start(resolved, timeout=timeout, deadline=deadline)
+
+    def _resolved(self, fix: bool = False) -> IndexTransform:
+        bounds = self._driver.transform()
+        transform = propagate_bounds(
+            self._transform,
+            bounds.input_inclusive_min,
+            bounds.input_exclusive_max,
+            bounds.implicit_lower_bounds,
+            bounds.implicit_upper_bounds,
+        )
+        return transform.mark_bounds_implicit[False] if fix else transform
+
+    def resize(
+        self,
+        inclusive_min: Sequence[int | None] | None = None,
+        exclusive_max: Sequence[int | None] | None = None,
+        resize_metadata_only: bool = False,
+        resize_tied_bounds: bool = False,
+        expand_only: bool = False,
+        shrink_only: bool = False,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        progress: ProgressFunction | None = None,
+    ) -> Future[TensorStore]:
+        """Changes the bounds of the stored array.
+
+        Args:
+            inclusive_min: New lower bounds; formats here fix them at 0.
+            exclusive_max: New upper bounds (None: unchanged), in the indices of this view.
+            resize_metadata_only: Leave chunks that fall outside in the store.
+            resize_tied_bounds: Also allow it where the view does not show the whole array.
+            expand_only: Never shrink a dimension.
+            shrink_only: Never grow a dimension.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+            progress: Told after each deleted chunk.
+
+        Returns:
+            Future of the view with its new bounds. It fails with `FailedPrecondition` where a
+            bound cannot change. The new bounds hold once the metadata is replaced; a call that
+            fails or is cancelled after that leaves chunks behind that nobody sees.
+        """
+        upper = self._upper_bounds(inclusive_min, exclusive_max, resize_tied_bounds)
+        request = ResizeRequest(upper, resize_metadata_only, expand_only, shrink_only)
+        if not self.writable:
+            raise PermissionDenied("Destination does not support writing.")
+
+        async def resized() -> TensorStore:
+            await self._driver.resize(request, progress)
+            return self._with_indexing_transform(self._resolved())
+
+        return start(resized, timeout=timeout, deadline=deadline)
+
+    def _upper_bounds(
+        self,
+        inclusive_min: Sequence[int | None] | None,
+        exclusive_max: Sequence[int | None] | None,
+        tied: bool,
+    ) -> tuple[int | None, ...]:
+        """New upper bounds of the stored array's dimensions."""
+        lower = _per_dimension("inclusive_min", inclusive_min, self.rank)
+        upper = _per_dimension("exclusive_max", exclusive_max, self.rank)
+        t = self._transform
+        implicit = self._driver.transform().implicit_upper_bounds
+        found: list[int | None] = [None] * t.output_rank
+        for dim in range(self.rank):
+            if lower[dim] is not None and lower[dim] != t.input_inclusive_min[dim]:
+                raise FailedPrecondition(f"Cannot change explicit lower bound of dimension {dim}")
+            new = upper[dim]
+            if new is None:
+                continue
+            outputs = [o for o, m in enumerate(t.maps) if m.input_dimension == dim]
+            fits = len(outputs) == 1 and t.maps[outputs[0]].stride == 1
+            if not fits or not (t.implicit_upper_bounds[dim] or tied):
+                if new == t.input_exclusive_max[dim]:
+                    continue
+                raise FailedPrecondition(
+                    f"Cannot change explicit upper bound of dimension {dim}; resize the whole "
+                    "array, or a view made with resizable bounds"
+                )
+            (o,) = outputs
+            if not implicit[o]:
+                raise FailedPrecondition(f"dimension {o} of the array cannot be resized")
+            found[o] = t.maps[o].offset + new
+        return tuple(found)
+
+    def storage_statistics(
+        self,
+        *,
+        query_not_stored: bool = False,
+        query_fully_stored: bool = False,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[StorageStatistics]:
+        """Whether chunks of the view are stored.
+
+        Args:
+            query_not_stored: Ask whether none is.
+            query_fully_stored: Ask whether all are.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+        """
+
+        async def asked() -> StorageStatistics:
+            statistics = StorageStatistics()
+            if query_not_stored or query_fully_stored:
+                found, total = await self._driver.stored_chunks(
+                    self._transform, not query_fully_stored
+                )
+                if query_not_stored:
+                    statistics.not_stored = found == 0
+                if query_fully_stored:
+                    statistics.fully_stored = found == total
+            return statistics
+
+        return start(asked, timeout=timeout, deadline=deadline)
+
+    # -- spec -------------------------------------------------------------------------------
+
+    def spec(
+        self,
+        *,
+        open_mode: OpenMode | None = None,
+        open: bool | None = None,  # noqa: A002 -- TensorStore's name
+        create: bool | None = None,
+        delete_existing: bool | None = None,
+        assume_metadata: bool | None = None,
+        assume_cached_metadata: bool | None = None,
+        minimal_spec: bool | None = None,
+        retain_context: bool | None = None,
+        unbind_context: bool | None = None,
+        recheck_cached_metadata: Any = None,
+        recheck_cached_data: Any = None,
+        recheck_cached: Any = None,
+    ) -> Spec:
+        """The spec that opens this view again.
+
+        Args:
+            open_mode: How it is to be opened; so are the five flags after it.
+            open: See `OpenMode`.
+            create: See `OpenMode`.
+            delete_existing: See `OpenMode`.
+            assume_metadata: See `OpenMode`.
+            assume_cached_metadata: See `OpenMode`.
+            minimal_spec: Leave out the metadata, so that anything stored there fits.
+            retain_context: Accepted; the spec never holds bound resources.
+            unbind_context: Accepted; as above.
+            recheck_cached_metadata: See `open`.
+            recheck_cached_data: See `open`.
+            recheck_cached: Both.
+        """
+        del retain_context, unbind_context
+        json = self._driver.spec_json()
+        if minimal_spec:
+            json.pop("metadata", None)
+        state = state_from_json(json, REGISTRY)
+        spec = Spec.from_state(replace(state, transform=self._transform))
+        spec.update(
+            open_mode=open_mode,
+            open=open,
+            create=create,
+            delete_existing=delete_existing,
+            assume_metadata=assume_metadata,
+            assume_cached_metadata=assume_cached_metadata,
+            recheck_cached_metadata=recheck_cached_metadata,
+            recheck_cached_data=recheck_cached_data,
+            recheck_cached=recheck_cached,
+        )
+        return spec
+
+    def __repr__(self) -> str:
+        return f"TensorStore({json_repr(self.spec().to_json())})"
+
+
+def _per_dimension(
+    name: str, value: Iterable[int | None] | None, rank: int
+) -> tuple[int | None, ...]:
+    if value is None:
+        return (None,) * rank
+    if not isinstance(value, Iterable):
+        raise IncompatibleType(f"{name} must be a sequence of int or None, but is: {value!r}")
+    found = tuple(value)
+    if len(found) != rank:
+        raise InvalidArgument(f"{name} has {len(found)} elements, expected {rank}")
+    return tuple(None if n is None else int(n) for n in found)

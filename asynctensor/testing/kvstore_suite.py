@@ -1,0 +1,556 @@
+"""`KeyValueStoreSuite`: checks that a store keeps the whole contract of `asynctensor.storage`.
+
+Subclass it in a test module for pytest (with pytest-asyncio), and say how to make a store::
+
+    class TestMyStore(KeyValueStoreSuite):
+        @pytest.fixture
+        def store(self, tmp_path):
+            return MyStore(tmp_path)
+
+Each test gets a new, empty store. What a store cannot do, its capabilities say; the suite then
+checks that it says so with `Unimplemented`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import pickle
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import pytest
+
+from asynctensor.errors import Aborted, OutOfRange, Unimplemented
+from asynctensor.runtime.event_loop import start
+from asynctensor.storage.byte_range import ByteRange
+from asynctensor.storage.commit_domain import Commit
+from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.kvstore import (
+    Buffer,
+    KeyValueStore,
+    ListEntry,
+    ReadOptions,
+    ReadResult,
+    Replacement,
+)
+
+T = TypeVar("T")
+
+
+async def read(store: KeyValueStore, key: str, options: ReadOptions | None = None) -> ReadResult:
+    """Reads on the I/O loop, where stores live."""
+    return await start(store.read, key, ReadOptions() if options is None else options)
+
+
+async def write(
+    store: KeyValueStore, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
+) -> TimestampedStorageGeneration:
+    """Writes on the I/O loop."""
+    return await start(store.write, key, value, if_equal)
+
+
+async def entries(store: KeyValueStore, key_range: KeyRange | None = None) -> list[ListEntry]:
+    """Lists on the I/O loop."""
+
+    async def collect() -> list[ListEntry]:
+        return [entry async for entry in store.list(key_range or KeyRange())]
+
+    return await start(collect)
+
+
+async def keys(store: KeyValueStore, key_range: KeyRange | None = None) -> list[str]:
+    """The keys alone, sorted."""
+    return sorted(entry.key for entry in await entries(store, key_range))
+
+
+async def fill(store: KeyValueStore, names: Sequence[str]) -> None:
+    """Writes keys whose values are their names."""
+    await asyncio.gather(*(write(store, name, name.encode()) for name in names))
+
+
+@pytest.mark.asyncio
+class KeyValueStoreSuite:
+    """The tests. See the module."""
+
+    #: Keys that stores with fewer allowed characters replace by their own.
+    special_keys: ClassVar[Sequence[str]] = (
+        "a b", "a%20b", "q?x=1&y", "frag#ment", "back\\slash", "quo\"te'", "star*", "<>|", "+", "é",
+        "日本/語", "\U0001f9e0", "..a", "a..", ".hidden", "x.json", "~", "a:b", "c/0/0", "-", "%2F", "$a",
+    )  # fmt: skip
+    #: Whether a store that was pickled and loaded shows the same keys.
+    pickles_share: ClassVar[bool] = True
+    large_value_size: ClassVar[int] = 5_000_003
+    #: How many race for one key, and how often each tries.
+    racers: ClassVar[int] = 8
+    rounds: ClassVar[int] = 5
+
+    @pytest.fixture
+    def store(self) -> KeyValueStore:
+        """The store to be tested, new and empty."""
+        raise NotImplementedError("say how to make a store: define a fixture `store`")
+
+    # -- Reading and writing ------------------------------------------------------------------
+
+    async def test_missing_key_is_a_result(self, store: KeyValueStore) -> None:
+        found = await read(store, "no/such/key")
+        assert (found.state, found.value) == ("missing", b"")
+        assert found.stamp.generation == NO_VALUE
+        assert found.stamp.time > 0
+
+    async def test_written_value_is_read(self, store: KeyValueStore) -> None:
+        stamp = await write(store, "a/b", b"value")
+        assert stamp.generation not in (UNKNOWN, NO_VALUE)
+        found = await read(store, "a/b")
+        assert (found.state, found.value) == ("value", b"value")
+        assert found.stamp.generation == stamp.generation
+        assert found.stamp.time >= stamp.time
+
+    async def test_empty_value_is_a_value(self, store: KeyValueStore) -> None:
+        await write(store, "k", b"")
+        found = await read(store, "k")
+        assert (found.state, found.value) == ("value", b"")
+        assert await entries(store) == [ListEntry("k", 0)]
+
+    async def test_shorter_value_replaces_a_longer_one(self, store: KeyValueStore) -> None:
+        await write(store, "k", b"a long value")
+        await write(store, "k", b"short")
+        assert (await read(store, "k")).value == b"short"
+
+    async def test_no_generation_ever_comes_back(self, store: KeyValueStore) -> None:
+        seen = set()
+        for round_ in range(40):
+            seen.add((await write(store, "k", b"same")).generation)
+            if round_ % 4 == 3:
+                await write(store, "k", None)
+        assert len(seen) == 40
+
+    async def test_deleted_key_is_missing(self, store: KeyValueStore) -> None:
+        await write(store, "a/b", b"1")
+        assert (await write(store, "a/b", None)).generation == NO_VALUE
+        assert (await read(store, "a/b")).state == "missing"
+        assert await keys(store) == []
+
+    async def test_deleting_nothing_is_done_at_once(self, store: KeyValueStore) -> None:
+        assert (await write(store, "a/b", None)).generation == NO_VALUE
+
+    async def test_values_of_all_buffers(self, store: KeyValueStore) -> None:
+        for value in (b"bytes", bytearray(b"array"), memoryview(b"a view")):
+            await write(store, "k", value)
+            assert (await read(store, "k")).value == bytes(value)
+        numbers = memoryview(bytearray(range(8))).cast("H")
+        await write(store, "k", numbers)
+        assert (await read(store, "k")).value == bytes(range(8))
+
+    async def test_value_does_not_change_with_the_callers_buffer(
+        self, store: KeyValueStore
+    ) -> None:
+        buffer = bytearray(b"before")
+        await write(store, "k", buffer)
+        buffer[:] = b"after!"
+        assert (await read(store, "k")).value == b"before"
+
+    async def test_large_value(self, store: KeyValueStore) -> None:
+        value = bytes(range(251)) * (self.large_value_size // 251)
+        await write(store, "large", value)
+        assert (await read(store, "large")).value == value
+        middle = len(value) // 2
+        part = await read(store, "large", ReadOptions(ByteRange(middle, middle + 1000)))
+        assert part.value == value[middle : middle + 1000]
+
+    async def test_special_characters(self, store: KeyValueStore) -> None:
+        await fill(store, self.special_keys)
+        for key in self.special_keys:
+            assert (await read(store, key)).value == key.encode(), key
+        assert await keys(store) == sorted(self.special_keys)
+        for key in self.special_keys:
+            await write(store, key, None)
+        assert await keys(store) == []
+
+    # -- Byte ranges --------------------------------------------------------------------------
+
+    async def test_byte_ranges(self, store: KeyValueStore) -> None:
+        stamp = await write(store, "k", b"0123456789")
+        wanted = {(0, None): b"0123456789", (3, 5): b"34", (7, None): b"789", (0, 0): b"",
+                  (10, None): b"", (4, 4): b"", (0, 10): b"0123456789"}  # fmt: skip
+        if store.capabilities.suffix_ranges:
+            wanted |= {(-3, None): b"789", (-10, None): b"0123456789"}
+        for (low, high), value in wanted.items():
+            found = await read(store, "k", ReadOptions(ByteRange(low, high)))
+            assert (found.state, found.value) == ("value", value), (low, high)
+            assert found.stamp.generation == stamp.generation
+
+    async def test_byte_range_outside_the_value(self, store: KeyValueStore) -> None:
+        await write(store, "k", b"0123")
+        bad = [(0, 5), (5, None), (5, 6)]
+        if store.capabilities.suffix_ranges:
+            bad.append((-5, None))
+        for low, high in bad:
+            with pytest.raises(OutOfRange):
+                await read(store, "k", ReadOptions(ByteRange(low, high)))
+
+    async def test_byte_range_of_a_missing_key(self, store: KeyValueStore) -> None:
+        found = await read(store, "k", ReadOptions(ByteRange(5, 10)))
+        assert found.state == "missing"
+
+    # -- Conditions ---------------------------------------------------------------------------
+
+    async def test_read_conditions(self, store: KeyValueStore) -> None:
+        old = (await write(store, "k", b"1")).generation
+        now = (await write(store, "k", b"2")).generation
+        for options, state in (
+            (ReadOptions(if_equal=now), "value"),
+            (ReadOptions(if_equal=old), "unspecified"),
+            (ReadOptions(if_equal=NO_VALUE), "unspecified"),
+            (ReadOptions(if_not_equal=now), "unspecified"),
+            (ReadOptions(if_not_equal=old), "value"),
+            (ReadOptions(if_not_equal=NO_VALUE), "value"),
+        ):
+            found = await read(store, "k", options)
+            assert found.state == state, options
+            assert found.value == (b"2" if state == "value" else b"")
+        assert (await read(store, "none", ReadOptions(if_not_equal=now))).state == "missing"
+
+    async def test_compare_and_swap(self, store: KeyValueStore) -> None:
+        if not store.capabilities.can_compare_and_swap:
+            return await self._refuses_conditions(store)
+        first = (await write(store, "k", b"1")).generation
+        second = (await write(store, "k", b"2", first)).generation
+        assert second not in (UNKNOWN, NO_VALUE, first)
+        assert (await write(store, "k", b"3", first)).generation == UNKNOWN
+        assert (await write(store, "k", b"3", NO_VALUE)).generation == UNKNOWN
+        assert (await write(store, "none", b"3", first)).generation == UNKNOWN
+        assert (await read(store, "k")).value == b"2"
+        assert await keys(store) == ["k"]
+        return None
+
+    async def _refuses_conditions(self, store: KeyValueStore) -> None:
+        stamp = await write(store, "k", b"1")
+        try:
+            await write(store, "k", b"2", stamp.generation)
+        except Unimplemented:
+            assert (await read(store, "k")).value == b"1"
+
+    async def test_conditional_delete(self, store: KeyValueStore) -> None:
+        if not store.capabilities.can_compare_and_swap:
+            return
+        old = (await write(store, "k", b"1")).generation
+        now = (await write(store, "k", b"2")).generation
+        assert (await write(store, "k", None, old)).generation == UNKNOWN
+        assert (await write(store, "k", None, NO_VALUE)).generation == UNKNOWN
+        assert (await read(store, "k")).value == b"2"
+        assert (await write(store, "k", None, now)).generation == NO_VALUE
+        assert (await write(store, "k", None, NO_VALUE)).generation == NO_VALUE
+        assert (await write(store, "k", None, now)).generation == UNKNOWN
+        assert (await read(store, "k")).state == "missing"
+
+    async def test_generation_does_not_survive_a_delete(self, store: KeyValueStore) -> None:
+        if not store.capabilities.can_compare_and_swap:
+            return
+        old = (await write(store, "k", b"1")).generation
+        await write(store, "k", None)
+        await write(store, "k", b"1")
+        assert (await write(store, "k", b"2", old)).generation == UNKNOWN
+
+    async def test_create_only_if_absent(self, store: KeyValueStore) -> None:
+        if not store.capabilities.can_create_if_absent:
+            return
+        stamp = await write(store, "a/b", b"1", NO_VALUE)
+        assert stamp.generation not in (UNKNOWN, NO_VALUE)
+        assert (await read(store, "a/b")).stamp.generation == stamp.generation
+        assert (await write(store, "a/b", b"2", NO_VALUE)).generation == UNKNOWN
+        assert (await read(store, "a/b")).value == b"1"
+        await write(store, "a/b", None)
+        assert (await write(store, "a/b", b"3", NO_VALUE)).generation != UNKNOWN
+        assert await keys(store) == ["a/b"]
+
+    # -- Races --------------------------------------------------------------------------------
+
+    async def test_one_of_many_creators_wins(self, store: KeyValueStore) -> None:
+        if not store.capabilities.can_create_if_absent:
+            return
+        for round_ in range(self.rounds):
+            key = f"race/{round_}"
+            values = [b"%d" % racer for racer in range(self.racers)]
+            stamps = await asyncio.gather(
+                *(write(store, key, value, NO_VALUE) for value in values)
+            )
+            won = [i for i, stamp in enumerate(stamps) if stamp.generation != UNKNOWN]
+            assert len(won) == 1
+            found = await read(store, key)
+            assert found.value == values[won[0]]
+            assert found.stamp.generation == stamps[won[0]].generation
+
+    async def test_no_increment_is_lost(self, store: KeyValueStore) -> None:
+        if not store.capabilities.can_compare_and_swap:
+            return
+
+        async def increment() -> None:
+            while True:
+                found = await read(store, "n")
+                value = b"%d" % (int(found.value or b"0") + 1)
+                stamp = await write(store, "n", value, found.stamp.generation)
+                if stamp.generation != UNKNOWN:
+                    return
+
+        async def racer() -> None:
+            for _ in range(self.rounds):
+                await increment()
+
+        await asyncio.gather(*(racer() for _ in range(self.racers)))
+        assert (await read(store, "n")).value == b"%d" % (self.racers * self.rounds)
+
+    async def test_unconditional_writes_do_not_slip_into_conditional_ones(
+        self, store: KeyValueStore
+    ) -> None:
+        """After an unconditional write, a conditional one on what was before must fail."""
+        if not store.capabilities.can_compare_and_swap:
+            return
+        for round_ in range(self.rounds):
+            before = (await write(store, "k", b"before")).generation
+            swapped, stamp = await asyncio.gather(
+                write(store, "k", b"swapped", before), write(store, "k", b"plain")
+            )
+            found = await read(store, "k")
+            # Either the swap came first and was overwritten, or it came second and failed.
+            assert found.value == b"plain", round_
+            assert found.stamp.generation == stamp.generation
+            assert swapped.generation != stamp.generation
+
+    async def test_readers_see_whole_values(self, store: KeyValueStore) -> None:
+        values = [bytes([i]) * 200_000 for i in range(4)]
+        await write(store, "k", values[0])
+        done = False
+
+        async def reader() -> None:
+            while not done:
+                value = (await read(store, "k")).value
+                assert value in values
+
+        async def writer() -> None:
+            for _ in range(self.rounds):
+                for value in values:
+                    await write(store, "k", value)
+
+        readers = [asyncio.ensure_future(reader()) for _ in range(2)]
+        try:
+            await writer()
+        finally:
+            done = True
+        await asyncio.gather(*readers)
+
+    async def test_many_threads(self, store: KeyValueStore) -> None:
+        def work(thread: int) -> list[bytes]:
+            found = []
+            for i in range(self.rounds):
+                key = f"t{thread}/{i}"
+                start(store.write, key, key.encode()).result()
+                found.append(start(store.read, key).result().value)
+            return found
+
+        results = await asyncio.gather(*(asyncio.to_thread(work, i) for i in range(4)))
+        for thread, found in enumerate(results):
+            assert found == [b"t%d/%d" % (thread, i) for i in range(self.rounds)]
+
+    # -- Listing and ranges -------------------------------------------------------------------
+
+    async def test_list_with_sizes(self, store: KeyValueStore) -> None:
+        await fill(store, ["b", "a/b", "a/bb", "c/d/e"])
+        found = await entries(store)
+        assert sorted(entry.key for entry in found) == ["a/b", "a/bb", "b", "c/d/e"]
+        assert all(entry.size in (-1, len(entry.key)) for entry in found)
+        if store.capabilities.lists_in_order:
+            assert found == sorted(found, key=lambda entry: entry.key)
+
+    async def test_list_ranges(self, store: KeyValueStore) -> None:
+        names = ["a", "a-", "a0", "b/a", "b/b", "b/b0/c", "b0", "bb/x", "c/d/e", "é"]
+        await fill(store, names)
+        for key_range in _ranges():
+            wanted = sorted(name for name in names if name in key_range)
+            assert await keys(store, key_range) == wanted, key_range
+
+    async def test_list_of_an_empty_store(self, store: KeyValueStore) -> None:
+        for key_range in _ranges():
+            assert await entries(store, key_range) == []
+
+    async def test_list_of_many_keys(self, store: KeyValueStore) -> None:
+        names = [f"c/{i % 7}/{i}" for i in range(250)]
+        await fill(store, names)
+        assert await keys(store) == sorted(names)
+
+    async def test_delete_range(self, store: KeyValueStore) -> None:
+        names = ["a", "a-", "a0", "b/a", "b/b", "b/b0/c", "b0", "bb/x", "c/d/e"]
+        for key_range in _ranges():
+            await fill(store, names)
+            await start(store.delete_range, key_range)
+            assert await keys(store) == [n for n in sorted(names) if n not in key_range], key_range
+            for name in names:
+                state = "missing" if name in key_range else "value"
+                assert (await read(store, name)).state == state
+
+    async def test_writing_again_after_delete_range(self, store: KeyValueStore) -> None:
+        await fill(store, ["a/b/c", "a/b/d"])
+        await start(store.delete_range, KeyRange.prefix("a/"))
+        await write(store, "a/b/c", b"again")
+        assert (await read(store, "a/b/c")).value == b"again"
+        assert await keys(store) == ["a/b/c"]
+
+    async def test_delete_range_beside_writers(self, store: KeyValueStore) -> None:
+        await fill(store, [f"d/{i}/k" for i in range(20)])
+        writes = [write(store, f"d/{i}/new", b"new") for i in range(20)]
+        await asyncio.gather(start(store.delete_range, KeyRange.prefix("d/")), *writes)
+        left = await keys(store)
+        assert not [key for key in left if key.endswith("/k")]
+        for key in left:
+            assert (await read(store, key)).value == b"new"
+
+    # -- Cancellation -------------------------------------------------------------------------
+
+    async def test_cancelled_write_happens_wholly_or_never(self, store: KeyValueStore) -> None:
+        before, after = b"before" * 1000, b"after!" * 1000
+        for round_ in range(self.rounds * 2):
+            key = f"k{round_}"
+            await write(store, key, before)
+            task = asyncio.ensure_future(write(store, key, after))
+            for _ in range(round_ % 4):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            found = await read(store, key)
+            assert found.value in (before, after)
+            # Nothing comes later: a condition on what was found still holds.
+            again = await read(store, key, ReadOptions(if_equal=found.stamp.generation))
+            assert again.value == found.value
+        assert len(await keys(store)) == self.rounds * 2
+
+    async def test_cancelled_calls_leave_the_store_usable(self, store: KeyValueStore) -> None:
+        await fill(store, [f"k/{i}" for i in range(30)])
+        calls: list[Callable[[], Awaitable[Any]]] = [
+            lambda: read(store, "k/1"),
+            lambda: entries(store),
+            lambda: start(store.delete_range, KeyRange.prefix("k/2")),
+        ]
+        for call in calls:
+            for turns in range(4):
+                task = asyncio.ensure_future(call())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task])
+        left = await keys(store)
+        assert [f"k/{i}" for i in range(30) if str(i)[0] != "2"] == sorted(
+            (key for key in left if not key.startswith("k/2")), key=lambda key: int(key[2:])
+        )
+
+    # -- What it says of itself ---------------------------------------------------------------
+
+    async def test_pickle(self, store: KeyValueStore) -> None:
+        await write(store, "k", b"1")
+        loaded = pickle.loads(pickle.dumps(store))
+        if self.pickles_share:
+            assert (await read(loaded, "k")).value == b"1"
+            assert loaded.identity == store.identity
+        else:
+            assert (await read(loaded, "k")).state == "missing"
+        await write(loaded, "new", b"2")
+        assert (await read(loaded, "new")).value == b"2"
+
+    async def test_description(self, store: KeyValueStore) -> None:
+        hash(store.identity)
+        spec = store.spec_json("a/b")
+        assert spec["driver"] == store.driver
+        assert json.loads(json.dumps(spec)) == spec
+        assert str(spec["path"]).endswith("a/b")
+        try:
+            url = store.url("a b/")
+        except Unimplemented:
+            return
+        assert url.endswith("a%20b/")
+
+    async def test_at_finds_what_a_spec_names(self, store: KeyValueStore) -> None:
+        await write(store, "a/b", b"1")
+        moved, path = store.at(str(store.spec_json("a/").get("path", "")))
+        assert (await read(moved, path + "b")).value == b"1"
+
+    # -- The blocking face and commits --------------------------------------------------------
+
+    async def test_blocking_face_agrees(self, store: KeyValueStore) -> None:
+        if store.blocking is None:
+            return
+        stamp = await write(store, "a/b", b"0123456789")
+        await asyncio.to_thread(self._check_blocking, store, stamp.generation)
+        found = await read(store, "made/here")
+        assert found.value == b"by the face"
+
+    def _check_blocking(self, store: KeyValueStore, generation: bytes) -> None:
+        face = store.blocking
+        assert face is not None
+        assert face.open("none") is None
+        assert face.generation("none") == NO_VALUE
+        assert face.generation("a/b") == generation
+        opened = face.open("a/b")
+        assert opened is not None
+        assert (opened.size, opened.generation) == (10, generation)
+        assert opened.value in (None, b"0123456789")
+        part = bytearray(4)
+        opened.read_into(memoryview(part), 3)
+        assert part == b"3456"
+        words = memoryview(bytearray(4)).cast("H")
+        opened.read_into(words, 0)
+        assert words.tobytes() == b"0123"
+        for offset in (7, 10, 11):
+            with pytest.raises(OutOfRange):
+                opened.read_into(memoryview(part), offset)
+        group = [
+            Replacement("made/here", b"by the face"),
+            Replacement("a/b", b"too late", NO_VALUE),
+            Replacement("a/b", b"new"),
+            Replacement("gone", None),
+        ]
+        outcomes = face.replace(group)
+        assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        made, late, new, gone = (getattr(outcome, "generation", None) for outcome in outcomes)
+        assert (late, gone) == (UNKNOWN, NO_VALUE)
+        assert face.generation("made/here") == made
+        assert face.generation("a/b") == new
+        # An open value stays what it was.
+        opened.read_into(memoryview(part), 0)
+        assert part == b"0123"
+        opened.close()
+        opened.close()
+
+    async def test_commits_are_atomic(self, store: KeyValueStore) -> None:
+        domain = store.commit_domain
+        if domain is None:
+            return
+        hash(domain.identity)
+        old = (await write(store, "a", b"1")).generation
+        commit = Commit({"a": old, "b": NO_VALUE}, {"a": b"2", "b": b"2", "c": None})
+        generations = await start(domain.commit, commit)
+        assert generations["c"] == NO_VALUE
+        for key in ("a", "b"):
+            found = await read(store, key)
+            assert (found.value, found.stamp.generation) == (b"2", generations[key])
+        with pytest.raises(Aborted) as caught:
+            await start(domain.commit, Commit({"a": old}, {"a": b"3", "b": b"3"}))
+        assert caught.value.key == "a"
+        assert [(await read(store, key)).value for key in ("a", "b")] == [b"2", b"2"]
+
+
+def _ranges() -> list[KeyRange]:
+    return [
+        KeyRange(),
+        KeyRange.prefix("a"),
+        KeyRange.prefix("b/"),
+        KeyRange.prefix("b/b"),
+        KeyRange.prefix("c/d/"),
+        KeyRange.prefix("none/"),
+        KeyRange.singleton("b/b"),
+        KeyRange("", "b/b"),
+        KeyRange("b/b", ""),
+        KeyRange("a0", "b/b0"),
+        KeyRange("b/", "b0"),
+        KeyRange("b", "a"),
+        KeyRange("b", "b"),
+    ]
