@@ -25,3 +25,30 @@ from asynctensor.tensorstore import TensorStore
 from asynctensor.transaction.transaction import Transaction
 
 newaxis = None
+
+__all__ = [
+    "Batch",
+    "ChunkLayout",
+    "CodecSpec",
+    "Context",
+    "Dim",
+    "Error",
+    "Future",
+    "IndexDomain",
+    "IndexTransform",
+    "KvStore",
+    "OpenMode",
+    "Progress",
+    "Promise",
+    "Schema",
+    "Spec",
+    "TensorStore",
+    "Transaction",
+    "Unit",
+    "WriteFutures",
+    "dtype",
+    "inf",
+    "newaxis",
+    "open",
+    "run_on",
+]

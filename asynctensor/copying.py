@@ -49,9 +49,7 @@ def boxes(
     lines = []
     for low, high, start, step in zip(lower, upper, origin, shape, strict=True):
         first = start + (low - start) // step * step
-        lines.append(
-            [slice(max(low, at), min(high, at + step)) for at in range(first, high, step)]
-        )
+        lines.append([slice(max(low, at), min(high, at + step)) for at in range(first, high, step)])
     yield from itertools.product(*lines)
 
 
@@ -96,7 +94,9 @@ def list_pieces(target: TensorStore) -> Iterator[Any]:
     grid = target.chunk_layout.write_chunk
     shape = grid.shape
     chunk = [s or max(1, n) for s, n in zip(shape or (0,) * domain.rank, domain.shape, strict=True)]
-    origin = target.chunk_layout.grid_origin or domain.inclusive_min
-    origin = [low if at is None else at for at, low in zip(origin, domain.inclusive_min, strict=True)]
+    given = target.chunk_layout.grid_origin or domain.inclusive_min
+    origin = [
+        low if at is None else at for at, low in zip(given, domain.inclusive_min, strict=True)
+    ]
     limit = _PIECE_BYTES // max(1, target.dtype.numpy_dtype.itemsize)
     return boxes(domain.inclusive_min, domain.exclusive_max, origin, chunk, limit)

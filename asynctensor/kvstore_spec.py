@@ -221,11 +221,9 @@ def kvstore_from_json(json: Any, rules: SpecRules) -> KvStoreSpec:
 
 
 def joined(path: str, component: str) -> str:
-    """`path` and `component` with exactly one ``/`` between them."""
-    if not path:
-        return component
-    if path.endswith("/") or component.startswith("/"):
-        return path.removesuffix("/") + "/" + component.removeprefix("/")
+    """`path` and `component` with a ``/`` between them, if neither has one there."""
+    if not path or not component or path.endswith("/") or component.startswith("/"):
+        return path + component
     return f"{path}/{component}"
 
 

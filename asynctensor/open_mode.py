@@ -37,10 +37,15 @@ class OpenMode:
         return {each.name: True for each in fields(self) if getattr(self, each.name)}
 
     def normalized(self) -> OpenMode:
-        """The same with `open` set where neither `open` nor `create` is."""
-        return (
-            self.copy() if self.open or self.create else OpenMode(**self.flags() | {"open": True})
-        )
+        """What is meant: opening if nothing is said; and the stronger of the two assumptions."""
+        mode = self.copy() if self.flags() else OpenMode(open=True)
+        mode.assume_cached_metadata &= not mode.assume_metadata
+        return mode
+
+    def updated(self, new: OpenMode) -> OpenMode:
+        """`new`, added to this one if it says neither `open` nor `create`, else instead of it."""
+        kept = {} if new.open or new.create else self.flags()
+        return OpenMode(**kept | new.flags()).normalized()
 
     def check(self) -> None:
         """Checks that the flags make sense together.

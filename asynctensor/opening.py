@@ -88,9 +88,7 @@ def open(  # noqa: A001 -- TensorStore's name
     given.update(**constraints)
     bound = Context() if context is None else context
     mode = _access(read, write)
-    return start(
-        _open, given.state, bound, transaction, mode, timeout=timeout, deadline=deadline
-    )
+    return start(_open, given.state, bound, transaction, mode, timeout=timeout, deadline=deadline)
 
 
 def _access(read: bool | None, write: bool | None) -> str:
@@ -248,4 +246,4 @@ def _reduced(store: TensorStore) -> tuple[Any, ...]:
 
 
 copyreg.pickle(TensorStore, _reduced)
-KvStore.opener = staticmethod(_open_kvstore)  # type: ignore[assignment]
+KvStore.opener = staticmethod(_open_kvstore)

@@ -22,8 +22,8 @@ from asynctensor.errors import InvalidArgument
 _COMPONENT: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-_]*)(?::(?P<rest>.*))?", re.DOTALL
 )
-#: Not escaped: what RFC 3986 allows in a path, so that nothing is escaped without need.
-_SAFE: Final = "/:@!$&'()*+,;=~"
+#: Not escaped, beside letters, digits and ``-._~``: what TensorStore leaves as it is.
+_SAFE: Final = "/:!$&'()*+,;="
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar, TypeAlias
 
-from asynctensor.errors import IncompatibleType, InvalidArgument, Unimplemented
+from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.kvstore_spec import KvStoreSpec
@@ -19,7 +19,7 @@ from asynctensor.schema.indexing_operations import IndexingOperations
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.json_value import annotated, reject_extra
 from asynctensor.schema.schema import Schema, SchemaOptions
-from asynctensor.schema.schema_transform import transformed
+from asynctensor.schema.schema_transform import inverse_transformed, transformed
 from asynctensor.schema.unit import Unit
 from asynctensor.spec_rules import ANY_RULES, SpecRules
 from asynctensor.spec_state import SpecState, placed_kvstore, recheck_option, state_from_json
@@ -37,8 +37,8 @@ SPEC_KEYWORDS: tuple[str, ...] = (
     "context",
     "kvstore",
     "minimal_spec",
-    "recheck_cached",
     *_RECHECKS,
+    "recheck_cached",
 )
 
 
@@ -98,9 +98,9 @@ class Spec(IndexingOperations):
         """Adds constraints, or changes how to open; where one fails, nothing has changed.
 
         Args:
-            open_mode: Replaces the open mode.
+            open_mode: The open mode; added to the present one if it says neither open nor create.
             open: With `create`, `delete_existing`, `assume_metadata`, `assume_cached_metadata`:
-                those given as True replace the open mode (see `OpenMode`).
+                the flags of `open_mode`, one by one; False is the same as not given.
             unbind_context: Forget a bound context, keep the resources it names.
             strip_context: Forget contexts and context resources.
             context: Bind to this context.
@@ -108,15 +108,15 @@ class Spec(IndexingOperations):
             minimal_spec: Accepted; says nothing about a spec that exists.
             recheck_cached_metadata: When to read cached metadata again.
             recheck_cached_data: When to read cached data again.
-            recheck_cached: Both.
+            recheck_cached: Both; it wins over each.
             **changes: The keywords of `Schema.update`; with a transform they constrain its input
                 space.
 
         Raises:
             InvalidArgument: A value is not allowed, or contradicts a constraint.
             IncompatibleType: An argument has the wrong type or name.
-            Unimplemented: The transform does more than translate and relabel, and a constraint
-                that is not of data type, rank or codec was given.
+            Unimplemented: The transform does more than translate, permute and reverse dimensions,
+                and a constraint other than data type, rank and codec was given.
         """
         schema_changes = {k: v for k, v in changes.items() if k in SchemaOptions.__annotations__}
         for name in changes.keys() - schema_changes.keys() - set(SPEC_KEYWORDS):
@@ -300,14 +300,16 @@ def _given(changes: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _with_open_mode(state: SpecState, changes: dict[str, Any]) -> SpecState:
     flags = {name: bool(changes[name]) for name in FLAGS if changes.get(name)}
-    return replace(state, open_mode=OpenMode(**flags)) if flags else state
+    if not flags:
+        return state
+    return replace(state, open_mode=state.open_mode.updated(OpenMode(**flags)))
 
 
 def _with_keyword(state: SpecState, name: str, value: Any) -> SpecState:
     if name == "open_mode":
         if not isinstance(value, OpenMode):
             raise IncompatibleType(f"Expected OpenMode, but received {value!r}")
-        return replace(state, open_mode=value.copy())
+        return replace(state, open_mode=state.open_mode.updated(value))
     if name == "kvstore":
         return replace(state, kvstore=placed_kvstore(KvStoreSpec(value, rules=state.rules), state))
     if name == "context":
@@ -327,36 +329,27 @@ def _with_keyword(state: SpecState, name: str, value: Any) -> SpecState:
 
 
 #: Constraints that mean the same on both sides of a transform.
-_UNMOVED = ("dtype", "codec")
+_UNMOVED = ("dtype", "codec", "rank")
 
 
 def _with_schema(state: SpecState, changes: dict[str, Any]) -> SpecState:
     changes = {name: value for name, value in changes.items() if value is not None}
-    transform = state.transform
     if not changes:
         return state
-    if transform is not None and not _is_identity(transform):
-        rank = changes.pop("rank", transform.input_rank)
-        if rank != transform.input_rank:
-            raise InvalidArgument(
-                f"Invalid rank: Rank {rank} does not match that of the transform "
-                f"({transform.input_rank})"
-            )
-        if moved := sorted(changes.keys() - set(_UNMOVED)):
-            raise Unimplemented(
-                f"Cannot constrain {', '.join(moved)} through a transform; "
-                "update the spec before indexing it"
-            )
-    schema = Schema.from_state(state.schema)
-    schema.update(**changes)
+    transform = state.transform
+    if transform is None:
+        schema = Schema.from_state(state.schema)
+        schema.update(**changes)
+        merged = schema.state
+    else:
+        new = Schema(rank=transform.input_rank)
+        new.update(**changes)
+        if changes.keys() <= set(_UNMOVED):
+            carried = replace(new.state, rank=transform.output_rank)
+        else:
+            carried = inverse_transformed(new.state, transform)
+        merged = state.schema.merged(carried)
+    found = replace(state, schema=merged)
     # Contradictions with the driver's own members show here, not first when opening.
-    found = replace(state, schema=schema.state)
     found.effective_schema()
     return found
-
-
-def _is_identity(transform: IndexTransform) -> bool:
-    return transform.output_rank == transform.input_rank and all(
-        item.input_dimension == dim and item.offset == 0 and item.stride == 1
-        for dim, item in enumerate(transform.output)
-    )

@@ -6,10 +6,9 @@ A spec names formats and stores but imports none. It asks a `SpecRules`; the reg
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from asynctensor.schema.schema import Schema
 
@@ -69,26 +68,25 @@ class DriverRules:
     effective_schema: EffectiveSchema | None = None
 
 
-class SpecRules(ABC):
+class SpecRules(Protocol):
     """Knows the drivers and kvstores there are; picklable, and equal to its copies."""
 
-    @abstractmethod
     def driver(self, name: str) -> DriverRules:
         """The rules of a driver, by any of its names.
 
         Raises:
             InvalidArgument: There is no such driver.
         """
+        ...
 
-    @abstractmethod
     def kvstore(self, name: str) -> KvStoreRules:
         """The rules of a kvstore.
 
         Raises:
             InvalidArgument: There is no such kvstore.
         """
+        ...
 
-    @abstractmethod
     def scheme(self, scheme: str, *, first: bool) -> DriverRules | KvStoreRules:
         """What a scheme in a URL stands for.
 
@@ -99,9 +97,10 @@ class SpecRules(ABC):
         Raises:
             InvalidArgument: Nothing has this scheme.
         """
+        ...
 
 
-class AnyRules(SpecRules):
+class AnyRules:
     """Accepts all names and members. Schemes that begin a URL name kvstores, others drivers."""
 
     def driver(self, name: str) -> DriverRules:

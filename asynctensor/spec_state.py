@@ -140,8 +140,6 @@ class SpecState:
         """
         if self.kvstore is None:
             raise InvalidArgument("A spec without a kvstore has no URL")
-        if self.driver == "auto":
-            return self.kvstore.url
         scheme = self.driver_rules.scheme
         if scheme is None:
             raise InvalidArgument(f'Driver "{self.driver}" has no URL; use the JSON of the spec')
@@ -195,6 +193,8 @@ def state_from_json(json: Any, rules: SpecRules) -> SpecState:
             state = replace(state, base=state_from_json(found.pop("base"), rules))
     if driver.chunked:
         flags = {name: _take(found, name, boolean) for name in FLAGS if name in found}
+        if "create" not in flags:
+            flags.setdefault("open", True)
         state = replace(state, open_mode=OpenMode(**flags).normalized())
     state = replace(state, schema=_take_schema(found))
     transform = None

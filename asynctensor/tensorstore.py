@@ -57,6 +57,9 @@ class StorageStatistics:
     fully_stored: bool | None = None
 
 
+_Statistics = StorageStatistics
+
+
 class WritableSubscript(Subscript["TensorStore"]):
     """``store.oindex`` and ``store.vindex``: views, and synchronous writes to them."""
 
@@ -72,7 +75,7 @@ class TensorStore(IndexingOperations):
     safe to use from any thread and any event loop, picklable.
     """
 
-    StorageStatistics: ClassVar = StorageStatistics
+    StorageStatistics: ClassVar = _Statistics
     __slots__ = ("_context", "_driver", "_mode", "_transform")
     __hash__ = object.__hash__
     # NumPy's operators must not take it for an array of objects.
@@ -305,14 +308,10 @@ class TensorStore(IndexingOperations):
             raise PermissionDenied("Destination does not support writing.")
         limit = Deadline.of(timeout, deadline)
         if isinstance(source, TensorStore):
-            copied = start(
-                copy_view, source, self, progress, timeout=timeout, deadline=deadline
-            )
+            copied = start(copy_view, source, self, progress, timeout=timeout, deadline=deadline)
             return WriteFutures(copied, copied)
         if batch is not None:
-            raise InvalidArgument(
-                "batch can only be specified when the source is a TensorStore"
-            )
+            raise InvalidArgument("batch can only be specified when the source is a TensorStore")
         data = as_source(source, self._driver.data_type.numpy_dtype)
         return self._driver.write(self._transform, data, limit, progress)
 
@@ -324,7 +323,7 @@ class TensorStore(IndexingOperations):
         self[key]._write_now(source)
 
     def __array__(
-        self, dtype: npt.DTypeLike = None, copy: bool | None = None, context: Any = None
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None, context: Any = None
     ) -> npt.NDArray[Any]:
         """Reads the view, and waits."""
         del context
@@ -452,7 +451,7 @@ class TensorStore(IndexingOperations):
         query_fully_stored: bool = False,
         timeout: float | None = None,
         deadline: float | None = None,
-    ) -> Future[StorageStatistics]:
+    ) -> Future[_Statistics]:
         """Whether chunks of the view are stored.
 
         Args:
@@ -462,8 +461,8 @@ class TensorStore(IndexingOperations):
             deadline: The same as a Unix time.
         """
 
-        async def asked() -> StorageStatistics:
-            statistics = StorageStatistics()
+        async def asked() -> _Statistics:
+            statistics = _Statistics()
             if query_not_stored or query_fully_stored:
                 found, total = await self._driver.stored_chunks(
                     self._transform, not query_fully_stored

@@ -117,7 +117,7 @@ class ChunkedArray:
         return self.scratch.decoded(codec.shape, codec.dtype)
 
     def shared_writer(self, make: Callable[[], W]) -> W:
-        """The array's one writer, made anew after a fork: what the parent was writing is not ours."""
+        """The array's one writer; after a fork a new one, for the parent's work is not ours."""
         with self._lock:
             if self._writer is None or self._writer[0] != PROCESS.epoch:
                 self._writer = (PROCESS.epoch, make())

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
-A = TypeVar("A")
-
 from asynctensor.chunked.codec import Array
 
+A = TypeVar("A")
 #: (array, grid position, number of the inner chunk, 0 without shards)
 CacheKey: TypeAlias = tuple[Hashable, tuple[int, ...], int]
 

@@ -31,7 +31,8 @@ class Segment:
         chunk: Index into the chunk, a term per array dimension.
         view: Index into the view's data (origin 0), a term per input dimension.
         count: Number of points.
-        full: Whether every element of the cell inside the array is hit along these dimensions.
+        full: Whether every element of the cell is hit along these dimensions. A cell that the
+            array ends in never is: the array may have grown since, and have more in it.
     """
 
     __slots__ = ("cell", "chunk", "count", "full", "high", "low", "view")
@@ -65,8 +66,8 @@ class StridedSet:
     """
 
     __slots__ = (
-        "_extent", "_first", "_high", "_low", "_offset", "_origin", "_size", "_stride", "count",
-        "in_dims", "out_dims",
+        "_first", "_high", "_low", "_offset", "_origin", "_size", "_stride", "count", "in_dims",
+        "out_dims",
     )  # fmt: skip
 
     def __init__(
@@ -79,13 +80,12 @@ class StridedSet:
         high: int,
         origin: int,
         size: int,
-        extent: int,
     ) -> None:
         self.in_dims = (in_dim,)
         self.out_dims = (out_dim,)
         self._offset, self._stride = offset, stride
         self._low, self._high, self._origin = low, high, origin
-        self._size, self._extent = size, extent
+        self._size = size
         first = offset + stride * low
         last = offset + stride * (high - 1)
         self._first = first // size
@@ -120,7 +120,7 @@ class StridedSet:
         stop: int | None = start + stride * (count - 1) + (1 if stride > 0 else -1)
         if stop is not None and stop < 0:
             stop = None
-        full = count == min(size, self._extent - cell * size) and (stride in (1, -1) or count == 1)
+        full = count == size and (stride in (1, -1) or count == 1)
         return Segment(
             (cell,),
             (slice(start, stop, stride),),
@@ -156,26 +156,24 @@ class StridedSet:
             segment.high,
             self._origin,
             sizes[self.out_dims[0]],
-            min(self._size, self._extent - begin),
         )
 
 
 class ConstantSet:
     """One array dimension at a fixed index."""
 
-    __slots__ = ("_extent", "_index", "_size", "count", "in_dims", "out_dims")
+    __slots__ = ("_index", "_size", "count", "in_dims", "out_dims")
 
-    def __init__(self, out_dim: int, index: int, size: int, extent: int) -> None:
+    def __init__(self, out_dim: int, index: int, size: int) -> None:
         self.in_dims: tuple[int, ...] = ()
         self.out_dims = (out_dim,)
         self.count = 1
-        self._index, self._size, self._extent = index, size, extent
+        self._index, self._size = index, size
 
     def segment(self, i: int) -> Segment:
         """The only segment."""
         cell, index = divmod(self._index, self._size)
-        full = min(self._size, self._extent - cell * self._size) == 1
-        return Segment((cell,), (index,), (), 1, full)
+        return Segment((cell,), (index,), (), 1, self._size == 1)
 
     def touches(self, cell: tuple[int, ...]) -> bool:
         """Whether `cell` is its cell."""
@@ -185,8 +183,7 @@ class ConstantSet:
         """The same on a finer grid that starts where the segment's cell starts."""
         out_dim = self.out_dims[0]
         begin = segment.cell[0] * self._size
-        extent = min(self._size, self._extent - begin)
-        return ConstantSet(out_dim, self._index - begin, sizes[out_dim], extent)
+        return ConstantSet(out_dim, self._index - begin, sizes[out_dim])
 
 
 class UnusedSet:
@@ -266,6 +263,8 @@ class IndexSet:
 
     def touches(self, cell: tuple[int, ...]) -> bool:
         """Whether a point lies in `cell`."""
+        if not self.count:
+            return False
         found = np.ones(self.count, dtype=bool)
         for cells, k in zip(self._cells, cell, strict=True):
             found &= cells == k
@@ -293,7 +292,8 @@ def _as_array(term: Term) -> Int64Array:
 def points_of(term: Term, count: int) -> Int64Array:
     """A term's indices one by one."""
     if isinstance(term, slice):
-        return term.start + np.arange(count, dtype=np.int64) * (term.step or 1)
+        points: Int64Array = term.start + np.arange(count, dtype=np.int64) * (term.step or 1)
+        return points
     if isinstance(term, int):
         return np.full(1, term, dtype=np.int64)
     return term
@@ -322,7 +322,7 @@ def dim_sets(transform: Any, sizes: Sequence[int], extents: Sequence[int]) -> li
             (o,) = out_dims
             index = _constant_index(transform.maps[o])
             _check_index(index, index, o, extents)
-            sets.append(ConstantSet(o, index, sizes[o], extents[o]))
+            sets.append(ConstantSet(o, index, sizes[o]))
         elif not out_dims:
             (d,) = in_dims
             sets.append(UnusedSet(d, highs[d] - lows[d]))
@@ -332,11 +332,7 @@ def dim_sets(transform: Any, sizes: Sequence[int], extents: Sequence[int]) -> li
             if highs[d] > lows[d]:
                 ends = m.offset + m.stride * lows[d], m.offset + m.stride * (highs[d] - 1)
                 _check_index(min(ends), max(ends), o, extents)
-            sets.append(
-                StridedSet(
-                    d, o, m.offset, m.stride, lows[d], highs[d], lows[d], sizes[o], extents[o]
-                )
-            )
+            sets.append(StridedSet(d, o, m.offset, m.stride, lows[d], highs[d], lows[d], sizes[o]))
         else:
             sets.append(_index_set(transform, in_dims, out_dims, sizes, extents))
     return sets
@@ -398,7 +394,9 @@ def _index_set(
     extents: Sequence[int],
 ) -> IndexSet:
     lows = [transform.input_inclusive_min[d] for d in in_dims]
-    shape = tuple(transform.input_exclusive_max[d] - low for d, low in zip(in_dims, lows, strict=True))
+    shape = tuple(
+        transform.input_exclusive_max[d] - low for d, low in zip(in_dims, lows, strict=True)
+    )
     indices = []
     for o in out_dims:
         m = transform.maps[o]

@@ -210,7 +210,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         def plan() -> None:
             try:
                 request.partition = Partition.of(view, layout.chunk_shape, layout.shape)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 request.fail(error)
                 request.planned()
             else:
@@ -276,9 +276,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     async def _delete_outside(self, progress: ProgressFunction | None) -> None:
         """Deletes the stored chunks that lie wholly outside the array."""
         layout = self.array.layout
-        grid = tuple(
-            -(-n // c) for n, c in zip(layout.shape, layout.chunk_shape, strict=True)
-        )
+        grid = tuple(-(-n // c) for n, c in zip(layout.shape, layout.chunk_shape, strict=True))
         deleted = 0
         async for entry in self._view.list(KeyRange.prefix(self.path)):
             cell = layout.keys.cell(entry.key[len(self.path) :])
@@ -379,16 +377,14 @@ def _domain_transform(schema: Schema) -> IndexTransform:
 def _resized_shape(old: tuple[int, ...], request: ResizeRequest) -> tuple[int, ...]:
     shape = []
     for dim, (size, new) in enumerate(zip(old, request.exclusive_max, strict=True)):
-        if new is None or new == size:
-            shape.append(size)
-            continue
+        chosen = size if new is None else new
+        if chosen < 0:
+            raise FailedPrecondition(f"cannot resize dimension {dim} to the upper bound {chosen}")
         if request.expand_only:
-            new = max(size, new)
+            chosen = max(size, chosen)
         if request.shrink_only:
-            new = min(size, new)
-        if new < 0:
-            raise FailedPrecondition(f"cannot resize dimension {dim} to the upper bound {new}")
-        shape.append(new)
+            chosen = min(size, chosen)
+        shape.append(chosen)
     return tuple(shape)
 
 

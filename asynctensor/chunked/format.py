@@ -140,8 +140,10 @@ class ArrayFormat(ABC, Generic[M]):
 
     @abstractmethod
     def schema(self, metadata: M) -> Schema:
-        """Everything the metadata says, as a schema: domain with labels and implicit upper
-        bounds, dtype, chunk layout, codec, fill value, units."""
+        """Everything the metadata says, as a schema.
+
+        Domain with labels and implicit upper bounds, dtype, chunk layout, codec, fill value, units.
+        """
 
     @abstractmethod
     def resized(self, metadata: M, shape: tuple[int, ...]) -> M:

@@ -12,8 +12,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.dim_sets import (
     ConstantSet,
@@ -85,9 +83,7 @@ class Partition:
                 self._squeeze = tuple(slice(None) if d in used else -1 for d in dims)
 
     @classmethod
-    def of(
-        cls, transform: Any, chunk_shape: Sequence[int], extents: Sequence[int]
-    ) -> Partition:
+    def of(cls, transform: Any, chunk_shape: Sequence[int], extents: Sequence[int]) -> Partition:
         """Splits `transform`'s view of an array of shape `extents` by chunks of `chunk_shape`.
 
         Raises:
@@ -124,11 +120,8 @@ class Partition:
         return all(s.touches(tuple(index[d] for d in s.out_dims)) for s in self.sets)
 
     def is_full(self, cell: Cell) -> bool:
-        """Whether `cell` covers every element of its chunk that lies in the array."""
-        for segment in cell:
-            if not segment.full:
-                return False
-        return True
+        """Whether `cell` covers its whole chunk; one that the array ends in is never covered."""
+        return all([segment.full for segment in cell])
 
     def is_whole(self, cell: Cell, shape: Sequence[int]) -> bool:
         """Whether `cell` is all of a chunk of `shape`, element by element in order."""

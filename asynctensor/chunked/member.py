@@ -13,6 +13,8 @@ from asynctensor.storage.kvstore import Json
 MAX_RANK = 32
 #: TensorStore's largest finite index, exclusive: bounds beyond it mean infinity.
 MAX_SIZE = 2**62 - 1
+#: Deeper documents could be read, but not always be written again: Python's stack is finite.
+_MAX_DEPTH = 200
 _SHOWN = 60
 
 
@@ -102,7 +104,22 @@ def load_document(data: bytes) -> Member:
         raise DataLoss(f"the document is not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise DataLoss("the document is not a JSON object")
+    _check_depth(value)
     return Member(value, "")
+
+
+def _check_depth(document: dict[str, Any]) -> None:
+    level: list[Any] = [document]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return
+    raise DataLoss(f"the document is nested more than {_MAX_DEPTH} levels deep")
 
 
 def dump_document(document: dict[str, Json]) -> bytes:

@@ -113,9 +113,7 @@ async def _metadata(
                 fmt.check(metadata, constraints, schema)
                 return metadata, found.stamp.generation
             if not mode.create:
-                raise NotFound(
-                    f"there is no {fmt.driver} array here; pass create=True to make one"
-                )
+                raise NotFound(f"there is no {fmt.driver} array here; pass create=True to make one")
         metadata = fmt.create(constraints, schema)
         created = await _create(fmt, view, key, metadata)
         if created is not None:
@@ -127,9 +125,7 @@ async def _metadata(
             )
 
 
-async def _create(
-    fmt: ArrayFormat[M], view: KeyValueStore, key: str, metadata: M
-) -> bytes | None:
+async def _create(fmt: ArrayFormat[M], view: KeyValueStore, key: str, metadata: M) -> bytes | None:
     """Stores new metadata; None if some is there already."""
     document = fmt.serialize(metadata)
     if view.capabilities.can_create_if_absent:
@@ -145,5 +141,3 @@ def _store_url(store: KeyValueStore, path: str) -> str:
         return store.url(path)
     except Error:
         return f"{store.driver}:{path}"
-
-

@@ -60,7 +60,7 @@ class Stream:
         with self._lock:
             try:
                 return next(self._groups, None)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 # Nobody may wait for chunks that were never planned.
                 for request in self._requests:
                     request.fail(error)

@@ -21,7 +21,6 @@ from asynctensor.chunked.plan import (
     GROUP_CELLS,
     Stream,
     Target,
-    Task,
     ViewRequest,
     streams,
 )
@@ -139,7 +138,7 @@ class Reader:
                 self._from_cache(index, parts, done)
                 if parts:
                     self._from_store(index, parts, held, done)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             if isinstance(error, Error):
                 key = self._array.key(index)
                 error.located(array=self._array.url, key=key, operation="read")
@@ -286,7 +285,7 @@ class Reader:
                 try:
                     if any(not t[0].stopped for t in targets):
                         held = await self._fetched(index, targets)
-                except BaseException as error:
+                except BaseException as error:  # noqa: BLE001
                     if isinstance(error, Error):
                         error.located(array=array.url, key=array.key(index), operation="read")
                     for request, _, _ in targets:
@@ -298,4 +297,3 @@ class Reader:
     async def _fetched(self, index: tuple[int, ...], targets: list[Target]) -> HeldValue:
         wanted = sorted(self._parts(targets))
         return await fetch(self._array, index, wanted)
-

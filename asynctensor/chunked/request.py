@@ -3,7 +3,7 @@
 ::
 
     planning --(last cell begun)--> draining --(last cell finished)--> settled
-        \\--(error or cancel: no cell begins any more)--/
+        `--(error or cancel: no cell begins any more)--/
 
 Its future is settled only when no cell is being worked on: when an error or a cancellation is
 delivered, no request of the operation is still on its way.
@@ -101,7 +101,7 @@ class Request(Generic[T]):
             if not self.stopped:
                 try:
                     report(self._done)
-                except Exception as failure:
+                except Exception as failure:  # noqa: BLE001
                     error = failure
         if error is not None:
             self.fail(error)
@@ -146,5 +146,5 @@ class Request(Generic[T]):
             assert result is not None
             try:
                 self._promise.set_result(result())
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001
                 self._promise.set_exception(error)

@@ -32,9 +32,9 @@ class Scratch(threading.local):
         if self._encoded.size < size:
             buffer = aligned_empty(size)
             if size > _KEPT_BYTES:
-                return memoryview(buffer)
+                return buffer.data
             self._encoded = buffer
-        return memoryview(self._encoded)[:size]
+        return self._encoded.data[:size]
 
     def decoded(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """A writable C-contiguous array with arbitrary content."""

@@ -34,9 +34,7 @@ async def fetch(array: ChunkedArray, cell: tuple[int, ...], wanted: list[int]) -
     return HeldValue.of(await _counted(array, key, ReadOptions()))
 
 
-async def _parts(
-    array: ChunkedArray, cell: tuple[int, ...], wanted: list[int]
-) -> HeldValue | None:
+async def _parts(array: ChunkedArray, cell: tuple[int, ...], wanted: list[int]) -> HeldValue | None:
     """The parts that are needed; None if the value is too small or changes under the reads."""
     key, shard = array.key(cell), array.layout.shard
     assert shard is not None

@@ -79,7 +79,9 @@ def read_index(array: ChunkedArray, value: OpenValue, cell: tuple[int, ...]) -> 
     return index
 
 
-def inner_places(index: Array, wanted: Sequence[int]) -> tuple[list[tuple[int, int, int]], list[int]]:
+def inner_places(
+    index: Array, wanted: Sequence[int]
+) -> tuple[list[tuple[int, int, int]], list[int]]:
     """Where the wanted inner chunks are, as (offset, length, inner), and which are empty."""
     rows = index[np.asarray(wanted, dtype=np.int64)].tolist()
     places, empty = [], []

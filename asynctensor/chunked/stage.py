@@ -19,9 +19,7 @@ _INLINE_BYTES = 256 * 1024
 class StagingWriter:
     """Serves the write requests of one array in one transaction, in the order they are made."""
 
-    def __init__(
-        self, array: ChunkedArray, store: StagedStore, transaction: Transaction
-    ) -> None:
+    def __init__(self, array: ChunkedArray, store: StagedStore, transaction: Transaction) -> None:
         self._array, self._store, self._transaction = array, store, transaction
         self._queue = transaction.queue
 
@@ -55,7 +53,7 @@ class StagingWriter:
                 self._store.stage(key, staged)
                 request.finish()
                 yield_gil()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             if isinstance(error, Error):
                 error.located(array=self._array.url, operation="write")
             request.fail(error)

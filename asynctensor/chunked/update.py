@@ -76,9 +76,7 @@ def chunk_of(array: ChunkedArray, current: Buffer | None) -> Array:
 
 def encode_chunk(array: ChunkedArray, chunk: Array, done: ChunkStatistics) -> Buffer | None:
     """The value to store for a whole decoded chunk; None if nothing is to be stored."""
-    if not array.options.store_data_equal_to_fill_value and is_fill(
-        chunk, array.layout.fill_value
-    ):
+    if not array.options.store_data_equal_to_fill_value and is_fill(chunk, array.layout.fill_value):
         return None
     done.chunks_encoded += 1
     return array.layout.codec.encode(chunk)
@@ -126,9 +124,7 @@ def _updated_chunk(
             codec.decode(current, chunk)
             done.chunks_decoded += 1
         apply(patches, chunk)
-    if not array.options.store_data_equal_to_fill_value and is_fill(
-        chunk, array.layout.fill_value
-    ):
+    if not array.options.store_data_equal_to_fill_value and is_fill(chunk, array.layout.fill_value):
         return None
     encoded = codec.encode(chunk)
     done.chunks_encoded += 1

@@ -27,12 +27,13 @@ class HeldValue:
         time: When that was current.
     """
 
-    __slots__ = ("_parts", "generation", "size", "time")
+    __slots__ = ("_parts", "generation", "size", "time", "value")
 
     def __init__(self, size: int, stamp: TimestampedStorageGeneration) -> None:
         self.size = size
         self.generation = stamp.generation
         self.time = stamp.time
+        self.value: bytes | None = None
         self._parts: list[tuple[int, memoryview]] = []
 
     @classmethod
@@ -87,9 +88,8 @@ def stored_bytes(value: OpenValue, scratch: Scratch, offset: int, size: int) -> 
     """Bytes of `value`, as they are in memory or read into the thread's buffer."""
     if isinstance(value, HeldValue):
         return value.view(offset, size)
-    held = getattr(value, "value", None)
-    if held is not None:
-        return memoryview(held).cast("B")[offset : offset + size]
+    if value.value is not None:
+        return memoryview(value.value)[offset : offset + size]
     buffer = scratch.encoded(size)
     value.read_into(buffer, offset)
     return buffer
@@ -104,6 +104,6 @@ def decode_whole(value: OpenValue, codec: ArrayCodec, out: Array, scratch: Scrat
     if codec.is_identity:
         if value.size != out.nbytes:
             raise DataLoss(f"stored value has {value.size} bytes, expected {out.nbytes}")
-        value.read_into(memoryview(out.reshape(-1).view(np.uint8)), 0)
+        value.read_into(out.reshape(-1).view(np.uint8).data, 0)
         return out
     return codec.decode(stored_bytes(value, scratch, 0, value.size), out)

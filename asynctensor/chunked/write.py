@@ -111,7 +111,7 @@ class Writer:
         for task in tasks:
             try:
                 replacement = self._prepared(task, done)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 self._failed(task, error, following)
                 continue
             if replacement is None:
@@ -124,7 +124,7 @@ class Writer:
             return following
         try:
             results = self._face.replace(group)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             results = [error] * len(group)
         for task, replacement, result in zip(prepared, group, results, strict=True):
             if isinstance(result, Exception):
@@ -218,16 +218,14 @@ class Writer:
                     current = found.value if found.state == "value" else None
                     if array.store.capabilities.can_compare_and_swap:
                         condition = found.stamp.generation
-                value = await array.workers.run(
-                    updated_value, array, index, patches, current, done
-                )
+                value = await array.workers.run(updated_value, array, index, patches, current, done)
                 stamp = await array.store.write(key, value, condition)
                 if stamp.generation == UNKNOWN:
                     done.conflicts += 1
                     following.append(task)
                     return
                 self._stored(task, value, done)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             self._failed(task, error, following)
         except BaseException as error:
             self._failed(task, Aborted(f"the I/O loop was stopped: {error!r}"), following)

@@ -10,8 +10,8 @@ from asynctensor.errors import Error, OutOfRange
 from asynctensor.index_space.composition import check_constant, compose_maps
 from asynctensor.index_space.index_terms import ArrayTerm
 from asynctensor.index_space.interval import (
+    MAX_RANK,
     InvalidIndex,
-    check_rank,
     effective,
     is_explicitly_empty,
     strided_slice,
@@ -82,7 +82,7 @@ class ArrayIndexing:
 
     def _finish(self) -> tuple[list[OutputIndexMap], BoxBounds, tuple[str, ...]]:
         rank = len(self.dims)
-        check_rank(rank)
+        check_new_rank(rank)
         columns = list(zip(*self.dims, strict=True)) or [()] * 5
         lower, upper, ilo, ihi, labels = columns
         empty = is_explicitly_empty(lower, upper, ilo, ihi)
@@ -105,6 +105,16 @@ def joint_shape(terms: Sequence[object]) -> tuple[int, ...]:
     except ValueError:
         listed = " vs ".join("{" + ", ".join(map(str, s)) + "}" for s in reversed(shapes))
         raise InvalidIndex(f"Incompatible index array shapes: {listed}") from None
+
+
+def check_new_rank(rank: int) -> None:
+    """Refuses indexing that adds too many dimensions.
+
+    Raises:
+        InvalidIndex: If the rank is not one.
+    """
+    if rank > MAX_RANK:
+        raise InvalidIndex(f"Rank {rank} is outside valid range [0, {MAX_RANK}]")
 
 
 def while_slicing(error: InvalidIndex | OutOfRange, dim: int) -> Error:

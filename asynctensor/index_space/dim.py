@@ -15,7 +15,6 @@ from asynctensor.index_space.interval import (
 )
 from asynctensor.index_space.labels import merge_label
 
-
 #: `size=None` says something: from zero on, without end.
 _UNSET: Final = object()
 

@@ -83,10 +83,10 @@ def _term_text(term: Term) -> str:
         return slice_text(term)
     if term is ...:
         return "..."
-    if isinstance(term, BoolTerm) and not term.arrays:
-        return str(bool(term.shape[0]))
+    if isinstance(term, BoolTerm):
+        return str(term.mask().tolist())
     if isinstance(term, ArrayTerm):
-        return ",".join(str(array.tolist()) for array in term.arrays)
+        return str(term.arrays[0].tolist())
     return str(term)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, SupportsIndex, overload
 
-from asynctensor.errors import IncompatibleType, InvalidArgument
+from asynctensor.errors import InvalidArgument
 from asynctensor.index_space import operations
 from asynctensor.index_space.dim import Bounds, Dim, hull, intersect
 from asynctensor.index_space.dim_selection import (
@@ -17,19 +16,22 @@ from asynctensor.index_space.dim_selection import (
     resolve_permutation,
     resolve_selection,
 )
+from asynctensor.index_space.domain_arguments import (
+    IntVector,
+    constructor_arguments,
+    domain_rep,
+    rep_from_dims,
+    rep_from_json,
+)
 from asynctensor.index_space.interval import (
     UNBOUNDED_MAX,
     UNBOUNDED_MIN,
-    check_interval,
-    check_rank,
     format_interval,
 )
-from asynctensor.index_space.json import domain_to_json, parse_domain
-from asynctensor.index_space.labels import check_unique, find_label, merge_label, parse_labels
+from asynctensor.index_space.json import domain_to_json
+from asynctensor.index_space.labels import find_label, merge_label
 from asynctensor.index_space.operations import Subscript
 from asynctensor.index_space.representation import BoxBounds, Flags, Indexer, Ints, TransformRep
-
-IntVector = Iterable[SupportsIndex]
 
 
 class IndexDomain(Indexer):
@@ -73,7 +75,7 @@ class IndexDomain(Indexer):
         if json is not None:
             rep = rep_from_json(json)
         elif dimensions is not None or isinstance(rank, Iterable):
-            rep = _from_dims(dimensions if dimensions is not None else rank)
+            rep = rep_from_dims(dimensions if dimensions is not None else rank)
         else:
             rep = domain_rep(
                 rank=rank,
@@ -335,150 +337,6 @@ class IndexDomain(Indexer):
 
 def _restore(bounds: BoxBounds, labels: tuple[str, ...]) -> IndexDomain:
     return IndexDomain.of(TransformRep.make(bounds, labels, ()))
-
-
-def constructor_arguments(rep: TransformRep, prefix: str) -> list[str]:
-    """The arguments of a constructor call that gives the domain of `rep` back."""
-    if rep.input_rank == 0:
-        return [f"{prefix}rank=0"]
-    lower, upper = list(rep.input_inclusive_min), list(rep.input_exclusive_max)
-    arguments: list[str] = []
-    bounded_below = any(lo != UNBOUNDED_MIN for lo in lower)
-    bounded_above = any(hi != UNBOUNDED_MAX for hi in upper)
-    if bounded_below:
-        arguments.append(f"{prefix}inclusive_min={lower}")
-    if bounded_above:
-        arguments.append(f"{prefix}exclusive_max={upper}")
-    if rep.implicit_lower_bounds != (not bounded_below,) * rep.input_rank:
-        arguments.append(f"implicit_lower_bounds={list(rep.implicit_lower_bounds)}")
-    if rep.implicit_upper_bounds != (not bounded_above,) * rep.input_rank:
-        arguments.append(f"implicit_upper_bounds={list(rep.implicit_upper_bounds)}")
-    if any(rep.input_labels):
-        arguments.append(f"{prefix}labels={list(rep.input_labels)}")
-    elif not arguments or not (bounded_below or bounded_above):
-        arguments.insert(0, f"{prefix}rank={rep.input_rank}")
-    return arguments
-
-
-def _from_dims(dims: object) -> TransformRep:
-    if not isinstance(dims, Iterable):
-        raise IncompatibleType(f"expected Dim objects, not {dims!r}")
-    listed = list(dims)
-    check_rank(len(listed))
-    for dim in listed:
-        if not isinstance(dim, Dim):
-            raise IncompatibleType(f"expected Dim objects, not {dim!r}")
-    labels = tuple(dim.label for dim in listed)
-    check_unique(labels)
-    bounds = (
-        tuple(dim.inclusive_min for dim in listed),
-        tuple(dim.exclusive_max for dim in listed),
-        tuple(dim.implicit_lower for dim in listed),
-        tuple(dim.implicit_upper for dim in listed),
-    )
-    return TransformRep.make(bounds, labels, ())
-
-
-def rep_from_json(json: object, prefix: str = "", what: str = "domain") -> TransformRep:
-    """A transform without outputs over the domain that this JSON means.
-
-    Raises:
-        InvalidArgument: If it means none.
-    """
-    arguments = parse_domain(json, prefix, what)
-    try:
-        return domain_rep(prefix=prefix, **arguments)
-    except InvalidArgument as error:
-        raise InvalidArgument(
-            f"Error parsing index {what} from JSON: {error.message}"
-        ) from None
-
-
-def domain_rep(
-    *,
-    rank: object = None,
-    prefix: str = "",
-    inclusive_min: IntVector | None = None,
-    implicit_lower_bounds: Iterable[object] | None = None,
-    exclusive_max: IntVector | None = None,
-    inclusive_max: IntVector | None = None,
-    shape: IntVector | None = None,
-    implicit_upper_bounds: Iterable[object] | None = None,
-    labels: Iterable[str | None] | None = None,
-) -> TransformRep:
-    """A transform without outputs over the domain that these vectors mean.
-
-    Raises:
-        InvalidArgument: If ranks differ, bounds are no intervals, or labels occur twice.
-    """
-    lower = None if inclusive_min is None else [operator.index(x) for x in inclusive_min]
-    uppers = {
-        "exclusive_max": exclusive_max,
-        "inclusive_max": inclusive_max,
-        "shape": shape,
-    }
-    given = {name: value for name, value in uppers.items() if value is not None}
-    if len(given) > 1:
-        names = " and ".join(f"`{prefix}{name}`" for name in given)
-        raise InvalidArgument(f"Cannot specify both {names}")
-    form = next(iter(given), None)
-    vector = None if form is None else [operator.index(x) for x in given[form]]
-    ilo = None if implicit_lower_bounds is None else [bool(x) for x in implicit_lower_bounds]
-    ihi = None if implicit_upper_bounds is None else [bool(x) for x in implicit_upper_bounds]
-    names_given = None if labels is None else list(labels)
-    count = _common_rank(
-        prefix,
-        None if rank is None else _rank_index(rank),
-        {
-            f"{prefix}inclusive_min": lower,
-            f"{prefix}{form}": vector,
-            "implicit_lower_bounds": ilo,
-            "implicit_upper_bounds": ihi,
-            f"{prefix}labels": names_given,
-        },
-    )
-    low = lower or [0 if form == "shape" else UNBOUNDED_MIN] * count
-    if vector is None:
-        high = [UNBOUNDED_MAX] * count
-    elif form == "shape":
-        high = [
-            size if size == UNBOUNDED_MAX else lo + size
-            for lo, size in zip(low, vector, strict=True)
-        ]
-    else:
-        high = [hi + (form == "inclusive_max") for hi in vector]
-    for lo, hi in zip(low, high, strict=True):
-        check_interval(lo, hi)
-    bounds = (
-        tuple(low),
-        tuple(high),
-        tuple(ilo if ilo is not None else [lower is None and form != "shape"] * count),
-        tuple(ihi if ihi is not None else [vector is None] * count),
-    )
-    return TransformRep.make(bounds, parse_labels(names_given or [""] * count), ())
-
-
-def _rank_index(rank: object) -> int:
-    if not isinstance(rank, SupportsIndex):
-        raise IncompatibleType(f"rank must be an integer, not {rank!r}")
-    return rank.__index__()
-
-
-def _common_rank(prefix: str, rank: int | None, vectors: dict[str, Any]) -> int:
-    source = f"{prefix}rank"
-    for name, vector in vectors.items():
-        if vector is None:
-            continue
-        if rank is not None and len(vector) != rank:
-            raise InvalidArgument(
-                f"Rank specified by `{name}` ({len(vector)}) does not match rank specified by "
-                f"`{source}` ({rank})"
-            )
-        rank, source = len(vector), name
-    if rank is None:
-        raise InvalidArgument(f"Must specify `{prefix}rank`")
-    check_rank(rank)
-    return rank
 
 
 def dim_text(domain: IndexDomain, dim: int) -> str:

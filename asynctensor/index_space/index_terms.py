@@ -39,29 +39,37 @@ class ArrayTerm:
         self.shape = shape
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_restore_term, (type(self), self.arrays, self.shape))
+        # Through `array_term`, since pickling forgets that an array is read-only.
+        return (array_term, self.arrays)
 
 
 class BoolTerm(ArrayTerm):
-    """A boolean mask, as the coordinates of its true elements."""
+    """A boolean mask, as the coordinates of its true elements.
 
-    __slots__ = ()
+    Attributes:
+        mask_shape: The shape of the mask.
+    """
+
+    __slots__ = ("mask_shape",)
 
     def __init__(self, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+        self.mask_shape = mask.shape
         if mask.ndim == 0:
             super().__init__((), (int(mask),))
             return
         arrays = [_frozen(index) for index in np.nonzero(mask)]
         super().__init__(arrays, arrays[0].shape)
 
+    def mask(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """The mask that the term was made from."""
+        if not self.arrays:
+            return np.array(self.shape == (1,))
+        mask = np.zeros(self.mask_shape, np.bool_)
+        mask[self.arrays] = True
+        return mask
 
-def _restore_term(
-    cls: type[ArrayTerm], arrays: Sequence[IndexArray], shape: tuple[int, ...]
-) -> ArrayTerm:
-    term = cls.__new__(cls)
-    # Pickling forgets that an array is read-only.
-    term.arrays, term.shape = tuple(_frozen(array) for array in arrays), shape
-    return term
+    def __reduce__(self) -> tuple[object, ...]:
+        return (BoolTerm, (self.mask(),))
 
 
 Term = int | slice | None | EllipsisType | ArrayTerm

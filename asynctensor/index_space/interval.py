@@ -172,6 +172,13 @@ def strided_slice(
         OutOfRange: If the slice leaves the explicit bounds.
     """
     lower, upper, implicit_lower, implicit_upper = bounds
+    if step == 1:
+        # Nearly every slice; what is left over for the rest of the function is unusual.
+        low = lower if start is None else start
+        high = upper if stop is None else stop
+        if lower <= low <= high <= upper and high != inf:
+            keep_lower = implicit_lower and start is None
+            return low, high, keep_lower, implicit_upper and stop is None, 0
     if step == 0 or not -inf <= step <= inf:
         raise InvalidIndex(f"Invalid stride {step}")
     forward = step > 0

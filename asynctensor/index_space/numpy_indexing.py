@@ -11,7 +11,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from asynctensor.errors import OutOfRange
-from asynctensor.index_space.array_indexing import ArrayIndexing, joint_shape, while_slicing
+from asynctensor.index_space.array_indexing import (
+    ArrayIndexing,
+    check_new_rank,
+    joint_shape,
+    while_slicing,
+)
 from asynctensor.index_space.composition import check_constant, compose_maps
 from asynctensor.index_space.index_terms import ArrayTerm, Term, parse_terms
 from asynctensor.index_space.interval import (
@@ -129,6 +134,7 @@ def _index_plain(transform: R, terms: tuple[object, ...]) -> R | None:
         zip(*rows, strict=True) if rows else _NONE
     )
     bounds = (lower, upper, implicit_lower, implicit_upper)
+    check_new_rank(len(rows))
     if outside >= 0 and not is_explicitly_empty(*bounds):
         _refuse(transform, outside, inputs[outside][1])
     return transform.make(bounds, labels, _move_maps(transform, inputs, moved, bounds))
@@ -151,6 +157,8 @@ def _move_maps(
     transform: TransformRep, inputs: Sequence[_Input], moved: bool, bounds: BoxBounds
 ) -> tuple[OutputIndexMap, ...]:
     """The output maps after each old dimension became what `inputs` says."""
+    if not moved and all([item.index_array is None for item in transform.maps]):
+        return transform.maps
     maps: list[OutputIndexMap] = []
     for item in transform.maps:
         if item.index_array is not None:
@@ -167,7 +175,7 @@ def _move_maps(
             maps.append(item)
         else:
             maps.append(OutputIndexMap.single(new, item.offset + factor * offset, factor * stride))
-    return tuple(maps) if moved else transform.maps
+    return tuple(maps)
 
 
 def _input_map(new: int, offset: int, stride: int) -> OutputIndexMap:

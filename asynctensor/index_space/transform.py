@@ -14,11 +14,10 @@ from asynctensor.index_space import operations
 from asynctensor.index_space.composition import compose
 from asynctensor.index_space.dim import Dim
 from asynctensor.index_space.dim_selection import resolve_permutation
-from asynctensor.index_space.domain import (
-    IndexDomain,
+from asynctensor.index_space.domain import IndexDomain, dim_text
+from asynctensor.index_space.domain_arguments import (
     IntVector,
     constructor_arguments,
-    dim_text,
     domain_rep,
     rep_from_json,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from asynctensor.errors import InvalidArgument
 
@@ -48,7 +48,7 @@ class Batch:
         for deliver, items in collected.items():
             deliver(items)
 
-    def __enter__(self) -> Batch:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

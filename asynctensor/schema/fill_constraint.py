@@ -77,10 +77,11 @@ def fill_from_json(json: Any, wanted: dtype | None) -> Fill:
         leaves, shape = _flattened(json, lambda value: not isinstance(value, list))
         return _object_array(leaves, shape)
     target = wanted.numpy_dtype
-    complex_leaf = target.kind == "c"
+    # One complex number is a list of two, one raw value a list of its bytes.
+    length = {"complex64": 2, "complex128": 2, "char": 1, "byte": 1}.get(wanted.name)
 
     def is_leaf(value: Any) -> bool:
-        return not isinstance(value, list) or (complex_leaf and _is_pair(value))
+        return not isinstance(value, list) or (_is_flat(value) and len(value) == length)
 
     leaves, shape = _flattened(json, is_leaf)
     found = np.empty(len(leaves), target)
@@ -157,8 +158,8 @@ def _object_array(leaves: list[Any], shape: tuple[int, ...]) -> Fill:
     return _frozen(found.reshape(shape))
 
 
-def _is_pair(value: list[Any]) -> bool:
-    return len(value) == 2 and not any(isinstance(part, list) for part in value)
+def _is_flat(value: list[Any]) -> bool:
+    return not any(isinstance(part, list) for part in value)
 
 
 def _flattened(json: Any, is_leaf: Callable[[Any], bool]) -> tuple[list[Any], tuple[int, ...]]:

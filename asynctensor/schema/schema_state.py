@@ -13,7 +13,13 @@ from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.constraint import text
 from asynctensor.schema.data_type import dtype as data_type
 from asynctensor.schema.domain_merge import merge_domains
-from asynctensor.schema.fill_constraint import Fill, check_broadcast, fill_to_json, same_fill, unbroadcast
+from asynctensor.schema.fill_constraint import (
+    Fill,
+    check_broadcast,
+    fill_to_json,
+    same_fill,
+    unbroadcast,
+)
 from asynctensor.schema.json_value import dump
 from asynctensor.schema.layout_state import NO_LAYOUT, LayoutState
 from asynctensor.schema.unit import Unit
@@ -166,8 +172,7 @@ class SchemaState:
     def to_json(self) -> dict[str, Any]:
         """Its JSON, members sorted, unset ones left out."""
         found: dict[str, Any] = {}
-        layout = self.layout.to_json()
-        if layout:
+        if layout := replace(self.layout, rank=None).to_json():
             found["chunk_layout"] = layout
         if self.codec is not None:
             found["codec"] = self.codec.to_json()
@@ -186,7 +191,8 @@ class SchemaState:
     def key(self) -> tuple[Any, ...]:
         """All but the fill value, for comparisons."""
         units = self.units if any(self.units) else ()
-        return (self.rank, self.dtype, self.domain, self.layout.normalized(), self.codec, units)
+        layout = replace(self.layout.normalized(), rank=None)
+        return (self.rank, self.dtype, self.domain, layout, self.codec, units)
 
 
 #: Constrains nothing.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import re
 from collections.abc import Sequence
@@ -137,11 +138,18 @@ def _number_text(value: float) -> str:
     return repr(value).removesuffix(".0")
 
 
+def _fits(number: str) -> bool:
+    """Whether a double holds it; TensorStore takes one that none holds for a base unit."""
+    mantissa = re.split("[eE]", number)[0]
+    value = float(number)
+    return not math.isinf(value) and (value != 0 or not mantissa.strip("+-.0"))
+
+
 def _parts(value: object) -> tuple[float, str]:
     if isinstance(value, str):
         text = value.strip()
         match = _NUMBER.match(text)
-        if match is None:
+        if match is None or not _fits(match[0]):
             return 1.0, text
         return float(match[0]), text[match.end() :].strip()
     if _is_number(value):

@@ -41,12 +41,12 @@ class FaultyFileSystem(FileSystem):
     """The real file system, with failures on demand, and a count of the calls.
 
     Attributes:
-        counts: How often each call was made.
+        counts: How often each call was made, and did not fail.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.counts = dict.fromkeys(CALLS, 0)
+        self.counts: dict[str, int] = dict.fromkeys(CALLS, 0)
         self._faults: dict[str, list[Fault]] = {name: [] for name in CALLS}
         for name in CALLS:
             setattr(self, name, partial(self._call, name, getattr(self, name)))
@@ -74,7 +74,6 @@ class FaultyFileSystem(FileSystem):
         self._faults[call].append(Fault(code, times, after, when, partial))
 
     def _call(self, name: str, real: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        self.counts[name] += 1
         for fault in self._faults[name]:
             if fault.times > 0 and fault.when(*args, **named):
                 fault.times -= 1
@@ -83,7 +82,9 @@ class FaultyFileSystem(FileSystem):
                 if fault.partial is not None:
                     real(args[0], args[1][: fault.partial])
                 raise OSError(fault.code, os.strerror(fault.code))
-        return real(*args, **named)
+        result = real(*args, **named)
+        self.counts[name] += 1
+        return result
 
 
 def full_disk(file_system: FaultyFileSystem, *, times: int = 1, partial: int = 3) -> None:

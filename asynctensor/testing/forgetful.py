@@ -93,23 +93,32 @@ class Node:
 
 
 class CrashState:
-    """One state of the disk after a crash."""
+    """One state of the disk after a crash.
+
+    Attributes:
+        files: Paths with bytes, and None for directories; equal for states that look the same.
+    """
 
     def __init__(self, root: Node, choices: dict[Node, Any]) -> None:
-        self._root = root
-        self._choices = choices
+        found: list[tuple[str, bytes | None]] = []
+        waiting: list[tuple[str, Node]] = [("", root)]
+        while waiting:
+            path, node = waiting.pop()
+            if node.is_directory:
+                found.append((path, None))
+                entries = node.listed(choices.get(node, ()))
+                waiting += [(f"{path}/{name}", below) for name, below in entries.items()]
+            else:
+                found.append((path, choices.get(node, node.data)))
+        self.files = tuple(sorted(found, key=lambda file: file[0]))
 
     def materialise(self, folder: Path) -> None:
         """Builds it below `folder`, which is created."""
-        self._build(self._root, folder)
-
-    def _build(self, node: Node, path: Path) -> None:
-        if node.is_directory:
-            path.mkdir()
-            for name, below in node.listed(self._choices.get(node, ())).items():
-                self._build(below, path / name)
-        else:
-            path.write_bytes(self._choices.get(node, node.data))
+        for path, data in self.files:
+            if data is None:
+                (folder / path[1:]).mkdir()
+            else:
+                (folder / path[1:]).write_bytes(data)
 
 
 class ForgetfulFileSystem(FileSystem):
@@ -193,9 +202,7 @@ class ForgetfulFileSystem(FileSystem):
     ) -> None:
         self._note("rename", self._path(old, src_dir_fd), self._path(new, dst_dir_fd))
 
-    def _after_link(
-        self, _: None, old: str, new: str, *, src_dir_fd: int, dst_dir_fd: int
-    ) -> None:
+    def _after_link(self, _: None, old: str, new: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
         self._note("link", self._path(old, src_dir_fd), self._path(new, dst_dir_fd))
 
     def _after_unlink(self, _: None, name: str, *, dir_fd: int | None = None) -> None:
@@ -244,7 +251,7 @@ class _Disk:
         """The directory that holds `path`, and its name there; None outside the folder."""
         if not path.startswith(self._folder + os.sep):
             return None
-        *above, name = path[len(self._folder) + 1 :].split(os.sep)
+        *above, name = Path(path[len(self._folder) + 1 :]).parts
         node = self.root
         for part in above:
             node = node.entries[part]

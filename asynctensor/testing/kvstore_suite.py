@@ -11,13 +11,15 @@ Each test gets a new, empty store. What a store cannot do, its capabilities say;
 checks that it says so with `Unimplemented`.
 """
 
+# ruff: noqa: D102 -- the names of tests say what they check
+
 from __future__ import annotations
 
 import asyncio
 import json
 import pickle
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import pytest
 
@@ -25,66 +27,26 @@ from asynctensor.errors import Aborted, OutOfRange, Unimplemented
 from asynctensor.runtime.event_loop import start
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.commit_domain import Commit
-from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
+from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.storage.key_range import KeyRange
-from asynctensor.storage.kvstore import (
-    Buffer,
-    KeyValueStore,
-    ListEntry,
-    ReadOptions,
-    ReadResult,
-    Replacement,
-)
-
-T = TypeVar("T")
-
-
-async def read(store: KeyValueStore, key: str, options: ReadOptions | None = None) -> ReadResult:
-    """Reads on the I/O loop, where stores live."""
-    return await start(store.read, key, ReadOptions() if options is None else options)
-
-
-async def write(
-    store: KeyValueStore, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
-) -> TimestampedStorageGeneration:
-    """Writes on the I/O loop."""
-    return await start(store.write, key, value, if_equal)
-
-
-async def entries(store: KeyValueStore, key_range: KeyRange | None = None) -> list[ListEntry]:
-    """Lists on the I/O loop."""
-
-    async def collect() -> list[ListEntry]:
-        return [entry async for entry in store.list(key_range or KeyRange())]
-
-    return await start(collect)
-
-
-async def keys(store: KeyValueStore, key_range: KeyRange | None = None) -> list[str]:
-    """The keys alone, sorted."""
-    return sorted(entry.key for entry in await entries(store, key_range))
-
-
-async def fill(store: KeyValueStore, names: Sequence[str]) -> None:
-    """Writes keys whose values are their names."""
-    await asyncio.gather(*(write(store, name, name.encode()) for name in names))
+from asynctensor.storage.kvstore import KeyValueStore, ListEntry, ReadOptions, Replacement
+from asynctensor.testing.kvstore_calls import entries, fill, keys, read, write
+from asynctensor.testing.kvstore_race_suite import KeyValueStoreRaceSuite
 
 
 @pytest.mark.asyncio
-class KeyValueStoreSuite:
+class KeyValueStoreSuite(KeyValueStoreRaceSuite):
     """The tests. See the module."""
 
     #: Keys that stores with fewer allowed characters replace by their own.
     special_keys: ClassVar[Sequence[str]] = (
         "a b", "a%20b", "q?x=1&y", "frag#ment", "back\\slash", "quo\"te'", "star*", "<>|", "+", "é",
-        "日本/語", "\U0001f9e0", "..a", "a..", ".hidden", "x.json", "~", "a:b", "c/0/0", "-", "%2F", "$a",
+        "日本/語", "\U0001f9e0", "..a", "a..", ".hidden", "x.json", "~", "a:b", "c/0/0", "-", "%2F",
+        "$a",
     )  # fmt: skip
     #: Whether a store that was pickled and loaded shows the same keys.
     pickles_share: ClassVar[bool] = True
     large_value_size: ClassVar[int] = 5_000_003
-    #: How many race for one key, and how often each tries.
-    racers: ClassVar[int] = 8
-    rounds: ClassVar[int] = 5
 
     @pytest.fixture
     def store(self) -> KeyValueStore:
@@ -131,6 +93,13 @@ class KeyValueStoreSuite:
         assert (await write(store, "a/b", None)).generation == NO_VALUE
         assert (await read(store, "a/b")).state == "missing"
         assert await keys(store) == []
+
+    async def test_key_of_a_deleted_folder(self, store: KeyValueStore) -> None:
+        await write(store, "a/b", b"1")
+        await write(store, "a/b", None)
+        await write(store, "a", b"2")
+        assert (await read(store, "a")).value == b"2"
+        assert await keys(store) == ["a"]
 
     async def test_deleting_nothing_is_done_at_once(self, store: KeyValueStore) -> None:
         assert (await write(store, "a/b", None)).generation == NO_VALUE
@@ -265,94 +234,6 @@ class KeyValueStoreSuite:
         assert (await write(store, "a/b", b"3", NO_VALUE)).generation != UNKNOWN
         assert await keys(store) == ["a/b"]
 
-    # -- Races --------------------------------------------------------------------------------
-
-    async def test_one_of_many_creators_wins(self, store: KeyValueStore) -> None:
-        if not store.capabilities.can_create_if_absent:
-            return
-        for round_ in range(self.rounds):
-            key = f"race/{round_}"
-            values = [b"%d" % racer for racer in range(self.racers)]
-            stamps = await asyncio.gather(
-                *(write(store, key, value, NO_VALUE) for value in values)
-            )
-            won = [i for i, stamp in enumerate(stamps) if stamp.generation != UNKNOWN]
-            assert len(won) == 1
-            found = await read(store, key)
-            assert found.value == values[won[0]]
-            assert found.stamp.generation == stamps[won[0]].generation
-
-    async def test_no_increment_is_lost(self, store: KeyValueStore) -> None:
-        if not store.capabilities.can_compare_and_swap:
-            return
-
-        async def increment() -> None:
-            while True:
-                found = await read(store, "n")
-                value = b"%d" % (int(found.value or b"0") + 1)
-                stamp = await write(store, "n", value, found.stamp.generation)
-                if stamp.generation != UNKNOWN:
-                    return
-
-        async def racer() -> None:
-            for _ in range(self.rounds):
-                await increment()
-
-        await asyncio.gather(*(racer() for _ in range(self.racers)))
-        assert (await read(store, "n")).value == b"%d" % (self.racers * self.rounds)
-
-    async def test_unconditional_writes_do_not_slip_into_conditional_ones(
-        self, store: KeyValueStore
-    ) -> None:
-        """After an unconditional write, a conditional one on what was before must fail."""
-        if not store.capabilities.can_compare_and_swap:
-            return
-        for round_ in range(self.rounds):
-            before = (await write(store, "k", b"before")).generation
-            swapped, stamp = await asyncio.gather(
-                write(store, "k", b"swapped", before), write(store, "k", b"plain")
-            )
-            found = await read(store, "k")
-            # Either the swap came first and was overwritten, or it came second and failed.
-            assert found.value == b"plain", round_
-            assert found.stamp.generation == stamp.generation
-            assert swapped.generation != stamp.generation
-
-    async def test_readers_see_whole_values(self, store: KeyValueStore) -> None:
-        values = [bytes([i]) * 200_000 for i in range(4)]
-        await write(store, "k", values[0])
-        done = False
-
-        async def reader() -> None:
-            while not done:
-                value = (await read(store, "k")).value
-                assert value in values
-
-        async def writer() -> None:
-            for _ in range(self.rounds):
-                for value in values:
-                    await write(store, "k", value)
-
-        readers = [asyncio.ensure_future(reader()) for _ in range(2)]
-        try:
-            await writer()
-        finally:
-            done = True
-        await asyncio.gather(*readers)
-
-    async def test_many_threads(self, store: KeyValueStore) -> None:
-        def work(thread: int) -> list[bytes]:
-            found = []
-            for i in range(self.rounds):
-                key = f"t{thread}/{i}"
-                start(store.write, key, key.encode()).result()
-                found.append(start(store.read, key).result().value)
-            return found
-
-        results = await asyncio.gather(*(asyncio.to_thread(work, i) for i in range(4)))
-        for thread, found in enumerate(results):
-            assert found == [b"t%d/%d" % (thread, i) for i in range(self.rounds)]
-
     # -- Listing and ranges -------------------------------------------------------------------
 
     async def test_list_with_sizes(self, store: KeyValueStore) -> None:
@@ -405,49 +286,11 @@ class KeyValueStoreSuite:
         for key in left:
             assert (await read(store, key)).value == b"new"
 
-    # -- Cancellation -------------------------------------------------------------------------
-
-    async def test_cancelled_write_happens_wholly_or_never(self, store: KeyValueStore) -> None:
-        before, after = b"before" * 1000, b"after!" * 1000
-        for round_ in range(self.rounds * 2):
-            key = f"k{round_}"
-            await write(store, key, before)
-            task = asyncio.ensure_future(write(store, key, after))
-            for _ in range(round_ % 4):
-                await asyncio.sleep(0)
-            task.cancel()
-            await asyncio.wait([task])
-            found = await read(store, key)
-            assert found.value in (before, after)
-            # Nothing comes later: a condition on what was found still holds.
-            again = await read(store, key, ReadOptions(if_equal=found.stamp.generation))
-            assert again.value == found.value
-        assert len(await keys(store)) == self.rounds * 2
-
-    async def test_cancelled_calls_leave_the_store_usable(self, store: KeyValueStore) -> None:
-        await fill(store, [f"k/{i}" for i in range(30)])
-        calls: list[Callable[[], Awaitable[Any]]] = [
-            lambda: read(store, "k/1"),
-            lambda: entries(store),
-            lambda: start(store.delete_range, KeyRange.prefix("k/2")),
-        ]
-        for call in calls:
-            for turns in range(4):
-                task = asyncio.ensure_future(call())
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                task.cancel()
-                await asyncio.wait([task])
-        left = await keys(store)
-        assert [f"k/{i}" for i in range(30) if str(i)[0] != "2"] == sorted(
-            (key for key in left if not key.startswith("k/2")), key=lambda key: int(key[2:])
-        )
-
     # -- What it says of itself ---------------------------------------------------------------
 
     async def test_pickle(self, store: KeyValueStore) -> None:
         await write(store, "k", b"1")
-        loaded = pickle.loads(pickle.dumps(store))
+        loaded = pickle.loads(pickle.dumps(store))  # noqa: S301 -- our own
         if self.pickles_share:
             assert (await read(loaded, "k")).value == b"1"
             assert loaded.identity == store.identity

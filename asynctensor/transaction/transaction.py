@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from asynctensor.errors import Aborted, Error, FailedPrecondition, Unimplemented
 from asynctensor.runtime.event_loop import start
@@ -141,7 +141,7 @@ class Transaction:
             self._move(Event.ABORT)
         self._discard(Aborted("transaction was aborted"))
 
-    async def __aenter__(self) -> Transaction:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -156,7 +156,7 @@ class Transaction:
         elif self.open:
             self.abort()
 
-    def __enter__(self) -> Transaction:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -246,7 +246,7 @@ class Transaction:
             else:
                 for participant in list(self._participants.values()):
                     await participant.commit_isolated()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             with self._lock:
                 self._move(Event.FAIL)
             failure = error if isinstance(error, Error) else Aborted(f"commit failed: {error!r}")

@@ -29,9 +29,6 @@ from asynctensor.schema.layout_state import LayoutState, grid_origin_of
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import SchemaState
 
-#: As zarr-python writes it, with nothing left to defaults.
-_KEYS = ChunkKeyEncoding("default", "/", explicit=True)
-
 
 def create_metadata(wanted: Zarr3Constraints, schema: Schema) -> Zarr3Metadata:
     """New metadata that satisfies both; see `ArrayFormat.create`."""
@@ -41,6 +38,8 @@ def create_metadata(wanted: Zarr3Constraints, schema: Schema) -> Zarr3Metadata:
     data_type = wanted.data_type or data_type_of(state.dtype)
     rank = state.domain.rank - len(data_type.hidden_shape)
     shape = tuple(state.domain.shape[:rank])
+    units = attribute_units(wanted.attributes, rank)
+    state = state.with_units((*units, *(None for _ in data_type.hidden_shape)))
     layout = without_hidden(state.layout, rank)
     if layout.codec.normalized().shape:
         raise InvalidArgument("codec_chunk_shape not supported")
@@ -50,7 +49,7 @@ def create_metadata(wanted: Zarr3Constraints, schema: Schema) -> Zarr3Metadata:
         shape=shape,
         data_type=data_type,
         chunk_shape=chunk_shape,
-        key_encoding=wanted.key_encoding or _KEYS,
+        key_encoding=wanted.key_encoding or ChunkKeyEncoding(),
         fill_bytes=_fill_bytes(wanted, schema, data_type),
         codecs=choose_codecs(chain, layout.inner_order, chunk_shape, read_shape, data_type),
         dimension_names=_names(wanted, state, rank),
@@ -72,8 +71,6 @@ def _known(wanted: Zarr3Constraints) -> Schema:
         shape = wanted.shape if wanted.shape is not None else (None,) * rank
         labels = unique_labels(wanted.dimension_names, rank)
         known.update(domain=array_domain(shape, hidden, labels))
-        units = attribute_units(wanted.attributes, rank)
-        known.update(dimension_units=[*units, *(None for _ in hidden)])
     return known
 
 

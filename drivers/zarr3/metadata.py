@@ -56,8 +56,6 @@ class ChunkKeyEncoding:
 
     name: str = "default"
     separator: str = "/"
-    #: Whether the document says the separator; kept so that a rewrite changes nothing else.
-    explicit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +213,7 @@ def read_key_encoding(member: Member) -> ChunkKeyEncoding:
         )
     fields = {} if configuration is None else configuration.object(("separator",))
     if "separator" in fields:
-        return ChunkKeyEncoding(name, fields["separator"].string(_SEPARATORS), explicit=True)
+        return ChunkKeyEncoding(name, fields["separator"].string(_SEPARATORS))
     return ChunkKeyEncoding(name, "/" if name == "default" else ".")
 
 
@@ -237,9 +235,6 @@ def read_attributes(member: Member | None) -> str | None:
 def metadata_to_json(metadata: Zarr3Metadata) -> dict[str, Json]:
     """The document."""
     encoding = metadata.key_encoding
-    keys: dict[str, Json] = {"name": encoding.name}
-    if encoding.explicit:
-        keys["configuration"] = {"separator": encoding.separator}
     document: dict[str, Json] = {
         "zarr_format": 3,
         "node_type": "array",
@@ -249,7 +244,10 @@ def metadata_to_json(metadata: Zarr3Metadata) -> dict[str, Json]:
             "name": "regular",
             "configuration": {"chunk_shape": list(metadata.chunk_shape)},
         },
-        "chunk_key_encoding": keys,
+        "chunk_key_encoding": {
+            "name": encoding.name,
+            "configuration": {"separator": encoding.separator},
+        },
         "fill_value": fill_value_to_json(metadata.fill_value),
         "codecs": chain_to_json(metadata.codecs),
     }

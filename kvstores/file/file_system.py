@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 import struct
 import sys
 import time
@@ -35,6 +36,11 @@ DIRECTORY = os.O_RDONLY | _CLOEXEC | _DIRECTORY
 NAME_ONLY = getattr(os, "O_PATH", os.O_RDONLY | _NONBLOCK) | _CLOEXEC | _BINARY
 CREATE = os.O_RDWR | os.O_CREAT | _CLOEXEC | _BINARY | _NOFOLLOW
 CREATE_NEW = CREATE | os.O_EXCL
+
+#: A directory on the way.
+_STEP = NAME_ONLY | _DIRECTORY | _NOFOLLOW
+#: Linux's, so that each way of opening refuses the same keys.
+_PATH_MAX = 4096
 
 _SYS_OPENAT2 = 437
 _AT_FDCWD = -100
@@ -129,21 +135,24 @@ class FileSystem:
         return self._open_by_component(path, flags)
 
     def _open_by_component(self, path: str, flags: int) -> int:
-        names = [name for name in path.split("/") if name]
-        step = NAME_ONLY | _DIRECTORY | _NOFOLLOW
-        here = os.open("/", step)
+        names = [name for name in path.split("/") if name] or ["."]
+        if len(os.fsencode(path)) >= _PATH_MAX:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
+        here = os.open("/", _STEP)
         try:
             for name in names[:-1]:
-                here, above = os.open(name, step, dir_fd=here), here
+                here, above = self._step(name, _STEP, here), here
                 os.close(above)
-            return os.open(names[-1] if names else ".", flags | _NOFOLLOW, dir_fd=here)
-        except NotADirectoryError:
-            # Linux says so of a symbolic link that is not followed, too.
-            if os.path.realpath(path) != path:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
-            raise
+            return self._step(names[-1], flags | _NOFOLLOW, here)
         finally:
             os.close(here)
+
+    @staticmethod
+    def _step(name: str, flags: int, above: int) -> int:
+        # A link that is not followed is "no directory" to some flags, and opened by others.
+        if stat.S_ISLNK(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
+        return os.open(name, flags, dir_fd=above)
 
     def realpath(self, path: str) -> str:
         """`path` without symbolic links; what does not exist stays as it is."""

@@ -294,12 +294,17 @@ class _Group:
                 found = self._shared.root.status(key)
         except FileNotFoundError:
             return None
-        if stat.S_ISDIR(found.st_mode):
+        if not stat.S_ISDIR(found.st_mode):
+            return found
+        try:
+            # Empty: what was in it has been deleted, and no key needs it.
+            self._fs.rmdir(directory.name(name), dir_fd=directory.fd)
+        except OSError as error:
             raise FailedPrecondition(
                 f"{key!r} is a directory: there are keys that start with {key + '/'!r}; "
                 "delete them first, or use another key"
-            )
-        return found
+            ) from error
+        return None
 
     def _holds(self, replacement: Replacement, found: os.stat_result | None) -> bool:
         if replacement.if_equal == UNKNOWN:

@@ -11,13 +11,14 @@ Promises, and what keeps them:
   following symbolic links. Only where that fails are the links resolved and looked at, and the real
   path opened without following links again: a link swapped in between is an error, never an
   escape. Links that stay below the root work. New directories, values and removals are relative to
-  an open directory. A link at the key itself is replaced by a write, not followed. (Checking
-  directories once and remembering them would be no cheaper than the kernel's check, and wrong
-  as soon as somebody replaces one.)
+  an open directory. A write replaces a link at the key itself, and never writes through it.
+  (Checking directories once and remembering them would be no cheaper than the kernel's check, and
+  wrong as soon as somebody replaces one.)
 - *Network file systems.* A lost reply to ``link`` is recognised, a stale file handle opened again,
   nothing is mapped into memory, and ``locking="lockfile"`` needs no locks of the system.
 
-As in TensorStore, a key whose path is a directory has no value, and cannot be written.
+As in TensorStore, a key whose path is a directory has no value, and cannot be written; but a
+directory that holds nothing is no obstacle, and makes way.
 """
 
 from __future__ import annotations
@@ -161,7 +162,8 @@ class FileStore(KeyValueStore):
 
     def at(self, path: str) -> tuple[FileStore, str]:
         """See `KeyValueStore.at`."""
-        if path.startswith(self.root):
+        below = path.startswith(self.root) if self.root else not path.startswith("/")
+        if below:
             return self, path[len(self.root) :]
         root, key = split_path(path)
         return FileStore(root, self.options, self._pool, file_system=self._file_system), key

@@ -8,7 +8,8 @@ import pytest
 
 from asynctensor.kvstores.memory.store import MemoryMap, MemoryStore
 from asynctensor.storage.key_range import KeyRange
-from asynctensor.testing.kvstore_suite import KeyValueStoreSuite, keys, read, write
+from asynctensor.testing.kvstore_calls import keys, read, write
+from asynctensor.testing.kvstore_suite import KeyValueStoreSuite
 
 
 class TestContract(KeyValueStoreSuite):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -16,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 #: A program that hangs is a failure, not a wait; none of them needs a tenth of this.
-PROGRAM_LIMIT = 8
+PROGRAM_LIMIT = 30
 
 
 def loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -96,13 +97,14 @@ class Program:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            start_new_session=True,  # so that a hanging child of its own ends with it
         )
 
     def finish(self, process: subprocess.Popen[str]) -> tuple[int, str, str]:
         try:
             out, err = process.communicate(timeout=PROGRAM_LIMIT)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             out, err = process.communicate()
             pytest.fail(f"the program hangs; it printed {out!r} and {err!r}")
         return process.returncode, out, err

@@ -25,17 +25,17 @@ def say(*words):
     sys.stdout.write(" ".join(map(str, words)) + "\\n")
     sys.stdout.flush()
 
-def in_child(function):
+def in_child(function, exit=sys.exit):
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
         try:
             function()
-        except BaseException:
+        except Exception:
             import traceback
             traceback.print_exc()
             os._exit(1)
-        sys.exit(0)  # runs the exit functions, as a child of multiprocessing would not
+        exit(0)  # sys.exit runs the exit functions, as a child of multiprocessing would not
     assert os.waitpid(pid, 0)[1] == 0
 """
 
@@ -110,7 +110,11 @@ in_child(lambda: say(future.result()))
 async def main():
     await start(add, 1, 2)
     unsent = start(add, 1, 2)
-    in_child(lambda: say("child", start(add, 3, 4).result(), type(unsent.exception()).__name__))
+    # Unwinding asyncio itself in the child would act on what it shares with the parent.
+    in_child(
+        lambda: say("child", start(add, 3, 4).result(), type(unsent.exception()).__name__),
+        os._exit,
+    )
     say(await unsent)
 asyncio.run(main())
 """,
@@ -120,7 +124,7 @@ asyncio.run(main())
         """
 pool.post(lambda: None)
 async def work():
-    await pool.run(in_child, lambda: say("child", start(add, 3, 4).result()))
+    await pool.run(in_child, lambda: say("child", start(add, 3, 4).result()), os._exit)
 start(work).result()
 """,
         "child 7\n",
@@ -153,13 +157,14 @@ in_child(lambda: start(add, 1, 2).result())
 async def main():
     run_on(asyncio.get_running_loop())
     say(await start(add, 1, 2))
-    in_child(lambda: say(start(add, 3, 4).result(), threading.current_thread().name))
+    in_child(lambda: say(start(add, 3, 4).result(), threading.current_thread().name), os._exit)
 asyncio.run(main())
 """,
         "3\n7 MainThread\n",
     ),
     "forked while other threads are busy": (
         """
+start(add, 1, 2).result()
 stop = threading.Event()
 def busy():
     while not stop.is_set():

@@ -153,7 +153,7 @@ def test_properties_are_tensorstores(options: dict) -> None:
     ],
 )
 def test_errors_of_json_name_the_path(json: object) -> None:
-    with pytest.raises(ValueError) as theirs:  # noqa: PT011
+    with pytest.raises(ValueError) as theirs:
         ts.ChunkLayout(json)
     with pytest.raises(InvalidArgument) as mine:
         ChunkLayout(json)

@@ -116,7 +116,8 @@ def test_indexing_is_tensorstores(index: Any) -> None:
 
 
 def test_indexing_needs_a_rank_only() -> None:
-    assert Schema(rank=2).T == Schema(rank=2)
+    schema = Schema(rank=2)
+    assert schema == schema.T
     transform = IndexTransform(input_rank=3, output=[])
     # In TensorStore, the explicit bounds of a schema's domain stay explicit.
     marked = Schema(shape=[3]).mark_bounds_implicit[:True]
@@ -149,7 +150,11 @@ def test_indexing_needs_a_rank_only() -> None:
         ({"shape": [3]}, {"fill_value": [1, 2]}, "fill_value is incompatible with domain: Cannot"),
         ({"fill_value": [1, 2]}, {"shape": [3]}, "domain is incompatible with fill_value: Cannot"),
         ({"rank": 1}, {"fill_value": [[1], [2]]}, "Invalid fill_value for rank 1"),
-        ({"fill_value": [[1], [2]]}, {"rank": 1}, "is incompatible with existing fill_value of shape"),
+        (
+            {"fill_value": [[1], [2]]},
+            {"rank": 1},
+            "is incompatible with existing fill_value of shape",
+        ),
         (
             {"dimension_units": ["4nm", None]},
             {"dimension_units": ["5nm", None]},
@@ -197,6 +202,8 @@ def test_fill_values_compare_by_value() -> None:
         ("bfloat16", 1.5),
         ("int64", [[1, 2], [3, 4]]),
         ("json", {"a": [1]}),
+        ("byte", [7]),
+        ("char", [[65], [66]]),
         ("json", None),
     ],
 )
@@ -224,7 +231,7 @@ def test_fill_values_survive_json(dtype: str, json: Any) -> None:
     ],
 )
 def test_bad_json_is_refused_with_its_path(json: Any) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):
         ts.Schema(json)
     with pytest.raises(InvalidArgument) as error:
         Schema(json)

@@ -48,13 +48,14 @@ def test_repr_keeps_every_digit() -> None:
 )
 def test_json_is_accepted_and_refused_as_tensorstore_does(json: object) -> None:
     try:
-        theirs = ts.Unit(json=json).to_json()
+        theirs: object = ts.Unit(json=json).to_json()
     except ValueError as error:
-        with pytest.raises(InvalidArgument) as mine:
-            Unit(json=json)
-        assert str(mine.value) == str(error)
-    else:
-        assert Unit(json=json).to_json() == theirs
+        theirs = str(error)
+    try:
+        mine: object = Unit(json=json).to_json()
+    except InvalidArgument as error:
+        mine = str(error)
+    assert mine == theirs
 
 
 @pytest.mark.parametrize("args", [(1, "m", "x"), (None,), ((1, 2),), (b"m",), ("m", 1)])
