@@ -42,8 +42,9 @@ class Partition:
     """
 
     __slots__ = (
-        "_by_in", "_by_out", "_expand", "_inverse", "_perm", "_plain", "_squeeze", "count", "rank", "sets",
-        "view_shape",
+    __slots__ = (
+        "_by_in", "_by_out", "_expand", "_inverse", "_perm", "_plain", "_squeeze", "count", "rank",
+        "sets", "view_shape",
     )  # fmt: skip
 
     def __init__(self, sets: Sequence[DimSet], rank: int, view_shape: tuple[int, ...]) -> None:

@@ -179,40 +179,53 @@ def strided_slice(
         if lower <= low <= high <= upper and high != inf:
             keep_lower = implicit_lower and start is None
             return low, high, keep_lower, implicit_upper and stop is None, 0
-    if step == 0 or not -inf <= step <= inf:
-        raise InvalidIndex(f"Invalid stride {step}")
+    first, last = _slice_ends((lower, upper), start, stop, step)
     forward = step > 0
-    if start is not None and not -inf <= start <= inf:
-        raise InvalidIndex(f"Invalid start index {start}")
-    first = start if start is not None else (lower if forward else upper - 1)
-    if stop is not None:
-        if not -inf <= stop <= inf:
-            raise InvalidIndex(f"Invalid stop index {stop}")
-        # An infinite stop has no neighbour.
-        last = stop if stop in (inf, -inf) else stop - 1 if forward else stop + 1
-    else:
-        last = upper - 1 if forward else lower
-    if step not in (1, -1) and not MIN_FINITE_INDEX <= first <= MAX_FINITE_INDEX:
-        raise InvalidIndex(f"Slicing with non-unit stride of {step} requires a finite start index")
     low, high = (first, last) if forward else (last, first)
-    if low > high + 1 or low < -inf or high > inf or low == inf or high == -inf:
-        raise InvalidIndex(f"({low}, {high}) do not specify a valid closed index interval")
     domain = effective(lower, upper, implicit_lower, implicit_upper)
     if not contains(domain, low, high + 1):
         raise OutOfRange(
             f"Slice interval {format_interval(low, high + 1)} is not contained within domain "
             f"{format_interval(*domain)}"
         )
-    begins, ends = (implicit_lower, implicit_upper) if forward else (implicit_upper, implicit_lower)
-    new_begins, new_ends = begins and start is None, ends and stop is None
-    if not forward and first == inf:
+    begins, ends = implicit_lower, implicit_upper
+    if not forward:
+        begins, ends = ends, begins
+    begins, ends = begins and start is None, ends and stop is None
+    if first == inf:
         # Nothing to count from: the mirror image of what is unbounded above.
-        new_high = UNBOUNDED_MAX if low == UNBOUNDED_MIN else 1 - low
-        return UNBOUNDED_MIN, new_high, new_begins, new_ends, 0
+        mirrored = UNBOUNDED_MAX if low == UNBOUNDED_MIN else 1 - low
+        return UNBOUNDED_MIN, mirrored, begins, ends, 0
     if first == UNBOUNDED_MIN:
-        return UNBOUNDED_MIN, high + 1, new_begins, new_ends, 0
+        return UNBOUNDED_MIN, high + 1, begins, ends, 0
     origin = first // step if (first < 0) != forward else -(-first // step)
     unbounded = high == inf if forward else low == UNBOUNDED_MIN
     size = -((low - high - 1) // abs(step))
     new_upper = UNBOUNDED_MAX if unbounded else origin + size
-    return origin, new_upper, new_begins, new_ends, first - origin * step
+    return origin, new_upper, begins, ends, first - origin * step
+
+
+def _slice_ends(
+    bounds: tuple[int, int], start: int | None, stop: int | None, step: int
+) -> tuple[int, int]:
+    """The first index of a slice, and the last one that it may reach."""
+    lower, upper = bounds
+    if step == 0 or not -inf <= step <= inf:
+        raise InvalidIndex(f"Invalid stride {step}")
+    if start is not None and not -inf <= start <= inf:
+        raise InvalidIndex(f"Invalid start index {start}")
+    if stop is not None and not -inf <= stop <= inf:
+        raise InvalidIndex(f"Invalid stop index {stop}")
+    forward = step > 0
+    first = start if start is not None else (lower if forward else upper - 1)
+    if stop is None:
+        last = upper - 1 if forward else lower
+    else:
+        # An infinite stop has no neighbour.
+        last = stop if stop in (inf, -inf) else stop - 1 if forward else stop + 1
+    if step not in (1, -1) and not MIN_FINITE_INDEX <= first <= MAX_FINITE_INDEX:
+        raise InvalidIndex(f"Slicing with non-unit stride of {step} requires a finite start index")
+    low, high = (first, last) if forward else (last, first)
+    if low > high + 1 or low < -inf or high > inf or low == inf or high == -inf:
+        raise InvalidIndex(f"({low}, {high}) do not specify a valid closed index interval")
+    return first, last

@@ -236,6 +236,11 @@ class Context:
         if json is _ABSENT:
             return self._find(type_name, [])
         if isinstance(json, ContextResource):
+            if json.resource_type is not resource_type:
+                raise InvalidArgument(
+                    f"Expected a {quoted(type_name)} resource, but received one of type "
+                    f"{quoted(json.resource_type.name)}"
+                )
             return json
         entry = _parse(resource_type, json)
         if isinstance(entry, _Reference):

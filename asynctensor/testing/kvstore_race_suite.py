@@ -1,7 +1,5 @@
 """`KeyValueStoreRaceSuite`: what a store promises when many use it at once, or give up."""
 
-# ruff: noqa: D102 -- the names of tests say what they check
-
 from __future__ import annotations
 
 import asyncio

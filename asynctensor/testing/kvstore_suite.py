@@ -11,8 +11,6 @@ Each test gets a new, empty store. What a store cannot do, its capabilities say;
 checks that it says so with `Unimplemented`.
 """
 
-# ruff: noqa: D102 -- the names of tests say what they check
-
 from __future__ import annotations
 
 import asyncio

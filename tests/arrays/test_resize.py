@@ -90,7 +90,7 @@ async def test_what_cannot_be_resized() -> None:
 async def test_other_handles_see_it_when_they_look() -> None:
     store = await made({"driver": "zarr3", "kvstore": "memory://a/"}, [10], [4])
     other = await ts.open(store.spec(), context=store.context)
-    await store.write(np.arange(10))
+    await store.write(np.arange(10, dtype="i4"))
     await store.resize(exclusive_max=[20])
     assert other.shape == (10,)
     assert (await other.resolve()).shape == (20,)

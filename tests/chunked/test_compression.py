@@ -134,6 +134,9 @@ def test_zstd_reads_frames_that_do_not_tell_their_size_and_skippable_ones() -> N
     skippable = b"\x50\x2a\x4d\x18" + (3).to_bytes(4, "little") + b"abc"
     for encoded in (silent, skippable + silent, silent + skippable):
         assert bytes(CODECS["zstd"].decode_exactly(encoded, len(DATA))) == DATA
+        for wrong in (-1, 1):
+            with pytest.raises(DataLoss):
+                CODECS["zstd"].decode_into(encoded, memoryview(bytearray(len(DATA) + wrong)))
 
 
 def test_zstd_checksum_is_verified() -> None:

@@ -229,7 +229,7 @@ def test_bad_shards_are_named(changed: dict[str, Any], named: str) -> None:
 
 def test_shards_inside_each_other_without_end() -> None:
     codecs: list[Any] = [LITTLE]
-    for _ in range(200):
+    for _ in range(20):
         inner = {"chunk_shape": [4, 6], "codecs": codecs, "index_codecs": [LITTLE]}
         codecs = [{"name": "sharding_indexed", "configuration": inner}]
     with pytest.raises(DataLoss, match="inside each other"):

@@ -107,7 +107,7 @@ def test_acknowledged_writes_survive_every_crash(
     for group in SCENARIOS[scenario]:
         recorded.replace(group)
     problems: list[str] = []
-    assert check(recorded, tmp_path, problems.append, FileOptions(sync=False, locking=mode)) > 10
+    assert check(recorded, tmp_path, problems.append, FileOptions(sync=False, locking=mode)) > 5
     assert problems == []
 
 

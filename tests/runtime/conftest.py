@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -76,6 +75,14 @@ def in_thread() -> type[InThread]:
     return InThread
 
 
+#: Programs load the runtime alone, not what the front door loads: there are many of them.
+WITHOUT_FRONT_DOOR = f"""
+import sys, types
+sys.modules["asynctensor"] = types.ModuleType("asynctensor")
+sys.modules["asynctensor"].__path__ = [{str(ROOT / "asynctensor")!r}]
+"""
+
+
 class Program:
     """Python source, run by a fresh interpreter."""
 
@@ -84,7 +91,7 @@ class Program:
 
     def start(self, source: str) -> subprocess.Popen[str]:
         path = self.folder / "program.py"
-        path.write_text(textwrap.dedent(source))
+        path.write_text(WITHOUT_FRONT_DOOR + source)
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
