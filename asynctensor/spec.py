@@ -175,7 +175,8 @@ class Spec(IndexingOperations):
         transform = self._state.effective_transform()
         if transform is None:
             return effective
-        return Schema.from_state(transformed(effective.state, transform))
+        state = transformed(effective.state, transform)
+        return Schema.from_state(replace(state, domain=transform.domain))
 
     @property
     def stored_schema(self) -> Schema:

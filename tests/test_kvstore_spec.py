@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import tensorstore as ts
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asynctensor.errors import InvalidArgument
@@ -52,6 +52,7 @@ def test_json_and_urls_are_tensorstores(json: Any) -> None:
 
 
 @given(*[st.text(st.sampled_from("/ab"), max_size=4)] * 2)
+@settings(deadline=None)
 def test_paths_join_as_in_tensorstore(path: str, component: str) -> None:
     mine = KvStoreSpec({"driver": "memory", "path": path})
     theirs = ts.KvStore.Spec({"driver": "memory", "path": path})

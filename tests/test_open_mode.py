@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import tensorstore as ts
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asynctensor.errors import InvalidArgument
@@ -14,6 +14,7 @@ modes = st.fixed_dictionaries({}, optional=dict.fromkeys(FLAGS, st.booleans()))
 
 
 @given(modes, modes)
+@settings(deadline=None)
 def test_modes_are_tensorstores(first: dict, second: dict) -> None:
     assert repr(OpenMode(**first)) == repr(ts.OpenMode(**first))
     same = ts.OpenMode(**first) == ts.OpenMode(**second)
@@ -30,6 +31,7 @@ def test_modes_can_be_changed_and_copied() -> None:
 
 
 @given(modes, modes)
+@settings(deadline=None)
 def test_updates_are_tensorstores(first: dict, second: dict) -> None:
     spec = ts.Spec({"driver": "zarr3"})
     spec.update(open_mode=ts.OpenMode(**first))

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import tensorstore as ts
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asynctensor.errors import InvalidArgument
@@ -27,6 +27,7 @@ def test_a_pipeline_is_split_into_components() -> None:
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_every_path_survives_a_url(path: str) -> None:
     url = format_component("memory", path, is_root=True)
     (component,) = parse_pipeline(url)
@@ -35,6 +36,7 @@ def test_every_path_survives_a_url(path: str) -> None:
 
 
 @given(st.text(st.characters(max_codepoint=0x2FF, exclude_categories=["Cs"]), max_size=8))
+@settings(deadline=None)
 def test_escapes_are_tensorstores(path: str) -> None:
     theirs = ts.KvStore.Spec({"driver": "memory", "path": path}).url
     assert format_component("memory", path, is_root=True) == theirs

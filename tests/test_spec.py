@@ -59,7 +59,7 @@ def outcome(call: Any) -> Any:
 
 
 @given(jsons)
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_json_means_what_it_means_to_tensorstore(members: dict) -> None:
     json = {**ZARR3, **members}
     mine = outcome(lambda: Spec(json, rules=REGISTRY))
@@ -89,7 +89,7 @@ UPDATES: dict[str, st.SearchStrategy] = {
     jsons.filter(lambda x: "transform" not in x and "+inf" not in str(x)),
     st.data(),
 )
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_updates_are_tensorstores(members: dict, data: st.DataObject) -> None:
     changes = data.draw(st.fixed_dictionaries({}, optional=UPDATES))
 
@@ -186,6 +186,14 @@ def test_indexing_is_tensorstores(index: Any) -> None:
         unit and unit.to_json() for unit in theirs.dimension_units
     ]
     assert Spec(mine.to_json(), rules=REGISTRY) == mine
+
+
+def test_a_derived_transform_is_not_taken_for_a_choice() -> None:
+    spec = Spec(SHAPED, rules=REGISTRY)
+    again = Spec(spec.to_json(), rules=REGISTRY)
+    assert again.state.transform is None
+    again = Spec(spec[1:].to_json(), rules=REGISTRY)
+    assert again.state.transform == spec[1:].transform
 
 
 def test_indexing_needs_a_rank() -> None:

@@ -42,7 +42,6 @@ class Partition:
     """
 
     __slots__ = (
-    __slots__ = (
         "_by_in", "_by_out", "_expand", "_inverse", "_perm", "_plain", "_squeeze", "count", "rank",
         "sets", "view_shape",
     )  # fmt: skip

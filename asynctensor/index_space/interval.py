@@ -176,7 +176,7 @@ def strided_slice(
         # Nearly every slice; what is left over for the rest of the function is unusual.
         low = lower if start is None else start
         high = upper if stop is None else stop
-        if lower <= low <= high <= upper and high != inf:
+        if lower <= low <= high <= upper and high != inf and low < inf:
             keep_lower = implicit_lower and start is None
             return low, high, keep_lower, implicit_upper and stop is None, 0
     first, last = _slice_ends((lower, upper), start, stop, step)

@@ -12,18 +12,18 @@ from typing import Generic, SupportsIndex, TypeVar
 import numpy as np
 
 from asynctensor.errors import IncompatibleType, InvalidArgument, OutOfRange
-from asynctensor.index_space.composition import compose_maps
 from asynctensor.index_space.interval import (
     UNBOUNDED_MIN,
     InvalidIndex,
     contains,
     effective,
     format_interval,
+    is_explicitly_empty,
     translate,
 )
 from asynctensor.index_space.labels import check_unique, find_label, parse_labels
 from asynctensor.index_space.output_map import OutputIndexMap
-from asynctensor.index_space.representation import R, TransformRep
+from asynctensor.index_space.representation import BoxBounds, R, TransformRep
 
 T = TypeVar("T")
 Vector = Iterable[SupportsIndex | None] | SupportsIndex | None
@@ -242,8 +242,23 @@ def restrict(rep: R, domain: TransformRep) -> R:
             )
         lower[dim], upper[dim], ilo[dim], ihi[dim] = low, high, False, False
     bounds = (tuple(lower), tuple(upper), tuple(ilo), tuple(ihi))
-    identity = [OutputIndexMap.single(dim, 0, 1) for dim in range(rep.input_rank)]
-    return rep.make(bounds, labels, compose_maps(rep, identity, bounds))
+    return rep.make(bounds, labels, tuple(_cropped_map(rep, item, bounds) for item in rep.maps))
+
+
+def _cropped_map(rep: TransformRep, item: OutputIndexMap, bounds: BoxBounds) -> OutputIndexMap:
+    """A map over a part of its domain, which matters only to arrays."""
+    array = item.index_array
+    if array is None:
+        return item
+    if is_explicitly_empty(*bounds):
+        return OutputIndexMap.constant(0)
+    crop = tuple(
+        slice(lo - origin, hi - origin) if size != 1 else slice(None)
+        for lo, hi, origin, size in zip(
+            bounds[0], bounds[1], rep.input_inclusive_min, array.shape, strict=True
+        )
+    )
+    return OutputIndexMap.array(array[crop], item.offset, item.stride or 0, item.range)
 
 
 def _matching_dims(rep: TransformRep, domain: TransformRep) -> list[int]:

@@ -118,11 +118,12 @@ def _fill_bytes(wanted: Zarr3Constraints, schema: Schema, data_type: DataType) -
 def _names(
     wanted: Zarr3Constraints, state: SchemaState, rank: int
 ) -> tuple[str | None, ...] | None:
-    if wanted.dimension_names is not None:
-        labels = unique_labels(wanted.dimension_names, rank)
-        # Names that make no labels are still kept, as they were asked for.
-        if not any(labels):
-            return wanted.dimension_names
     assert state.domain is not None
-    names = tuple(label or None for label in state.domain.labels[:rank])
-    return names if any(names) else wanted.dimension_names
+    labels = tuple(label or None for label in state.domain.labels[:rank])
+    if wanted.dimension_names is None:
+        return labels if any(labels) else None
+    # Names that make no labels are still kept, as they were asked for.
+    return tuple(
+        label if name is None else name
+        for name, label in zip(wanted.dimension_names, labels, strict=True)
+    )

@@ -76,10 +76,11 @@ class Root:
 
     @property
     def real(self) -> str:
-        """The path of the root without links, as it was last looked up."""
-        if self._real is None:
-            self._real = self._file_system.realpath(self.path)
-        return self._real
+        """The path of the root without links, looked up first and whenever a link is met."""
+        real = self._real
+        if real is None:
+            real = self._real = self._file_system.realpath(self.path)
+        return real
 
     def join(self, key: str) -> str:
         """The path of `key`, which may be empty for the root itself."""
@@ -110,9 +111,10 @@ class Root:
     def _resolve(self, key: str) -> str:
         """The real path of `key`; the system follows the links, and we look where they led."""
         self._real = None
+        real = self.real
         path = self._file_system.realpath(self.join(key))
-        inside = self.real if self.real.endswith("/") else self.real + "/"
-        if path != self.real and not path.startswith(inside):
+        inside = real if real.endswith("/") else real + "/"
+        if path != real and not path.startswith(inside):
             raise InvalidArgument(
                 f"{key!r} leads out of the root {self.path!r} through a symbolic link; "
                 "open the place that it points to instead",

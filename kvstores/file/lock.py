@@ -14,9 +14,10 @@ file is its holder's own, so a half-written value can never be renamed over a ke
 
 from __future__ import annotations
 
+import errno
 import stat
 
-from asynctensor.errors import DeadlineExceeded
+from asynctensor.errors import DeadlineExceeded, Unimplemented
 from asynctensor.kvstores.file.directory import Directory
 from asynctensor.kvstores.file.file_system import CREATE, CREATE_NEW, FileSystem
 from asynctensor.kvstores.file.key import LOCK_SUFFIX
@@ -26,6 +27,7 @@ from asynctensor.kvstores.file.options import FileOptions
 #: again soon at first, then rarely enough to cost nothing.
 _FIRST_WAIT_S = 50e-6
 _LONGEST_WAIT_S = 5e-3
+_CANNOT_LOCK = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS))
 
 
 def try_acquire(
@@ -53,8 +55,13 @@ def try_acquire(
                 return None
             if _is_usable(fd, lock_name, directory, file_system):
                 return fd
-        except BaseException:
+        except BaseException as error:
             file_system.close(fd)
+            if isinstance(error, OSError) and error.errno in _CANNOT_LOCK:
+                raise Unimplemented(
+                    "this file system has no locks of the operating system: use "
+                    '"file_io_locking": {"mode": "lockfile"}'
+                ) from error
             raise
         file_system.close(fd)
 

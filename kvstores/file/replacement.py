@@ -101,6 +101,7 @@ class _Group:
         self._group = group
         self._outcomes: list[_Outcome | None] = [None] * len(group)
         self._prepared: list[_Prepared] = []
+        self._keys: set[str] = set()
         self._directories = Directories(
             shared.root, shared.file_system, shared.settled, shared.options.sync
         )
@@ -141,14 +142,19 @@ class _Group:
 
     def _guarded(self, index: int, step: Callable[[], _Outcome | None]) -> None:
         """Runs one step of one write and keeps its outcome, an error included."""
-        key = self._group[index].key
         try:
-            with os_errors_mapped(key=key, store=self._shared.root.path, operation="write"):
-                self._outcomes[index] = step()
+            self._outcomes[index] = step()
         except _Again:
             raise
         except Exception as error:  # noqa: BLE001 -- handed to the caller
-            self._outcomes[index] = error
+            self._outcomes[index] = self._mapped(error, self._group[index].key)
+
+    def _mapped(self, error: Exception, key: str) -> Exception:
+        try:
+            with os_errors_mapped(key=key, store=self._shared.root.path, operation="write"):
+                raise error
+        except Exception as mapped:  # noqa: BLE001 -- handed to the caller
+            return mapped
 
     def _again(self, index: int) -> _Outcome | None:
         key = self._group[index].key
@@ -175,10 +181,14 @@ class _Group:
         replacement = self._group[index]
         check_key(replacement.key)
         parent, name = _split(replacement.key)
-        if any(prepared.key == replacement.key for prepared in self._prepared):
+        if replacement.key in self._keys:
             self._publish_all()  # Writes of one key happen in the order given.
+        self._keys.add(replacement.key)
         can_create = replacement.value is not None and replacement.if_equal in (UNKNOWN, NO_VALUE)
-        directory = self._directories.get(parent, create=can_create)
+        try:
+            directory = self._directories.get(parent, create=can_create)
+        except FileNotFoundError:
+            raise _Again from None
         if directory is None:
             return _stamp(NO_VALUE if replacement.if_equal in (UNKNOWN, NO_VALUE) else UNKNOWN)
         if replacement.value is None:

@@ -1,11 +1,13 @@
 """``memory``: values in this process, sorted, with atomic commits over many keys.
 
 Everything is done on the calling thread under one lock that is held for dictionary operations
-only, so nothing here ever waits and the asynchronous methods may run on the I/O loop.
+only, so nothing here ever waits, and the asynchronous methods may run on the I/O loop; the long
+ones give others their turn.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from bisect import bisect_left
@@ -32,6 +34,10 @@ from asynctensor.storage.kvstore import (
 
 #: What may stand unescaped in the path of a URL (RFC 3986, section 3.3).
 _URL_SAFE = "/!$&'()*+,;=:@~"
+
+
+#: Keys listed or removed before others of the I/O loop have their turn, about a millisecond.
+_PIECE = 2000
 
 
 class MemoryMap:
@@ -181,11 +187,16 @@ class MemoryStore(KeyValueStore):
 
     async def delete_range(self, key_range: KeyRange) -> None:
         """See `KeyValueStore.delete_range`."""
-        self.values.apply({}, dict.fromkeys(self.values.keys(key_range)))
+        keys = self.values.keys(key_range)
+        for start in range(0, len(keys), _PIECE):
+            self.values.apply({}, dict.fromkeys(keys[start : start + _PIECE]))
+            await asyncio.sleep(0)
 
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
         """See `KeyValueStore.list`."""
-        for key in self.values.keys(key_range):
+        for count, key in enumerate(self.values.keys(key_range), 1):
+            if count % _PIECE == 0:
+                await asyncio.sleep(0)
             found = self.values.get(key)
             if found is not None:
                 yield ListEntry(key, len(found[0]))

@@ -254,8 +254,9 @@ def test_names_units_and_attributes_survive_every_rewrite() -> None:
 
 def test_names_that_make_no_labels_are_kept() -> None:
     fmt = FORMATS["zarr3"]
-    metadata = fmt.create({"dimension_names": ["x", "x"]}, Schema(U2))
-    assert json.loads(fmt.serialize(metadata))["dimension_names"] == ["x", "x"]
-    schema = fmt.schema(metadata)
-    assert schema.domain is not None
-    assert schema.domain.labels == ("", "")
+    for names, labels in ((["x", "x"], ("", "")), (["", "x"], ("", "x"))):
+        metadata = fmt.create({"dimension_names": names}, Schema(U2))
+        assert json.loads(fmt.serialize(metadata))["dimension_names"] == names
+        schema = fmt.schema(metadata)
+        assert schema.domain is not None
+        assert schema.domain.labels == labels

@@ -225,7 +225,7 @@ def test_composition(
         )
     )
     our_inner = outcome(lambda: IndexTransform(**inner, output=[OutputIndexMap(**m) for m in maps]))
-    if not agree(their_inner, our_inner):
+    if not agree(their_inner, our_inner) or crashes_tensorstore(our_inner):
         return
     theirs, ours = outcome(lambda: theirs[their_inner]), outcome(lambda: ours[our_inner])
     if agree(theirs, ours):
@@ -233,10 +233,10 @@ def test_composition(
 
 
 @SETTINGS
-@given(domains(), domains(prefix=""))
-def test_slicing_by_a_domain(arguments: dict[str, Any], other: dict[str, Any]) -> None:
-    theirs = outcome(lambda: tensorstore.IndexTransform(**arguments))
-    ours = outcome(lambda: IndexTransform(**arguments))
+@given(st.one_of(domains(), roomy()), domains(prefix=""), OUTER_KEYS)
+def test_slicing_by_a_domain(arguments: dict[str, Any], other: dict[str, Any], key: Any) -> None:
+    theirs = outcome(lambda: tensorstore.IndexTransform(**arguments)[key])
+    ours = outcome(lambda: IndexTransform(**arguments)[key])
     if agree(theirs, ours):
         agree(
             outcome(lambda: theirs[tensorstore.IndexDomain(**other)]),

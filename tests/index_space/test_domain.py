@@ -116,6 +116,13 @@ def test_a_domain_slices_by_label() -> None:
         XYZ[IndexDomain(shape=[9], labels=["x"])]
 
 
+def test_slicing_by_a_domain_crops_arrays() -> None:
+    view = IndexTransform.identity([10])[[1, 99, 3]]
+    part = view[IndexDomain(inclusive_min=[1], shape=[2])].maps[0].index_array
+    assert part is not None
+    assert part.tolist() == [99, 3]
+
+
 def test_a_transform_gives_the_domain_of_its_input() -> None:
     # The example of TensorStore's documentation.
     domain = IndexDomain(inclusive_min=[1, 2, 3], exclusive_max=[6, 7, 8])

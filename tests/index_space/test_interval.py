@@ -75,6 +75,14 @@ def test_wrong_slices_are_index_errors(start: int, stop: int | None, step: int) 
         strided_slice((0, 10, False, False), start, stop, step)
 
 
+def test_infinite_ends_of_slices() -> None:
+    everything = (UNBOUNDED_MIN, UNBOUNDED_MAX, True, True)
+    assert strided_slice(everything, 0, inf, 1) == (0, UNBOUNDED_MAX, False, False, 0)
+    assert strided_slice(everything, -inf, 5, 1) == (UNBOUNDED_MIN, 5, False, False, 0)
+    with pytest.raises(InvalidIndex):
+        strided_slice(everything, inf, None, 1)
+
+
 def test_only_a_finite_start_can_be_stepped_from() -> None:
     with pytest.raises(InvalidIndex, match="finite start"):
         strided_slice((UNBOUNDED_MIN, 4, True, True), None, None, 2)

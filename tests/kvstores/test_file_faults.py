@@ -16,6 +16,7 @@ from asynctensor.errors import (
     PermissionDenied,
     ResourceExhausted,
     Unavailable,
+    Unimplemented,
 )
 from asynctensor.kvstores.file.options import FileOptions, LockingMode
 from asynctensor.kvstores.file.store import FileFace
@@ -331,6 +332,23 @@ def test_directory_that_is_removed_under_a_write(
     outcomes = face.replace([Replacement("a/b/k", b"1"), Replacement("a/b/l", b"2", NO_VALUE)])
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     assert names(tmp_path) == ["a/b/k", "a/b/l"]
+
+
+def test_directory_that_is_removed_while_it_is_made(
+    tmp_path: Path, face: FileFace, faulty: FaultyFileSystem
+) -> None:
+    faulty.fail("mkdir", errno.ENOENT)
+    assert not isinstance(put(face, "a/b/k", b"1"), Exception)
+    assert names(tmp_path) == ["a/b/k"]
+
+
+def test_file_systems_without_locks(
+    tmp_path: Path, face: FileFace, faulty: FaultyFileSystem
+) -> None:
+    faulty.fail("try_lock", errno.ENOLCK)
+    error = put(face, "k", b"1")
+    assert isinstance(error, Unimplemented)
+    assert "lockfile" in str(error)
 
 
 def test_directory_that_is_always_removed(face: FileFace, faulty: FaultyFileSystem) -> None:

@@ -8,6 +8,10 @@ import pytest
 
 from asynctensor.kvstores.file.options import FileOptions
 from asynctensor.kvstores.file.store import FileStore
+from asynctensor.runtime.event_loop import start
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.kvstore import Replacement
+from asynctensor.testing.kvstore_calls import keys
 from asynctensor.testing.kvstore_suite import KeyValueStoreSuite
 
 
@@ -27,3 +31,15 @@ class TestContractWithoutLocks(KeyValueStoreSuite):
     @pytest.fixture
     def store(self, tmp_path: Path) -> FileStore:
         return FileStore(str(tmp_path), FileOptions(sync=False, locking="none"))
+
+
+async def test_more_keys_than_are_listed_or_removed_in_one_go(tmp_path: Path) -> None:
+    store = FileStore(str(tmp_path), FileOptions(sync=False))
+    names = [f"{i % 3}/{i:04}" for i in range(2100)]
+    outcomes = store.blocking.replace([Replacement(name, b"") for name in names])
+    assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    assert await keys(store) == sorted(names)
+    await start(store.delete_range, KeyRange("0/1", "2/1"))
+    assert await keys(store) == sorted(n for n in names if not "0/1" <= n < "2/1")
+    await start(store.delete_range, KeyRange())
+    assert list(tmp_path.iterdir()) == []

@@ -166,7 +166,7 @@ def test_unknown_keys_are_refused(key, message) -> None:
 
 def test_reference_cycles_are_refused() -> None:
     one = Context({"cache_pool": "cache_pool"})
-    with pytest.raises(InvalidArgument, match='cycle: "cache_pool":"cache_pool"$'):
+    with pytest.raises(InvalidArgument, match=r'cycle: "cache_pool":"cache_pool"$'):
         one["cache_pool"]
     two = Context({"cache_pool#q": "cache_pool#r", "cache_pool#r": "cache_pool#q"})
     with pytest.raises(InvalidArgument, match='"cache_pool#q":"cache_pool#r" -> "cache_pool#r":'):
@@ -237,8 +237,12 @@ def test_only_known_registries_are_pickled() -> None:
         pickle.dumps(ResourceRegistry([]))
 
 
+def value_of(context: Context, key: str) -> object:
+    return context[key].value
+
+
 def test_two_threads_get_one_resource_and_one_object(in_thread) -> None:
     for _ in range(50):
         context = Context()
-        threads = [in_thread(lambda: context["memory_key_value_store"].value) for _ in range(4)]
+        threads = [in_thread(value_of, context, "memory_key_value_store") for _ in range(4)]
         assert len({thread.result() for thread in threads}) == 1

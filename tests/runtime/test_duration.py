@@ -36,7 +36,9 @@ def test_both_ways(text, seconds, shortest) -> None:
     assert format_duration(seconds) == shortest
 
 
-@pytest.mark.parametrize("text", ["", "5", "x", "1", "1 s", "s", "1d", "--1s", "1s ", 5, None, "١s"])
+@pytest.mark.parametrize(
+    "text", ["", "5", "x", "1", "1 s", "s", "1d", "--1s", "1s ", 5, None, "\u0661s"]
+)
 def test_what_is_no_duration(text) -> None:
     assert parse_duration(text) is None
 

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -24,7 +25,7 @@ VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", defau
 
 
 @pytest.fixture(autouse=True)
-def fresh_runtime():
+def fresh_runtime() -> Iterator[None]:
     yield
     shutdown()
 
@@ -156,10 +157,10 @@ def test_result_inside_a_running_loop_works(run) -> None:
 def test_submissions_of_one_turn_cross_with_one_wake_up(run) -> None:
     async def main() -> None:
         inbox = inbox_of(io_loop())
-        hold = threading.Event()
-        inbox.post(lambda _: hold.wait(), None)  # the I/O loop stands still
-        while len(inbox):
-            await asyncio.sleep(0)
+        held, hold = threading.Event(), threading.Event()
+        # The I/O loop stands still.
+        inbox.post(lambda _: (held.set(), hold.wait()), None)
+        held.wait()
         futures = [start(add, i, 1) for i in range(100)]
         assert len(inbox) == 0
         await asyncio.sleep(0)
@@ -378,9 +379,7 @@ def test_a_service_makes_its_own_loop_the_io_loop(run, in_thread) -> None:
         assert (await future)[2] is loop
         assert future.result()[0]
         thread = in_thread(lambda: start(add, 1, 2).result())
-        while thread.thread.is_alive():
-            await asyncio.sleep(0.001)
-        assert thread.result() == 3
+        assert await asyncio.to_thread(thread.result) == 3
 
     run(main())
     assert order == ["closed"]

@@ -35,7 +35,10 @@ begun.wait()
 """,
         "unwound\n",
     ),
-    "work pending and dropped": ("start(stuck)\ngc.collect()\nstart(add, 1, 2).result()", "unwound\n"),
+    "work pending and dropped": (
+        "start(stuck)\ngc.collect()\nstart(add, 1, 2).result()",
+        "unwound\n",
+    ),
     "work submitted last of all": ("for _ in range(1000): start(add, 1, 2)", ""),
     "work submitted in the last turn of a loop": (
         """

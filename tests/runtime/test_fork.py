@@ -199,7 +199,9 @@ def test_os_fork(program, name) -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(program, method) -> None:
-    source = PRELUDE + f"""
+    source = (
+        PRELUDE
+        + f"""
 def work(i):
     return start(add, i, 1).result()
 
@@ -217,4 +219,5 @@ if __name__ == "__main__":
     process.join()
     say(process.exitcode, work(1))
 """
+    )
     assert program(source) == "1\n[1, 2, 3, 4]\n0 2\n"

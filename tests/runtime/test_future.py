@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import inspect
 import logging
@@ -8,6 +9,7 @@ import pickle
 import threading
 import time
 import weakref
+from collections.abc import Callable, Coroutine, Iterator
 
 import pytest
 
@@ -191,9 +193,7 @@ def test_a_coroutine_runs_on_the_loop_given(run, in_thread) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         thread = in_thread(lambda: Future(value(), loop=loop).result(timeout=10))
-        while thread.thread.is_alive():
-            await asyncio.sleep(0.001)
-        assert thread.result() is loop
+        assert await asyncio.to_thread(thread.result) is loop
 
     run(main())
 
@@ -259,10 +259,10 @@ def test_no_callback_is_lost_in_a_race(in_thread) -> None:
         got: list[Future] = []
         barrier = threading.Barrier(2)
 
-        def add() -> None:
+        def add(barrier=barrier, future=future, callback=got.append) -> None:
             barrier.wait()
             for _ in range(5):
-                future.add_done_callback(got.append)
+                future.add_done_callback(callback)
 
         thread = in_thread(add)
         barrier.wait()
@@ -490,7 +490,7 @@ def test_driving_it_by_hand() -> None:
 # -- Cancelling waiters ----------------------------------------------------------------------
 
 
-def cancellations():
+def cancellations() -> list[Callable[[Future], Coroutine]]:
     async def task_cancel(future: Future) -> None:
         task = asyncio.create_task(future)
         await asyncio.sleep(0)
@@ -655,8 +655,7 @@ def test_cancelling_across_loops_waits_for_delivery(run) -> None:
                 events.append("unwound")
 
         task = asyncio.create_task(start(work))
-        while not begun.is_set():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(begun.wait)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -699,7 +698,7 @@ def io_loop_at_rest() -> None:
 
 
 @pytest.fixture
-def no_collector():
+def no_collector() -> Iterator[None]:
     gc.collect()
     gc.disable()
     yield
@@ -747,10 +746,8 @@ def test_failed_work_dies_with_its_error(run) -> None:
     async def main() -> weakref.ref:
         buffer = Buffer()
         reference = weakref.ref(buffer)
-        try:
+        with contextlib.suppress(Oops):
             await start(fail, buffer)
-        except Oops:
-            pass
         return reference
 
     reference = run(main())
@@ -770,10 +767,8 @@ def test_a_cancelled_wait_leaves_no_ring(run) -> None:
         task = asyncio.create_task(wait(future, buffer))
         await asyncio.sleep(0)
         task.cancel()
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await task
-        except asyncio.CancelledError:
-            pass
         return reference
 
     assert run(main())() is None

@@ -15,7 +15,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self.wakes = 0
 
-    def call_soon_threadsafe(self, *args, **kwargs):
+    def call_soon_threadsafe(self, *args, **kwargs) -> asyncio.Handle:
         self.wakes += 1
         return super().call_soon_threadsafe(*args, **kwargs)
 
@@ -51,7 +51,6 @@ def test_a_long_burst_lets_the_loop_run_in_between() -> None:
     loop = CountingLoop()
     inbox = LoopInbox(loop)
     order: list[str] = []
-    hold = threading.Event()
 
     def slow(i: int) -> None:
         # Takes longer than the slice without sleeping: it reads the clock.
@@ -67,7 +66,6 @@ def test_a_long_burst_lets_the_loop_run_in_between() -> None:
         loop.call_soon(loop.stop)
         loop.run_forever()
     assert order.index("timer") < 70
-    assert not hold.is_set()
     loop.close()
 
 

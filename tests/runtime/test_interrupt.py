@@ -82,11 +82,14 @@ def test_it_ends_a_program_that_does_not_catch_it(program) -> None:
 
 
 def test_no_thread_of_ours_takes_the_signal(program) -> None:
-    source = PRELUDE + """
+    source = (
+        PRELUDE
+        + """
 pool = WorkerPool(1, "x")
 async def on_worker():
     return await pool.run(lambda: signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set()))
 print(start(masked).result(), start(on_worker).result())
 print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, set()))
 """
+    )
     assert program(source) == "True True\nFalse\n"

@@ -6,6 +6,7 @@ import gc
 import logging
 import threading
 import weakref
+from collections.abc import Iterator
 
 import pytest
 
@@ -24,7 +25,7 @@ VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", defau
 
 
 @pytest.fixture
-def pool():
+def pool() -> Iterator[WorkerPool]:
     pool = WorkerPool(2, "test")
     yield pool
     pool.stop(10)
@@ -152,8 +153,7 @@ def test_a_cancelled_call_that_has_begun_is_waited_for(run, pool) -> None:
 
     async def main() -> None:
         call = asyncio.ensure_future(pool.run(gate))
-        while not gate.begun.is_set():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(gate.begun.wait)
         for _ in range(3):
             call.cancel()
             await asyncio.sleep(0)

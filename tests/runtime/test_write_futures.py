@@ -9,7 +9,7 @@ from asynctensor.runtime.promise import Promise
 from asynctensor.runtime.write_futures import WriteFutures
 
 
-def new():
+def new() -> tuple[Promise, Promise, WriteFutures]:
     copied, copy = Promise.new()
     committed, commit = Promise.new()
     return copied, committed, WriteFutures(copy, commit)

@@ -61,11 +61,13 @@ def outcome(call: Any) -> Any:
 
 
 @given(keywords)
+@settings(deadline=None)
 def test_keywords_mean_what_they_mean_to_tensorstore(options: dict) -> None:
     assert outcome(lambda: ChunkLayout(**options)) == outcome(lambda: ts.ChunkLayout(**options))
 
 
 @given(jsons)
+@settings(deadline=None)
 def test_json_means_what_it_means_to_tensorstore(json: dict) -> None:
     mine = outcome(lambda: ChunkLayout(json))
     assert mine == outcome(lambda: ts.ChunkLayout(json))
@@ -75,6 +77,7 @@ def test_json_means_what_it_means_to_tensorstore(json: dict) -> None:
 
 
 @given(keywords, keywords)
+@settings(deadline=None)
 def test_updates_merge_as_in_tensorstore(first: dict, second: dict) -> None:
     def updated(cls: Any) -> Any:
         layout = cls(**first)
@@ -85,7 +88,7 @@ def test_updates_merge_as_in_tensorstore(first: dict, second: dict) -> None:
 
 
 @given(jsons, jsons)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_layouts_merge_as_schemas_of_tensorstore_merge_theirs(first: dict, second: dict) -> None:
     def merged() -> Any:
         layout = ChunkLayout(first)
@@ -101,6 +104,7 @@ def test_layouts_merge_as_schemas_of_tensorstore_merge_theirs(first: dict, secon
 
 
 @given(grids, grids)
+@settings(deadline=None)
 def test_grids_are_tensorstores(first: dict, second: dict) -> None:
     def updated(cls: Any) -> Any:
         grid = cls(**first)

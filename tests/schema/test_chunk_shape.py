@@ -86,6 +86,7 @@ def test_a_format_without_shards_chooses_one_shape(layout: tuple) -> None:
 
 
 @given(layouts())
+@settings(deadline=None)
 def test_write_chunks_are_multiples_and_sizes_positive(layout: tuple) -> None:
     shape, options = layout
     options = {name.replace("_soft_constraint", ""): value for name, value in options.items()}
@@ -114,6 +115,7 @@ def test_what_cannot_be_chosen_is_refused() -> None:
 
 
 @given(st.integers(1, 500), st.integers(1, 700))
+@settings(deadline=None)
 def test_nearest_is_nearest(number: int, near: int) -> None:
     divisors = [each for each in range(1, number + 1) if number % each == 0]
     assert nearest_divisor(number, near) == min(divisors, key=lambda d: (abs(d - near), d))

@@ -59,6 +59,7 @@ def outcome(call: Any) -> Any:
 
 
 @given(jsons)
+@settings(deadline=None)
 def test_json_means_what_it_means_to_tensorstore(json: dict) -> None:
     mine = outcome(lambda: Schema(json))
     assert mine == outcome(lambda: ts.Schema(json))
@@ -68,7 +69,7 @@ def test_json_means_what_it_means_to_tensorstore(json: dict) -> None:
 
 
 @given(jsons, jsons)
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_schemas_merge_as_in_tensorstore(first: dict, second: dict) -> None:
     def merged(cls: Any) -> Any:
         # With one data type for both, as JSON values and numbers never compare equal there.

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 import tensorstore as ts
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asynctensor.errors import IncompatibleType, InvalidArgument
@@ -18,6 +18,7 @@ texts = st.text(st.sampled_from("0123456789.+-eE nmuµ^/_x"), max_size=12)
 
 
 @given(texts)
+@settings(deadline=None)
 def test_strings_are_read_as_tensorstore_reads_them(text: str) -> None:
     theirs = ts.Unit(text)
     mine = Unit(text)
@@ -25,6 +26,7 @@ def test_strings_are_read_as_tensorstore_reads_them(text: str) -> None:
 
 
 @given(finite, st.text(max_size=5), finite.filter(bool))
+@settings(deadline=None)
 def test_arithmetic_and_text_are_tensorstores(number: float, base: str, factor: float) -> None:
     mine, theirs = Unit(number, base), ts.Unit(number, base)
     assert (mine * factor).to_json() == (theirs * factor).to_json()

@@ -119,6 +119,13 @@ def test_an_index_of_the_wrong_size_is_data_loss(size: int) -> None:
         shard.decode_index(b"\xff" * size, 1000)
 
 
+@pytest.mark.parametrize("location", ["end", "start"])
+@pytest.mark.parametrize("size", [0, 1, 63])
+def test_a_shard_shorter_than_its_index_is_data_loss(location: str, size: int) -> None:
+    with pytest.raises(DataLoss, match=f"has {size} bytes, its index alone takes 64"):
+        make(location=location).codec.decode(b"\xff" * size)
+
+
 @settings(max_examples=80, deadline=None)
 @given(
     rows=st.lists(
