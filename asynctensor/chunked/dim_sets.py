@@ -96,6 +96,11 @@ class StridedSet:
         else:
             self.count = high - low
 
+    @property
+    def length(self) -> int:
+        """Number of positions."""
+        return self._high - self._low
+
     def segment(self, i: int) -> Segment:
         """The `i`-th segment in order of the input dimension."""
         offset, stride, size = self._offset, self._stride, self._size
@@ -313,6 +318,9 @@ def dim_sets(transform: Any, sizes: Sequence[int], extents: Sequence[int]) -> li
     Raises:
         OutOfRange: An index array leaves the array.
     """
+    aligned = aligned_sets(transform, sizes, extents)
+    if aligned is not None:
+        return list(aligned)
     lows, highs = transform.input_inclusive_min, transform.input_exclusive_max
     depends = [_depends_on(m) for m in transform.maps]
     groups = _connected(depends, transform.input_rank)
@@ -335,6 +343,31 @@ def dim_sets(transform: Any, sizes: Sequence[int], extents: Sequence[int]) -> li
             sets.append(StridedSet(d, o, m.offset, m.stride, lows[d], highs[d], lows[d], sizes[o]))
         else:
             sets.append(_index_set(transform, in_dims, out_dims, sizes, extents))
+    return sets
+
+
+def aligned_sets(
+    transform: Any, sizes: Sequence[int], extents: Sequence[int]
+) -> list[StridedSet] | None:
+    """`dim_sets` of a view with the array's dimensions in order; None for any other view.
+
+    This is the path of nearly every small read.
+    """
+    lows, highs = transform.input_inclusive_min, transform.input_exclusive_max
+    maps = transform.maps
+    if len(lows) != len(maps):
+        return None
+    sets = []
+    for dim, m in enumerate(maps):
+        stride = m.stride
+        if m.input_dimension != dim or not stride:
+            return None
+        low, high, offset = lows[dim], highs[dim], m.offset
+        if high > low:
+            first, last = offset + stride * low, offset + stride * (high - 1)
+            if first < 0 or last < 0 or first >= extents[dim] or last >= extents[dim]:
+                _check_index(min(first, last), max(first, last), dim, extents)
+        sets.append(StridedSet(dim, dim, offset, stride, low, high, low, sizes[dim]))
     return sets
 
 

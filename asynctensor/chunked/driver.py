@@ -29,6 +29,7 @@ from asynctensor.chunked.source import shaped_source
 from asynctensor.chunked.stage import StagingWriter
 from asynctensor.chunked.write import Writer
 from asynctensor.errors import Error, FailedPrecondition, NotFound, ResourceExhausted
+from asynctensor.index_space.interval import inf as INF
 from asynctensor.index_space.propagate_bounds import propagate_bounds
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.batch import Batch
@@ -182,6 +183,14 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         return WriteFutures(request.future, request.future)
 
     def _bounded(self, transform: IndexTransform, layout: ArrayLayout) -> IndexTransform:
+        for low, high in zip(
+            transform.input_inclusive_min, transform.input_exclusive_max, strict=True
+        ):
+            if not -INF < low <= high <= INF:
+                break
+        else:
+            # Planning checks finite bounds against the array's.
+            return transform
         rank = len(layout.shape)
         return propagate_bounds(transform, (0,) * rank, layout.shape)
 

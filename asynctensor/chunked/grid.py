@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 from asynctensor.chunked.codec import Array
@@ -20,6 +21,7 @@ from asynctensor.chunked.dim_sets import (
     Segment,
     StridedSet,
     Term,
+    aligned_sets,
     dim_sets,
     points_of,
 )
@@ -42,7 +44,8 @@ class Partition:
     """
 
     __slots__ = (
-        "_by_in", "_by_out", "_expand", "_inverse", "_perm", "_plain", "_squeeze", "count", "rank",
+        "_by_in", "_by_out", "_expand", "_inverse", "_perm", "_plain", "_squeeze", "count",
+        "keeps_order", "rank",
         "sets", "view_shape",
     )  # fmt: skip
 
@@ -82,6 +85,14 @@ class Partition:
                 self._expand = tuple(slice(None) if d in used else None for d in dims)
                 self._squeeze = tuple(slice(None) if d in used else -1 for d in dims)
 
+        #: Whether chunk and view have the same axes, in the same order, without index arrays.
+        self.keeps_order = (
+            self._plain
+            and self._perm is None
+            and self._expand is None
+            and all([isinstance(s, StridedSet) for s in self.sets])
+        )
+
     @classmethod
     def of(cls, transform: Any, chunk_shape: Sequence[int], extents: Sequence[int]) -> Partition:
         """Splits `transform`'s view of an array of shape `extents` by chunks of `chunk_shape`.
@@ -89,11 +100,35 @@ class Partition:
         Raises:
             OutOfRange: The view leaves the array.
         """
+        aligned = aligned_sets(transform, chunk_shape, extents)
+        if aligned is not None:
+            return cls._of_aligned(aligned)
         sets = dim_sets(transform, chunk_shape, extents)
         return cls(sets, len(extents), tuple(transform.input_shape))
 
+    @classmethod
+    def _of_aligned(cls, sets: Sequence[StridedSet]) -> Partition:
+        """`__init__` for one strided set per dimension, all in order."""
+        self = cls.__new__(cls)
+        self.sets = tuple(sets)
+        self.rank = rank = len(sets)
+        self.view_shape = tuple([s.length for s in sets])
+        count = 1
+        for s in sets:
+            count *= s.count
+        self.count = count
+        self._by_out = self._by_in = _in_order(rank)
+        self._plain = self.keeps_order = True
+        self._perm = self._expand = self._squeeze = None
+        self._inverse = ()
+        return self
+
     def cells(self) -> Iterator[Cell]:
         """Every touched cell once, in blocks of neighbours."""
+        if self.count <= 1:
+            if self.count:
+                yield tuple([s.segment(0) for s in self.sets])
+            return
         blocks = [
             [range(i, min(i + _BLOCK, s.count)) for i in range(0, s.count, _BLOCK)]
             if s.count <= _BLOCK * _BLOCK
@@ -150,16 +185,6 @@ class Partition:
         part: Array = data[tuple([cell[k].view[i] for k, i in self._by_in])]
         return part
 
-    @property
-    def keeps_order(self) -> bool:
-        """Whether chunk and view have the same axes, in the same order, without index arrays."""
-        return (
-            self._plain
-            and self._perm is None
-            and self._expand is None
-            and all(isinstance(s, StridedSet) for s in self.sets)
-        )
-
     def gather(self, chunk: Array, data: Array, cell: Cell) -> None:
         """Copies what the view shows of `chunk` into `data`, which has the view's shape."""
         if not self._plain:
@@ -208,6 +233,11 @@ class Partition:
         chunk_index = tuple(column(k, cell[k].chunk[i]) for k, i in self._by_out)
         data_index = tuple(column(k, cell[k].view[i]) for k, i in self._by_in)
         return chunk_index, data_index
+
+
+@cache
+def _in_order(rank: int) -> list[tuple[int, int]]:
+    return [(k, 0) for k in range(rank)]
 
 
 def _places(sets: Sequence[DimSet], rank: int, *, out: bool) -> list[tuple[int, int]]:

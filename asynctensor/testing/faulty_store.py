@@ -190,6 +190,12 @@ class FaultyStore(KeyValueStore):
         self._gates.setdefault(operation, []).append(gate)
         return gate
 
+    def open_gates(self) -> None:
+        """Opens every gate, so that nothing waits any more."""
+        for gates in self._gates.values():
+            for gate in gates:
+                gate.open()
+
     # -- the store --------------------------------------------------------------------------
 
     async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,14 +15,19 @@ from asynctensor.testing.open_over import open_over
 SHARDS = [
     {
         "name": "sharding_indexed",
-        "configuration": {"chunk_shape": [2], "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}]},
+        "configuration": {
+            "chunk_shape": [2],
+            "codecs": [{"name": "bytes", "configuration": {"endian": "little"}}],
+        },
     }
 ]
 
 
 @pytest.fixture
-def faulty() -> FaultyStore:
-    return FaultyStore(MemoryStore())
+def faulty() -> Iterator[FaultyStore]:
+    store = FaultyStore(MemoryStore())
+    yield store
+    store.open_gates()
 
 
 @pytest.fixture(params=["chunks", "shards"])

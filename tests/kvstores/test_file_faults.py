@@ -292,6 +292,30 @@ def test_lock_that_is_never_given_up(tmp_path: Path, mode: LockingMode) -> None:
     assert not isinstance(put(face, "k", b"after"), Exception)
 
 
+def test_delete_range_leaves_the_locks_of_the_living(
+    tmp_path: Path, face: FileFace, faulty: FaultyFileSystem
+) -> None:
+    put(face, "a/k", b"1")
+    living, dead = tmp_path / "root/a/living.__lock", tmp_path / "root/a/dead.__lock"
+    dead.write_bytes(b"half a val")
+    with living.open("wb") as held:
+        assert faulty.try_lock(held.fileno())
+        list(face.remove(KeyRange()))
+        assert names(tmp_path) == ["a/living.__lock"]
+    list(face.remove(KeyRange()))
+    assert names(tmp_path) == []
+
+
+def test_delete_range_leaves_lock_files_of_others(tmp_path: Path) -> None:
+    """Whether their writer lives, nobody can tell."""
+    options = FileOptions(locking="lockfile")
+    face = FileFace(str(tmp_path / "root"), options, FaultyFileSystem())
+    put(face, "a/k", b"1")
+    (tmp_path / "root/a/l.__lock").write_bytes(b"half a val")
+    list(face.remove(KeyRange()))
+    assert names(tmp_path) == ["a/l.__lock"]
+
+
 def test_groups_that_lock_in_opposite_order(tmp_path: Path) -> None:
     """While one waits for the other's lock, it gives up its own."""
     faulty, clock = FaultyFileSystem(), _Clock()
