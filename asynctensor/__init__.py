@@ -3,8 +3,10 @@
 from asynctensor.chunked.array_driver import Progress
 from asynctensor.errors import Error
 from asynctensor.index_space.dim import Dim
+from asynctensor.index_space.dim_expression import DimExpression, d
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.interval import inf
+from asynctensor.index_space.output_map import OutputIndexMap, OutputIndexMaps, OutputIndexMethod
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.kvstore import KvStore
 from asynctensor.open_mode import OpenMode
@@ -17,7 +19,39 @@ from asynctensor.runtime.promise import Promise
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.codec_spec import CodecSpec
-from asynctensor.schema.data_type import dtype
+from asynctensor.schema.data_type import (
+    bfloat16,
+    bool,  # noqa: A004 -- TensorStore's name
+    byte,
+    char,
+    complex64,
+    complex128,
+    dtype,
+    float4_e2m1fn,
+    float8_e3m4,
+    float8_e4m3b11fnuz,
+    float8_e4m3fn,
+    float8_e4m3fnuz,
+    float8_e5m2,
+    float8_e5m2fnuz,
+    float8_e8m0fnu,
+    float16,
+    float32,
+    float64,
+    int2,
+    int4,
+    int8,
+    int16,
+    int32,
+    int64,
+    json,
+    string,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+    ustring,
+)
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.unit import Unit
 from asynctensor.spec import Spec
@@ -32,12 +66,16 @@ __all__ = [
     "CodecSpec",
     "Context",
     "Dim",
+    "DimExpression",
     "Error",
     "Future",
     "IndexDomain",
     "IndexTransform",
     "KvStore",
     "OpenMode",
+    "OutputIndexMap",
+    "OutputIndexMaps",
+    "OutputIndexMethod",
     "Progress",
     "Promise",
     "Schema",
@@ -46,9 +84,40 @@ __all__ = [
     "Transaction",
     "Unit",
     "WriteFutures",
+    "bfloat16",
+    "bool",
+    "byte",
+    "char",
+    "complex64",
+    "complex128",
+    "d",
     "dtype",
+    "float4_e2m1fn",
+    "float8_e3m4",
+    "float8_e4m3b11fnuz",
+    "float8_e4m3fn",
+    "float8_e4m3fnuz",
+    "float8_e5m2",
+    "float8_e5m2fnuz",
+    "float8_e8m0fnu",
+    "float16",
+    "float32",
+    "float64",
     "inf",
+    "int2",
+    "int4",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "json",
     "newaxis",
     "open",
     "run_on",
+    "string",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "ustring",
 ]

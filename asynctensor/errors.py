@@ -89,6 +89,10 @@ class InvalidArgument(Error, ValueError):
     _word_in_text = False
 
 
+class InvalidIndex(InvalidArgument, IndexError):
+    """An indexing expression that fits no domain of this rank: change the expression."""
+
+
 class OutOfRange(Error, ValueError, IndexError):
     """An index or a byte range outside what exists: ask for less."""
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 from asynctensor.chunked.format import ArrayFormat
 from asynctensor.errors import InvalidArgument
 from asynctensor.runtime.context import Context
+from asynctensor.schema.schema import Schema
 from asynctensor.spec_rules import DriverRules, KvStoreRules
 from asynctensor.storage.kvstore import KeyValueStore
 
@@ -41,6 +42,20 @@ class _KvStore:
     module: str
 
 
+@dataclass(frozen=True, slots=True)
+class _MetadataSchema:
+    """The schema of a spec, with what its ``metadata`` member says."""
+
+    driver: str
+
+    def __call__(self, options: Mapping[str, Any], schema: Schema) -> Schema:
+        if "metadata" not in options:
+            return schema
+        known = format_of(self.driver).constraint_schema(options["metadata"])
+        known.update(schema=schema)
+        return known
+
+
 _FILE_RESOURCES = frozenset(
     {"file_io_concurrency", "file_io_sync", "file_io_locking", "file_io_mode"}
 )
@@ -50,6 +65,7 @@ _DRIVERS = (
             "zarr3",
             scheme="zarr3",
             members=frozenset({"metadata"}),
+            effective_schema=_MetadataSchema("zarr3"),
         ),
         "asynctensor.drivers.zarr3.format:Zarr3Format",
         marker="zarr.json",
@@ -59,12 +75,13 @@ _DRIVERS = (
             "zarr",
             scheme="zarr2",
             members=frozenset({"metadata", "field", "key_encoding", "metadata_key"}),
+            effective_schema=_MetadataSchema("zarr"),
         ),
         "asynctensor.drivers.zarr2.format:Zarr2Format",
         aliases=("zarr2",),
         marker=".zarray",
     ),
-    _Driver(DriverRules("auto", scheme="auto"), ""),
+    _Driver(DriverRules("auto", scheme="auto", is_directory=False), ""),
 )
 _KVSTORES = (
     _KvStore(

@@ -29,7 +29,7 @@ from asynctensor.chunked.source import shaped_source
 from asynctensor.chunked.stage import StagingWriter
 from asynctensor.chunked.write import Writer
 from asynctensor.errors import Error, FailedPrecondition, NotFound, ResourceExhausted
-from asynctensor.index_space.interval import inf as INF
+from asynctensor.index_space.interval import inf
 from asynctensor.index_space.propagate_bounds import propagate_bounds
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.batch import Batch
@@ -186,7 +186,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         for low, high in zip(
             transform.input_inclusive_min, transform.input_exclusive_max, strict=True
         ):
-            if not -INF < low <= high <= INF:
+            if not -inf < low <= high <= inf:
                 break
         else:
             # Planning checks finite bounds against the array's.

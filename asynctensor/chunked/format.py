@@ -111,6 +111,14 @@ class ArrayFormat(ABC, Generic[M]):
         """The document to store, written so that the strictest known reader accepts it."""
 
     @abstractmethod
+    def constraint_schema(self, constraints: dict[str, Json]) -> Schema:
+        """What a spec's partial ``metadata`` member says, as a schema.
+
+        Raises:
+            InvalidArgument: Unknown or wrong member; the message gives its path.
+        """
+
+    @abstractmethod
     def check_constraints(self, constraints: dict[str, Json]) -> None:
         """Checks a spec's partial ``metadata`` member.
 

@@ -42,7 +42,6 @@ class Request(Generic[T]):
         self._lock = threading.Lock()
         self._active = 0
         self._done = 0
-        self._report_lock = threading.Lock()
         self._report: Callable[[int], object] | None = None
         self._planned = False
         self._settled = False
@@ -58,6 +57,7 @@ class Request(Generic[T]):
 
     def watch(self, report: Callable[[int], object]) -> None:
         """Has ``report(cells done)`` called as cells are done, by one worker at a time."""
+        self._report_lock = threading.Lock()
         self._report = report
 
     def limit(self, limit: Deadline, what: str) -> None:

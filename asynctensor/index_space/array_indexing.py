@@ -6,16 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from asynctensor.errors import Error, OutOfRange
+from asynctensor.errors import Error, InvalidIndex, OutOfRange
 from asynctensor.index_space.composition import check_constant, compose_maps
 from asynctensor.index_space.index_terms import ArrayTerm
-from asynctensor.index_space.interval import (
-    MAX_RANK,
-    InvalidIndex,
-    effective,
-    is_explicitly_empty,
-    strided_slice,
-)
+from asynctensor.index_space.interval import MAX_RANK, effective, is_explicitly_empty, strided_slice
 from asynctensor.index_space.output_map import UNBOUNDED_RANGE, IndexArray, OutputIndexMap
 from asynctensor.index_space.representation import BoxBounds, R, TransformRep
 

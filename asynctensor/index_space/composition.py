@@ -10,11 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from asynctensor.errors import OutOfRange
+from asynctensor.errors import InvalidIndex, OutOfRange
 from asynctensor.index_space.interval import (
     UNBOUNDED_MAX,
     UNBOUNDED_MIN,
-    InvalidIndex,
     affine_domain,
     contains,
     effective,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, SupportsIndex
 
-from asynctensor.errors import IncompatibleType
+from asynctensor.errors import IncompatibleType, InvalidIndex
 from asynctensor.index_space import operations
 from asynctensor.index_space.dim_indexing import (
     fill_terms,
@@ -25,7 +25,6 @@ from asynctensor.index_space.dim_selection import (
 )
 from asynctensor.index_space.dim_selection import Term as SelectionTerm
 from asynctensor.index_space.index_terms import ArrayTerm, BoolTerm, Term, parse_terms
-from asynctensor.index_space.interval import InvalidIndex
 from asynctensor.index_space.numpy_indexing import IndexingMode, joint_position
 from asynctensor.index_space.operations import Subscript
 from asynctensor.index_space.representation import Indexer, R

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from asynctensor.errors import InvalidIndex
 from asynctensor.index_space.array_indexing import ArrayIndexing, joint_shape
 from asynctensor.index_space.dim_selection import Term as SelectionTerm
 from asynctensor.index_space.dim_selection import resolve_selection, slice_text
 from asynctensor.index_space.index_terms import ArrayTerm, Term
-from asynctensor.index_space.interval import InvalidIndex
 from asynctensor.index_space.numpy_indexing import IndexingMode
 from asynctensor.index_space.representation import R
 

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from asynctensor.errors import InvalidIndex
 from asynctensor.index_space import operations
 from asynctensor.index_space.composition import compose_maps
 from asynctensor.index_space.dim import Bounds, intersect
 from asynctensor.index_space.dim_selection import Term, normalize_dimension, resolve_selection
-from asynctensor.index_space.interval import (
-    UNBOUNDED_MAX,
-    UNBOUNDED_MIN,
-    InvalidIndex,
-    affine_domain,
-    check_rank,
-)
+from asynctensor.index_space.interval import UNBOUNDED_MAX, UNBOUNDED_MIN, affine_domain, check_rank
 from asynctensor.index_space.output_map import OutputIndexMap
 from asynctensor.index_space.representation import R
 

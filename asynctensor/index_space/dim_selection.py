@@ -6,8 +6,7 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import SupportsIndex
 
-from asynctensor.errors import IncompatibleType, InvalidArgument
-from asynctensor.index_space.interval import InvalidIndex
+from asynctensor.errors import IncompatibleType, InvalidArgument, InvalidIndex
 from asynctensor.index_space.labels import find_label
 
 #: One item of a selection as it is kept.

@@ -13,8 +13,7 @@ from typing import Any, SupportsIndex
 
 import numpy as np
 
-from asynctensor.errors import IncompatibleType, InvalidArgument
-from asynctensor.index_space.interval import InvalidIndex
+from asynctensor.errors import IncompatibleType, InvalidArgument, InvalidIndex
 from asynctensor.index_space.output_map import IndexArray
 
 _ALLOWED = (

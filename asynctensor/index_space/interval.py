@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from asynctensor.errors import InvalidArgument, OutOfRange
+from asynctensor.errors import InvalidArgument, InvalidIndex, OutOfRange
 
 #: Stands for an unbounded index, as in TensorStore.
 inf: Final = 2**62 - 1
@@ -24,13 +24,6 @@ UNBOUNDED_MIN: Final = -inf
 UNBOUNDED_MAX: Final = inf + 1
 #: More dimensions than NumPy's oldest limit never occur, and masks of bounds stay small.
 MAX_RANK: Final = 32
-
-
-class InvalidIndex(InvalidArgument, IndexError):
-    """An indexing expression that fits no domain of this rank: change the expression.
-
-    TensorStore raises `IndexError` for these; here they are `ValueError` as well.
-    """
 
 
 def format_interval(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from asynctensor.errors import IncompatibleType, InvalidArgument
-from asynctensor.index_space.interval import InvalidIndex
+from asynctensor.errors import IncompatibleType, InvalidArgument, InvalidIndex
 
 
 def parse_labels(labels: Iterable[str | None], rank: int | None = None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Sequence
 from typing import Final
 
-from asynctensor.errors import OutOfRange
+from asynctensor.errors import InvalidIndex, OutOfRange
 from asynctensor.index_space.array_indexing import (
     ArrayIndexing,
     check_new_rank,
@@ -19,13 +19,7 @@ from asynctensor.index_space.array_indexing import (
 )
 from asynctensor.index_space.composition import check_constant, compose_maps
 from asynctensor.index_space.index_terms import ArrayTerm, Term, parse_terms
-from asynctensor.index_space.interval import (
-    InvalidIndex,
-    effective,
-    inf,
-    is_explicitly_empty,
-    strided_slice,
-)
+from asynctensor.index_space.interval import effective, inf, is_explicitly_empty, strided_slice
 from asynctensor.index_space.output_map import OutputIndexMap
 from asynctensor.index_space.representation import BoxBounds, R, TransformRep
 

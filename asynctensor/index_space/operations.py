@@ -11,10 +11,9 @@ from typing import Generic, SupportsIndex, TypeVar
 
 import numpy as np
 
-from asynctensor.errors import IncompatibleType, InvalidArgument, OutOfRange
+from asynctensor.errors import IncompatibleType, InvalidArgument, InvalidIndex, OutOfRange
 from asynctensor.index_space.interval import (
     UNBOUNDED_MIN,
-    InvalidIndex,
     contains,
     effective,
     format_interval,

@@ -120,15 +120,13 @@ class IoLoop:
     async def _end(self) -> None:
         loop = self.loop
         self._ending = True
+        # What is stuck is destroyed while pending; the loop would print that.
         loop.set_exception_handler(_say_nothing)
         tasks = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
         for task in tasks:
             task.cancel()
         if tasks:
-            _, stuck = await asyncio.wait(tasks, timeout=GRACE)
-            for task in stuck:
-                # The interpreter would print that it was destroyed while pending.
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
+            await asyncio.wait(tasks, timeout=GRACE)
         await self.run_closers()
         await loop.shutdown_asyncgens()
         loop.stop()

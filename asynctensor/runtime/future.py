@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import threading
 from asyncio import AbstractEventLoop, CancelledError, current_task, get_running_loop
 from asyncio import Future as LoopFuture
@@ -11,7 +10,7 @@ from asyncio.events import _get_running_loop
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, NoReturn, TypeAlias, TypeVar, cast
 
 from asynctensor.errors import (
     DeadlineExceeded,
@@ -20,71 +19,18 @@ from asynctensor.errors import (
     InvalidArgument,
 )
 from asynctensor.runtime.clock import NEVER, Deadline
-from asynctensor.runtime.inbox import LoopInbox, inbox_of
+from asynctensor.runtime.inbox import inbox_of
 from asynctensor.runtime.job import CANCELLED, FAILED, PENDING, SUCCEEDED, Job
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.turn import breath_due, end_turn
+from asynctensor.runtime.waiter import BlockedThread, Callback, Waiter, WaitingTask
 
 T = TypeVar("T")
 #: What may stand where a result is expected: the result, or something that will give it.
 FutureLike: TypeAlias = "Future[T] | Awaitable[T] | T"
 
 _STATUS_NAMES = ("pending", "succeeded", "failed", "cancelled")
-_log = logging.getLogger(__name__)
 _new = object.__new__
-
-
-class _Entry(Protocol):
-    """Somebody to tell when a future is settled."""
-
-    def fire(self, future: Future[Any]) -> None: ...
-
-
-class _WaitingTask:
-    """A task of some loop, suspended on a future of that loop."""
-
-    __slots__ = ("inbox", "waiter")
-
-    def __init__(self, inbox: LoopInbox, waiter: LoopFuture[None]) -> None:
-        self.inbox = inbox
-        self.waiter = waiter
-
-    def fire(self, future: Future[Any]) -> None:
-        if self.inbox.is_of(_get_running_loop()):
-            _wake(self.waiter)
-        else:
-            self.inbox.post(_wake, self.waiter)
-
-
-def _wake(waiter: LoopFuture[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-class _BlockedThread:
-    """A thread that waits for a lock to be released."""
-
-    __slots__ = ("lock",)
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.lock.acquire()
-
-    def fire(self, future: Future[Any]) -> None:
-        self.lock.release()
-
-
-class _Callback:
-    __slots__ = ("function",)
-
-    def __init__(self, function: Callable[[Any], object]) -> None:
-        self.function = function
-
-    def fire(self, future: Future[Any]) -> None:
-        try:
-            self.function(future)
-        except Exception:  # noqa: BLE001 -- whoever settles the future is not to blame
-            _log.exception("A done callback of a Future failed: %r", self.function)
 
 
 class Future(Coroutine[Any, Any, T]):
@@ -129,7 +75,7 @@ class Future(Coroutine[Any, Any, T]):
     _status: int
     _value: Any  # the result; or (error, its traceback when it arrived)
     _claim: list[None]
-    _entries: deque[_Entry]
+    _entries: deque[Waiter]
     _on_cancel: list[Callable[[], None]] | None
     _epoch: int  # of the process that does the work
     _home: AbstractEventLoop | None  # where the work runs, if not on the I/O loop
@@ -212,12 +158,12 @@ class Future(Coroutine[Any, Any, T]):
         self._status = FAILED
         return False
 
-    def _enter(self, entry: _Entry) -> None:
+    def _enter(self, entry: Waiter) -> None:
         self._entries.append(entry)
         if self._status and self._leave(entry):
             entry.fire(self)
 
-    def _leave(self, entry: _Entry) -> bool:
+    def _leave(self, entry: Waiter) -> bool:
         try:
             self._entries.remove(entry)
         except ValueError:
@@ -262,7 +208,7 @@ class Future(Coroutine[Any, Any, T]):
 
         It runs in whichever thread completes the operation. What it raises is logged.
         """
-        entry = _Callback(callback)
+        entry = Callback(callback)
         if self._is_pending():
             self._enter(entry)
         else:
@@ -327,7 +273,7 @@ class Future(Coroutine[Any, Any, T]):
                     "await the Future instead"
                 )
         end_turn()
-        entry = _BlockedThread()
+        entry = BlockedThread()
         self._enter(entry)
         try:
             seconds = -1.0 if limit.never else min(limit.remaining(), threading.TIMEOUT_MAX)
@@ -369,7 +315,7 @@ class Future(Coroutine[Any, Any, T]):
         cancelled: CancelledError | None = None
         while self._is_pending():
             waiter: LoopFuture[None] = loop.create_future()
-            entry = _WaitingTask(inbox, waiter)
+            entry = WaitingTask(inbox, waiter)
             self._enter(entry)
             try:
                 yield from waiter.__await__()

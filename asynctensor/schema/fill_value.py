@@ -123,11 +123,10 @@ def _read_float(dtype: np.dtype[Any], value: Any) -> Scalar:
 
 def _from_bits(dtype: np.dtype[Any], text: str) -> Scalar:
     digits = text[2:]
-    if len(digits) != 2 * dtype.itemsize:
-        raise ValueError(f"expected {2 * dtype.itemsize} hexadecimal digits")
     bits = bytes.fromhex(digits)
-    if len(bits) != dtype.itemsize:
-        raise ValueError("expected hexadecimal digits only")
+    # Both, because fromhex skips spaces.
+    if len(digits) != 2 * dtype.itemsize or len(bits) != dtype.itemsize:
+        raise ValueError(f"expected {2 * dtype.itemsize} hexadecimal digits")
     return np.frombuffer(_native(bits), dtype).reshape(())
 
 

@@ -27,7 +27,7 @@ from asynctensor.schema.schema import Schema
 
 def create_metadata(wanted: Zarr2Constraints, schema: Schema) -> Zarr2Metadata:
     """New metadata that satisfies both; see `ArrayFormat.create`."""
-    state = agreed(_known(wanted), canonical(schema))
+    state = agreed(known_schema(wanted), canonical(schema))
     assert state.dtype is not None
     assert state.domain is not None
     if any(unit is not None for unit in state.units):
@@ -49,7 +49,7 @@ def create_metadata(wanted: Zarr2Constraints, schema: Schema) -> Zarr2Metadata:
     )
 
 
-def _known(wanted: Zarr2Constraints) -> Schema:
+def known_schema(wanted: Zarr2Constraints) -> Schema:
     """The constraints that a schema can say too."""
     known = Schema()
     data_type = wanted.data_type

@@ -7,7 +7,7 @@ from dataclasses import replace
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.member import dump_document
 from asynctensor.drivers.zarr2.constraints import check_metadata, read_constraints
-from asynctensor.drivers.zarr2.create import create_metadata
+from asynctensor.drivers.zarr2.create import create_metadata, known_schema
 from asynctensor.drivers.zarr2.layout import array_layout
 from asynctensor.drivers.zarr2.metadata import (
     KNOWN,
@@ -32,6 +32,9 @@ class Zarr2Format(ArrayFormat[Zarr2Metadata]):
 
     def serialize(self, metadata: Zarr2Metadata) -> bytes:
         return dump_document(metadata_to_json(metadata))
+
+    def constraint_schema(self, constraints: dict[str, Json]) -> Schema:
+        return known_schema(read_constraints(constraints))
 
     def check_constraints(self, constraints: dict[str, Json]) -> None:
         read_constraints(constraints)

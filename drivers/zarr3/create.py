@@ -32,7 +32,7 @@ from asynctensor.schema.schema_state import SchemaState
 
 def create_metadata(wanted: Zarr3Constraints, schema: Schema) -> Zarr3Metadata:
     """New metadata that satisfies both; see `ArrayFormat.create`."""
-    state = agreed(_known(wanted), schema)
+    state = agreed(known_schema(wanted), schema)
     assert state.dtype is not None
     assert state.domain is not None
     data_type = wanted.data_type or data_type_of(state.dtype)
@@ -60,7 +60,7 @@ def create_metadata(wanted: Zarr3Constraints, schema: Schema) -> Zarr3Metadata:
     return chunks
 
 
-def _known(wanted: Zarr3Constraints) -> Schema:
+def known_schema(wanted: Zarr3Constraints) -> Schema:
     """The constraints that a schema can say too."""
     known = Schema()
     data_type, rank = wanted.data_type, wanted.rank

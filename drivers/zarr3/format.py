@@ -7,7 +7,7 @@ from dataclasses import replace
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.member import dump_document
 from asynctensor.drivers.zarr3.constraints import check_metadata, read_constraints
-from asynctensor.drivers.zarr3.create import create_metadata
+from asynctensor.drivers.zarr3.create import create_metadata, known_schema
 from asynctensor.drivers.zarr3.layout import array_layout
 from asynctensor.drivers.zarr3.metadata import Zarr3Metadata, metadata_to_json, parse_metadata
 from asynctensor.drivers.zarr3.schema import metadata_schema
@@ -26,6 +26,9 @@ class Zarr3Format(ArrayFormat[Zarr3Metadata]):
 
     def serialize(self, metadata: Zarr3Metadata) -> bytes:
         return dump_document(metadata_to_json(metadata))
+
+    def constraint_schema(self, constraints: dict[str, Json]) -> Schema:
+        return known_schema(read_constraints(constraints))
 
     def check_constraints(self, constraints: dict[str, Json]) -> None:
         read_constraints(constraints)

@@ -1,4 +1,4 @@
-"""Directories of a file store: opened without following links, created, and made durable.
+"""Directories of a file store: opened, created, and made durable.
 
 A directory entry survives a crash once the directory that holds it was flushed. So a value needs
 its own directory flushed, and that directory's entry its parent, and so on to the top. Each process
@@ -14,8 +14,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Self
 
-from asynctensor.errors import InvalidArgument
-from asynctensor.kvstores.file.file_system import DIRECTORY, NAME_ONLY, READ, FileSystem
+from asynctensor.kvstores.file.file_system import DIRECTORY, FileSystem
+from asynctensor.kvstores.file.root import Root
 
 #: File systems that cannot flush a directory say one of these.
 _CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
@@ -58,80 +58,6 @@ class Settled:
     def __contains__(self, found: tuple[str, int]) -> bool:
         # A directory of the same name that was created anew has another inode.
         return self.inodes.get(found[0]) == found[1]
-
-
-class Root:
-    """The root of a store; turns keys into open files that really lie below it.
-
-    Args:
-        path: The absolute path of the root. Links on the way to it are the caller's own and are
-            followed.
-        file_system: The system calls.
-    """
-
-    def __init__(self, path: str, file_system: FileSystem) -> None:
-        self.path = path
-        self._file_system = file_system
-        self._real: str | None = None
-
-    @property
-    def real(self) -> str:
-        """The path of the root without links, looked up first and whenever a link is met."""
-        real = self._real
-        if real is None:
-            real = self._real = self._file_system.realpath(self.path)
-        return real
-
-    def join(self, key: str) -> str:
-        """The path of `key`, which may be empty for the root itself."""
-        real = self.real
-        if not key:
-            return real
-        return real + key if real.endswith("/") else f"{real}/{key}"
-
-    def open(self, key: str, flags: int) -> tuple[int, str]:
-        """Opens what lies at `key`, through links only where they stay below the root.
-
-        Returns:
-            The file descriptor, and the real path.
-
-        Raises:
-            InvalidArgument: A link on the way leads out of the root.
-            OSError: As `os.open`.
-        """
-        path = self.join(key)
-        try:
-            return self._file_system.open_no_links(path, flags), path
-        except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise
-        path = self._resolve(key)
-        return self._file_system.open_no_links(path, flags), path
-
-    def _resolve(self, key: str) -> str:
-        """The real path of `key`; the system follows the links, and we look where they led."""
-        self._real = None
-        real = self.real
-        path = self._file_system.realpath(self.join(key))
-        inside = real if real.endswith("/") else real + "/"
-        if path != real and not path.startswith(inside):
-            raise InvalidArgument(
-                f"{key!r} leads out of the root {self.path!r} through a symbolic link; "
-                "open the place that it points to instead",
-            )
-        return path
-
-    def open_to_read(self, key: str) -> int:
-        """Opens the file of `key` for reading."""
-        return self.open(key, READ)[0]
-
-    def status(self, key: str) -> os.stat_result:
-        """What `os.stat` says of the file of `key`."""
-        fd = self.open(key, NAME_ONLY)[0]
-        try:
-            return self._file_system.fstat(fd)
-        finally:
-            self._file_system.close(fd)
 
 
 class Directories:

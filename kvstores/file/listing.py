@@ -12,9 +12,10 @@ import stat
 from collections.abc import Generator, Iterator
 
 from asynctensor.errors import InvalidArgument
-from asynctensor.kvstores.file.directory import Directory, Root
+from asynctensor.kvstores.file.directory import Directory
 from asynctensor.kvstores.file.file_system import DIRECTORY, FileSystem
 from asynctensor.kvstores.file.key import LOCK_SUFFIX, is_key
+from asynctensor.kvstores.file.root import Root
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import ListEntry
 

@@ -7,9 +7,9 @@ import os
 import stat
 
 from asynctensor.errors import Aborted, OutOfRange, os_errors_mapped
-from asynctensor.kvstores.file.directory import Root
 from asynctensor.kvstores.file.file_system import FileSystem
 from asynctensor.kvstores.file.generation import generation_of
+from asynctensor.kvstores.file.root import Root
 
 
 class OpenFile:

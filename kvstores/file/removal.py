@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import Generator
 
-from asynctensor.kvstores.file.directory import Directory, Root, Settled
+from asynctensor.kvstores.file.directory import Directory, Settled
 from asynctensor.kvstores.file.file_system import CREATE, FileSystem
 from asynctensor.kvstores.file.key import LOCK_SUFFIX, is_key, is_new_name
 from asynctensor.kvstores.file.listing import (
@@ -28,6 +28,7 @@ from asynctensor.kvstores.file.listing import (
     start_of,
 )
 from asynctensor.kvstores.file.options import FileOptions
+from asynctensor.kvstores.file.root import Root
 from asynctensor.storage.key_range import KeyRange
 
 #: Against somebody who writes into the range as fast as we delete.

@@ -10,30 +10,30 @@ The disk is asked to begin with each file while the next is being written, and a
 flushed once for the whole group. A write that finds its key locked by somebody else first
 publishes what is prepared and so gives up its own locks: nobody waits for a lock while holding
 one, hence no deadlock.
-
-Creating only if absent needs no lock: ``link(2)`` is one step on every file system, network ones
-included. Its reply may be lost there; a repeated request then answers ``EEXIST``, and the link
-count of our own new file tells that it was we who won.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Self, TypeAlias
+from typing import Self, TypeAlias
 
-from asynctensor.errors import FailedPrecondition, Unavailable, os_errors_mapped
+from asynctensor.errors import Unavailable, os_errors_mapped
 from asynctensor.kvstores.file import lock
-from asynctensor.kvstores.file.directory import Directories, Directory, Root, Settled
-from asynctensor.kvstores.file.file_system import CREATE_NEW, FileSystem
+from asynctensor.kvstores.file.directory import Directories, Directory
+from asynctensor.kvstores.file.file_system import CREATE_NEW
 from asynctensor.kvstores.file.generation import generation_of, mtime_after
 from asynctensor.kvstores.file.key import LOCK_SUFFIX, check_key, new_name
-from asynctensor.kvstores.file.options import FileOptions
+from asynctensor.kvstores.file.prepared import (
+    How,
+    Prepared,
+    Writing,
+    abandon,
+    publish,
+    status_of,
+)
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.kvstore import Buffer, Replacement
 
@@ -41,12 +41,7 @@ from asynctensor.storage.kvstore import Buffer, Replacement
 _MAX_OPEN = 64
 #: How often a write starts again after its directory was removed under it.
 _MAX_ATTEMPTS = 16
-#: What ``link`` says on file systems without hard links.
-_CANNOT_LINK = frozenset(
-    (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
-)
 
-_How: TypeAlias = Literal["rename", "rename_new", "link", "in_place"]
 _Outcome: TypeAlias = TimestampedStorageGeneration | Exception
 
 
@@ -54,56 +49,28 @@ class _Again(Exception):
     """The directory was removed while the write was on its way."""
 
 
-@dataclass(slots=True)
-class _Prepared:
-    """A written file that is not published yet.
-
-    ``how`` says what publishing means: ``"rename"`` the lock file over the key, ``"rename_new"``
-    a file without a lock, ``"link"`` a new file, ``"in_place"`` nothing.
-    """
-
-    index: int
-    key: str
-    parent: str
-    name: str
-    directory: Directory
-    temporary: str
-    fd: int
-    replaced: os.stat_result | None
-    how: _How
-
-
-@dataclass(slots=True, frozen=True)
-class Replacing:
-    """What every group of a store shares."""
-
-    root: Root
-    file_system: FileSystem
-    options: FileOptions
-    settled: Settled
-
-    def replace(self, group: Sequence[Replacement]) -> list[_Outcome]:
-        """See `BlockingFace.replace`."""
-        outcomes: list[_Outcome] = []
-        for start in range(0, len(group), _MAX_OPEN):
-            with _Group(self, group[start : start + _MAX_OPEN]) as part:
-                outcomes += part.run()
-        return outcomes
+def replace(writing: Writing, group: Sequence[Replacement]) -> list[_Outcome]:
+    """See `BlockingFace.replace`."""
+    outcomes: list[_Outcome] = []
+    for start in range(0, len(group), _MAX_OPEN):
+        with _Group(writing, group[start : start + _MAX_OPEN]) as part:
+            outcomes += part.run()
+    return outcomes
 
 
 class _Group:
     """One group, at most `_MAX_OPEN` writes."""
 
-    def __init__(self, shared: Replacing, group: Sequence[Replacement]) -> None:
-        self._shared = shared
-        self._fs = shared.file_system
-        self._options = shared.options
+    def __init__(self, writing: Writing, group: Sequence[Replacement]) -> None:
+        self._writing = writing
+        self._fs = writing.file_system
+        self._options = writing.options
         self._group = group
         self._outcomes: list[_Outcome | None] = [None] * len(group)
-        self._prepared: list[_Prepared] = []
+        self._prepared: list[Prepared] = []
         self._keys: set[str] = set()
         self._directories = Directories(
-            shared.root, shared.file_system, shared.settled, shared.options.sync
+            writing.root, writing.file_system, writing.settled, writing.options.sync
         )
 
     def __enter__(self) -> Self:
@@ -111,7 +78,7 @@ class _Group:
 
     def __exit__(self, *_: object) -> None:
         for prepared in self._prepared:
-            self._abandon(prepared)
+            abandon(self._writing, prepared)
         self._directories.forget()
 
     def run(self) -> list[_Outcome]:
@@ -133,7 +100,7 @@ class _Group:
                     f"the directory could not be flushed ({error}): the value is in place, but "
                     "may not survive a crash",
                     key=replacement.key,
-                    store=self._shared.root.path,
+                    store=self._writing.root.path,
                     operation="write",
                 )
                 unknown.__cause__ = error
@@ -151,7 +118,7 @@ class _Group:
 
     def _mapped(self, error: Exception, key: str) -> Exception:
         try:
-            with os_errors_mapped(key=key, store=self._shared.root.path, operation="write"):
+            with os_errors_mapped(key=key, store=self._writing.root.path, operation="write"):
                 raise error
         except Exception as mapped:  # noqa: BLE001 -- handed to the caller
             return mapped
@@ -195,10 +162,10 @@ class _Group:
             return self._delete(replacement, parent, name, directory)
         found = None
         if replacement.if_equal != UNKNOWN or self._options.locking in ("none", "non_atomic"):
-            found = self._status(replacement.key, name, directory)
+            found = status_of(self._writing, replacement.key, name, directory)
             if not self._holds(replacement, found):
                 return _stamp(UNKNOWN)
-        how: _How = "rename"
+        how: How = "rename"
         if self._options.locking == "non_atomic":
             how = "in_place"
         elif replacement.if_equal == NO_VALUE:
@@ -215,7 +182,7 @@ class _Group:
         directory: Directory,
         *,
         found: os.stat_result | None,
-        how: _How,
+        how: How,
     ) -> _Outcome | None:
         replacement = self._group[index]
         key, value = replacement.key, replacement.value
@@ -226,20 +193,20 @@ class _Group:
         else:
             flags = CREATE_NEW if how != "in_place" else CREATE_NEW & ~os.O_EXCL | os.O_TRUNC
             fd = self._open_new(temporary, directory, flags)
-        prepared = _Prepared(index, key, parent, name, directory, temporary, fd, found, how)
+        prepared = Prepared(index, key, parent, name, directory, temporary, fd, found, how)
         try:
             if how == "rename":
                 # The first look was without the lock.
-                found = prepared.replaced = self._status(key, name, directory)
+                found = prepared.replaced = status_of(self._writing, key, name, directory)
                 if not self._holds(replacement, found):
-                    self._abandon(prepared)
+                    abandon(self._writing, prepared)
                     return _stamp(UNKNOWN)
             self._fs.write(fd, _as_bytes(value))
             self._set_time(fd, prepared.replaced)
             if self._options.sync and len(self._group) > 1:
                 self._fs.start_flush(fd)
         except BaseException:
-            self._abandon(prepared)
+            abandon(self._writing, prepared)
             raise
         self._prepared.append(prepared)
         return None
@@ -263,14 +230,14 @@ class _Group:
     def _delete(
         self, replacement: Replacement, parent: str, name: str, directory: Directory
     ) -> _Outcome:
-        found = self._status(replacement.key, name, directory)
+        found = status_of(self._writing, replacement.key, name, directory)
         if found is None or not self._holds(replacement, found):
             # Another process may have deleted it without having made that durable yet.
             self._directories.changed(parent, directory)
             return _stamp(NO_VALUE if self._holds(replacement, found) else UNKNOWN)
         fd = self._lock_to_delete(replacement, name, directory)
         try:
-            found = self._status(replacement.key, name, directory)
+            found = status_of(self._writing, replacement.key, name, directory)
             if not self._holds(replacement, found):
                 return _stamp(UNKNOWN)
             if found is not None:
@@ -295,26 +262,6 @@ class _Group:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT) or replacement.if_equal != UNKNOWN:
                 raise
             return None
-
-    def _status(self, key: str, name: str, directory: Directory) -> os.stat_result | None:
-        """What is at the key now; None if nothing is."""
-        try:
-            found = self._fs.stat(directory.name(name), dir_fd=directory.fd, follow_symlinks=False)
-            if stat.S_ISLNK(found.st_mode):
-                found = self._shared.root.status(key)
-        except FileNotFoundError:
-            return None
-        if not stat.S_ISDIR(found.st_mode):
-            return found
-        try:
-            # Empty: what was in it has been deleted, and no key needs it.
-            self._fs.rmdir(directory.name(name), dir_fd=directory.fd)
-        except OSError as error:
-            raise FailedPrecondition(
-                f"{key!r} is a directory: there are keys that start with {key + '/'!r}; "
-                "delete them first, or use another key"
-            ) from error
-        return None
 
     def _holds(self, replacement: Replacement, found: os.stat_result | None) -> bool:
         if replacement.if_equal == UNKNOWN:
@@ -352,93 +299,21 @@ class _Group:
         for index in again:
             self._guarded(index, partial(self._again, index))
 
-    def _publish(self, prepared: _Prepared) -> _Outcome:
+    def _publish(self, prepared: Prepared) -> _Outcome:
         try:
             if self._options.sync:
                 self._fs.fsync(prepared.fd)
-            won = self._name(prepared)
+            won = publish(self._writing, prepared)
             status = self._fs.fstat(prepared.fd)
         except FileNotFoundError:
-            self._abandon(prepared)
+            abandon(self._writing, prepared)
             raise _Again from None
         except BaseException:
-            self._abandon(prepared)
+            abandon(self._writing, prepared)
             raise
         self._fs.close(prepared.fd)
         self._directories.changed(prepared.parent, prepared.directory)
         return _stamp(generation_of(status)) if won else _stamp(UNKNOWN)
-
-    def _name(self, prepared: _Prepared) -> bool:
-        """Gives the written file the name of its key; False if a link lost to another."""
-        directory = prepared.directory
-        if prepared.how == "in_place":
-            return True
-        if prepared.how == "link":
-            return self._link(prepared)
-        self._fs.rename(
-            directory.name(prepared.temporary),
-            directory.name(prepared.name),
-            src_dir_fd=directory.fd,
-            dst_dir_fd=directory.fd,
-        )
-        return True
-
-    def _link(self, prepared: _Prepared) -> bool:
-        directory = prepared.directory
-        temporary = directory.name(prepared.temporary)
-        try:
-            self._fs.link(
-                temporary,
-                directory.name(prepared.name),
-                src_dir_fd=directory.fd,
-                dst_dir_fd=directory.fd,
-            )
-            won = True
-        except FileExistsError:
-            self._status(prepared.key, prepared.name, directory)
-            won = self._fs.fstat(prepared.fd).st_nlink == 2
-        except OSError as error:
-            if error.errno not in _CANNOT_LINK:
-                raise
-            return self._rename_if_absent(prepared)
-        # Where it stays, listings skip it, and `delete_range` takes it along.
-        with suppress(OSError):
-            self._fs.unlink(temporary, dir_fd=directory.fd)
-        return won
-
-    def _rename_if_absent(self, prepared: _Prepared) -> bool:
-        """Where there are no hard links: under the lock, safe against everyone who takes it."""
-        directory, name = prepared.directory, prepared.name
-        locked = self._options.locking in ("os", "lockfile")
-        fd = lock.acquire(directory, name, self._fs, self._options) if locked else None
-        try:
-            won = self._status(prepared.key, name, directory) is None
-            if won:
-                self._fs.rename(
-                    directory.name(prepared.temporary),
-                    directory.name(name),
-                    src_dir_fd=directory.fd,
-                    dst_dir_fd=directory.fd,
-                )
-            else:
-                self._fs.unlink(directory.name(prepared.temporary), dir_fd=directory.fd)
-        finally:
-            if fd is not None:
-                lock.release(directory, name, fd, self._fs)
-        return won
-
-    def _abandon(self, prepared: _Prepared) -> None:
-        """Removes what was written aside; the value at the key is as it was."""
-        if prepared.how == "in_place":
-            self._fs.close(prepared.fd)
-        elif prepared.how == "rename":
-            lock.release(prepared.directory, prepared.name, prepared.fd, self._fs)
-        else:
-            with suppress(OSError):
-                self._fs.unlink(
-                    prepared.directory.name(prepared.temporary), dir_fd=prepared.directory.fd
-                )
-            self._fs.close(prepared.fd)
 
 
 def _split(key: str) -> tuple[str, str]:

@@ -31,15 +31,17 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from asynctensor.errors import Error, os_errors_mapped
-from asynctensor.kvstores.file.directory import Root, Settled
+from asynctensor.kvstores.file.directory import Settled
 from asynctensor.kvstores.file.file_system import FileSystem
 from asynctensor.kvstores.file.generation import generation_of
 from asynctensor.kvstores.file.key import check_key
 from asynctensor.kvstores.file.listing import walk
 from asynctensor.kvstores.file.open_file import NO_SUCH_FILE, OpenFile, open_file
 from asynctensor.kvstores.file.options import DEFAULT_OPTIONS, FileOptions
+from asynctensor.kvstores.file.prepared import Writing
 from asynctensor.kvstores.file.removal import remove
-from asynctensor.kvstores.file.replacement import Replacing
+from asynctensor.kvstores.file.replacement import replace
+from asynctensor.kvstores.file.root import Root
 from asynctensor.runtime.workers import WorkerPool, shared_pool
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
@@ -203,7 +205,7 @@ class FileFace(BlockingFace):
         self._file_system = file_system
         self._options = options
         self._settled = Settled()
-        self.replacing = Replacing(self._root, file_system, options, self._settled)
+        self._writing = Writing(self._root, file_system, options, self._settled)
 
     def open(self, key: str) -> OpenFile | None:
         """See `BlockingFace.open`."""
@@ -230,7 +232,7 @@ class FileFace(BlockingFace):
         self, group: Sequence[Replacement]
     ) -> list[TimestampedStorageGeneration | Exception]:
         """See `BlockingFace.replace`."""
-        return self.replacing.replace(group)
+        return replace(self._writing, group)
 
     def read(self, key: str, options: ReadOptions) -> ReadResult:
         """See `KeyValueStore.read`."""

@@ -210,6 +210,12 @@ def sharding(**changed: Any) -> dict[str, Any]:
     return {"codecs": [{"name": "sharding_indexed", "configuration": configuration}]}
 
 
+shard_of_index = {
+    "name": "sharding_indexed",
+    "configuration": {"chunk_shape": [1, 2, 2], "codecs": [LITTLE], "index_codecs": [LITTLE]},
+}
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
@@ -217,7 +223,7 @@ def sharding(**changed: Any) -> dict[str, Any]:
         ({"chunk_shape": [2]}, "does not divide"),
         ({"chunk_shape": [0, 3]}, "chunk_shape[0]"),
         ({"index_codecs": [LITTLE, {"name": "gzip"}]}, "index_codecs"),
-        ({"index_codecs": [ZARR3["codecs"][0]]}, "index_codecs"),
+        ({"index_codecs": [shard_of_index]}, "index_codecs"),
         ({"index_location": "middle"}, "index_location"),
         ({"codecs": []}, "codecs"),
     ],
@@ -226,6 +232,13 @@ def test_bad_shards_are_named(changed: dict[str, Any], named: str) -> None:
     with pytest.raises(DataLoss) as caught:
         Zarr3Format().parse(json.dumps({**ZARR3, **sharding(**changed)}).encode())
     assert named in str(caught.value)
+
+
+def test_an_index_is_not_asked_for_in_shards() -> None:
+    asked = {"name": "sharding_indexed", "configuration": {"index_codecs": ["sharding_indexed"]}}
+    constraints = {"shape": [4], "data_type": "uint8", "codecs": [asked]}
+    with pytest.raises(InvalidArgument, match="index_codecs"):
+        Zarr3Format().create(constraints, Schema())
 
 
 def test_shards_inside_each_other_without_end() -> None:

@@ -109,6 +109,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"attributes": {"dimension_units": ["3nm", None]}},
         {**U2, "dimension_units": ["4nm", "5nm"]},
     ),
+    ("zarr3", {"attributes": {"dimension_units": ["4nm", None]}}, U2),
     ("zarr3", {"attributes": {"a": [1]}, "more": {"must_understand": False}}, U2),
     ("zarr3", {"more": 1}, U2),
     ("zarr2", {"more": 1}, U2),

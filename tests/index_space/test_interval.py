@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asynctensor.errors import InvalidIndex
 from asynctensor.index_space.interval import (
     MAX_FINITE_INDEX,
     UNBOUNDED_MAX,
     UNBOUNDED_MIN,
-    InvalidIndex,
     affine_domain,
     check_interval,
     format_interval,

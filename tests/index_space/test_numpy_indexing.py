@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asynctensor.errors import OutOfRange
-from asynctensor.index_space.interval import InvalidIndex
+from asynctensor.errors import InvalidIndex, OutOfRange
 from asynctensor.index_space.transform import IndexTransform
 
 SHAPE = (4, 3, 5)

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asynctensor.errors import OutOfRange
+from asynctensor.errors import InvalidIndex, OutOfRange
 from asynctensor.index_space.dim import Dim
 from asynctensor.index_space.domain import IndexDomain
-from asynctensor.index_space.interval import InvalidIndex
 from asynctensor.index_space.output_map import OutputIndexMap, OutputIndexMethod
 from asynctensor.index_space.transform import IndexTransform
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from asynctensor.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument
+from asynctensor.runtime.clock import NEVER
 from asynctensor.runtime.event_loop import (
     at_exit,
     io_loop,
@@ -19,6 +20,8 @@ from asynctensor.runtime.event_loop import (
 )
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.inbox import inbox_of
+from asynctensor.runtime.job import Job
+from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.promise import Promise
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="none")
@@ -348,6 +351,15 @@ def test_submissions_while_it_ends_are_refused_and_not_forgotten(in_thread) -> N
     future = start(add, 1, 1)
     go_on.set()
     thread.result()
+    with pytest.raises(FailedPrecondition, match="the runtime ended"):
+        future.result(timeout=10)
+
+
+def test_what_arrives_too_late_to_be_seen_is_refused() -> None:
+    io_loop()
+    future = Future._pending()
+    PROCESS.io._arriving.append(Job(future, add, (1, 2), NEVER))
+    shutdown()
     with pytest.raises(FailedPrecondition, match="the runtime ended"):
         future.result(timeout=10)
 

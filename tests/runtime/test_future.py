@@ -9,6 +9,7 @@ import pickle
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 
 import pytest
@@ -269,6 +270,20 @@ def test_no_callback_is_lost_in_a_race(in_thread) -> None:
         promise.set_result(1)
         thread.result()
         assert len(got) == 5
+
+
+def test_whoever_registers_while_it_is_settled_is_told() -> None:
+    promise, future = Promise.new()
+
+    class Racing(deque):
+        def append(self, entry) -> None:
+            promise.set_result(1)  # another thread, at the worst moment
+            super().append(entry)
+
+    future._entries = Racing()
+    got: list[Future] = []
+    future.add_done_callback(got.append)
+    assert got == [future]
 
 
 # -- Blocking --------------------------------------------------------------------------------
