@@ -3,7 +3,7 @@
 from asynctensor.chunked.array_driver import Progress
 from asynctensor.errors import Error
 from asynctensor.index_space.dim import Dim
-from asynctensor.index_space.dim_expression import DimExpression, d
+from asynctensor.index_space.dim_expression import DimExpression, DimSelection, d
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.interval import inf
 from asynctensor.index_space.output_map import OutputIndexMap, OutputIndexMaps, OutputIndexMethod
@@ -67,6 +67,7 @@ __all__ = [
     "Context",
     "Dim",
     "DimExpression",
+    "DimSelection",
     "Error",
     "Future",
     "IndexDomain",

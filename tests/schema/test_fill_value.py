@@ -49,8 +49,8 @@ def test_bits(dtype: Any, json: Any, bits: str) -> None:
     [
         ("b1", 2), ("b1", "true"), ("b1", None), ("u1", 256), ("u1", -1), ("u1", 0.5), ("u1", "1"),
         ("u1", True), ("i8", 2**63), ("f4", "nan"), ("f4", "0x7fc0"), ("f4", "0x7fc000zz"),
-        
-        ("f4", "0x 7fc000"), ("f4", "0x7fc00000 "), ("f4", True), ("f4", None), ("f4", [1]), ("f8", 10**400), ("c8", [1]),
+        ("f4", "0x 7fc000"), ("f4", "0x7fc00000 "), ("f4", True), ("f4", None), ("f4", [1]),
+        ("f8", 10**400), ("c8", [1]),
         ("c8", [1, 2, 3]), ("c8", ["x", 1]), ("V2", [1]), ("V2", [1, 256]), ("V2", [1, True]),
         ("V2", "A"), ("V2", "AAAA"), (ml_dtypes.float8_e4m3fn, "Infinity"),
         (ml_dtypes.float4_e2m1fn, "NaN"), (ml_dtypes.int4, 8), ("f4", {}),
