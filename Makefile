@@ -22,7 +22,7 @@ ASIDE := benchmarks differential docs examples packaging test_no_skips.py
 FAST := -m "not slow" tests $(ASIDE:%=--ignore=tests/%)
 
 BIN := .venv/bin
-RUN_TESTS := -m pytest -n $(WORKERS) --dist worksteal --timeout 120 --durations 10
+RUN_TESTS := -m pytest -n $(WORKERS) --timeout 120 --durations 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/pyright
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1

@@ -83,9 +83,12 @@ async def copy_view(
                 progress(Progress("copy", done, None))
 
     # The group ends only once every piece under way has: an error leaves nothing behind.
-    async with asyncio.TaskGroup() as group:
-        for _ in range(_PIECES):
-            group.create_task(work())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_PIECES):
+                group.create_task(work())
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 def list_pieces(target: TensorStore) -> Iterator[Any]:

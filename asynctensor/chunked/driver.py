@@ -29,7 +29,6 @@ from asynctensor.chunked.source import shaped_source
 from asynctensor.chunked.stage import StagingWriter
 from asynctensor.chunked.write import Writer
 from asynctensor.errors import Error, FailedPrecondition, NotFound, ResourceExhausted
-from asynctensor.index_space.interval import inf
 from asynctensor.index_space.propagate_bounds import propagate_bounds
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.batch import Batch
@@ -136,10 +135,10 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     ) -> Future[Array]:
         layout = self.array.layout
         view = self._bounded(transform, layout)
-        data = _output(view.input_shape, layout.dtype, order)
         bound = self._data_bound()
         if _is_quick(view):
             partition = Partition.of(view, layout.chunk_shape, layout.shape)
+            data = _output(view.input_shape, layout.dtype, order)
             if partition.count == 0:
                 return Future.resolved(data)
             if (
@@ -155,6 +154,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             else:
                 batch.add(self._reader.deliver, request)
             return request.future
+        data = _output(view.input_shape, layout.dtype, order)
         request = ViewRequest(Partition((), 0, ()), data, bound)
         self._watch(request, "read", limit, None)
         self._plan_later(request, view, layout, self._reader.submit)
@@ -183,13 +183,8 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         return WriteFutures(request.future, request.future)
 
     def _bounded(self, transform: IndexTransform, layout: ArrayLayout) -> IndexTransform:
-        for low, high in zip(
-            transform.input_inclusive_min, transform.input_exclusive_max, strict=True
-        ):
-            if not -inf < low <= high <= inf:
-                break
-        else:
-            # Planning checks finite bounds against the array's.
+        if True not in transform.implicit_upper_bounds + transform.implicit_lower_bounds:
+            # Planning checks explicit bounds against the array's.
             return transform
         rank = len(layout.shape)
         return propagate_bounds(transform, (0,) * rank, layout.shape)

@@ -54,18 +54,32 @@ class Stream:
         self._requests = requests
         self._groups = groups
         self._lock = threading.Lock()
+        self._following: list[Task] | None = None
+        self._begun = False
+        #: Whether `take` has given the last group. Who sees that wakes no further worker.
+        self.exhausted = False
 
     def take(self) -> list[Task] | None:
         """The next group; None when there is none any more."""
         with self._lock:
-            try:
-                return next(self._groups, None)
-            except Exception as error:  # noqa: BLE001
-                # Nobody may wait for chunks that were never planned.
-                for request in self._requests:
-                    request.fail(error)
-                    request.planned()
-                return None
+            if not self._begun:
+                self._begun = True
+                self._following = self._planned()
+            group = self._following
+            if group is not None:
+                self._following = self._planned()
+            self.exhausted = self._following is None
+            return group
+
+    def _planned(self) -> list[Task] | None:
+        try:
+            return next(self._groups, None)
+        except Exception as error:  # noqa: BLE001
+            # Nobody may wait for chunks that were never planned.
+            for request in self._requests:
+                request.fail(error)
+                request.planned()
+            return None
 
 
 def streams(requests: Sequence[ViewRequest], group_cells: int) -> list[Stream]:

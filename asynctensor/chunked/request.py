@@ -11,9 +11,10 @@ delivered, no request of the operation is still on its way.
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Generic, TypeVar
 
 from asynctensor.errors import DeadlineExceeded
 from asynctensor.runtime.clock import Deadline
@@ -33,10 +34,21 @@ class Request(Generic[T]):
     """
 
     __slots__ = (
-        "_active", "_cancelled", "_done", "_error", "_lock", "_planned", "_promise", "_report",
-        "_report_lock",        "_result", "_settled",
-        "future", "stopped",
-    )  # fmt: skip
+        "_active",
+        "_cancelled",
+        "_done",
+        "_error",
+        "_lock",
+        "_planned",
+        "_promise",
+        "_report",
+        "_report_lock",
+        "_result",
+        "_settled",
+        "_watchers",
+        "future",
+        "stopped",
+    )
 
     def __init__(self, result: Callable[[], T]) -> None:
         self._lock = threading.Lock()
@@ -45,6 +57,7 @@ class Request(Generic[T]):
         self._report: Callable[[int], object] | None = None
         self._planned = False
         self._settled = False
+        self._watchers: tuple[Callable[[], object], ...] = ()
         self._cancelled = False
         self._error: BaseException | None = None
         self._result: Callable[[], T] | None = result
@@ -118,13 +131,36 @@ class Request(Generic[T]):
             if self._error is None:
                 self._error = error
             self.stopped = True
+            watchers, self._watchers = self._watchers, ()
+        for watcher in watchers:
+            watcher()
 
     def cancel(self) -> None:
         """Stops it, and settles it as cancelled once nothing is under way."""
         with self._lock:
             self._cancelled = True
             self.stopped = True
+            watchers, self._watchers = self._watchers, ()
+        for watcher in watchers:
+            watcher()
         self._settle_if_over()
+
+    def on_stop(self, watcher: Callable[[], object]) -> Callable[[], None]:
+        """Has `watcher` called once when it stops, in any thread; at once if it has.
+
+        Returns:
+            What takes that back.
+        """
+        with self._lock:
+            if not self.stopped:
+                self._watchers = (*self._watchers, watcher)
+                return lambda: self._forget(watcher)
+        watcher()
+        return lambda: None
+
+    def _forget(self, watcher: Callable[[], object]) -> None:
+        with self._lock:
+            self._watchers = tuple(w for w in self._watchers if w is not watcher)
 
     def expire(self, error: BaseException) -> None:
         """Stops it with `error`, and settles it once nothing is under way."""
@@ -148,3 +184,35 @@ class Request(Generic[T]):
                 self._promise.set_result(result())
             except BaseException as error:  # noqa: BLE001
                 self._promise.set_exception(error)
+
+
+class Stopped(Exception):
+    """Nobody wants the outcome of a store request any more, and it has ended."""
+
+
+async def unless_stopped(requests: Sequence[Request[Any]], work: Coroutine[Any, Any, T]) -> T:
+    """Does `work`, on the running loop, as long as one of `requests` still wants it.
+
+    Raises:
+        Stopped: All of them stopped first; the work was cancelled, and has ended.
+    """
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    stopping = False
+
+    def look() -> None:
+        nonlocal stopping
+        if all(request.stopped for request in requests) and not task.done():
+            stopping = True
+            task.cancel()
+
+    takebacks = [r.on_stop(lambda: loop.call_soon_threadsafe(look)) for r in requests]
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if stopping and task.cancelled():
+            raise Stopped from None
+        raise
+    finally:
+        for takeback in takebacks:
+            takeback()

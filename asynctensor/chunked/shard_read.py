@@ -99,26 +99,26 @@ def inner_chunks(
     cell: tuple[int, ...],
     wanted: Sequence[int],
     done: ChunkStatistics,
-) -> Iterator[tuple[int, memoryview | None]]:
-    """The encoded bytes of inner chunks, in order of their place; None for the empty ones.
+) -> Iterator[dict[int, memoryview | None]]:
+    """The encoded bytes of inner chunks, as many at a time as are read at once.
 
-    Each is valid until the next is asked for.
+    Yields:
+        Inner chunk to bytes, None for an empty one; valid until the next is asked for.
 
     Raises:
         DataLoss: The index is damaged, or does not fit the shard.
     """
     index = read_index(array, value, cell)
     places, empty = inner_places(index, wanted)
-    for inner in empty:
-        yield inner, None
+    if empty:
+        yield dict.fromkeys(empty)
     done.store_reads += 1
     total = sum(length for _, length, _ in places)
     if value.size <= max(_SMALL, min(2 * total, 2 * array.chunk_bytes)) and places:
         check_size(value.size, array.chunk_bytes)
         whole = stored_bytes(value, array.scratch, 0, value.size)
         done.bytes_read += value.size
-        for offset, length, inner in sorted(places):
-            yield inner, whole[offset : offset + length]
+        yield {inner: whole[offset : offset + length] for offset, length, inner in places}
         return
     for run in runs(places):
         start = run[0][0]
@@ -127,5 +127,6 @@ def inner_chunks(
         data = stored_bytes(value, array.scratch, start, stop - start)
         done.store_reads += 1
         done.bytes_read += stop - start
-        for offset, length, inner in run:
-            yield inner, data[offset - start : offset - start + length]
+        yield {
+            inner: data[offset - start : offset - start + length] for offset, length, inner in run
+        }

@@ -95,6 +95,21 @@ def stored_bytes(value: OpenValue, scratch: Scratch, offset: int, size: int) -> 
     return buffer
 
 
+def check_exact(size: int, expected: int) -> None:
+    """Checks the length of an uncompressed value.
+
+    Raises:
+        DataLoss: It has another one.
+    """
+    if size != expected:
+        raise DataLoss(f"stored value has {size} bytes, expected {expected}")
+
+
+def read_raw(value: OpenValue, out: Array, offset: int) -> None:
+    """Fills a contiguous array with the bytes of `value` from `offset` on."""
+    value.read_into(out.reshape(-1).view(np.uint8).data, offset)
+
+
 def decode_whole(value: OpenValue, codec: ArrayCodec, out: Array, scratch: Scratch) -> Array:
     """Decodes the whole of `value` into `out`.
 
@@ -102,8 +117,7 @@ def decode_whole(value: OpenValue, codec: ArrayCodec, out: Array, scratch: Scrat
         DataLoss: It is no encoding of a chunk.
     """
     if codec.is_identity:
-        if value.size != out.nbytes:
-            raise DataLoss(f"stored value has {value.size} bytes, expected {out.nbytes}")
-        value.read_into(out.reshape(-1).view(np.uint8).data, 0)
+        check_exact(value.size, out.nbytes)
+        read_raw(value, out, 0)
         return out
     return codec.decode(stored_bytes(value, scratch, 0, value.size), out)

@@ -22,6 +22,7 @@ from asynctensor.chunked.plan import (
     ViewRequest,
     streams,
 )
+from asynctensor.chunked.request import Stopped, unless_stopped
 from asynctensor.chunked.shard_read import inner_parts
 from asynctensor.chunked.update import Patch, covers, updated_value
 from asynctensor.chunked.values import check_size, stored_bytes
@@ -95,7 +96,8 @@ class Writer:
         tasks = stream.take()
         if tasks is None:
             return
-        self._array.io_workers.post(self._pull, stream)
+        if not stream.exhausted:
+            self._array.io_workers.post(self._pull, stream)
         done = ChunkStatistics()
         tasks = [task for task in tasks if self._claim(task)]
         while tasks:
@@ -204,36 +206,45 @@ class Writer:
                 tasks = following
 
     async def _write_async(self, task: Task, following: list[Task]) -> None:
-        array, (index, targets) = self._array, task
-        done = ChunkStatistics()
+        targets = task[1]
         try:
-            patches = _patches(targets)
-            if patches:
-                key = array.key(index)
-                current, condition = None, UNKNOWN
-                if not covers(patches):
-                    found = await array.store.read(key)
-                    done.store_reads += 1
-                    done.bytes_read += len(found.value)
-                    current = found.value if found.state == "value" else None
-                    if array.store.capabilities.can_compare_and_swap:
-                        condition = found.stamp.generation
-                value = await array.workers.run(updated_value, array, index, patches, current, done)
-                stamp = await array.store.write(key, value, condition)
-                if stamp.generation == UNKNOWN:
-                    done.conflicts += 1
-                    following.append(task)
-                    return
-                self._stored(task, value, done)
+            work = self._replaced(task)
+            if await unless_stopped([request for request, _, _ in targets], work):
+                self._finished(task, following)
+            else:
+                following.append(task)
+        except Stopped:
+            self._finished(task, following)
         except Exception as error:  # noqa: BLE001
             self._failed(task, error, following)
-        except BaseException as error:
-            self._failed(task, Aborted(f"the I/O loop was stopped: {error!r}"), following)
+        except asyncio.CancelledError:
+            self._failed(task, Aborted("the I/O loop ended during the write"), following)
             raise
+
+    async def _replaced(self, task: Task) -> bool:
+        """Replaces one value; False if somebody else changed it meanwhile."""
+        array, (index, targets) = self._array, task
+        patches = _patches(targets)
+        if not patches:
+            return True
+        done = ChunkStatistics()
+        key = array.key(index)
+        current, condition = None, UNKNOWN
+        if not covers(patches):
+            found = await array.store.read(key)
+            done.store_reads += 1
+            done.bytes_read += len(found.value)
+            current = found.value if found.state == "value" else None
+            if array.store.capabilities.can_compare_and_swap:
+                condition = found.stamp.generation
+        value = await array.workers.run(updated_value, array, index, patches, current, done)
+        stamp = await array.store.write(key, value, condition)
+        if stamp.generation == UNKNOWN:
+            done.conflicts += 1
         else:
-            self._finished(task, following)
-        finally:
-            array.count(done)
+            self._stored(task, value, done)
+        array.count(done)
+        return stamp.generation != UNKNOWN
 
 
 def _patches(targets: Sequence[Target]) -> list[Patch]:

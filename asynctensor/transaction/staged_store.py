@@ -65,7 +65,7 @@ class WholeValue(StagedValue):
         return self._data
 
 
-class _Staging(Participant):
+class Staging(Participant):
     """What one transaction staged in one store, and what it read there."""
 
     def __init__(self, base: KeyValueStore) -> None:
@@ -90,9 +90,15 @@ class _Staging(Participant):
             return self.base.driver
 
     def stage(self, key: str, value: StagedValue) -> bytes:
+        """Stages a change to the value of `key`; returns its version."""
         with self.lock:
             self.values[key] = value
             return self.touch(key)
+
+    def staged(self, key: str) -> StagedValue | None:
+        """What is staged for `key`."""
+        with self.lock:
+            return self.values.get(key)
 
     def touch(self, key: str) -> bytes:
         """A new version for a key whose staged value changed; the lock is held."""
@@ -174,12 +180,17 @@ class StagedStore(KeyValueStore):
         self.driver = base.driver
         self.capabilities: Capabilities = replace(base.capabilities, suffix_ranges=False)
 
-    def _staging(self) -> _Staging:
+    def staging(self) -> Staging:
+        """What the transaction has staged in this store.
+
+        Raises:
+            FailedPrecondition, Unimplemented: See `Transaction.participant`.
+        """
         key = ("store", self.base.identity)
-        return self.transaction.participant(key, lambda: _Staging(self.base))
+        return self.transaction.participant(key, lambda: Staging(self.base))
 
     async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
-        staging = self._staging()
+        staging = self.staging()
         with staging.lock:
             staged = staging.values.get(key)
             version = staging.versions.get(key, UNKNOWN)
@@ -199,7 +210,7 @@ class StagedStore(KeyValueStore):
             stamp = TimestampedStorageGeneration.now(NO_VALUE if current is None else version)
         return _answer(current, stamp, options)
 
-    def _observe(self, staging: _Staging, key: str, generation: bytes) -> None:
+    def _observe(self, staging: Staging, key: str, generation: bytes) -> None:
         if not self.transaction.repeatable_read or staging.covered(key):
             return
         known = staging.observed.setdefault(key, generation)
@@ -214,9 +225,9 @@ class StagedStore(KeyValueStore):
     async def write(
         self, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
     ) -> TimestampedStorageGeneration:
-        staging = self._staging()
+        staging = self.staging()
         if if_equal != UNKNOWN:
-            stored_only = self.staged(key) is None
+            stored_only = staging.staged(key) is None
             found = await self.read(key)
             if found.stamp.generation != if_equal:
                 return TimestampedStorageGeneration.now(UNKNOWN)
@@ -227,34 +238,12 @@ class StagedStore(KeyValueStore):
         version = staging.stage(key, WholeValue(data))
         return TimestampedStorageGeneration.now(NO_VALUE if data is None else version)
 
-    def stage(self, key: str, staged: StagedValue) -> None:
-        """Stages a change to the value of `key`.
-
-        Raises:
-            FailedPrecondition, Unimplemented: See `Transaction.participant`.
-        """
-        self._staging().stage(key, staged)
-
-    def check(self) -> None:
-        """Refuses what could not be committed.
-
-        Raises:
-            FailedPrecondition, Unimplemented: See `Transaction.participant`.
-        """
-        self._staging()
-
-    def staged(self, key: str) -> StagedValue | None:
-        """What is staged for `key`."""
-        staging = self._staging()
-        with staging.lock:
-            return staging.values.get(key)
-
     def covered(self, key: str) -> bool:
         """Whether the transaction has deleted what is stored at `key`."""
-        return self._staging().covered(key)
+        return self.staging().covered(key)
 
     async def delete_range(self, key_range: KeyRange) -> None:
-        staging = self._staging()
+        staging = self.staging()
         with staging.lock:
             for key in [k for k in staging.values if k in key_range]:
                 del staging.values[key]
@@ -262,7 +251,7 @@ class StagedStore(KeyValueStore):
             staging.deleted.append(key_range)
 
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
-        staging = self._staging()
+        staging = self.staging()
         with staging.lock:
             pending = sorted(k for k in staging.values if k in key_range)
         sizes = {}

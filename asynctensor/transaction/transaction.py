@@ -206,8 +206,13 @@ class Transaction:
             self._move(Event.STAGE)
 
     def awaits(self, staging: Future[Any]) -> None:
-        """Has the commit wait until `staging` is done; its error fails the commit."""
+        """Has the commit wait until `staging` is done; its error fails the commit.
+
+        Raises:
+            FailedPrecondition: The transaction is not open.
+        """
         with self._lock:
+            self._move(Event.STAGE)
             self._staging.add(staging)
 
     def _move(self, event: Event) -> None:
