@@ -50,6 +50,16 @@ def table(rows: list[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def summary(row: Row) -> str:
+    """One row in one line, for the terminal."""
+    medians = ", ".join(
+        f"{TITLES[name]} {number(best.median)}" for name in NAMES if (best := row.best_of(name))
+    )
+    ratio = row.ratio()
+    shown = f"; {ratio:.2f}x" if ratio is not None else ""
+    return f"{row.name} [{row.spec.unit}]: {medians or 'failed'}{shown} {row.verdict()}".rstrip()
+
+
 def failures(rows: list[Row]) -> list[str]:
     """What could not be measured, and why; each reason once."""
     found = {
@@ -127,7 +137,12 @@ def draw(rows: list[Row], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     matplotlib.rcParams["svg.hashsalt"] = "asynctensor"
-    shown = [(row, ratio) for row in rows if (ratio := row.ratio()) is not None][::-1]
+    shown = [
+        (row, ratio)
+        for row in reversed(rows)
+        if (ratio := row.ratio()) is not None
+        and (row.spec.target is None or row.spec.target.is_ratio)
+    ]
     figure, axes = plt.subplots(figsize=(9, 0.28 * len(shown) + 1.2), layout="constrained")
     labels = [row.spec.title.replace("`", "") for row, _ in shown]
     colours = [COLOURS[row.verdict()] for row, _ in shown]

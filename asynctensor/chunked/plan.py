@@ -93,6 +93,8 @@ def streams(requests: Sequence[ViewRequest], group_cells: int) -> list[Stream]:
 def _streamed(request: ViewRequest, group_cells: int) -> Iterator[list[Task]]:
     """The chunks of one large request, planned while the first are being worked on already."""
     partition = request.partition
+    # Several groups per worker, where there are enough chunks, so that all end at about one time.
+    group_cells = max(1, min(group_cells, partition.count // 16))
     group: list[Task] = []
     for cell in partition.cells():
         group.append((partition.index(cell), [(request, partition, cell)]))

@@ -8,20 +8,20 @@ lines and pages of the output, and a thread gives up and takes back the GIL once
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from asynctensor.chunked.codec import Array
-from asynctensor.chunked.grid import Cell
-from asynctensor.chunked.plan import Target
+from asynctensor.chunked.grid import Cell, Partition
 
 #: Decoded bytes of a run at most: what stays in a core's own cache.
 RUN_BYTES = 2**20
 K = TypeVar("K")
+R = TypeVar("R")
 
 
-def is_whole(targets: Sequence[Target], shape: Sequence[int]) -> bool:
+def is_whole(targets: Sequence[tuple[Any, Partition, Cell]], shape: Sequence[int]) -> bool:
     """Whether one request alone wants the chunk, all of it, with its axes in order."""
     if len(targets) != 1:
         return False
@@ -30,17 +30,17 @@ def is_whole(targets: Sequence[Target], shape: Sequence[int]) -> bool:
 
 
 def split_runs(
-    items: Sequence[tuple[K, list[Target]]], shape: Sequence[int], limit: int
-) -> Iterator[list[tuple[K, list[Target]]]]:
+    items: Sequence[tuple[K, list[tuple[R, Partition, Cell]]]], shape: Sequence[int], limit: int
+) -> Iterator[list[tuple[K, list[tuple[R, Partition, Cell]]]]]:
     """Cuts items into runs of whole chunks that are neighbours along the last axis of one view.
 
     Args:
-        items: Something, and who wants what of it; in order.
+        items: Something, and who wants (or writes) what of it; in order.
         shape: Shape of a chunk.
         limit: Chunks in a run.
     """
-    run: list[tuple[K, list[Target]]] = []
-    last: Target | None = None
+    run: list[tuple[K, list[tuple[R, Partition, Cell]]]] = []
+    last: tuple[R, Partition, Cell] | None = None
     for item in items:
         target = item[1][0]
         whole = bool(shape) and is_whole(item[1], shape)
@@ -53,7 +53,7 @@ def split_runs(
         yield run
 
 
-def _follows(before: Target, after: Target) -> bool:
+def _follows(before: tuple[R, Partition, Cell], after: tuple[R, Partition, Cell]) -> bool:
     if before[0] is not after[0] or before[1] is not after[1]:
         return False
     one, other = before[2], after[2]
@@ -73,6 +73,18 @@ def copy_run(chunks: Array, data: Array, first: Cell, last: Cell) -> None:
         first: Cell of the first chunk.
         last: Cell of the last chunk.
     """
+    np.copyto(run_view(data, first, last, chunks.shape), chunks)
+
+
+def run_view(data: Array, first: Cell, last: Cell, shape: tuple[int, ...]) -> Array:
+    """The part of a view's data that neighbouring whole chunks are, one after the other.
+
+    Args:
+        data: The view's data.
+        first: Cell of the first chunk.
+        last: Cell of the last chunk.
+        shape: Number of chunks, and the chunk's shape: that of the result, which is a view.
+    """
     place = [segment.view[0] for segment in first]
     begin, end = first[-1].view[0], last[-1].view[0]
     assert isinstance(begin, slice)
@@ -80,6 +92,6 @@ def copy_run(chunks: Array, data: Array, first: Cell, last: Cell) -> None:
     place[-1] = slice(begin.start, end.stop)
     region = data[tuple(place)]
     # Splitting an axis never copies, whatever the strides.
-    split = region.reshape((*region.shape[:-1], chunks.shape[0], chunks.shape[-1]))
+    split = region.reshape((*region.shape[:-1], shape[0], shape[-1]))
     rank = data.ndim
-    np.copyto(split.transpose((rank - 1, *range(rank - 1), rank)), chunks)
+    return split.transpose((rank - 1, *range(rank - 1), rank))

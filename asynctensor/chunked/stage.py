@@ -57,9 +57,7 @@ class StagingWriter:
             request.fail(error)
         request.planned()
 
-    def _stage_cell(
-        self, staging: Staging, data: Array, partition: Partition, cell: Cell
-    ) -> None:
+    def _stage_cell(self, staging: Staging, data: Array, partition: Partition, cell: Cell) -> None:
         index = partition.index(cell)
         key = self._array.key(index)
         staged = staging.staged(key)

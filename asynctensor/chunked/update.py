@@ -15,6 +15,7 @@ import numpy as np
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.codec import Array, ArrayCodec
 from asynctensor.chunked.grid import Cell, Partition
+from asynctensor.chunked.runs import RUN_BYTES, run_view, split_runs
 from asynctensor.chunked.shard_read import inner_parts
 from asynctensor.errors import DataLoss
 from asynctensor.storage.kvstore import Buffer
@@ -59,8 +60,7 @@ def updated_value(
     patches = _from_last_cover(patches)
     if array.layout.shard is not None:
         return _updated_shard(array, index, patches, current, done)
-    extents = _extents(array, index)
-    return _updated_chunk(array, array.layout.codec, patches, current, extents, done)
+    return _updated_chunk(array, array.layout.codec, patches, current, done)
 
 
 def chunk_of(array: ChunkedArray, current: Buffer | None) -> Array:
@@ -76,10 +76,7 @@ def chunk_of(array: ChunkedArray, current: Buffer | None) -> Array:
 
 def encode_chunk(array: ChunkedArray, chunk: Array, done: ChunkStatistics) -> Buffer | None:
     """The value to store for a whole decoded chunk; None if nothing is to be stored."""
-    if not array.options.store_data_equal_to_fill_value and is_fill(chunk, array.layout.fill_value):
-        return None
-    done.chunks_encoded += 1
-    return array.layout.codec.encode(chunk)
+    return _encoded(array, array.layout.codec, chunk, done, borrowed=False)
 
 
 def _from_last_cover(patches: Sequence[Patch]) -> Sequence[Patch]:
@@ -89,20 +86,11 @@ def _from_last_cover(patches: Sequence[Patch]) -> Sequence[Patch]:
     return patches
 
 
-def _extents(array: ChunkedArray, index: tuple[int, ...]) -> tuple[int, ...]:
-    """How much of the chunk lies inside the array."""
-    layout = array.layout
-    return tuple(
-        min(c, n - k * c) for k, c, n in zip(index, layout.chunk_shape, layout.shape, strict=True)
-    )
-
-
 def _updated_chunk(
     array: ChunkedArray,
     codec: ArrayCodec,
     patches: Sequence[Patch],
     current: Buffer | None,
-    extents: tuple[int, ...],
     done: ChunkStatistics,
 ) -> Buffer | None:
     chunk = _direct(codec, patches)
@@ -115,20 +103,30 @@ def _updated_chunk(
             if borrowed
             else np.empty(codec.shape, codec.dtype)
         )
-        if covers(patches[:1]):
-            if extents != codec.shape:
+        if not covers(patches[:1]):
+            if current is None:
                 chunk[...] = array.layout.fill_value
-        elif current is None:
-            chunk[...] = array.layout.fill_value
-        else:
-            codec.decode(current, chunk)
-            done.chunks_decoded += 1
+            else:
+                codec.decode(current, chunk)
+                done.chunks_decoded += 1
         apply(patches, chunk)
+    return _encoded(array, codec, chunk, done, borrowed=borrowed)
+
+
+def _encoded(
+    array: ChunkedArray,
+    codec: ArrayCodec,
+    chunk: Array,
+    done: ChunkStatistics,
+    *,
+    borrowed: bool,
+) -> Buffer | None:
+    """A chunk's encoding, None if it is not to be stored; a copy if its memory is `borrowed`."""
     if not array.options.store_data_equal_to_fill_value and is_fill(chunk, array.layout.fill_value):
         return None
     encoded = codec.encode(chunk)
     done.chunks_encoded += 1
-    if not isinstance(encoded, bytes | bytearray) and borrowed:
+    if borrowed and not isinstance(encoded, bytes | bytearray):
         return bytes(encoded)
     return encoded
 
@@ -151,13 +149,12 @@ def is_fill(chunk: Array, fill_value: Array) -> bool:
     """Whether every element has the bits of `fill_value` (NaN is NaN, -0.0 is not 0.0)."""
     if not chunk.size:
         return True
-    bits = _bits(chunk)
-    fill = _bits(np.asarray(fill_value, dtype=chunk.dtype).reshape((1,) * chunk.ndim))
-    first = bits[(0,) * chunk.ndim], bits[(-1,) * chunk.ndim]
-    flat = fill[(0,) * chunk.ndim]
-    if not (np.array_equal(first[0], flat) and np.array_equal(first[1], flat)):
+    fill = np.asarray(fill_value, dtype=chunk.dtype)
+    first = fill.tobytes()
+    # Nearly every chunk differs at one of its ends.
+    if chunk[(0,) * chunk.ndim].tobytes() != first or chunk[(-1,) * chunk.ndim].tobytes() != first:
         return False
-    return bool((bits == fill).all())
+    return bool((_bits(chunk) == _bits(fill.reshape((1,) * chunk.ndim))).all())
 
 
 def _bits(array: Array) -> Array:
@@ -185,14 +182,19 @@ def _updated_shard(
     pieces: list[Buffer | None] = [None] * count
     if current is not None:
         pieces = _stored_pieces(array, current)
-    extents = _extents(array, index)
-    for inner, parts in inner_parts(shard, patches).items():
-        position = np.unravel_index(inner, shard.grid)
-        sizes = tuple(
-            max(0, min(c, n - int(k) * c))
-            for k, c, n in zip(position, shard.inner.shape, extents, strict=True)
-        )
-        pieces[inner] = _updated_chunk(array, shard.inner, parts, pieces[inner], sizes, done)
+    codec = shard.inner
+    limit = max(1, RUN_BYTES // max(1, math.prod(codec.shape) * codec.dtype.itemsize))
+    items = sorted(inner_parts(shard, patches).items())
+    for run in split_runs(items, codec.shape, limit):
+        if len(run) > 1:
+            chunks = array.scratch.decoded((len(run), *codec.shape), codec.dtype)
+            data, _, first = run[0][1][0]
+            np.copyto(chunks, run_view(data, first, run[-1][1][0][2], chunks.shape))
+            for k, (inner, _) in enumerate(run):
+                pieces[inner] = _encoded(array, codec, chunks[k], done, borrowed=True)
+            continue
+        ((inner, parts),) = run
+        pieces[inner] = _updated_chunk(array, codec, parts, pieces[inner], done)
     if all(piece is None for piece in pieces):
         return None
     return b"".join(shard.encode(pieces))

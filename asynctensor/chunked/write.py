@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.plan import (
-    GROUP_BYTES,
     GROUP_CELLS,
     Stream,
     Target,
@@ -33,6 +32,8 @@ from asynctensor.runtime.workers import yield_gil
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.storage.kvstore import Buffer, Replacement
 
+#: Decoded bytes of one group: the larger, the fewer times a directory is made durable.
+_GROUP_BYTES = 16 * 2**20
 #: Store requests that one stream has under way on a store without a blocking face.
 _ASYNC_REQUESTS = 32
 
@@ -44,7 +45,7 @@ class Writer:
         self._array = array
         self._face = array.store.blocking
         self._collector = TurnCollector[ViewRequest](self._deliver)
-        self._group_cells = max(1, min(GROUP_CELLS, GROUP_BYTES // max(1, array.chunk_bytes)))
+        self._group_cells = max(1, min(GROUP_CELLS, _GROUP_BYTES // max(1, array.chunk_bytes)))
         if self._face is None:
             self._group_cells = 1
         self._lock = threading.Lock()

@@ -48,11 +48,14 @@ def yield_gil() -> None:
 
 def _work(queue: SimpleQueue[_Work | None]) -> None:
     get = queue.get
+    local = PROCESS.local
     while True:
         item = get()
         if item is None:
             return
         function, args = item
+        # Waiting for work was time without the GIL.
+        local.gil_given = monotonic()
         try:
             function(*args)
         except BaseException:  # noqa: BLE001 -- the worker lives on

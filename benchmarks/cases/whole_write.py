@@ -57,5 +57,6 @@ class WholeWrite:
 SYNCING = tuple(name for name in NAMES if name in ("asynctensor", "tensorstore"))
 CASES = (
     *(WholeWrite(layout, True, SYNCING) for layout in LAYOUTS),
-    *(WholeWrite(layout, False, NAMES) for layout in LAYOUTS),
+    # No bound to hold here, so a part of the layouts will do.
+    *(WholeWrite(layout, False, NAMES) for layout in LAYOUTS if layout.chunk == 64 or layout.shard),
 )

@@ -64,7 +64,7 @@ async def test_the_whole_life(spec: dict[str, Any]) -> None:
     statistics = await store.storage_statistics(query_not_stored=True, query_fully_stored=True)
     assert (statistics.not_stored, statistics.fully_stored) == (False, False)
     part = store[: 2**19, : 2**19]
-    assert (await part[64:].storage_statistics(query_not_stored=True)).not_stored
+    assert (await part[256:].storage_statistics(query_not_stored=True)).not_stored
 
     larger = await store.resize(exclusive_max=[2**40, None, None])
     await larger[2**40 - 1, 0, 0].write(5)

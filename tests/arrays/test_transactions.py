@@ -173,20 +173,7 @@ async def test_all_arrays_or_none(context: ts.Context) -> None:
     ]
     for store in stores:
         await store.write(0)
-    seen: set[int] = set()
     finished = False
-
-    async def observe() -> None:
-        while not finished:
-            async with ts.Transaction() as snapshot:
-                parts = [s.with_transaction(snapshot).read() for s in stores]
-                found = np.concatenate(await asyncio.gather(*parts))
-                snapshot.abort()
-            # A reading transaction that was overtaken would not commit; this one asks nothing.
-            data = (await asyncio.gather(*(s.read() for s in stores)))
-            for part in data:
-                assert len(np.unique(part[:8])) == 1
-            seen.update(found.tolist())
 
     async def validated() -> None:
         """A snapshot that commits has seen one instant."""
