@@ -104,7 +104,7 @@ def _spec_of(spec: object, driver: str | None) -> Spec:
     if isinstance(spec, Spec):
         return spec.copy() if spec.state.rules == REGISTRY else spec.checked(REGISTRY)
     if isinstance(spec, os.PathLike):
-        path = os.path.abspath(os.fspath(spec))
+        path = os.path.abspath(os.fspath(spec))  # noqa: PTH100 -- links stay as they are
         kvstore = KvStoreSpec.of("file", path + "/", rules=REGISTRY)
         return Spec.from_state(SpecState(driver or "auto", REGISTRY, kvstore))
     found = Spec(spec, rules=REGISTRY)

@@ -266,7 +266,7 @@ class TensorStore(IndexingOperations):
             behind.
         """
         if order not in ("C", "F"):
-            raise InvalidArgument(f'`order` must be one of {{"C", "F"}}, but is: {order!r}')
+            raise IncompatibleType(f'`order` must be one of {{"C", "F"}}, but is: {order!r}')
         if not self.readable:
             raise PermissionDenied("Source does not support reading; open it with read=True")
         limit = Deadline.of(timeout, deadline)

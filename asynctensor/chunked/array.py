@@ -6,7 +6,7 @@ import asyncio
 import math
 import threading
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from asynctensor.chunked.cache import ChunkCache
@@ -64,8 +64,15 @@ class ChunkStatistics:
 
     def add(self, other: ChunkStatistics) -> None:
         """Adds the counts of `other`."""
-        for f in fields(self):
-            setattr(self, f.name, getattr(self, f.name) + getattr(other, f.name))
+        for name in self.__slots__:
+            count = getattr(other, name)
+            if count:
+                setattr(self, name, getattr(self, name) + count)
+
+    def clear(self) -> None:
+        """Sets all counts to 0."""
+        for name in self.__slots__:
+            setattr(self, name, 0)
 
 
 class ChunkedArray:
@@ -139,9 +146,13 @@ class ChunkedArray:
             self._epochs[hash(cell) % _EPOCHS] += 1
 
     def count(self, done: ChunkStatistics) -> None:
-        """Adds to the statistics."""
+        """Moves the counts of `done` into the statistics.
+
+        Before those who asked are told, so that they find their work counted.
+        """
         with self._lock:
             self._statistics.add(done)
+        done.clear()
 
     def count_cached_read(self, chunks: int) -> None:
         """Adds one read served from `chunks` cached chunks."""

@@ -157,7 +157,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         data = _output(view.input_shape, layout.dtype, order)
         request = ViewRequest(Partition((), 0, ()), data, bound)
         self._watch(request, "read", limit, None)
-        self._plan_later(request, view, layout, self._reader.submit)
+        self._plan_later(request, view, layout, progress, self._reader.submit)
         return request.future
 
     def write(
@@ -169,6 +169,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     ) -> WriteFutures:
         if self.transaction is not None:
             self.transaction.check_open()
+            self._rely_on_metadata()
         layout = self.array.layout
         view = self._bounded(transform, layout)
         data = shaped_source(source, view.domain)
@@ -179,8 +180,13 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             self._writer.submit(request)
         else:
             self._watch(request, "write", limit, None)
-            self._plan_later(request, view, layout, self._writer.submit)
+            self._plan_later(request, view, layout, progress, self._writer.submit)
         return WriteFutures(request.future, request.future)
+
+    def _rely_on_metadata(self) -> None:
+        """Has the commit fail if the array has another shape by then than this write is for."""
+        if isinstance(self._view, StagedStore):
+            self._view.rely_on(self.path + self.format.metadata_key, self._generation)
 
     def _bounded(self, transform: IndexTransform, layout: ArrayLayout) -> IndexTransform:
         if True not in transform.implicit_upper_bounds + transform.implicit_lower_bounds:
@@ -209,6 +215,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         request: ViewRequest,
         view: IndexTransform,
         layout: ArrayLayout,
+        progress: ProgressFunction | None,
         submit: Callable[[ViewRequest], None],
     ) -> None:
         def plan() -> None:
@@ -218,6 +225,8 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
                 request.fail(error)
                 request.planned()
             else:
+                what = "write" if submit == self._writer.submit else "read"
+                self._watch(request, what, NEVER, progress)
                 submit(request)
 
         self.pools.workers.post(plan)
@@ -236,6 +245,13 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         self._adopt(self.format.parse(found.value), found.stamp.generation)
 
     def _adopt(self, metadata: M, generation: bytes) -> None:
+        self._check_kind(metadata)
+        self._metadata, self._generation = metadata, generation
+        self._transform = _domain_transform(self.format.schema(metadata))
+        self.array.layout = self.format.layout(metadata)
+
+    def _check_kind(self, metadata: M) -> None:
+        """Refuses metadata under which this array's chunks would mean something else."""
         old, new = self.array.layout, self.format.layout(metadata)
         same = len(old.shape) == len(new.shape) and self.format.serialize(
             self.format.resized(metadata, old.shape)
@@ -245,9 +261,6 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
                 "the stored metadata was replaced by one of another kind of array; open it again",
                 array=self.array.url,
             )
-        self._metadata, self._generation = metadata, generation
-        self._transform = _domain_transform(self.format.schema(metadata))
-        self.array.layout = new
 
     async def resize(self, request: ResizeRequest, progress: ProgressFunction | None) -> None:
         key = self.path + self.format.metadata_key
@@ -256,6 +269,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             if found.state != "value":
                 raise NotFound("the array was deleted", key=key, array=self.array.url)
             current = self.format.parse(found.value)
+            self._check_kind(current)
             old_shape = self.format.layout(current).shape
             shape = _resized_shape(old_shape, request)
             metadata = self.format.resized(current, shape)

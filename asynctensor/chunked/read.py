@@ -152,7 +152,6 @@ class Reader:
                 ((index, targets),) = run
                 self._serve(index, targets, None, done)
             yield_gil()
-        self._array.count(done)
 
     def _serve(
         self,
@@ -173,6 +172,7 @@ class Reader:
                     self._from_store(index, parts, cached, held, done)
         except Exception as error:  # noqa: BLE001
             self._failed(index, live, error)
+        self._array.count(done)
         for request, _, _ in targets:
             request.finish()
 
@@ -361,6 +361,7 @@ class Reader:
             if isinstance(error, Error):
                 error.located(array=array.url, key=key, operation="read")
             request.fail(error)
+        array.count(done)
         request.finish(len(run))
 
     def _region(self, targets: list[Target], shape: tuple[int, ...]) -> Array | None:
@@ -409,7 +410,6 @@ class Reader:
                 if not await array.workers.run(self._try_cache, index, targets, done):
                     held = await self._fetched(index, targets)
                     await array.workers.run(self._serve, index, targets, held, done)
-                array.count(done)
 
     def _try_cache(
         self, index: tuple[int, ...], targets: list[Target], done: ChunkStatistics
@@ -423,6 +423,7 @@ class Reader:
             self._from_cache(parts, cached, done)
         except Error as error:
             self._failed(index, targets, error)
+        self._array.count(done)
         for request, _, _ in targets:
             request.finish()
         return True

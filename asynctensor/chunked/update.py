@@ -152,7 +152,8 @@ def is_fill(chunk: Array, fill_value: Array) -> bool:
     fill = np.asarray(fill_value, dtype=chunk.dtype)
     first = fill.tobytes()
     # Nearly every chunk differs at one of its ends.
-    if chunk[(0,) * chunk.ndim].tobytes() != first or chunk[(-1,) * chunk.ndim].tobytes() != first:
+    ends = [chunk[(k,) * chunk.ndim + (...,)] for k in (0, -1)]
+    if any([end.tobytes() != first for end in ends]):
         return False
     return bool((_bits(chunk) == _bits(fill.reshape((1,) * chunk.ndim))).all())
 

@@ -103,7 +103,6 @@ class Writer:
         tasks = [task for task in tasks if self._claim(task)]
         while tasks:
             tasks = self._write(tasks, done)
-        self._array.count(done)
 
     def _write(self, tasks: Sequence[Task], done: ChunkStatistics) -> list[Task]:
         """Writes chunks whose slots are held; returns what is to be written next."""
@@ -137,6 +136,7 @@ class Writer:
                 following.append(task)
             else:
                 self._stored(task, replacement.value, done)
+                self._array.count(done)
                 self._finished(task, following)
         return following
 

@@ -24,21 +24,21 @@ from asynctensor.index_space.labels import check_unique, find_label, parse_label
 from asynctensor.index_space.output_map import OutputIndexMap
 from asynctensor.index_space.representation import BoxBounds, R, TransformRep
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Vector = Iterable[SupportsIndex | None] | SupportsIndex | None
 
 
-class Subscript(Generic[T]):
+class Subscript(Generic[T_co]):
     """An operation written with brackets: ``transform.translate_by[1, 2]``."""
 
     __slots__ = ("_call", "_text")
     __iter__ = None
 
-    def __init__(self, call: Callable[[object], T], text: str) -> None:
+    def __init__(self, call: Callable[[object], T_co], text: str) -> None:
         self._call = call
         self._text = text
 
-    def __getitem__(self, argument: object) -> T:
+    def __getitem__(self, argument: object) -> T_co:
         return self._call(argument)
 
     def __repr__(self) -> str:

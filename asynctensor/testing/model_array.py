@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -98,10 +99,7 @@ class ModelArray:
         size = self.data.shape[dim]
         cuts = sorted({0, size, *(chance.randint(0, size) for _ in range(3))})
         whole = self._all(store)
-        return [
-            _sliced(whole, {dim: slice(low, high)})
-            for low, high in zip(cuts, cuts[1:], strict=False)
-        ]
+        return [_sliced(whole, {dim: slice(low, high)}) for low, high in itertools.pairwise(cuts)]
 
     def interleaved_views(self, store: TensorStore, count: int) -> list[View]:
         """Views that share every chunk, and no element: every `count`-th, of the flat order."""

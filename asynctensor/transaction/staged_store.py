@@ -238,6 +238,18 @@ class StagedStore(KeyValueStore):
         version = staging.stage(key, WholeValue(data))
         return TimestampedStorageGeneration.now(NO_VALUE if data is None else version)
 
+    def rely_on(self, key: str, generation: bytes) -> None:
+        """Has an atomic commit fail if the stored `key` has another generation by then.
+
+        Nothing is asked of a key that the transaction itself has written.
+        """
+        staging = self.staging()
+        if generation == UNKNOWN or not self.transaction.repeatable_read:
+            return
+        with staging.lock:
+            if key not in staging.values and not staging.covered(key):
+                staging.observed.setdefault(key, generation)
+
     def covered(self, key: str) -> bool:
         """Whether the transaction has deleted what is stored at `key`."""
         return self.staging().covered(key)

@@ -132,7 +132,7 @@ def test_tensorstore(tmp_path: Path, name: str) -> None:
         expected[3:6, 1::2] = np.array(5).astype(dtype)
         assert same(made.read().result(), expected)
         assert same(made[::-2, 4].read().result(), expected[::-2, 4])
-        assert made.domain == found.domain or repr(made.domain) == repr(found.domain)
+        assert str(made.domain) == str(found.domain)
         larger = found.resize(exclusive_max=[14, 3]).result()
         again = writer.open(spec | {"metadata": {}}, open=True).result()
         assert again.shape == (14, 3)
@@ -196,17 +196,31 @@ def test_the_same_spec_means_the_same_array(tmp_path: Path, name: str) -> None:
 
 BAD_CALLS: dict[str, Callable[[Any, Path], Any]] = {
     "open missing": lambda t, p: t.open(with_place({"driver": "zarr3"}, p / "no")).result(),
-    "create existing": lambda t, p: t.open(with_place(SPECS["v3 big"], p), create=True, open=False).result(),
-    "other dtype": lambda t, p: t.open(with_place({"driver": "zarr3"}, p), dtype="float32").result(),
+    "create existing": lambda t, p: t.open(
+        with_place(SPECS["v3 big"], p), create=True, open=False
+    ).result(),
+    "other dtype": lambda t, p: t.open(
+        with_place({"driver": "zarr3"}, p), dtype="float32"
+    ).result(),
     "other shape": lambda t, p: t.open(with_place({"driver": "zarr3"}, p), shape=[1, 2]).result(),
     "other codec": lambda t, p: t.open(with_place(SPECS["v3 zstd"], p)).result(),
-    "no shape": lambda t, p: t.open(with_place({"driver": "zarr3"}, p / "n"), create=True, dtype="int8").result(),
-    "no dtype": lambda t, p: t.open(with_place({"driver": "zarr3"}, p / "n"), create=True, shape=[3]).result(),
+    "no shape": lambda t, p: t.open(
+        with_place({"driver": "zarr3"}, p / "n"), create=True, dtype="int8"
+    ).result(),
+    "no dtype": lambda t, p: t.open(
+        with_place({"driver": "zarr3"}, p / "n"), create=True, shape=[3]
+    ).result(),
     "unknown driver": lambda t, p: t.open({"driver": "zarr9", "kvstore": "memory://"}).result(),
-    "unknown kvstore": lambda t, p: t.open({"driver": "zarr3", "kvstore": {"driver": "az"}}).result(),
+    "unknown kvstore": lambda t, p: t.open(
+        {"driver": "zarr3", "kvstore": {"driver": "az"}}
+    ).result(),
     "unknown scheme": lambda t, p: t.open({"driver": "zarr3", "kvstore": "az://x/"}).result(),
-    "unknown member": lambda t, p: t.open({**with_place({"driver": "zarr3"}, p), "bogus": 1}).result(),
-    "unknown codec": lambda t, p: t.open(with_place(v3("big", codecs=[{"name": "x"}]), p / "n"), create=True).result(),
+    "unknown member": lambda t, p: t.open(
+        {**with_place({"driver": "zarr3"}, p), "bogus": 1}
+    ).result(),
+    "unknown codec": lambda t, p: t.open(
+        with_place(v3("big", codecs=[{"name": "x"}]), p / "n"), create=True
+    ).result(),
     "unsafe cast": lambda t, p: opened(t, p).write(np.ones(SHAPE, "f4")).result(),
     "number too large": lambda t, p: opened(t, p)[0, 0].write(70_000).result(),
     "shapes differ": lambda t, p: opened(t, p).write(np.ones((3, 3), "u2")).result(),
@@ -219,10 +233,14 @@ BAD_CALLS: dict[str, Callable[[Any, Path], Any]] = {
     "bad resize": lambda t, p: opened(t, p).resize(inclusive_min=[1, 0]).result(),
     "bad resize rank": lambda t, p: opened(t, p).resize(exclusive_max=[1]).result(),
     "resized view": lambda t, p: opened(t, p)[2:5].resize(exclusive_max=[4, 4]).result(),
-    "read only": lambda t, p: t.open(with_place({"driver": "zarr3"}, p), read=True).result().write(1).result(),
+    "read only": lambda t, p: (
+        t.open(with_place({"driver": "zarr3"}, p), read=True).result().write(1).result()
+    ),
     "bad order": lambda t, p: opened(t, p).read(order="X").result(),
     "bad context": lambda t, p: t.Context({"bogus": {}}),
-    "delete and open": lambda t, p: t.open(with_place({"driver": "zarr3"}, p), open=True, delete_existing=True).result(),
+    "delete and open": lambda t, p: t.open(
+        with_place({"driver": "zarr3"}, p), open=True, delete_existing=True
+    ).result(),
 }
 
 

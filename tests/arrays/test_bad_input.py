@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import struct
 import tracemalloc
@@ -184,12 +185,12 @@ async def test_flipped_bits_anywhere_never_crash(stored: Stored) -> None:
         bad = bytearray(good)
         bad[position] ^= 0x5A
         stored.chunk.write_bytes(bad)
-        try:
-            data = await store.read()
-        except DataLoss as error:
-            assert "c/0/1" in str(error)
+        found = (await asyncio.gather(store.read(), return_exceptions=True))[0]
+        if isinstance(found, BaseException):
+            assert isinstance(found, DataLoss)
+            assert "c/0/1" in str(found)
         else:
-            assert data.shape == (40, 40)
+            assert found.shape == (40, 40)
 
 
 def with_index(stored: Stored, change: Callable[[np.ndarray, int], None]) -> None:
@@ -332,6 +333,6 @@ async def test_damaged_v2_document(tmp_path: Path, name: str) -> None:
     document = json.loads(path.read_bytes())
     for wrong in (None if name != "compressor" else 5, {"id": "x"}, [-1, -1], "?"):
         path.write_text(json.dumps({**document, name: wrong}))
-        with pytest.raises(Error, match=".zarray") as caught:
+        with pytest.raises(Error, match=r"\.zarray") as caught:
             await ts.open(tmp_path / "a", driver="zarr")
         assert isinstance(caught.value, ValueError | NotImplementedError)

@@ -94,7 +94,11 @@ class TestZarr2(ArraySuite):
         spec = {
             "driver": "zarr",
             "kvstore": "memory://a/",
-            "metadata": {"order": "F", "dimension_separator": "/", "compressor": {"id": "zlib", "level": 1}},
+            "metadata": {
+                "order": "F",
+                "dimension_separator": "/",
+                "compressor": {"id": "zlib", "level": 1},
+            },
         }
         return opener(spec, CACHE)
 

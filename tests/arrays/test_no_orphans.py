@@ -165,9 +165,7 @@ async def test_cancelled_read(over: Over, faulty: FaultyStore) -> None:
     assert (await store.read() == 1).all()
 
 
-async def test_a_cancelled_reader_leaves_the_others_alone(
-    over: Over, faulty: FaultyStore
-) -> None:
+async def test_a_cancelled_reader_leaves_the_others_alone(over: Over, faulty: FaultyStore) -> None:
     store = await over()
     await store.write(np.arange(40, dtype="i4"))
     gate = faulty.hold("read", when=is_chunk)
@@ -181,9 +179,7 @@ async def test_a_cancelled_reader_leaves_the_others_alone(
     await nothing_follows(faulty)
 
 
-async def test_a_cancelled_writer_leaves_the_others_alone(
-    over: Over, faulty: FaultyStore
-) -> None:
+async def test_a_cancelled_writer_leaves_the_others_alone(over: Over, faulty: FaultyStore) -> None:
     store = await over()
     gate = faulty.hold("write", when=is_chunk)
     one = store[0:3].write(1)

@@ -1,4 +1,4 @@
-"""Arrays of 2**50 elements are used like small ones: in little memory, touching only what is there."""
+"""Arrays of 2**50 elements are used like small ones, in little memory."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import asynctensor as ts
+from asynctensor.runtime.event_loop import start
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = 3
@@ -52,9 +53,12 @@ def run_writers(path: Path, how: str) -> None:
     writers = [
         subprocess.Popen(
             [sys.executable, "-c", WRITER, str(path), str(number), str(PROCESSES), how],
-            env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-        )  # fmt: skip
+        )
         for number in range(PROCESSES)
     ]
     try:
@@ -141,8 +145,8 @@ print("done")
 """
 
 
-async def test_a_child_uses_what_its_parent_opened(tmp_path: Path) -> None:
-    await made(tmp_path / "a", False)
+def test_a_child_uses_what_its_parent_opened(tmp_path: Path) -> None:
+    start(made, tmp_path / "a", False).result()
     found = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", FORKED.format(path=str(tmp_path / "a"))],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, capture_output=True,

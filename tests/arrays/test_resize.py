@@ -21,9 +21,7 @@ async def made(spec: Any, shape: list[int], chunk: list[int], **given: Any) -> t
 
 
 @pytest.mark.parametrize("inner", [[4], [2]])
-async def test_stale_writer_keeps_what_a_grown_array_has(
-    tmp_path: Path, inner: list[int]
-) -> None:
+async def test_stale_writer_keeps_what_a_grown_array_has(tmp_path: Path, inner: list[int]) -> None:
     layout = ts.ChunkLayout(write_chunk_shape=[4], read_chunk_shape=inner)
     grower = await ts.open(
         tmp_path / "a", create=True, dtype="int32", shape=[5], chunk_layout=layout

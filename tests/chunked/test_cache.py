@@ -1,0 +1,122 @@
+"""`ChunkCache`: bounded, least recently used first, never an outdated entry."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import numpy as np
+import pytest
+
+from asynctensor.chunked.cache import CachedChunk, ChunkCache
+
+KEY = ("array", (0,), 0)
+
+
+def entry(size: int = 1000, time: float = 0.0) -> CachedChunk:
+    return CachedChunk(np.zeros(size, np.uint8), b"g", time)
+
+
+def key(number: int) -> tuple[str, tuple[int, ...], int]:
+    return ("array", (number,), 0)
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    cache = ChunkCache(5000)
+    for number in range(3):
+        cache.put(key(number), entry())
+    assert cache.get(key(0)) is not None
+    cache.put(key(3), entry())
+    assert [cache.get(key(n)) is not None for n in range(4)] == [True, False, True, True]
+    assert cache.statistics().bytes <= 5000
+
+
+def test_what_is_larger_than_the_limit_is_not_kept() -> None:
+    cache = ChunkCache(5000)
+    cache.put(key(0), entry())
+    cache.put(key(1), entry(6000))
+    assert cache.get(key(0)) is not None
+    assert cache.get(key(1)) is None
+
+
+def test_empty_chunks_count_too() -> None:
+    cache = ChunkCache(5000)
+    for number in range(1000):
+        cache.put(key(number), CachedChunk(None, b"", 0.0))
+    assert 0 < cache.statistics().entries < 20
+
+
+def test_an_older_entry_does_not_replace_a_newer_one() -> None:
+    cache = ChunkCache(5000)
+    newer = entry(time=2.0)
+    cache.put(KEY, newer)
+    cache.put(KEY, entry(time=1.0))
+    assert cache.get(KEY) is newer
+
+
+def test_entries_cannot_be_changed() -> None:
+    cache = ChunkCache(5000)
+    cache.put(KEY, entry())
+    found = cache.get(KEY)
+    assert found is not None
+    assert found.array is not None
+    with pytest.raises(ValueError, match="read-only"):
+        found.array[0] = 1
+
+
+def test_an_entry_that_is_outdated_when_it_comes_is_not_kept() -> None:
+    cache = ChunkCache(5000)
+    cache.put(KEY, entry(), lambda: False)
+    assert cache.get(KEY) is None
+
+
+def test_all_of_a_cell_is_forgotten() -> None:
+    cache = ChunkCache(10**6)
+    for cell in range(3):
+        for inner in range(-1, 4):
+            cache.put(("array", (cell,), inner), entry())
+    cache.discard_cell("array", (1,))
+    assert cache.statistics().entries == 10
+    assert cache.get(("array", (0,), 2)) is not None
+    assert cache.get(("array", (1,), 2)) is None
+
+
+def test_arrays_are_shared_while_somebody_holds_them() -> None:
+    class Held:
+        pass
+
+    cache = ChunkCache(0)
+    first = cache.shared_array("a", Held)
+    assert cache.shared_array("a", Held) is first
+    assert cache.shared_array("b", Held) is not first
+    number = id(first)
+    del first
+    again = cache.shared_array("a", Held)
+    assert id(again) == number or isinstance(again, Held)
+
+
+def test_the_count_of_bytes_stays_right_among_threads() -> None:
+    cache = ChunkCache(30_000)
+
+    def work(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(2000):
+            number = chance.randrange(40)
+            match chance.randrange(4):
+                case 0:
+                    cache.discard(key(number))
+                case 1:
+                    cache.get(key(number))
+                case _:
+                    cache.put(key(number), entry(chance.randrange(4000), chance.random()))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 0 < cache.statistics().bytes <= 30_000
+    for number in range(40):
+        cache.discard(key(number))
+    found = cache.statistics()
+    assert (found.entries, found.bytes) == (0, 0)
