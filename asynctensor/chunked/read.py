@@ -232,7 +232,7 @@ class Reader:
         if self._face is not None:
             value = self._face.open(array.key(index))
         elif held is not None:
-            origin.time = held.time
+            origin.time, origin.epoch = held.time, held.epoch
         if value is None or value.generation == NO_VALUE:
             for inner, targets in parts.items():
                 self._copy_out(None, targets)
@@ -433,7 +433,10 @@ class Reader:
         requests = [request for request, _, _ in targets]
         try:
             wanted = sorted(self._parts(targets))
-            return await unless_stopped(requests, fetch(self._array, index, wanted))
+            epoch = self._array.epoch(index)
+            held = await unless_stopped(requests, fetch(self._array, index, wanted))
+            held.epoch = epoch
+            return held
         except Stopped:
             pass
         except Exception as error:  # noqa: BLE001

@@ -10,6 +10,7 @@ from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.grid import Cell, Partition
 from asynctensor.chunked.update import Patch, apply, chunk_of, encode_chunk, updated_value
+from asynctensor.storage.kvstore import whole
 from asynctensor.transaction.staged_store import StagedValue
 
 #: From so many patches on they are folded into one masked chunk, which bounds their memory.
@@ -86,4 +87,4 @@ class StagedChunk(StagedValue):
                 np.copyto(chunk, values, where=mask)
                 apply(patches, chunk)
                 new = encode_chunk(self.array, chunk, done)
-            return None if new is None else bytes(new)
+            return None if new is None else bytes(whole(new))

@@ -41,7 +41,7 @@ def updated_value(
     patches: Sequence[Patch],
     current: Buffer | None,
     done: ChunkStatistics,
-) -> Buffer | None:
+) -> Buffer | tuple[Buffer, ...] | None:
     """The value to store at `index` after `patches`.
 
     Args:
@@ -52,7 +52,8 @@ def updated_value(
         done: Counts what was done.
 
     Returns:
-        The new value, which may be a view of a patch's data; None if nothing is to be stored.
+        The new value, perhaps in pieces, which may be views of a patch's data or of `current`;
+        None if nothing is to be stored.
 
     Raises:
         DataLoss: `current` is damaged. Patches that cover the chunk do not look at it.
@@ -174,7 +175,7 @@ def _updated_shard(
     patches: Sequence[Patch],
     current: Buffer | None,
     done: ChunkStatistics,
-) -> Buffer | None:
+) -> tuple[Buffer, ...] | None:
     shard = array.layout.shard
     assert shard is not None
     count = math.prod(shard.grid)
@@ -198,7 +199,7 @@ def _updated_shard(
         pieces[inner] = _updated_chunk(array, codec, parts, pieces[inner], done)
     if all(piece is None for piece in pieces):
         return None
-    return b"".join(shard.encode(pieces))
+    return tuple(shard.encode(pieces))
 
 
 def _stored_pieces(array: ChunkedArray, current: Buffer) -> list[Buffer | None]:

@@ -25,15 +25,17 @@ class HeldValue:
         size: Length of the whole value in bytes.
         generation: Its generation; `NO_VALUE` if there is none.
         time: When that was current.
+        epoch: Of the chunk, before the value was asked for (`ChunkedArray.epoch`).
     """
 
-    __slots__ = ("_parts", "generation", "size", "time", "value")
+    __slots__ = ("_parts", "epoch", "generation", "size", "time", "value")
 
     def __init__(self, size: int, stamp: TimestampedStorageGeneration) -> None:
         self.size = size
         self.generation = stamp.generation
         self.time = stamp.time
         self.value: bytes | None = None
+        self.epoch = -1
         self._parts: list[tuple[int, memoryview]] = []
 
     @classmethod

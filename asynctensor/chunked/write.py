@@ -30,7 +30,7 @@ from asynctensor.runtime.event_loop import io_loop
 from asynctensor.runtime.turn import TurnCollector
 from asynctensor.runtime.workers import yield_gil
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
-from asynctensor.storage.kvstore import Buffer, Replacement
+from asynctensor.storage.kvstore import Buffer, Replacement, whole
 
 #: Decoded bytes of one group: the larger, the fewer times a directory is made durable.
 _GROUP_BYTES = 16 * 2**20
@@ -160,14 +160,20 @@ class Writer:
             done.store_reads += 1
             done.bytes_read += value.size
             new = updated_value(array, index, patches, current, done)
+            # Its pieces may lie in this thread's buffer, which the next chunk will use.
+            new = None if new is None else whole(new)
         finally:
             value.close()
         return Replacement(key, new, value.generation)
 
-    def _stored(self, task: Task, value: Buffer | None, done: ChunkStatistics) -> None:
+    def _stored(
+        self, task: Task, value: Buffer | tuple[Buffer, ...] | None, done: ChunkStatistics
+    ) -> None:
         array, (index, targets) = self._array, task
         done.store_writes += 1
-        done.bytes_written += len(memoryview(value).cast("B")) if value is not None else 0
+        if value is not None:
+            pieces = value if isinstance(value, tuple) else (value,)
+            done.bytes_written += sum([memoryview(piece).nbytes for piece in pieces])
         array.advance_epoch(index)
         if not array.cache.limit_bytes:
             return
@@ -239,7 +245,7 @@ class Writer:
             if array.store.capabilities.can_compare_and_swap:
                 condition = found.stamp.generation
         value = await array.workers.run(updated_value, array, index, patches, current, done)
-        stamp = await array.store.write(key, value, condition)
+        stamp = await array.store.write(key, None if value is None else whole(value), condition)
         if stamp.generation == UNKNOWN:
             done.conflicts += 1
         else:

@@ -206,11 +206,22 @@ class OpenValue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """One conditional write of a group: see `KeyValueStore.write`."""
+    """One conditional write of a group: see `KeyValueStore.write`.
+
+    Attributes:
+        key: The key.
+        value: Its new value, whole or in pieces that follow each other; None deletes it.
+        if_equal: The generation that it must have, or `UNKNOWN`.
+    """
 
     key: str
-    value: Buffer | None
+    value: Buffer | tuple[Buffer, ...] | None
     if_equal: bytes = UNKNOWN
+
+
+def whole(value: Buffer | tuple[Buffer, ...]) -> Buffer:
+    """A value in one piece."""
+    return b"".join(value) if isinstance(value, tuple) else value
 
 
 class BlockingFace(Protocol):

@@ -58,8 +58,9 @@ class _Fault:
 class Gate:
     """Holds requests back until it is opened; made by `FaultyStore.hold`."""
 
-    def __init__(self, when: When, stubborn: bool) -> None:
+    def __init__(self, when: When, stubborn: bool, after: bool = False) -> None:
         self.when = when
+        self.after = after
         self.stubborn = stubborn
         self._lock = threading.Lock()
         self._open = False
@@ -177,7 +178,14 @@ class FaultyStore(KeyValueStore):
         """
         self._faults.append(_Fault(operation, error, when, times, after))
 
-    def hold(self, operation: str, *, when: When = _always, stubborn: bool = False) -> Gate:
+    def hold(
+        self,
+        operation: str,
+        *,
+        when: When = _always,
+        stubborn: bool = False,
+        after: bool = False,
+    ) -> Gate:
         """Holds requests back from now on, until the gate is opened.
 
         Args:
@@ -185,8 +193,9 @@ class FaultyStore(KeyValueStore):
             when: Which requests.
             stubborn: A held request that is cancelled goes on all the same, as one does that a
                 server has received already; its cancellation is delivered when it is over.
+            after: Do what was asked, and hold the reply.
         """
-        gate = Gate(when, stubborn)
+        gate = Gate(when, stubborn, after)
         self._gates.setdefault(operation, []).append(gate)
         return gate
 
@@ -245,7 +254,7 @@ class FaultyStore(KeyValueStore):
         await asyncio.sleep(0)
         cancelled: asyncio.CancelledError | None = None
         for gate in self._gates.get(operation, ()):
-            if gate.when(key):
+            if gate.when(key) and not gate.after:
                 try:
                     await gate.passed()
                 except asyncio.CancelledError as error:
@@ -259,6 +268,9 @@ class FaultyStore(KeyValueStore):
                     await act()
                 raise fault.error
         result = await act()
+        for gate in self._gates.get(operation, ()):
+            if gate.when(key) and gate.after:
+                await gate.passed()
         if cancelled is not None:
             raise cancelled
         return result

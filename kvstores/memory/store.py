@@ -30,6 +30,7 @@ from asynctensor.storage.kvstore import (
     ReadOptions,
     ReadResult,
     Replacement,
+    whole,
 )
 
 #: What may stand unescaped in the path of a URL (RFC 3986, section 3.3).
@@ -266,7 +267,7 @@ class MemoryFace(BlockingFace):
         """See `KeyValueStore.write`."""
         key = replacement.key
         _check_key(key)
-        value = None if replacement.value is None else _owned(replacement.value)
+        value = None if replacement.value is None else _owned(whole(replacement.value))
         expected = {key: replacement.if_equal} if replacement.if_equal != UNKNOWN else {}
         generations = self._values.apply(expected, {key: value})[1]
         new = UNKNOWN if generations is None else generations[key]

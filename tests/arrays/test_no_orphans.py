@@ -315,3 +315,20 @@ async def test_conflicts_are_tried_again(over: Over, faulty: FaultyStore) -> Non
     await written
     assert store.statistics().conflicts == 1
     assert (await other[:4].read()).tolist() == [2, 1, 1, 1]
+
+
+async def test_what_was_read_before_a_write_is_not_cached_after_it(
+    over: Over, faulty: FaultyStore
+) -> None:
+    """A reply that comes late must not hide a write that was done meanwhile."""
+    context = ts.Context({"cache_pool": {"total_bytes_limit": 10**6}})
+    store = await over(context=context, recheck_data=False)
+    await store.write(1)
+    gate = faulty.hold("read", when=is_chunk, after=True)
+    reading = store[:4].read()
+    await gate.reached()
+    await store[:4].write(2)
+    gate.open()
+    assert (await reading)[0] in (1, 2)
+    assert (await store[:4].read() == 2).all()
+    assert (await store[:4].read() == 2).all()
