@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -75,6 +75,27 @@ class ChunkStatistics:
             setattr(self, name, 0)
 
 
+class ChunkVersions:
+    """Names an array in a cache, and tells whether its chunks were written meanwhile.
+
+    Shared by all who read and write one array through one pool.
+    """
+
+    def __init__(self) -> None:
+        self._epochs = [0] * _EPOCHS
+
+    def epoch(self, cell: tuple[int, ...]) -> int:
+        """Changes whenever the chunk at `cell` is written through this pool."""
+        return self._epochs[hash(cell) % _EPOCHS]
+
+    def advance(self, cell: tuple[int, ...]) -> None:
+        """Says that the chunk at `cell` has been written.
+
+        Two threads that do so at once may count once: either way it changes.
+        """
+        self._epochs[hash(cell) % _EPOCHS] += 1
+
+
 class ChunkedArray:
     """Layout, store, cache and pools of one array.
 
@@ -87,6 +108,8 @@ class ChunkedArray:
         workers: Threads that decode, encode and copy.
         io_workers: Threads that may wait for local storage.
         url: Names the array in errors.
+        base: In a transaction, the array outside of it.
+        identity: Names the array in the cache.
     """
 
     def __init__(
@@ -99,18 +122,20 @@ class ChunkedArray:
         workers: WorkerPool,
         io_workers: WorkerPool,
         url: str,
+        versions: ChunkVersions | None = None,
+        base: ChunkedArray | None = None,
     ) -> None:
         self.store, self.path, self.layout, self.options = store, path, layout, options
         self.cache, self.workers, self.io_workers = cache, workers, io_workers
         self.url = url
-        #: Names the array in the cache.
-        self.identity: Hashable = object()
+        self.base = base
+        self.identity = ChunkVersions() if versions is None else versions
         self.scratch = Scratch()
         self.chunk_bytes = math.prod(layout.chunk_shape) * layout.dtype.itemsize
-        self._epochs = [0] * _EPOCHS
         self._statistics = ChunkStatistics()
         self._lock = threading.Lock()
-        self._writer: tuple[int, Any] | None = None
+        self._writer: Any = None
+        PROCESS.survives(self)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def key(self, cell: tuple[int, ...]) -> str:
@@ -123,12 +148,18 @@ class ChunkedArray:
             return new_output(codec.shape, codec.dtype)
         return self.scratch.decoded(codec.shape, codec.dtype)
 
+    def after_fork(self) -> None:
+        """See `AfterFork`: what the parent is writing is not ours."""
+        self._lock = threading.Lock()
+        self._writer = None
+        self._tasks = set()
+
     def shared_writer(self, make: Callable[[], W]) -> W:
-        """The array's one writer; after a fork a new one, for the parent's work is not ours."""
+        """The array's one writer."""
         with self._lock:
-            if self._writer is None or self._writer[0] != PROCESS.epoch:
-                self._writer = (PROCESS.epoch, make())
-            writer: W = self._writer[1]
+            if self._writer is None:
+                self._writer = make()
+            writer: W = self._writer
             return writer
 
     def keep_task(self, task: asyncio.Task[None]) -> None:
@@ -137,13 +168,19 @@ class ChunkedArray:
         task.add_done_callback(self._tasks.discard)
 
     def epoch(self, cell: tuple[int, ...]) -> int:
-        """Changes whenever the chunk at `cell` is written through this object."""
-        return self._epochs[hash(cell) % _EPOCHS]
+        """Changes whenever the chunk at `cell` is written through this pool."""
+        return self.identity.epoch(cell)
 
-    def advance_epoch(self, cell: tuple[int, ...]) -> None:
-        """Says that the chunk at `cell` is being, or has been, written."""
-        with self._lock:
-            self._epochs[hash(cell) % _EPOCHS] += 1
+    def forget(self, cell: tuple[int, ...], inner: Iterable[int] | None = None) -> None:
+        """Says that a chunk was written: what is cached of it (all, or `inner`) is outdated."""
+        self.identity.advance(cell)
+        if not self.cache.limit_bytes:
+            return
+        if inner is None:
+            shard = self.layout.shard
+            inner = (0,) if shard is None else range(-1, math.prod(shard.grid))
+        for k in inner:
+            self.cache.discard((self.identity, cell, k))
 
     def count(self, done: ChunkStatistics) -> None:
         """Moves the counts of `done` into the statistics.

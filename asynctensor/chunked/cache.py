@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
 from asynctensor.chunked.codec import Array
+from asynctensor.runtime.process import PROCESS
 
 A = TypeVar("A")
 #: (array, grid position, number of the inner chunk, 0 without shards)
@@ -59,7 +60,14 @@ class ChunkCache:
         self._entries: OrderedDict[CacheKey, CachedChunk] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
+        self._shared_lock = threading.RLock()
+        PROCESS.survives(self)
         self._arrays: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
+
+    def after_fork(self) -> None:
+        """See `AfterFork`."""
+        self._lock = threading.Lock()
+        self._shared_lock = threading.RLock()
 
     def get(self, key: CacheKey) -> CachedChunk | None:
         """The entry of `key`, which becomes the most recently used."""
@@ -103,19 +111,12 @@ class ChunkCache:
             if old is not None:
                 self._bytes -= _size(old)
 
-    def discard_cell(self, array: Hashable, cell: tuple[int, ...]) -> None:
-        """Forgets all inner chunks of one cell."""
-        with self._lock:
-            found = [k for k in self._entries if k[0] == array and k[1] == cell]
-        for key in found:
-            self.discard(key)
+    def shared(self, key: Hashable, make: Callable[[], A]) -> A:
+        """What is known by `key` in this pool, as long as somebody holds it; else a new one.
 
-    def shared_array(self, key: Hashable, make: Callable[[], A]) -> A:
-        """The array known by `key` in this pool, as long as somebody holds it; else a new one.
-
-        Handles opened separately share chunks, and see each other's writes and new shapes.
+        So handles opened separately share chunks, and see each other's writes and new shapes.
         """
-        with self._lock:
+        with self._shared_lock:
             known: A | None = self._arrays.get(key)
             if known is None:
                 known = make()

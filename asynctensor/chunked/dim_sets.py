@@ -435,13 +435,18 @@ def _index_set(
         m = transform.maps[o]
         if m.index_array is not None:
             array = m.index_array.reshape([m.index_array.shape[d] for d in in_dims])
+            if array.size:
+                # As Python's integers, which do not wrap around.
+                ends = [m.offset + m.stride * int(k) for k in (array.min(), array.max())]
+                _check_index(min(ends), max(ends), o, extents)
             values = np.broadcast_to(m.offset + m.stride * array, shape)
         else:
             k = in_dims.index(m.input_dimension)
+            ends = [m.offset + m.stride * k for k in (lows[k], lows[k] + shape[k] - 1)]
+            if shape[k]:
+                _check_index(min(ends), max(ends), o, extents)
             line = m.offset + m.stride * (lows[k] + np.arange(shape[k], dtype=np.int64))
             values = np.broadcast_to(line.reshape([-1] + [1] * (len(shape) - 1 - k)), shape)
-        if values.size:
-            _check_index(int(values.min()), int(values.max()), o, extents)
         indices.append(values.reshape(-1))
     positions = [p.reshape(-1) for p in np.indices(shape, dtype=np.int64)]
     return IndexSet(in_dims, out_dims, positions, indices, sizes)

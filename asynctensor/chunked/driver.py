@@ -11,7 +11,12 @@ from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
-from asynctensor.chunked.array import ChunkedArray, ChunkOptions, ChunkStatistics
+from asynctensor.chunked.array import (
+    ChunkedArray,
+    ChunkOptions,
+    ChunkStatistics,
+    ChunkVersions,
+)
 from asynctensor.chunked.array_driver import (
     ArrayDriver,
     Progress,
@@ -28,7 +33,13 @@ from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.source import shaped_source
 from asynctensor.chunked.stage import StagingWriter
 from asynctensor.chunked.write import Writer
-from asynctensor.errors import Error, FailedPrecondition, NotFound, ResourceExhausted
+from asynctensor.errors import (
+    Error,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+)
 from asynctensor.index_space.propagate_bounds import propagate_bounds
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.batch import Batch
@@ -99,25 +110,44 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         self._metadata, self._generation = metadata, generation
         layout = fmt.layout(metadata)
         self.data_type = dtype(layout.dtype)
-        view = store if transaction is None else StagedStore(store, transaction)
-        self._view = view
+        self._view = store if transaction is None else StagedStore(store, transaction)
         self._transform = _domain_transform(fmt.schema(metadata))
-        if transaction is not None:
-            pools = Pools(ChunkCache(0), pools.workers, pools.io_workers)
-        self.array = pools.cache.shared_array(
-            (store.identity if transaction is None else object(), path, fmt.driver,
-             fmt.serialize(fmt.resized(metadata, (0,) * len(layout.shape))), options.chunks),
-            lambda: ChunkedArray(
-                view, path, layout, options.chunks, pools.cache, pools.workers,
-                pools.io_workers, _url(store, path, fmt.driver),
-            ),
-        )  # fmt: skip
-        self.array.layout = layout
+        self.array = self._shared_array(pools, None)
+        if transaction is None:
+            self.array.layout = layout
+        else:
+            # Nothing is cached in a transaction, but its handles share their arrays.
+            cache = transaction.slot("chunks", lambda: ChunkCache(0))
+            pools = Pools(cache, pools.workers, pools.io_workers)
+            self.array = self._shared_array(pools, self.array)
         self._reader = Reader(self.array)
-        self._writer: Writer | StagingWriter = (
-            Writer.of(self.array)
+        self._stager = (
+            None
             if transaction is None
             else StagingWriter(self.array, StagedStore(store, transaction), transaction)
+        )
+
+    def _shared_array(self, pools: Pools, base: ChunkedArray | None) -> ChunkedArray:
+        """The array that all handles over this pool share; in a transaction, over `base`."""
+        fmt, layout = self.format, self.format.layout(self._metadata)
+        kind = fmt.serialize(fmt.resized(self._metadata, (0,) * len(layout.shape)))
+        key = (self.store.identity, self.path, fmt.driver, kind)
+        versions = pools.cache.shared(key, ChunkVersions)
+        store = self.store if base is None else self._view
+        return pools.cache.shared(
+            (*key, self.options.chunks),
+            lambda: ChunkedArray(
+                store,
+                self.path,
+                layout,
+                self.options.chunks,
+                pools.cache,
+                pools.workers,
+                pools.io_workers,
+                _url(self.store, self.path, fmt.driver),
+                versions,
+                base,
+            ),
         )
 
     # -- reading and writing ----------------------------------------------------------------
@@ -157,7 +187,12 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         data = _output(view.input_shape, layout.dtype, order)
         request = ViewRequest(Partition((), 0, ()), data, bound)
         self._watch(request, "read", limit, None)
-        self._plan_later(request, view, layout, progress, self._reader.submit)
+
+        def plan() -> None:
+            request.partition = Partition.of(view, layout.chunk_shape, layout.shape)
+            self._watch(request, "read", NEVER, progress)
+
+        self._plan_later(request, plan, self._reader.submit)
         return request.future
 
     def write(
@@ -174,13 +209,22 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         view = self._bounded(transform, layout)
         data = shaped_source(source, view.domain)
         request = ViewRequest(Partition((), 0, ()), data, result=lambda: None)
+        submit = self._stager.submit if self._stager else Writer.of(self.array).submit
         if _is_quick(view):
             request.partition = Partition.of(view, layout.chunk_shape, layout.shape)
             self._watch(request, "write", limit, progress)
-            self._writer.submit(request)
+            submit(request)
+            return WriteFutures(request.future, request.future)
+        self._watch(request, "write", limit, None)
+
+        def plan() -> None:
+            request.partition = Partition.of(view, layout.chunk_shape, layout.shape)
+            self._watch(request, "write", NEVER, progress)
+
+        if self._stager is not None:
+            self._stager.submit(request, plan)
         else:
-            self._watch(request, "write", limit, None)
-            self._plan_later(request, view, layout, progress, self._writer.submit)
+            self._plan_later(request, plan, submit)
         return WriteFutures(request.future, request.future)
 
     def _rely_on_metadata(self) -> None:
@@ -213,23 +257,20 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     def _plan_later(
         self,
         request: ViewRequest,
-        view: IndexTransform,
-        layout: ArrayLayout,
-        progress: ProgressFunction | None,
+        plan: Callable[[], None],
         submit: Callable[[ViewRequest], None],
     ) -> None:
-        def plan() -> None:
+        """Has a worker plan and submit `request`: sorting many points takes a while."""
+
+        def planned() -> None:
             try:
-                request.partition = Partition.of(view, layout.chunk_shape, layout.shape)
+                plan()
+                submit(request)
             except Exception as error:  # noqa: BLE001
                 request.fail(error)
                 request.planned()
-            else:
-                what = "write" if submit == self._writer.submit else "read"
-                self._watch(request, what, NEVER, progress)
-                submit(request)
 
-        self.pools.workers.post(plan)
+        self.pools.workers.post(planned)
 
     # -- metadata ---------------------------------------------------------------------------
 
@@ -273,6 +314,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             old_shape = self.format.layout(current).shape
             shape = _resized_shape(old_shape, request)
             metadata = self.format.resized(current, shape)
+            self._check_storable(metadata)
             if shape == old_shape:
                 self._adopt(current, found.stamp.generation)
                 return
@@ -291,6 +333,13 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         if shrinks and not request.metadata_only:
             await self._delete_outside(progress)
 
+    def _check_storable(self, metadata: M) -> None:
+        """Refuses what could be stored, but not be opened again."""
+        try:
+            self.format.parse(self.format.serialize(metadata))
+        except Error as error:
+            raise InvalidArgument(f"the array cannot get this shape: {error.message}") from error
+
     async def _delete_outside(self, progress: ProgressFunction | None) -> None:
         """Deletes the stored chunks that lie wholly outside the array."""
         layout = self.array.layout
@@ -301,8 +350,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             if cell is None or all(k < n for k, n in zip(cell, grid, strict=True)):
                 continue
             await self._view.write(entry.key, None)
-            self.array.advance_epoch(cell)
-            self.pools.cache.discard_cell(self.array.identity, cell)
+            self.array.forget(cell)
             deleted += 1
             if progress is not None:
                 await self.pools.workers.run(progress, Progress("resize", deleted, None))

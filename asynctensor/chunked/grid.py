@@ -182,7 +182,8 @@ class Partition:
         """
         if not self._plain:
             return None
-        part: Array = data[tuple([cell[k].view[i] for k, i in self._by_in])]
+        # The ellipsis keeps an array where there are no dimensions.
+        part: Array = data[(*[cell[k].view[i] for k, i in self._by_in], ...)]
         return part
 
     def gather(self, chunk: Array, data: Array, cell: Cell) -> None:

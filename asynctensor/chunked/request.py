@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
-from asynctensor.errors import DeadlineExceeded
+from asynctensor.errors import DeadlineExceeded, ResourceExhausted
 from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.event_loop import io_loop
 from asynctensor.runtime.future import Future
@@ -127,6 +127,9 @@ class Request(Generic[T]):
 
     def fail(self, error: BaseException) -> None:
         """Stops it; the first error is the one delivered."""
+        if isinstance(error, MemoryError):
+            cause, error = error, ResourceExhausted(f"not enough memory for a chunk: {error}")
+            error.__cause__ = cause
         with self._lock:
             if self._error is None:
                 self._error = error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from asynctensor.chunked.array import ChunkedArray
@@ -25,8 +27,8 @@ class StagingWriter:
         self._array, self._store, self._transaction = array, store, transaction
         self._queue = transaction.queue
 
-    def submit(self, request: ViewRequest) -> None:
-        """Stages `request`.
+    def submit(self, request: ViewRequest, plan: Callable[[], None] | None = None) -> None:
+        """Stages `request`; `plan` gives it its partition, when that takes a while.
 
         Raises:
             FailedPrecondition, Unimplemented: See `Transaction.participant`.
@@ -34,13 +36,17 @@ class StagingWriter:
         # Refused now, if at all: once it waits here, the commit may begin, and waits for it.
         staging = self._store.staging()
         self._transaction.awaits(request.future)
-        if request.data.nbytes <= _INLINE_BYTES and self._queue.idle:
-            self._queue.run(lambda: self._stage(request, staging))
+        if plan is None and request.data.nbytes <= _INLINE_BYTES and self._queue.idle:
+            self._queue.run(lambda: self._stage(request, staging, None))
         else:
-            self._queue.post(self._array.workers, lambda: self._stage(request, staging))
+            self._queue.post(self._array.workers, lambda: self._stage(request, staging, plan))
 
-    def _stage(self, request: ViewRequest, staging: Staging) -> None:
+    def _stage(
+        self, request: ViewRequest, staging: Staging, plan: Callable[[], None] | None
+    ) -> None:
         try:
+            if plan is not None:
+                plan()
             data = np.array(request.data, dtype=self._array.layout.dtype)
             partition = request.partition
             for cell in partition.cells():

@@ -67,6 +67,11 @@ class StagedChunk(StagedValue):
                 return False
         return self._before is None or self._before.needs_current
 
+    def committed(self) -> None:
+        """What is cached of the chunk outside of the transaction is outdated."""
+        if self.array.base is not None:
+            self.array.base.forget(self._index)
+
     async def value(self, current: bytes | None) -> bytes | None:
         """The encoded chunk after the writes."""
         if self._before is not None and not self._covered:

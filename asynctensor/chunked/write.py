@@ -174,12 +174,9 @@ class Writer:
         if value is not None:
             pieces = value if isinstance(value, tuple) else (value,)
             done.bytes_written += sum([memoryview(piece).nbytes for piece in pieces])
-        array.advance_epoch(index)
-        if not array.cache.limit_bytes:
-            return
         shard = array.layout.shard
-        for inner in (0,) if shard is None else inner_parts(shard, targets):
-            array.cache.discard((array.identity, index, inner))
+        cached = bool(array.cache.limit_bytes)
+        array.forget(index, inner_parts(shard, targets) if cached and shard is not None else None)
 
     def _failed(self, task: Task, error: Exception, following: list[Task]) -> None:
         index, targets = task

@@ -24,6 +24,14 @@ class HasLoop(Protocol):
         ...
 
 
+class AfterFork(Protocol):
+    """What has locks that a thread may hold while another one forks."""
+
+    def after_fork(self) -> None:
+        """Makes its locks anew, and forgets what was going on in the parent."""
+        ...
+
+
 class ThreadState(threading.local):
     """What each thread keeps for itself.
 
@@ -60,6 +68,7 @@ class Process:
 
     __slots__ = (
         "_left_behind",
+        "_surviving",
         "closers",
         "ends_with_interpreter",
         "epoch",
@@ -78,6 +87,7 @@ class Process:
         self.ends_with_interpreter = False
         self.pools_end_with_interpreter = False
         self._left_behind: list[object] = []
+        self._surviving: WeakSet[Any] = WeakSet()
         self._empty()
 
     def _empty(self) -> None:
@@ -91,12 +101,18 @@ class Process:
         self.pools: WeakSet[Any] = WeakSet()
         self.closers: list[Callable[[], Any]] = []
 
+    def survives(self, item: AfterFork) -> None:
+        """Has ``item.after_fork()`` called in a forked child, as long as `item` lives."""
+        self._surviving.add(item)
+
     def begin_anew(self) -> None:
         """Called in a forked child: forgets all that stayed behind in the parent."""
         # The old loop must not be finalised here: it believes itself running.
         self._left_behind.append(self.io)
         self.epoch += 1
         self._empty()
+        for item in list(self._surviving):
+            item.after_fork()
 
 
 PROCESS = Process()

@@ -41,5 +41,9 @@ class Participant(ABC):
         """
 
     @abstractmethod
+    def committed(self) -> None:
+        """Told, once, that all that was staged has been written."""
+
+    @abstractmethod
     def discard(self) -> None:
         """Forgets what was staged; nothing of it was or will be written."""

@@ -44,6 +44,9 @@ class StagedValue(ABC):
     def needs_current(self) -> bool:
         """Whether the outcome depends on what is stored."""
 
+    def committed(self) -> None:  # noqa: B027 -- most need not know
+        """Told that the new value has been stored."""
+
     @abstractmethod
     async def value(self, current: bytes | None) -> bytes | None:
         """The new value, given what is stored (None: nothing); None deletes the key."""
@@ -92,6 +95,25 @@ class Staging(Participant):
     def stage(self, key: str, value: StagedValue) -> bytes:
         """Stages a change to the value of `key`; returns its version."""
         with self.lock:
+            self.values[key] = value
+            return self.touch(key)
+
+    def state_of(self, key: str) -> tuple[bytes | None, int]:
+        """Tells whether something was staged for `key` since; the lock is held."""
+        return self.versions.get(key), len(self.deleted)
+
+    def stage_if(
+        self, key: str, value: StagedValue, before: tuple[bytes | None, int], if_equal: bytes
+    ) -> bytes | None:
+        """Stages `value` if nothing was staged for `key` since `before`; returns its version.
+
+        If the condition `if_equal` was met by what is stored, the commit will rest on it.
+        """
+        with self.lock:
+            if self.state_of(key) != before:
+                return None
+            if if_equal != UNKNOWN and key not in self.values and not self.covered(key):
+                self.observed.setdefault(key, if_equal)
             self.values[key] = value
             return self.touch(key)
 
@@ -164,6 +186,10 @@ class Staging(Participant):
             operation="commit",
         )
 
+    def committed(self) -> None:
+        for staged in list(self.values.values()):
+            staged.committed()
+
     def discard(self) -> None:
         with self.lock:
             self.values.clear()
@@ -226,17 +252,19 @@ class StagedStore(KeyValueStore):
         self, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
     ) -> TimestampedStorageGeneration:
         staging = self.staging()
-        if if_equal != UNKNOWN:
-            stored_only = staging.staged(key) is None
-            found = await self.read(key)
-            if found.stamp.generation != if_equal:
-                return TimestampedStorageGeneration.now(UNKNOWN)
-            if stored_only and not staging.covered(key):
-                # The condition holds now; the commit makes sure that it still does.
-                staging.observed.setdefault(key, if_equal)
-        data = None if value is None else bytes(value)
-        version = staging.stage(key, WholeValue(data))
-        return TimestampedStorageGeneration.now(NO_VALUE if data is None else version)
+        data = WholeValue(None if value is None else bytes(value))
+        while True:
+            with staging.lock:
+                before = staging.state_of(key)
+            if if_equal != UNKNOWN:
+                found = await self.read(key)
+                if found.stamp.generation != if_equal:
+                    return TimestampedStorageGeneration.now(UNKNOWN)
+            version = staging.stage_if(key, data, before, if_equal)
+            if version is not None:
+                break
+            # Somebody staged the key between the look and the write: look again.
+        return TimestampedStorageGeneration.now(NO_VALUE if value is None else version)
 
     def rely_on(self, key: str, generation: bytes) -> None:
         """Has an atomic commit fail if the stored `key` has another generation by then.

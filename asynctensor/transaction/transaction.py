@@ -18,6 +18,7 @@ from asynctensor.transaction.staging_queue import StagingQueue
 from asynctensor.transaction.states import Event, State, next_state
 
 P = TypeVar("P", bound=Participant)
+T = TypeVar("T")
 
 
 class Transaction:
@@ -52,6 +53,7 @@ class Transaction:
         self._future: Future[None]
         # A commit that was started is seen through: cancelling a waiter does not touch it.
         self._promise, self._future = Promise.new(on_cancel=lambda: None)
+        self._slots: dict[str, Any] = {}
         #: Keeps writes in the order in which they are made.
         self.queue = StagingQueue()
         #: Seconds since the Unix epoch; reads through the transaction are at least this new.
@@ -196,6 +198,14 @@ class Transaction:
                 self._participants[key] = known
             return known  # type: ignore[return-value]
 
+    def slot(self, name: str, make: Callable[[], T]) -> T:
+        """What somebody keeps for the life of the transaction, by name; made on first use."""
+        with self._lock:
+            if name not in self._slots:
+                self._slots[name] = make()
+            kept: T = self._slots[name]
+            return kept
+
     def check_open(self) -> None:
         """Refuses to go on once it was committed or aborted.
 
@@ -258,6 +268,8 @@ class Transaction:
             failure.__cause__ = None if failure is error else error
             self._discard(failure)
             return
+        for participant in list(self._participants.values()):
+            participant.committed()
         with self._lock:
             self._move(Event.SUCCEED)
             self._participants.clear()

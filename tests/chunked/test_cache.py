@@ -70,28 +70,17 @@ def test_an_entry_that_is_outdated_when_it_comes_is_not_kept() -> None:
     assert cache.get(KEY) is None
 
 
-def test_all_of_a_cell_is_forgotten() -> None:
-    cache = ChunkCache(10**6)
-    for cell in range(3):
-        for inner in range(-1, 4):
-            cache.put(("array", (cell,), inner), entry())
-    cache.discard_cell("array", (1,))
-    assert cache.statistics().entries == 10
-    assert cache.get(("array", (0,), 2)) is not None
-    assert cache.get(("array", (1,), 2)) is None
-
-
 def test_arrays_are_shared_while_somebody_holds_them() -> None:
     class Held:
         pass
 
     cache = ChunkCache(0)
-    first = cache.shared_array("a", Held)
-    assert cache.shared_array("a", Held) is first
-    assert cache.shared_array("b", Held) is not first
+    first = cache.shared("a", Held)
+    assert cache.shared("a", Held) is first
+    assert cache.shared("b", Held) is not first
     number = id(first)
     del first
-    again = cache.shared_array("a", Held)
+    again = cache.shared("a", Held)
     assert id(again) == number or isinstance(again, Held)
 
 
