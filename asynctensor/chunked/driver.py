@@ -49,6 +49,7 @@ from asynctensor.runtime.workers import WorkerPool
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.schema import Schema
+from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.generation import UNKNOWN
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import Json, KeyValueStore, ReadOptions
@@ -165,12 +166,12 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     ) -> Future[Array]:
         layout = self.array.layout
         view = self._bounded(transform, layout)
+        if 0 in view.input_shape:
+            return Future.resolved(_output(view.input_shape, layout.dtype, order))
         bound = self._data_bound()
         if _is_quick(view):
             partition = Partition.of(view, layout.chunk_shape, layout.shape)
             data = _output(view.input_shape, layout.dtype, order)
-            if partition.count == 0:
-                return Future.resolved(data)
             if (
                 self.pools.cache.limit_bytes
                 and progress is None
@@ -208,6 +209,9 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         layout = self.array.layout
         view = self._bounded(transform, layout)
         data = shaped_source(source, view.domain)
+        if 0 in view.input_shape:
+            nothing: Future[None] = Future.resolved(None)
+            return WriteFutures(nothing, nothing)
         request = ViewRequest(Partition((), 0, ()), data, result=lambda: None)
         submit = self._stager.submit if self._stager else Writer.of(self.array).submit
         if _is_quick(view):
@@ -277,13 +281,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     async def refresh(self) -> None:
         if self.options.recheck_metadata is False:
             return
-        key = self.path + self.format.metadata_key
-        found = await self._view.read(key, ReadOptions(if_not_equal=self._generation))
-        if found.state == "unspecified":
-            return
-        if found.state == "missing":
-            raise NotFound("the array was deleted", key=key, array=self.array.url)
-        self._adopt(self.format.parse(found.value), found.stamp.generation)
+        await self._look_again()
 
     def _adopt(self, metadata: M, generation: bytes) -> None:
         self._check_kind(metadata)
@@ -341,19 +339,48 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             raise InvalidArgument(f"the array cannot get this shape: {error.message}") from error
 
     async def _delete_outside(self, progress: ProgressFunction | None) -> None:
-        """Deletes the stored chunks that lie wholly outside the array."""
-        layout = self.array.layout
-        grid = tuple(-(-n // c) for n, c in zip(layout.shape, layout.chunk_shape, strict=True))
+        """Deletes the stored chunks that lie wholly outside the array.
+
+        Somebody may let the array grow again meanwhile, and write there: a chunk goes only if,
+        after its generation was looked at, the metadata still leaves it outside.
+        """
+        keys = self.array.layout.keys
         deleted = 0
         async for entry in self._view.list(KeyRange.prefix(self.path)):
-            cell = layout.keys.cell(entry.key[len(self.path) :])
-            if cell is None or all(k < n for k, n in zip(cell, grid, strict=True)):
+            cell = keys.cell(entry.key[len(self.path) :])
+            if cell is None or self._is_inside(cell):
                 continue
-            await self._view.write(entry.key, None)
+            found = await self._view.read(entry.key, ReadOptions(ByteRange(0, 0)))
+            await self._look_again()
+            if found.state == "missing" or self._is_inside(cell):
+                continue
+            conditional = self._view.capabilities.can_compare_and_swap
+            generation = found.stamp.generation if conditional else UNKNOWN
+            await self._view.write(entry.key, None, generation)
             self.array.forget(cell)
             deleted += 1
             if progress is not None:
                 await self.pools.workers.run(progress, Progress("resize", deleted, None))
+
+    def _is_inside(self, cell: tuple[int, ...]) -> bool:
+        """Whether a chunk has elements of the array."""
+        layout = self.array.layout
+        return all(
+            k * c < n for k, c, n in zip(cell, layout.chunk_shape, layout.shape, strict=True)
+        )
+
+    async def _look_again(self) -> None:
+        """Takes over the stored metadata if it has changed.
+
+        Raises:
+            NotFound: It was deleted.
+        """
+        key = self.path + self.format.metadata_key
+        found = await self._view.read(key, ReadOptions(if_not_equal=self._generation))
+        if found.state == "missing":
+            raise NotFound("the array was deleted", key=key, array=self.array.url)
+        if found.state == "value":
+            self._adopt(self.format.parse(found.value), found.stamp.generation)
 
     async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
         layout = self.array.layout

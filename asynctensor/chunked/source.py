@@ -52,6 +52,8 @@ def shaped_source(source: Array, domain: IndexDomain) -> Array:
     if source.shape == shape:
         return source
     align_shape_to(source.shape, domain)
+    if 0 in shape:
+        return source
     extra = source.ndim - len(shape)
     if extra > 0:
         source = source.reshape(source.shape[extra:])

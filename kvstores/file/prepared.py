@@ -131,8 +131,13 @@ def status_of(writing: Writing, key: str, name: str, directory: Directory) -> os
             found = writing.root.status(key)
     except FileNotFoundError:
         return None
-    if not stat.S_ISDIR(found.st_mode):
+    if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
         return found
+    if not stat.S_ISDIR(found.st_mode):
+        raise FailedPrecondition(
+            f"{key!r} is no regular file but a pipe, socket or device: remove it, or use another "
+            "key"
+        )
     try:
         # Empty: what was in it has been deleted, and no key needs it.
         writing.file_system.rmdir(directory.name(name), dir_fd=directory.fd)

@@ -11,7 +11,8 @@ Promises, and what keeps them:
   following symbolic links. Only where that fails are the links resolved and looked at, and the real
   path opened without following links again: a link swapped in between is an error, never an
   escape. Links that stay below the root work. New directories, values and removals are relative to
-  an open directory. A write replaces a link at the key itself, and never writes through it.
+  an open directory. A write replaces a link at the key itself if it stays inside, is refused
+  if it leads out, and never writes through it.
   (Checking directories once and remembering them would be no cheaper than the kernel's check, and
   wrong as soon as somebody replaces one.)
 - *Network file systems.* A lost reply to ``link`` is recognised, a stale file handle opened again,
