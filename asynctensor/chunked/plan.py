@@ -50,7 +50,15 @@ Task: TypeAlias = tuple[tuple[int, ...], list[Target]]
 class Stream:
     """Groups of tasks, taken one by one by whichever worker is free."""
 
-    def __init__(self, requests: Sequence[ViewRequest], groups: Iterator[list[Task]]) -> None:
+    def __init__(
+        self,
+        requests: Sequence[ViewRequest],
+        groups: Iterator[list[Task]],
+        *,
+        is_small: bool = False,
+    ) -> None:
+        #: Whether it is of small requests.
+        self.is_small = is_small
         self._requests = requests
         self._groups = groups
         self._lock = threading.Lock()
@@ -83,10 +91,17 @@ class Stream:
 
 
 def streams(requests: Sequence[ViewRequest], group_cells: int) -> list[Stream]:
-    """Plans what was asked for in one turn: the small requests together, each large by itself."""
-    small = [r for r in requests if r.partition.count <= SMALL_CELLS]
-    large = [r for r in requests if r.partition.count > SMALL_CELLS]
-    found = [Stream(small, _merged(small, group_cells))] if small else []
+    """Plans what was asked for in one turn: the small requests together, each large by itself.
+
+    Args:
+        requests: What was asked for.
+        group_cells: Chunks of one group at most.
+    """
+    # Of large chunks fewer are work for more than one worker.
+    limit = max(8, min(SMALL_CELLS, 2 * group_cells))
+    small = [r for r in requests if r.partition.count <= limit]
+    large = [r for r in requests if r.partition.count > limit]
+    found = [Stream(small, _merged(small, group_cells), is_small=True)] if small else []
     return found + [Stream([r], _streamed(r, group_cells)) for r in large]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Sequence
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
@@ -29,11 +30,17 @@ from asynctensor.errors import Aborted, Error
 from asynctensor.runtime.event_loop import io_loop
 from asynctensor.runtime.turn import TurnCollector
 from asynctensor.runtime.workers import yield_gil
-from asynctensor.storage.generation import NO_VALUE, UNKNOWN
+from asynctensor.storage.generation import (
+    NO_VALUE,
+    UNKNOWN,
+    TimestampedStorageGeneration,
+)
 from asynctensor.storage.kvstore import Buffer, Replacement, whole
 
 #: Decoded bytes of one group: the larger, the fewer times a directory is made durable.
-_GROUP_BYTES = 16 * 2**20
+_GROUP_BYTES = 8 * 2**20
+#: Groups of one array that are encoded and wait to be stored; with the above, the memory for it.
+_MAX_STORING = 6
 #: Store requests that one stream has under way on a store without a blocking face.
 _ASYNC_REQUESTS = 32
 
@@ -49,6 +56,10 @@ class Writer:
         if self._face is None:
             self._group_cells = 1
         self._lock = threading.Lock()
+        #: Groups that are encoded, or being encoded, and not stored yet.
+        self._storing = 0
+        #: Streams that wait for that number to fall.
+        self._parked: deque[Stream] = deque()
         #: Chunks being written, and what came for each since.
         self._slots: dict[tuple[int, ...], list[Target]] = {}
 
@@ -62,11 +73,14 @@ class Writer:
         self._collector.add(request)
 
     def _deliver(self, requests: list[ViewRequest]) -> None:
+        array = self._array
         for stream in streams(requests, self._group_cells):
-            if self._face is not None:
-                self._array.io_workers.post(self._pull, stream)
-            else:
+            if self._face is None:
                 io_loop().call_soon_threadsafe(self._start_async, stream)
+            elif stream.is_small:
+                array.io_workers.post(self._pull_small, stream)
+            else:
+                array.workers.post(self._pull, stream)
 
     # -- slots ------------------------------------------------------------------------------
 
@@ -93,23 +107,69 @@ class Writer:
 
     # -- on worker threads ------------------------------------------------------------------
 
-    def _pull(self, stream: Stream) -> None:
+    def _pull_small(self, stream: Stream) -> None:
+        """Encodes and stores a group on one thread, which may wait for the disk."""
         tasks = stream.take()
         if tasks is None:
             return
         if not stream.exhausted:
-            self._array.io_workers.post(self._pull, stream)
+            self._array.io_workers.post(self._pull_small, stream)
         done = ChunkStatistics()
-        tasks = [task for task in tasks if self._claim(task)]
-        while tasks:
-            tasks = self._write(tasks, done)
+        self._write([task for task in tasks if self._claim(task)], done)
 
-    def _write(self, tasks: Sequence[Task], done: ChunkStatistics) -> list[Task]:
-        """Writes chunks whose slots are held; returns what is to be written next."""
-        assert self._face is not None
+    def _pull(self, stream: Stream) -> None:
+        """Encodes a group, and leaves storing it to a thread that may wait for the disk.
+
+        Encoding goes on meanwhile: as many threads as there are processors do it best. What is
+        encoded and not stored yet is bounded.
+        """
+        with self._lock:
+            if self._storing >= _MAX_STORING:
+                self._parked.append(stream)
+                return
+            self._storing += 1
+        tasks = stream.take()
+        if tasks is None:
+            self._stored_group()
+            return
+        if not stream.exhausted:
+            self._array.workers.post(self._pull, stream)
+        done = ChunkStatistics()
         following: list[Task] = []
-        group: list[Replacement] = []
-        prepared: list[Task] = []
+        group = self._encoded([task for task in tasks if self._claim(task)], following, done)
+        self._array.io_workers.post(self._store_group, group, following, done)
+
+    def _store_group(
+        self,
+        group: list[tuple[Task, Replacement]],
+        following: list[Task],
+        done: ChunkStatistics,
+    ) -> None:
+        try:
+            self._store(group, following, done)
+            self._write(following, done)
+        finally:
+            self._stored_group()
+
+    def _stored_group(self) -> None:
+        with self._lock:
+            self._storing -= 1
+            stream = self._parked.popleft() if self._parked else None
+        if stream is not None:
+            self._array.workers.post(self._pull, stream)
+
+    def _write(self, tasks: list[Task], done: ChunkStatistics) -> None:
+        """Writes chunks whose slots are held, and what comes for them meanwhile."""
+        while tasks:
+            following: list[Task] = []
+            self._store(self._encoded(tasks, following, done), following, done)
+            tasks = following
+
+    def _encoded(
+        self, tasks: Sequence[Task], following: list[Task], done: ChunkStatistics
+    ) -> list[tuple[Task, Replacement]]:
+        """Works out the new values; adds to `following` what is to be written next."""
+        group: list[tuple[Task, Replacement]] = []
         for task in tasks:
             try:
                 replacement = self._prepared(task, done)
@@ -119,16 +179,26 @@ class Writer:
             if replacement is None:
                 self._finished(task, following)
             else:
-                group.append(replacement)
-                prepared.append(task)
+                group.append((task, replacement))
             yield_gil()
+        return group
+
+    def _store(
+        self,
+        group: Sequence[tuple[Task, Replacement]],
+        following: list[Task],
+        done: ChunkStatistics,
+    ) -> None:
+        """Stores new values; adds to `following` what is to be written next."""
+        assert self._face is not None
         if not group:
-            return following
+            return
+        results: Sequence[TimestampedStorageGeneration | Exception]
         try:
-            results = self._face.replace(group)
+            results = self._face.replace([replacement for _, replacement in group])
         except Exception as error:  # noqa: BLE001
             results = [error] * len(group)
-        for task, replacement, result in zip(prepared, group, results, strict=True):
+        for (task, replacement), result in zip(group, results, strict=True):
             if isinstance(result, Exception):
                 self._failed(task, result, following)
             elif result.generation == UNKNOWN:
@@ -138,7 +208,6 @@ class Writer:
                 self._stored(task, replacement.value, done)
                 self._array.count(done)
                 self._finished(task, following)
-        return following
 
     def _prepared(self, task: Task, done: ChunkStatistics) -> Replacement | None:
         """The replacement that a task comes to; None if all who wanted it have given up."""
