@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -46,11 +45,25 @@ def boxes(
         others = math.prod(shape) // shape[dim]
         fits = max(1, limit // max(1, others * chunk[dim]))
         shape[dim] = min(fits * chunk[dim], -(-extent // chunk[dim]) * chunk[dim])
-    lines = []
+    # Ranges, and nothing made of them before it is needed: a target may be larger than any list.
+    steps = []
     for low, high, start, step in zip(lower, upper, origin, shape, strict=True):
-        first = start + (low - start) // step * step
-        lines.append([slice(max(low, at), min(high, at + step)) for at in range(first, high, step)])
-    yield from itertools.product(*lines)
+        steps.append(range(start + (low - start) // step * step, high, step))
+    for corner in _product(steps):
+        yield tuple(
+            slice(max(low, at), min(high, at + line.step))
+            for low, high, at, line in zip(lower, upper, corner, steps, strict=True)
+        )
+
+
+def _product(lines: Sequence[range]) -> Iterator[tuple[int, ...]]:
+    """`itertools.product`, which would hold every element of every operand."""
+    if not lines:
+        yield ()
+        return
+    for first in lines[0]:
+        for rest in _product(lines[1:]):
+            yield (first, *rest)
 
 
 async def copy_view(

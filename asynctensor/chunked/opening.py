@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from asynctensor.chunked.driver import ChunkedDriver, ChunkedOptions, Pools
 from asynctensor.chunked.format import ArrayFormat
-from asynctensor.errors import AlreadyExists, Error, InvalidArgument, NotFound
+from asynctensor.errors import AlreadyExists, Error, NotFound
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.storage.key_range import KeyRange
@@ -21,27 +21,12 @@ M = TypeVar("M")
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """TensorStore's open mode; `assume_cached_metadata` is `assume_metadata` here."""
+    """A checked `OpenMode`; `assume_cached_metadata` is `assume_metadata` here."""
 
     open: bool = True
     create: bool = False
     delete_existing: bool = False
     assume_metadata: bool = False
-
-    def check(self) -> None:
-        """Refuses combinations without meaning.
-
-        Raises:
-            InvalidArgument: Naming the members.
-        """
-        if self.delete_existing and not self.create:
-            raise InvalidArgument('"delete_existing" requires "create"')
-        if self.delete_existing and self.open:
-            raise InvalidArgument('"delete_existing" cannot be combined with "open"')
-        if self.assume_metadata and (self.create or self.delete_existing):
-            raise InvalidArgument('"assume_metadata" requires "open" alone')
-        if not (self.open or self.create):
-            raise InvalidArgument('at least one of "open" and "create" is needed')
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +55,6 @@ async def open_chunked(fmt: ArrayFormat[M], request: OpenRequest) -> ChunkedDriv
     A cancelled call may have created the array, or have deleted parts of the existing one if that
     was asked for; it leaves no half-written metadata.
     """
-    request.mode.check()
     fmt.check_constraints(request.constraints)
     path = request.path if not request.path or request.path.endswith("/") else request.path + "/"
     key = path + fmt.metadata_key

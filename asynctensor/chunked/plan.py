@@ -129,8 +129,10 @@ def _merged(requests: Sequence[ViewRequest], group_cells: int) -> Iterator[list[
     tasks: dict[tuple[int, ...], list[Target]] = {}
     for request in requests:
         partition = request.partition
-        if request.begin(partition.count):
-            for cell in partition.cells():
+        # Planned before it is begun: should planning fail, nothing of it is waited for.
+        cells = list(partition.cells())
+        if request.begin(len(cells)):
+            for cell in cells:
                 tasks.setdefault(partition.index(cell), []).append((request, partition, cell))
         request.planned()
         yield_gil()

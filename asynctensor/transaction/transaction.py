@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Hashable
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -56,8 +55,6 @@ class Transaction:
         self._slots: dict[str, Any] = {}
         #: Keeps writes in the order in which they are made.
         self.queue = StagingQueue()
-        #: Seconds since the Unix epoch; reads through the transaction are at least this new.
-        self.begin_time = time.time()
 
     # -- TensorStore's surface --------------------------------------------------------------
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -78,10 +80,11 @@ def test_arrays_are_shared_while_somebody_holds_them() -> None:
     first = cache.shared("a", Held)
     assert cache.shared("a", Held) is first
     assert cache.shared("b", Held) is not first
-    number = id(first)
+    forgotten = weakref.ref(first)
     del first
-    again = cache.shared("a", Held)
-    assert id(again) == number or isinstance(again, Held)
+    gc.collect()
+    assert forgotten() is None
+    assert isinstance(cache.shared("a", Held), Held)
 
 
 def test_the_count_of_bytes_stays_right_among_threads() -> None:
