@@ -4,40 +4,33 @@ from __future__ import annotations
 
 import copyreg
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from asynctensor.chunked.array import ChunkOptions
-from asynctensor.chunked.cache import ChunkCache
-from asynctensor.chunked.driver import ChunkedOptions, Pools
-from asynctensor.chunked.opening import Mode, OpenRequest, open_chunked
+from asynctensor.chunked.array_driver import ArrayDriver
+from asynctensor.chunked.driver_request import DriverRequest, Mode
+from asynctensor.chunked.view import View
 from asynctensor.errors import FailedPrecondition, InvalidArgument, NotFound
-from asynctensor.index_space.propagate_bounds import propagate_bounds
+from asynctensor.index_space.propagate_bounds import resolve_over
 from asynctensor.kvstore import KvStore
 from asynctensor.kvstore_spec import KvStoreSpec
-from asynctensor.registry import REGISTRY, format_of, markers, store_opener
+from asynctensor.registry import REGISTRY, driver_opener, markers, store_opener
 from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.schema.schema import Schema
 from asynctensor.spec import Spec
-from asynctensor.spec_state import SpecState
+from asynctensor.spec_state import SpecState, state_from_json
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
+from asynctensor.storage.store_request import StoreRequest
 from asynctensor.tensorstore import TensorStore
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
-#: Members of a chunked spec that are given back by `TensorStore.spec`.
-_KEPT = (
-    "fill_missing_data_reads",
-    "recheck_cached_data",
-    "recheck_cached_metadata",
-    "store_data_equal_to_fill_value",
-)
+_ACCESS = {"r": "read", "w": "written"}
 
 
 def open(  # noqa: A001 -- TensorStore's name
@@ -118,36 +111,52 @@ def _spec_of(spec: object, driver: str | None) -> Spec:
 async def _open(
     state: SpecState, context: Context, transaction: Transaction | None, mode: str
 ) -> TensorStore:
+    view = await _open_view(state, context, transaction, mode)
+    return TensorStore(view.driver, view.transform, context, view.mode)
+
+
+async def _open_view(
+    state: SpecState, context: Context, transaction: Transaction | None, mode: str
+) -> View:
     if "context" in state.options:
         context = Context(state.options["context"], context)
-    if state.kvstore is None:
-        raise InvalidArgument('the spec has no "kvstore"; say where the array is')
-    store, path = open_store(state.kvstore, context)
+    store, path = None, ""
+    if state.kvstore is not None:
+        store, path = open_store(state.kvstore, context)
     if state.driver == "auto":
         state = await _detected(state, store, path, transaction)
     state.open_mode.check()
-    request = OpenRequest(
+
+    async def open_view(spec: Any) -> View:
+        below = spec if isinstance(spec, SpecState) else state_from_json(spec, REGISTRY)
+        return await _open_view(below, context, transaction, mode)
+
+    request = DriverRequest(
+        state.driver,
+        state.driver_members(),
+        open_view,
+        context,
+        Schema.from_state(state.schema),
+        _mode(state),
+        mode,
+        transaction,
         store,
         path,
-        _mode(state),
-        _pools(state, context),
-        dict(state.options.get("metadata", {})),
-        Schema.from_state(state.schema),
-        _options(state),
-        transaction,
     )
-    driver = await open_chunked(format_of(state.driver), request)
+    driver = await driver_opener(state.driver)(request)
     transform = driver.transform()
     if state.transform is not None:
-        bounds = transform
-        transform = propagate_bounds(
-            state.transform,
-            bounds.input_inclusive_min,
-            bounds.input_exclusive_max,
-            bounds.implicit_lower_bounds,
-            bounds.implicit_upper_bounds,
+        transform = resolve_over(state.transform, transform)
+    return View(driver, transform, _usable(mode, driver))
+
+
+def _usable(mode: str, driver: ArrayDriver) -> str:
+    found = "".join(each for each in mode if each in driver.access)
+    if not found:
+        raise InvalidArgument(
+            f'arrays of driver "{driver.driver}" can be {_ACCESS[driver.access]} only'
         )
-    return TensorStore(driver, transform, context, mode)
+    return found
 
 
 def open_store(spec: KvStoreSpec, context: Context) -> tuple[KeyValueStore, str]:
@@ -158,13 +167,21 @@ def open_store(spec: KvStoreSpec, context: Context) -> tuple[KeyValueStore, str]
     """
     if "context" in spec.options:
         context = Context(spec.options["context"], context)
-    return store_opener(spec.driver)(spec.path, spec.options, context)
+
+    def open_base(json: Any) -> tuple[KeyValueStore, str]:
+        return open_store(KvStoreSpec(json, rules=REGISTRY), context)
+
+    base = None if spec.base is None else spec.base.to_json()
+    request = StoreRequest(spec.driver, spec.path, spec.options, context, base, open_base)
+    return store_opener(spec.driver)(request)
 
 
 async def _detected(
-    state: SpecState, store: KeyValueStore, path: str, transaction: Transaction | None
+    state: SpecState, store: KeyValueStore | None, path: str, transaction: Transaction | None
 ) -> SpecState:
     """The same with the driver whose metadata is found at the path."""
+    if store is None:
+        raise InvalidArgument('the spec has no "kvstore"; say where the array is')
     path = path if not path or path.endswith("/") else path + "/"
     view = store if transaction is None else StagedStore(store, transaction)
     options = ReadOptions(ByteRange(0, 0))
@@ -195,34 +212,6 @@ def _mode(state: SpecState) -> Mode:
         delete_existing=mode.delete_existing,
         assume_metadata=mode.assume_metadata or mode.assume_cached_metadata,
     )
-
-
-def _pools(state: SpecState, context: Context) -> Pools:
-    def resource(name: str) -> Any:
-        member = (state.options[name],) if name in state.options else ()
-        return context.resolve(name, *member).value
-
-    pool = resource("cache_pool")
-    cache = pool.slots.setdefault("chunks", ChunkCache(pool.total_bytes_limit))
-    io_workers = context.resolve("file_io_concurrency").value
-    return Pools(cache, resource("data_copy_concurrency"), io_workers)
-
-
-def _options(state: SpecState) -> ChunkedOptions:
-    options = state.options
-    return ChunkedOptions(
-        recheck_data=_recheck(options.get("recheck_cached_data", True)),
-        recheck_metadata=_recheck(options.get("recheck_cached_metadata", "open")),
-        chunks=ChunkOptions(
-            fill_missing_data_reads=options.get("fill_missing_data_reads", True),
-            store_data_equal_to_fill_value=options.get("store_data_equal_to_fill_value", False),
-        ),
-        spec=tuple((name, options[name]) for name in _KEPT if name in options),
-    )
-
-
-def _recheck(option: bool | float | str) -> bool | float:
-    return time.time() if isinstance(option, str) else option
 
 
 async def _open_kvstore(spec: Any, context: Any) -> tuple[KeyValueStore, str, Any]:

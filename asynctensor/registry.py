@@ -6,31 +6,24 @@ import difflib
 import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Protocol, cast
+from functools import cache, partial
+from typing import Any, cast
 
+from asynctensor.chunked.driver_request import DriverOpener
 from asynctensor.chunked.format import ArrayFormat
+from asynctensor.chunked.opening import open_format
 from asynctensor.errors import InvalidArgument
-from asynctensor.runtime.context import Context
 from asynctensor.schema.schema import Schema
 from asynctensor.spec_rules import DriverRules, KvStoreRules
-from asynctensor.storage.kvstore import KeyValueStore
-
-
-class StoreOpener(Protocol):
-    """What a kvstore's module offers as ``open_store``."""
-
-    def __call__(
-        self, path: str, options: Mapping[str, Any], context: Context
-    ) -> tuple[KeyValueStore, str]:
-        """The store that a spec's members name, and the key prefix of `path` in it."""
-        ...
+from asynctensor.storage.store_request import StoreOpener
 
 
 @dataclass(frozen=True, slots=True)
 class _Driver:
     rules: DriverRules
-    format: str  # "module:class" of its ArrayFormat
+    #: Its module, which offers ``open_driver``; of a chunked format, "module:class" of its
+    #: `ArrayFormat`.
+    module: str
     aliases: tuple[str, ...] = ()
     #: Its presence below a path says that an array of this format is there.
     marker: str | None = None
@@ -148,6 +141,18 @@ def markers() -> dict[str, str]:
     return {d.marker: d.rules.driver for d in _DRIVERS if d.marker is not None}
 
 
+def driver_opener(driver: str) -> DriverOpener:
+    """What opens arrays of this driver.
+
+    Raises:
+        InvalidArgument: There is no such driver.
+    """
+    module = _driver(driver).module
+    if ":" in module:
+        return partial(open_format, format_of(driver))
+    return cast("DriverOpener", importlib.import_module(module).open_driver)
+
+
 @cache
 def format_of(driver: str) -> ArrayFormat[Any]:
     """The format of a chunked driver.
@@ -155,7 +160,7 @@ def format_of(driver: str) -> ArrayFormat[Any]:
     Raises:
         InvalidArgument: There is no such driver.
     """
-    module, _, name = _driver(driver).format.partition(":")
+    module, _, name = _driver(driver).module.partition(":")
     return cast("ArrayFormat[Any]", getattr(importlib.import_module(module), name)())
 
 

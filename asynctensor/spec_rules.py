@@ -12,8 +12,9 @@ from typing import Any, Protocol, TypeAlias
 
 from asynctensor.schema.schema import Schema
 
-#: Gives all that is known of an array without opening it: from the driver's members of a spec and
-#: the spec's schema. Raises `InvalidArgument` where they contradict.
+#: Gives all that is known of an array without opening it: from the driver's members of a spec (of
+#: an adapter, ``base`` and ``layers`` are specs themselves) and the spec's schema. Raises
+#: `InvalidArgument` where they contradict.
 EffectiveSchema: TypeAlias = Callable[[Mapping[str, Any], Schema], Schema]
 
 
@@ -54,6 +55,8 @@ class DriverRules:
         is_directory: Whether its kvstore path names a directory, and so ends in ``/``.
         chunked: Whether it has the members that all chunked formats share (open mode, rechecks).
         resizable: Whether upper bounds may move, so that those of a spec are implicit.
+        has_base: Whether it is an adapter, with the spec of one array in its member ``base``.
+        has_layers: Whether it has the specs of several arrays in its member ``layers``.
         effective_schema: Interprets `members`; None: only the schema says something.
     """
 
@@ -65,6 +68,8 @@ class DriverRules:
     is_directory: bool = True
     chunked: bool = True
     resizable: bool = True
+    has_base: bool = False
+    has_layers: bool = False
     effective_schema: EffectiveSchema | None = None
 
 
@@ -105,7 +110,7 @@ class AnyRules:
 
     def driver(self, name: str) -> DriverRules:
         """Rules that allow anything."""
-        return DriverRules(name, scheme=name, members=None, resizable=False)
+        return DriverRules(name, scheme=name, members=None, resizable=False, has_base=True)
 
     def kvstore(self, name: str) -> KvStoreRules:
         """Rules that allow anything."""

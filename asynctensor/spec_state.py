@@ -49,7 +49,8 @@ class SpecState:
         driver: Name of the driver.
         rules: What is known of drivers and kvstores.
         kvstore: Where the array is, if its driver uses a kvstore and this one is known.
-        base: The array below, as a state, if the driver is an adapter.
+        base: The array below, as a state, if the driver is an adapter of one.
+        layers: The arrays below, if it is one of several.
         open_mode: How to open it.
         schema: Constraints, seen through `transform`'s output space (that of the stored array).
         transform: From the indices of the view to those of the stored array; None: the identity.
@@ -61,6 +62,7 @@ class SpecState:
     rules: SpecRules = ANY_RULES
     kvstore: KvStoreSpec | None = None
     base: SpecState | None = None
+    layers: tuple[SpecState, ...] | None = None
     open_mode: OpenMode = field(default_factory=OpenMode)
     schema: SchemaState = NO_SCHEMA
     transform: IndexTransform | None = None
@@ -72,12 +74,21 @@ class SpecState:
         """What is known of the driver."""
         return self.rules.driver(self.driver)
 
+    def driver_members(self) -> dict[str, Any]:
+        """A copy of `options`, with the specs below as ``base`` and ``layers``."""
+        found = copy.deepcopy(dict(self.options))
+        if self.base is not None:
+            found["base"] = self.base
+        if self.layers is not None:
+            found["layers"] = self.layers
+        return found
+
     def effective_schema(self) -> Schema:
         """The schema with what the driver's own members say, of the stored array."""
         rules = self.driver_rules
         own = Schema.from_state(self.schema)
         if rules.effective_schema is not None:
-            return rules.effective_schema(copy.deepcopy(dict(self.options)), own)
+            return rules.effective_schema(self.driver_members(), own)
         return own
 
     def effective_transform(self) -> IndexTransform | None:
@@ -104,6 +115,8 @@ class SpecState:
             found["kvstore"] = self.kvstore.to_json(include_defaults)
         if self.base is not None:
             found["base"] = self.base.to_json(include_defaults)
+        if self.layers is not None:
+            found["layers"] = [each.to_json(include_defaults) for each in self.layers]
         flags = self.open_mode.flags()
         if not flags.get("create"):
             flags.pop("open", None)
@@ -152,6 +165,7 @@ class SpecState:
             self,
             kvstore=self.kvstore and self.kvstore.without_context(),
             base=self.base and self.base.without_context(),
+            layers=self.layers and tuple(each.without_context() for each in self.layers),
             options={k: v for k, v in self.options.items() if k not in gone},
             context=None,
         )
@@ -188,9 +202,7 @@ def state_from_json(json: Any, rules: SpecRules) -> SpecState:
         driver = rules.driver(string(found.pop("driver")))
     state = SpecState(driver.driver, rules)
     state = replace(state, kvstore=_take_kvstore(found, driver, rules))
-    if "base" in found:
-        with in_member("base"):
-            state = replace(state, base=state_from_json(found.pop("base"), rules))
+    state = _with_arrays_below(state, found, driver)
     if driver.chunked:
         flags = {name: _take(found, name, boolean) for name in FLAGS if name in found}
         if "create" not in flags:
@@ -265,6 +277,24 @@ def _take_kvstore(
     if "path" in found:
         kvstore = kvstore.with_path(joined(kvstore.path, _take(found, "path", string)))
     return _placed(kvstore, driver)
+
+
+def _with_arrays_below(state: SpecState, found: dict[str, Any], driver: DriverRules) -> SpecState:
+    """With ``base`` or ``layers``, as the driver has them; what it needs, the driver checks."""
+    if driver.has_base and "base" in found:
+        base = _take(found, "base", lambda json: state_from_json(json, state.rules))
+        state = replace(state, base=base)
+    if driver.has_layers and "layers" in found:
+        with in_member("layers"):
+            given = found.pop("layers")
+            if not isinstance(given, (list, tuple)):
+                raise expected("array", given)
+            layers = []
+            for place, json in enumerate(given):
+                with annotated(f"Error parsing value at position {place}"):
+                    layers.append(state_from_json(json, state.rules))
+        state = replace(state, layers=tuple(layers))
+    return state
 
 
 def _take_schema(found: dict[str, Any]) -> SchemaState:

@@ -20,7 +20,7 @@ from asynctensor.errors import (
 )
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.operations import Subscript
-from asynctensor.index_space.propagate_bounds import propagate_bounds
+from asynctensor.index_space.propagate_bounds import resolve_over
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.kvstore import KvStore
 from asynctensor.open_mode import OpenMode
@@ -189,7 +189,10 @@ class TensorStore(IndexingOperations):
     @property
     def base(self) -> TensorStore | None:
         """The array below, if the driver is an adapter."""
-        return None
+        below = self._driver.base()
+        if below is None:
+            return None
+        return TensorStore(below.driver, below.transform, self._context, below.mode)
 
     @property
     def transaction(self) -> Transaction | None:
@@ -359,14 +362,7 @@ class TensorStore(IndexingOperations):
         return start(resolved, timeout=timeout, deadline=deadline)
 
     def _resolved(self, fix: bool = False) -> IndexTransform:
-        bounds = self._driver.transform()
-        transform = propagate_bounds(
-            self._transform,
-            bounds.input_inclusive_min,
-            bounds.input_exclusive_max,
-            bounds.implicit_lower_bounds,
-            bounds.implicit_upper_bounds,
-        )
+        transform = resolve_over(self._transform, self._driver.transform())
         return transform.mark_bounds_implicit[False] if fix else transform
 
     def resize(
@@ -510,11 +506,11 @@ class TensorStore(IndexingOperations):
             recheck_cached: Both.
         """
         del retain_context, unbind_context
-        json = self._driver.spec_json()
+        json, transform = self._driver.view_json(self._transform)
         if minimal_spec:
             json.pop("metadata", None)
         state = state_from_json(json, REGISTRY)
-        spec = Spec.from_state(replace(state, transform=self._transform))
+        spec = Spec.from_state(replace(state, transform=transform))
         spec.update(
             open_mode=open_mode,
             open=open,

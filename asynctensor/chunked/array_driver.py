@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from asynctensor.chunked.codec import Array
 from asynctensor.index_space.transform import IndexTransform
@@ -17,6 +17,9 @@ from asynctensor.schema.data_type import dtype
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json, KeyValueStore
 from asynctensor.transaction.transaction import Transaction
+
+if TYPE_CHECKING:
+    from asynctensor.chunked.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,13 @@ class ArrayDriver(ABC):
         driver: The format's name in specs.
         data_type: Of the elements.
         transaction: What it is bound to, if anything.
+        access: What can be done with it at all: ``"r"``, ``"w"`` or ``"rw"``.
     """
 
     driver: str
     data_type: dtype
     transaction: Transaction | None
+    access: str = "rw"
 
     @abstractmethod
     def transform(self) -> IndexTransform:
@@ -116,6 +121,18 @@ class ArrayDriver(ABC):
     @abstractmethod
     def spec_json(self) -> dict[str, Json]:
         """The spec that opens it: driver, kvstore, metadata and options, without a transform."""
+
+    def view_json(self, transform: IndexTransform) -> tuple[dict[str, Any], IndexTransform]:
+        """The spec that opens a view: `spec_json`, and the transform to apply to that.
+
+        An adapter moves the transform below itself where it can, and an array in memory leaves
+        out what the view does not show.
+        """
+        return dict(self.spec_json()), transform
+
+    def base(self) -> View | None:
+        """The array below, if this is an adapter of one."""
+        return None
 
     @abstractmethod
     def kvstore(self) -> tuple[KeyValueStore, str] | None:

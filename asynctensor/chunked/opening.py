@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from asynctensor.chunked.array import ChunkOptions
+from asynctensor.chunked.cache import ChunkCache
 from asynctensor.chunked.driver import ChunkedDriver, ChunkedOptions, Pools
+from asynctensor.chunked.driver_request import DriverRequest, Mode
 from asynctensor.chunked.format import ArrayFormat
 from asynctensor.errors import AlreadyExists, Error, NotFound
 from asynctensor.schema.schema import Schema
@@ -19,14 +23,13 @@ from asynctensor.transaction.transaction import Transaction
 M = TypeVar("M")
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """A checked `OpenMode`; `assume_cached_metadata` is `assume_metadata` here."""
-
-    open: bool = True
-    create: bool = False
-    delete_existing: bool = False
-    assume_metadata: bool = False
+#: Members of a chunked spec that are given back by `TensorStore.spec`.
+_KEPT = (
+    "fill_missing_data_reads",
+    "recheck_cached_data",
+    "recheck_cached_metadata",
+    "store_data_equal_to_fill_value",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,47 @@ class OpenRequest:
     schema: Schema = field(default_factory=Schema)
     options: ChunkedOptions = field(default_factory=ChunkedOptions)
     transaction: Transaction | None = None
+
+
+async def open_format(fmt: ArrayFormat[M], request: DriverRequest) -> ChunkedDriver[M]:
+    """`open_chunked`, of what a spec says."""
+    store, path = request.stored()
+    return await open_chunked(
+        fmt,
+        OpenRequest(
+            store,
+            path,
+            request.mode,
+            _pools(request),
+            dict(request.options.get("metadata", {})),
+            request.schema,
+            _options(request.options),
+            request.transaction,
+        ),
+    )
+
+
+def _pools(request: DriverRequest) -> Pools:
+    pool = request.resource("cache_pool")
+    cache = pool.slots.setdefault("chunks", ChunkCache(pool.total_bytes_limit))
+    io_workers = request.context.resolve("file_io_concurrency").value
+    return Pools(cache, request.resource("data_copy_concurrency"), io_workers)
+
+
+def _options(options: Mapping[str, Any]) -> ChunkedOptions:
+    return ChunkedOptions(
+        recheck_data=_recheck(options.get("recheck_cached_data", True)),
+        recheck_metadata=_recheck(options.get("recheck_cached_metadata", "open")),
+        chunks=ChunkOptions(
+            fill_missing_data_reads=options.get("fill_missing_data_reads", True),
+            store_data_equal_to_fill_value=options.get("store_data_equal_to_fill_value", False),
+        ),
+        spec=tuple((name, options[name]) for name in _KEPT if name in options),
+    )
+
+
+def _recheck(option: bool | float | str) -> bool | float:
+    return time.time() if isinstance(option, str) else option
 
 
 async def open_chunked(fmt: ArrayFormat[M], request: OpenRequest) -> ChunkedDriver[M]:

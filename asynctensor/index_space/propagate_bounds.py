@@ -52,6 +52,21 @@ def propagate_bounds(
     return transform.make(bounds, transform.input_labels, maps)
 
 
+def resolve_over(transform: R, array: TransformRep) -> R:
+    """`transform` with its implicit bounds as they follow from those of `array`'s domain.
+
+    Raises:
+        OutOfRange: If explicit input bounds or a constant reach outside.
+    """
+    return propagate_bounds(
+        transform,
+        array.input_inclusive_min,
+        array.input_exclusive_max,
+        array.implicit_lower_bounds,
+        array.implicit_upper_bounds,
+    )
+
+
 def _narrowed(item: OutputIndexMap, bounds: tuple[int, int]) -> OutputIndexMap:
     if item.index_array is None:
         return item

@@ -7,7 +7,8 @@ from typing import Any
 from asynctensor.chunked.array import ChunkOptions
 from asynctensor.chunked.cache import ChunkCache
 from asynctensor.chunked.driver import ChunkedOptions, Pools
-from asynctensor.chunked.opening import Mode, OpenRequest, open_chunked
+from asynctensor.chunked.driver_request import Mode
+from asynctensor.chunked.opening import OpenRequest, open_chunked
 from asynctensor.registry import format_of
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
