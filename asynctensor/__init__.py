@@ -4,22 +4,31 @@ from asynctensor.chunked.array_driver import Progress
 from asynctensor.errors import Error
 from asynctensor.index_space.dim import Dim
 from asynctensor.index_space.dim_expression import DimExpression, DimSelection, d
+from asynctensor.index_space.dim_selection import DimSelectionLike
 from asynctensor.index_space.domain import IndexDomain
+from asynctensor.index_space.index_terms import NumpyIndexingSpec, NumpyIndexTerm
+from asynctensor.index_space.indexable import Indexable
 from asynctensor.index_space.interval import inf
 from asynctensor.index_space.output_map import OutputIndexMap, OutputIndexMaps, OutputIndexMethod
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.kvstore import KvStore
+from asynctensor.metrics import (
+    experimental_collect_matching_metrics,
+    experimental_collect_prometheus_format_metrics,
+    experimental_push_metrics_to_prometheus,
+)
 from asynctensor.open_mode import OpenMode
 from asynctensor.opening import open  # noqa: A004 -- TensorStore's name
 from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import run_on
-from asynctensor.runtime.future import Future
+from asynctensor.runtime.future import Future, FutureLike, T
 from asynctensor.runtime.promise import Promise
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.data_type import (
+    DTypeLike,
     bfloat16,
     bool,  # noqa: A004 -- TensorStore's name
     byte,
@@ -54,33 +63,49 @@ from asynctensor.schema.data_type import (
 )
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.unit import Unit
-from asynctensor.spec import Spec
+from asynctensor.spec import RecheckCacheOption, Spec
 from asynctensor.tensorstore import TensorStore
 from asynctensor.transaction.transaction import Transaction
+from asynctensor.verbose_logging import (
+    apply_environment,
+    experimental_update_verbose_logging,
+    parse_tensorstore_flags,
+)
 
 newaxis = None
+"""Stands for a new dimension of size 1 in an indexing expression; the same as None."""
+
+apply_environment()
 
 __all__ = [
     "Batch",
     "ChunkLayout",
     "CodecSpec",
     "Context",
+    "DTypeLike",
     "Dim",
     "DimExpression",
     "DimSelection",
+    "DimSelectionLike",
     "Error",
     "Future",
+    "FutureLike",
     "IndexDomain",
     "IndexTransform",
+    "Indexable",
     "KvStore",
+    "NumpyIndexTerm",
+    "NumpyIndexingSpec",
     "OpenMode",
     "OutputIndexMap",
     "OutputIndexMaps",
     "OutputIndexMethod",
     "Progress",
     "Promise",
+    "RecheckCacheOption",
     "Schema",
     "Spec",
+    "T",
     "TensorStore",
     "Transaction",
     "Unit",
@@ -89,11 +114,18 @@ __all__ = [
     "bool",
     "byte",
     "char",
-    "complex64",
     "complex128",
+    "complex64",
     "d",
     "dtype",
+    "experimental_collect_matching_metrics",
+    "experimental_collect_prometheus_format_metrics",
+    "experimental_push_metrics_to_prometheus",
+    "experimental_update_verbose_logging",
+    "float16",
+    "float32",
     "float4_e2m1fn",
+    "float64",
     "float8_e3m4",
     "float8_e4m3b11fnuz",
     "float8_e4m3fn",
@@ -101,24 +133,22 @@ __all__ = [
     "float8_e5m2",
     "float8_e5m2fnuz",
     "float8_e8m0fnu",
-    "float16",
-    "float32",
-    "float64",
     "inf",
-    "int2",
-    "int4",
-    "int8",
     "int16",
+    "int2",
     "int32",
+    "int4",
     "int64",
+    "int8",
     "json",
     "newaxis",
     "open",
+    "parse_tensorstore_flags",
     "run_on",
     "string",
-    "uint8",
     "uint16",
     "uint32",
     "uint64",
+    "uint8",
     "ustring",
 ]

@@ -13,6 +13,7 @@ from asynctensor.chunked.cache import ChunkCache
 from asynctensor.chunked.codec import Array, ArrayCodec
 from asynctensor.chunked.format import ArrayLayout
 from asynctensor.chunked.scratch import Scratch, new_output
+from asynctensor.runtime.counters import chunk_counters
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.storage.kvstore import KeyValueStore
@@ -133,6 +134,7 @@ class ChunkedArray:
         self.scratch = Scratch()
         self.chunk_bytes = math.prod(layout.chunk_shape) * layout.dtype.itemsize
         self._statistics = ChunkStatistics()
+        self._counters = chunk_counters()
         self._lock = threading.Lock()
         self._writer: Any = None
         PROCESS.survives(self)
@@ -189,6 +191,11 @@ class ChunkedArray:
         """
         with self._lock:
             self._statistics.add(done)
+        counted = self._counters
+        counted.hits.value += done.cache_hits
+        counted.misses.value += done.chunks_decoded
+        counted.reads.value += done.cache_hits + done.chunks_decoded
+        counted.writes.value += done.chunks_encoded
         done.clear()
 
     def count_cached_read(self, chunks: int) -> None:
@@ -196,6 +203,8 @@ class ChunkedArray:
         with self._lock:
             self._statistics.reads += 1
             self._statistics.cache_hits += chunks
+        self._counters.reads.value += chunks
+        self._counters.hits.value += chunks
 
     def statistics(self) -> ChunkStatistics:
         """A copy of the counts so far."""

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
 from asynctensor.chunked.codec import Array
+from asynctensor.runtime.counters import chunk_counters
 from asynctensor.runtime.process import PROCESS
 
 A = TypeVar("A")
@@ -59,6 +60,7 @@ class ChunkCache:
         self.limit_bytes = limit_bytes
         self._entries: OrderedDict[CacheKey, CachedChunk] = OrderedDict()
         self._bytes = 0
+        self._evictions = chunk_counters().evictions
         self._lock = threading.Lock()
         self._shared_lock = threading.RLock()
         PROCESS.survives(self)
@@ -103,6 +105,7 @@ class ChunkCache:
             while self._bytes > self.limit_bytes:
                 _, dropped = self._entries.popitem(last=False)
                 self._bytes -= _size(dropped)
+                self._evictions.value += 1
 
     def discard(self, key: CacheKey) -> None:
         """Forgets `key`."""

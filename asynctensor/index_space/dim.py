@@ -194,6 +194,14 @@ class Dim:
 
     __hash__ = None  # type: ignore[assignment]  # mutable: its flags and label may be set
 
+    def __copy__(self) -> Dim:
+        """An independent copy."""
+        return Dim.make(*self._key(), self.label)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Dim:
+        """An independent copy."""
+        return self.__copy__()
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (Dim.make, (*self._key(), self.label))
 

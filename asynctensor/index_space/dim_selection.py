@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from typing import SupportsIndex
+from typing import SupportsIndex, TypeAlias
 
 from asynctensor.errors import IncompatibleType, InvalidArgument, InvalidIndex
 from asynctensor.index_space.labels import find_label
 
+#: What chooses dimensions: an index, a label, a slice, a `DimSelection`, or a sequence of these.
+DimSelectionLike: TypeAlias = (
+    "SelectionTerms | SupportsIndex | str | bytes | slice | Sequence[DimSelectionLike]"
+)
 #: One item of a selection as it is kept.
 Term = int | str | slice
 

@@ -9,12 +9,18 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from types import EllipsisType
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from asynctensor.errors import IncompatibleType, InvalidArgument, InvalidIndex
 from asynctensor.index_space.output_map import IndexArray
+
+#: One term of an indexing expression.
+NumpyIndexTerm: TypeAlias = SupportsIndex | slice | EllipsisType | npt.ArrayLike | None
+#: What may stand between the brackets: one term, or a tuple of terms.
+NumpyIndexingSpec: TypeAlias = NumpyIndexTerm | tuple[NumpyIndexTerm, ...]
 
 _ALLOWED = (
     "Only integers, slices (`:`), ellipsis (`...`), tensorstore.newaxis (`None`) and integer or "

@@ -52,6 +52,13 @@ class OutputIndexMap:
         index_array: Integer array of the rank of the input; it is copied.
         index_range: Where the elements of `index_array` must lie, anywhere if not given.
 
+    Attributes:
+        method: Which of the three it is.
+        offset: Added last.
+        stride: Factor before `offset` is added; None for a constant.
+        input_dimension: The dimension that is mapped; None but for the second kind.
+        index_array: The array, read-only; None but for the third kind.
+
     Raises:
         IncompatibleType: If arguments of different kinds are mixed, or `index_array` is not of an
             integer type.

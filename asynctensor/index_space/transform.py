@@ -21,6 +21,7 @@ from asynctensor.index_space.domain_arguments import (
     domain_rep,
     rep_from_json,
 )
+from asynctensor.index_space.indexable import Indexable
 from asynctensor.index_space.interval import format_interval, is_explicitly_empty
 from asynctensor.index_space.json import parse_output, transform_to_json
 from asynctensor.index_space.numpy_indexing import IndexingMode, index_transform
@@ -29,7 +30,7 @@ from asynctensor.index_space.output_map import OutputIndexMap, OutputIndexMaps, 
 from asynctensor.index_space.representation import Indexer, Ints, R, TransformRep
 
 
-class IndexTransform(TransformRep, Indexer):
+class IndexTransform(TransformRep, Indexer, Indexable):
     """Maps each index of an input domain to an index of an output space. Immutable.
 
     Args:

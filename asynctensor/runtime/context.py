@@ -165,6 +165,7 @@ class Context:
     Args:
         spec: A `Context.Spec` or its JSON; without it a default context.
         parent: The context to inherit from.
+        json: Another name of `spec`.
 
     Raises:
         InvalidArgument: The JSON is not a specification.
@@ -181,7 +182,17 @@ class Context:
     @overload
     def __init__(self, spec: ContextSpecLike, parent: Context | None = None) -> None: ...
 
-    def __init__(self, spec: ContextSpecLike = _ABSENT, parent: Context | None = None) -> None:
+    @overload
+    def __init__(self, *, json: ContextSpecLike, parent: Context | None = None) -> None: ...
+
+    def __init__(
+        self,
+        spec: ContextSpecLike = _ABSENT,
+        parent: Context | None = None,
+        *,
+        json: ContextSpecLike = _ABSENT,
+    ) -> None:
+        spec = json if spec is _ABSENT else spec
         if parent is not None and not isinstance(parent, Context):
             raise InvalidArgument(f"parent must be a Context, but is: {parent!r}")
         if spec is _ABSENT:

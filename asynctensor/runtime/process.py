@@ -61,6 +61,9 @@ class Process:
         exiting: Whether the interpreter is shutting down, so that nothing new may start.
         shared: Objects of which a process has one, by name (the shared worker pools).
         pools: The worker pools that have threads.
+        counters: What was done so far, by name (`counters.Counter`); a forked child goes on from
+            its parent's counts.
+        verbose_flags: Switches of messages, by name (`verbose_flag.VerboseFlag`).
         closers: Coroutine functions to await on the I/O loop before it stops.
         ends_with_interpreter: Whether the interpreter will end the I/O loop when it exits.
         pools_end_with_interpreter: The same of the worker pools.
@@ -70,6 +73,7 @@ class Process:
         "_left_behind",
         "_surviving",
         "closers",
+        "counters",
         "ends_with_interpreter",
         "epoch",
         "exiting",
@@ -80,6 +84,7 @@ class Process:
         "pools",
         "pools_end_with_interpreter",
         "shared",
+        "verbose_flags",
     )
 
     def __init__(self) -> None:
@@ -88,6 +93,8 @@ class Process:
         self.pools_end_with_interpreter = False
         self._left_behind: list[object] = []
         self._surviving: WeakSet[Any] = WeakSet()
+        self.counters: dict[str, Any] = {}
+        self.verbose_flags: dict[str, Any] = {}
         self._empty()
 
     def _empty(self) -> None:

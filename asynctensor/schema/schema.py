@@ -208,6 +208,11 @@ class Schema(IndexingOperations):
         return same and mine.key() == theirs.key()
 
     def __copy__(self) -> Schema:
+        """An independent copy."""
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Schema:
+        """An independent copy."""
         return self.copy()
 
     def __reduce__(self) -> tuple[Any, ...]:

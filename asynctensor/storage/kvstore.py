@@ -224,6 +224,14 @@ def whole(value: Buffer | tuple[Buffer, ...]) -> Buffer:
     return b"".join(value) if isinstance(value, tuple) else value
 
 
+def size_of(value: Buffer | tuple[Buffer, ...] | None) -> int:
+    """The number of bytes of a value."""
+    if value is None:
+        return 0
+    pieces = value if isinstance(value, tuple) else (value,)
+    return sum([memoryview(piece).nbytes for piece in pieces])
+
+
 class BlockingFace(Protocol):
     """What a worker thread calls for a local store: three functions, and no more.
 

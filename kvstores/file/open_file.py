@@ -10,6 +10,7 @@ from asynctensor.errors import Aborted, OutOfRange, os_errors_mapped
 from asynctensor.kvstores.file.file_system import FileSystem
 from asynctensor.kvstores.file.generation import generation_of
 from asynctensor.kvstores.file.root import Root
+from asynctensor.runtime.counters import Counter
 
 
 class OpenFile:
@@ -19,11 +20,18 @@ class OpenFile:
     another machine kills the process.
     """
 
-    __slots__ = ("_fd", "_file_system", "_key", "_root", "generation", "size", "value")
+    __slots__ = ("_bytes_read", "_fd", "_file_system", "_key", "_root", "generation", "size", "value")
 
     def __init__(
-        self, root: Root, file_system: FileSystem, key: str, fd: int, status: os.stat_result
+        self,
+        root: Root,
+        file_system: FileSystem,
+        key: str,
+        fd: int,
+        status: os.stat_result,
+        bytes_read: Counter,
     ) -> None:
+        self._bytes_read = bytes_read
         self._root = root
         self._file_system = file_system
         self._key = key
@@ -43,6 +51,7 @@ class OpenFile:
                         f"the file ends at byte {offset}, {len(rest)} bytes before what was asked "
                         f"for (it had {self.size} bytes when it was opened)"
                     )
+                self._bytes_read.value += count
                 rest = rest[count:]
                 offset += count
 
@@ -64,6 +73,7 @@ class OpenFile:
             OutOfRange: The file was cut off meanwhile.
         """
         data = self._pread(stop - start, start)
+        self._bytes_read.value += len(data)
         if len(data) == stop - start:
             return data
         whole = bytearray(stop - start)
@@ -96,7 +106,9 @@ class OpenFile:
             self._file_system.close(fd)
 
 
-def open_file(root: Root, file_system: FileSystem, key: str) -> OpenFile | None:
+def open_file(
+    root: Root, file_system: FileSystem, key: str, bytes_read: Counter
+) -> OpenFile | None:
     """Opens the value of a key that was checked; None if it has none.
 
     What is no regular file (a directory, a socket) is no value.
@@ -113,7 +125,7 @@ def open_file(root: Root, file_system: FileSystem, key: str) -> OpenFile | None:
     try:
         status = file_system.fstat(fd)
         if stat.S_ISREG(status.st_mode):
-            return OpenFile(root, file_system, key, fd, status)
+            return OpenFile(root, file_system, key, fd, status, bytes_read)
     except BaseException:
         file_system.close(fd)
         raise

@@ -43,6 +43,8 @@ from asynctensor.kvstores.file.prepared import Writing
 from asynctensor.kvstores.file.removal import remove
 from asynctensor.kvstores.file.replacement import replace
 from asynctensor.kvstores.file.root import Root
+from asynctensor.runtime.counters import store_counters
+from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.runtime.workers import WorkerPool, shared_pool
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
@@ -57,6 +59,7 @@ from asynctensor.storage.kvstore import (
     ReadOptions,
     ReadResult,
     Replacement,
+    size_of,
 )
 
 T = TypeVar("T")
@@ -206,13 +209,18 @@ class FileFace(BlockingFace):
         self._file_system = file_system
         self._options = options
         self._settled = Settled()
+        self._counters = store_counters("file")
+        self._verbose = verbose_flag("file")
         self._writing = Writing(self._root, file_system, options, self._settled)
 
     def open(self, key: str) -> OpenFile | None:
         """See `BlockingFace.open`."""
         check_key(key)
+        self._counters.read.value += 1
+        if self._verbose.level:
+            self._verbose.log("read %s%s", self._root.path, key)
         try:
-            return open_file(self._root, self._file_system, key)
+            return open_file(self._root, self._file_system, key, self._counters.bytes_read)
         except (OSError, Error):
             # Only now: the context manager costs a fifth of the whole call.
             with os_errors_mapped(key=key, store=self._root.path, operation="read"):
@@ -233,7 +241,14 @@ class FileFace(BlockingFace):
         self, group: Sequence[Replacement]
     ) -> list[TimestampedStorageGeneration | Exception]:
         """See `BlockingFace.replace`."""
-        return replace(self._writing, group)
+        self._counters.write.value += len(group)
+        outcomes = replace(self._writing, group)
+        for replacement, outcome in zip(group, outcomes, strict=True):
+            if self._verbose.level:
+                self._verbose.log("write %s%s: %s", self._root.path, replacement.key, outcome)
+            if not isinstance(outcome, Exception) and outcome.generation != UNKNOWN:
+                self._counters.bytes_written.value += size_of(replacement.value)
+        return outcomes
 
     def read(self, key: str, options: ReadOptions) -> ReadResult:
         """See `KeyValueStore.read`."""
@@ -256,10 +271,12 @@ class FileFace(BlockingFace):
 
     def walk(self, key_range: KeyRange) -> Generator[ListEntry, None, None]:
         """The keys of the range, in no particular order."""
+        self._counters.list.value += 1
         return walk(self._root, self._file_system, key_range)
 
     def remove(self, key_range: KeyRange) -> Generator[None, None, None]:
         """Deletes the keys of the range while it is iterated over."""
+        self._counters.delete_range.value += 1
         return remove(self._root, self._file_system, key_range, self._options, self._settled)
 
 

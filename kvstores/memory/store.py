@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from urllib.parse import quote
 
 from asynctensor.errors import Aborted, InvalidArgument, OutOfRange
+from asynctensor.runtime.counters import StoreCounters, store_counters
+from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.storage.commit_domain import Commit, CommitDomain
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
@@ -47,6 +49,9 @@ class MemoryMap:
     A pickle of it is a new, empty map (TensorStore's rule); sharing inside one pickle stays.
     """
 
+    #: What is done to any of these maps.
+    counters: StoreCounters
+
     def __init__(self) -> None:
         self._values: dict[str, tuple[bytes, bytes]] = {}
         self._serial = 0
@@ -56,6 +61,8 @@ class MemoryMap:
         self._added: list[str] = []
         self._lock = threading.Lock()
         self._pid = os.getpid()
+        self.counters = store_counters("memory")
+        self.verbose = verbose_flag("memory")
 
     def __reduce__(self) -> tuple[object, ...]:
         return (MemoryMap, ())
@@ -71,6 +78,8 @@ class MemoryMap:
 
     def get(self, key: str) -> tuple[bytes, bytes] | None:
         """The value and the generation of `key`, or None."""
+        if self.verbose.level:
+            self.verbose.log("read %s", key)
         return self._values.get(key)
 
     def apply(
@@ -89,6 +98,9 @@ class MemoryMap:
             return None, {key: self._set(key, value) for key, value in values.items()}
 
     def _set(self, key: str, value: bytes | None) -> bytes:
+        self.counters.write.value += 1
+        if self.verbose.level:
+            self.verbose.log("write %s", key)
         if value is None:
             self._values.pop(key, None)
             return NO_VALUE
@@ -97,6 +109,7 @@ class MemoryMap:
         self._serial += 1
         generation = self._serial.to_bytes(8, "big")
         self._values[key] = (value, generation)
+        self.counters.bytes_written.value += len(value)
         return generation
 
     def keys(self, key_range: KeyRange) -> list[str]:
@@ -169,6 +182,8 @@ class MemoryStore(KeyValueStore):
     async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
         """See `KeyValueStore.read`."""
         _check_key(key)
+        counters = self.values.counters
+        counters.read.value += 1
         found = self.values.get(key)
         generation = NO_VALUE if found is None else found[1]
         stamp = TimestampedStorageGeneration.now(generation)
@@ -178,6 +193,7 @@ class MemoryStore(KeyValueStore):
         if options.if_equal not in (UNKNOWN, generation) or options.if_not_equal == generation:
             return ReadResult("unspecified", b"", stamp)
         start, stop = options.byte_range.resolve(len(found[0]))
+        counters.bytes_read.value += stop - start
         return ReadResult("value", found[0][start:stop], stamp)
 
     async def write(
@@ -188,6 +204,7 @@ class MemoryStore(KeyValueStore):
 
     async def delete_range(self, key_range: KeyRange) -> None:
         """See `KeyValueStore.delete_range`."""
+        self.values.counters.delete_range.value += 1
         keys = self.values.keys(key_range)
         for start in range(0, len(keys), _PIECE):
             self.values.apply({}, dict.fromkeys(keys[start : start + _PIECE]))
@@ -195,6 +212,7 @@ class MemoryStore(KeyValueStore):
 
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
         """See `KeyValueStore.list`."""
+        self.values.counters.list.value += 1
         for count, key in enumerate(self.values.keys(key_range), 1):
             if count % _PIECE == 0:
                 await asyncio.sleep(0)
@@ -242,8 +260,14 @@ class MemoryFace(BlockingFace):
     def open(self, key: str) -> OpenValue | None:
         """See `BlockingFace.open`."""
         _check_key(key)
+        counters = self._values.counters
+        counters.read.value += 1
         found = self._values.get(key)
-        return None if found is None else MemoryValue(*found)
+        if found is None:
+            return None
+        # Nobody copies what is in memory already: all of it counts as read.
+        counters.bytes_read.value += len(found[0])
+        return MemoryValue(*found)
 
     def generation(self, key: str) -> bytes:
         """See `BlockingFace.generation`."""

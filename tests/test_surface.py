@@ -1,0 +1,238 @@
+"""Our public surface holds all of TensorStore's: its stub file is read and compared, name by name.
+
+Ours may have more: further names, further keyword arguments, defaults where TensorStore has none.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import asynctensor
+
+# Named as in the stub; whatever is not there yet stands here, and nowhere else.
+NOT_THERE = {
+    "ocdbt": "the OCDBT database",
+}
+
+Function = ast.FunctionDef
+
+def _by_position(name: str) -> bool:
+    """Operators and hooks are called by position, whatever their parameters are called."""
+    return name.startswith("__") and name not in ("__init__", "__new__", "__call__")
+
+
+def _stub() -> ast.Module:
+    spec = find_spec("tensorstore")
+    assert spec is not None and spec.origin is not None
+    return ast.parse(Path(spec.origin).with_name("__init__.pyi").read_text())
+
+
+STUB = _stub()
+
+
+@dataclass(frozen=True)
+class Item:
+    """One public name of the stub, and the definitions that it has there."""
+
+    path: tuple[str, ...]
+    nodes: tuple[ast.AST, ...]
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.path)
+
+
+def _public(name: str) -> bool:
+    return not name.startswith("_") or (name.startswith("__") and name.endswith("__"))
+
+
+def _items(body: list[ast.stmt], path: tuple[str, ...] = ()) -> Iterator[Item]:
+    found: dict[str, list[ast.AST]] = {}
+    for node in body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            found.setdefault(node.name, []).append(node)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.setdefault(node.target.id, []).append(node)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found.setdefault(node.targets[0].id, []).append(node)
+    for name, nodes in found.items():
+        if _public(name):
+            yield Item((*path, name), tuple(nodes))
+            if isinstance(nodes[0], ast.ClassDef):
+                yield from _items(nodes[0].body, (*path, name))
+
+
+def _all() -> list[str]:
+    for node in STUB.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            names: list[str] = ast.literal_eval(node.value)
+            return names
+    raise AssertionError("tensorstore's stub file has no __all__")
+
+
+PUBLIC = _all()
+ITEMS = [item for item in _items(STUB.body) if item.path[0] in PUBLIC]
+
+
+def _is_property(node: ast.AST) -> bool:
+    return isinstance(node, Function) and any(
+        ast.unparse(each) == "property" or ast.unparse(each).endswith(".setter")
+        for each in node.decorator_list
+    )
+
+
+def _functions(item: Item) -> list[Function]:
+    return [each for each in item.nodes if isinstance(each, Function) and not _is_property(each)]
+
+
+def _ours(path: tuple[str, ...]) -> Any:
+    value: Any = asynctensor
+    for name in path:
+        value = inspect.getattr_static(value, name)
+        if isinstance(value, (staticmethod, classmethod)):
+            value = value.__func__
+    return value
+
+
+def _kind(items: list[Item], wanted: Callable[[Item], object]) -> list[Any]:
+    return [pytest.param(item, id=item.name) for item in items if wanted(item)]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_name_is_there(name: str) -> None:
+    if name in NOT_THERE:
+        assert not hasattr(asynctensor, name), f"{name} is there: take it out of the table"
+        return
+    assert hasattr(asynctensor, name)
+    assert name in asynctensor.__all__
+
+
+@pytest.mark.parametrize("item", _kind(ITEMS, lambda item: len(item.path) > 1))
+def test_every_member_is_there(item: Item) -> None:
+    for length in range(1, len(item.path) + 1):
+        value = _ours(item.path[:length])
+    if item.path[-1] in ("__hash__", "__iter__") and isinstance(item.nodes[0], ast.Assign):
+        assert value is None
+
+
+@pytest.mark.parametrize("item", _kind(ITEMS, lambda item: _is_property(item.nodes[0])))
+def test_every_property_can_be_asked_and_set(item: Item) -> None:
+    value = _ours(item.path)
+    assert isinstance(value, property) or inspect.isdatadescriptor(value)
+    if len(item.nodes) > 1 and isinstance(value, property):
+        assert value.fset is not None
+    # A slot has no docstring of its own: its class says what it is.
+    attributes = _ours(item.path[:-1]).__doc__
+    assert inspect.getdoc(value) or f"    {item.path[-1]}: " in attributes
+
+
+@pytest.mark.parametrize("item", _kind(ITEMS, lambda item: isinstance(item.nodes[0], ast.ClassDef)))
+def test_every_class_is_one_and_says_what_it_is(item: Item) -> None:
+    value = _ours(item.path)
+    assert isinstance(value, type)
+    assert value.__doc__
+
+
+def _expanded(signature: inspect.Signature, function: Any) -> inspect.Signature:
+    """``**options: Unpack[Options]`` as the keywords that it stands for."""
+    parameters = []
+    for parameter in signature.parameters.values():
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            parameters.append(parameter)
+            continue
+        hint = typing.get_type_hints(function, include_extras=True)[parameter.name]
+        (options,) = typing.get_args(hint)
+        parameters += [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+            for name in options.__annotations__
+        ]
+    return signature.replace(parameters=parameters)
+
+
+def _signature(item: Item) -> inspect.Signature:
+    value = _ours(item.path)
+    if item.path[-1] in ("__init__", "__new__"):
+        owner = _ours(item.path[:-1])
+        value = owner.__init__ if "__init__" in vars(owner) else owner.__new__
+    return _expanded(inspect.signature(value), value)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the stub: its name, whether it can be given by position, its default."""
+
+    name: str
+    positional: bool
+    default: str | None
+
+
+def _parameters(function: Function) -> list[Parameter]:
+    arguments = function.args
+    plain = [*arguments.posonlyargs, *arguments.args]
+    defaults: list[ast.expr | None] = [None] * (len(plain) - len(arguments.defaults))
+    defaults += arguments.defaults
+    found = [
+        Parameter(each.arg, True, None if default is None else ast.unparse(default))
+        for each, default in zip(plain, defaults, strict=True)
+    ]
+    for each, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        found.append(Parameter(each.arg, False, None if default is None else ast.unparse(default)))
+    return found
+
+
+def _is_made_by_enum(item: Item) -> bool:
+    return item.path == ("OutputIndexMethod", "__init__")
+
+
+CALLABLE = _kind(ITEMS, lambda item: _functions(item) and not _is_made_by_enum(item))
+
+
+@pytest.mark.parametrize("item", CALLABLE)
+def test_every_call_that_the_stub_allows_is_taken(item: Item) -> None:
+    signature = _signature(item)
+    for function in _functions(item):
+        parameters = _parameters(function)
+        given = [each for each in parameters if each.default is None]
+        for chosen in (parameters, given):
+            positional = [each.name for each in chosen if each.positional]
+            by_name = {each.name: None for each in chosen if not each.positional}
+            signature.bind(*positional, **by_name)
+            if _by_position(item.path[-1]):
+                continue
+            self_name = positional[:1] if positional[:1] in (["self"], ["cls"]) else []
+            names = {name: None for name in positional[len(self_name) :]}
+            signature.bind(*self_name, **names, **by_name)
+
+
+@pytest.mark.parametrize("item", CALLABLE)
+def test_every_default_is_the_same(item: Item) -> None:
+    functions = _functions(item)
+    if len(functions) > 1:
+        return
+    signature = _signature(item)
+    for each in _parameters(functions[0]):
+        # The stub writes "..." for a default that has no literal.
+        if each.default not in (None, "...") and not _by_position(item.path[-1]):
+            ours = signature.parameters[each.name].default
+            if (item.name, each.name) not in OTHER_DEFAULTS:
+                assert repr(ours) == each.default, each.name
+
+
+# Defaults that differ on purpose: docs/differences.md has the reasons.
+OTHER_DEFAULTS = {("Transaction.__init__", "atomic")}
+
+
+@pytest.mark.parametrize("item", CALLABLE)
+def test_functions_say_what_they_do(item: Item) -> None:
+    value = _ours(item.path)
+    if not item.path[-1].startswith("__"):
+        assert value.__doc__
