@@ -78,9 +78,7 @@ def experimental_push_metrics_to_prometheus(
         InvalidArgument: The URL is none, or there is no job.
     """
     if not pushgateway.startswith(("http://", "https://")):
-        raise InvalidArgument(
-            f"pushgateway must be an http or https URL, but is: {pushgateway!r}"
-        )
+        raise InvalidArgument(f"pushgateway must be an http or https URL, but is: {pushgateway!r}")
     if not job:
         raise InvalidArgument("job must not be empty: the gateway keeps metrics by job")
     url = f"{pushgateway.rstrip('/')}/metrics/job/{quote(job, safe='')}"
@@ -92,7 +90,8 @@ def experimental_push_metrics_to_prometheus(
 async def _push(url: str, metric_prefix: str) -> int:
     # Loaded now, because nearly nobody needs it.
     aiohttp = importlib.import_module("aiohttp")
-    body = "".join(f"{line}\n" for line in experimental_collect_prometheus_format_metrics(metric_prefix))
+    lines = experimental_collect_prometheus_format_metrics(metric_prefix)
+    body = "".join(f"{line}\n" for line in lines)
     timeout = aiohttp.ClientTimeout(total=_PUSH_TIMEOUT)
     try:
         async with (

@@ -20,7 +20,16 @@ class OpenFile:
     another machine kills the process.
     """
 
-    __slots__ = ("_bytes_read", "_fd", "_file_system", "_key", "_root", "generation", "size", "value")
+    __slots__ = (
+        "_bytes_read",
+        "_fd",
+        "_file_system",
+        "_key",
+        "_root",
+        "generation",
+        "size",
+        "value",
+    )
 
     def __init__(
         self,

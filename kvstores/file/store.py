@@ -218,7 +218,7 @@ class FileFace(BlockingFace):
         check_key(key)
         self._counters.read.value += 1
         if self._verbose.level:
-            self._verbose.log("read %s%s", self._root.path, key)
+            self._verbose.log("read %s/%s", self._root.path, key)
         try:
             return open_file(self._root, self._file_system, key, self._counters.bytes_read)
         except (OSError, Error):
@@ -245,7 +245,7 @@ class FileFace(BlockingFace):
         outcomes = replace(self._writing, group)
         for replacement, outcome in zip(group, outcomes, strict=True):
             if self._verbose.level:
-                self._verbose.log("write %s%s: %s", self._root.path, replacement.key, outcome)
+                self._verbose.log("write %s/%s: %s", self._root.path, replacement.key, outcome)
             if not isinstance(outcome, Exception) and outcome.generation != UNKNOWN:
                 self._counters.bytes_written.value += size_of(replacement.value)
         return outcomes
