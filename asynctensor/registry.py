@@ -74,6 +74,16 @@ _DRIVERS = (
         aliases=("zarr2",),
         marker=".zarray",
     ),
+    _Driver(
+        DriverRules(
+            "n5",
+            scheme="n5",
+            members=frozenset({"metadata"}),
+            effective_schema=_MetadataSchema("n5"),
+        ),
+        "asynctensor.drivers.n5.format:N5Format",
+        marker="attributes.json",
+    ),
     _Driver(DriverRules("auto", scheme="auto", is_directory=False), ""),
 )
 _KVSTORES = (

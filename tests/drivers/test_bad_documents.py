@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from asynctensor.chunked.format import ArrayFormat
+from asynctensor.drivers.n5.format import N5Format
 from asynctensor.drivers.zarr2.format import Zarr2Format
 from asynctensor.drivers.zarr3.format import Zarr3Format
 from asynctensor.errors import DataLoss, Error, FailedPrecondition, InvalidArgument, Unimplemented
@@ -60,9 +61,23 @@ ZARR2: dict[str, Any] = {
     "filters": None,
     "dimension_separator": ".",
 }
+N5: dict[str, Any] = {
+    "n5": "2.5.1",
+    "dimensions": [8, 6],
+    "blockSize": [4, 6],
+    "dataType": "int16",
+    "compression": {
+        "type": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0, "nthreads": 1,
+    },
+    "axes": ["x", ""],
+    "units": ["nm", ""],
+    "resolution": [4, 1.5],
+    "pixelResolution": {"unit": "um", "dimensions": [1, 2]},
+}  # fmt: skip
 CASES: list[tuple[ArrayFormat[Any], dict[str, Any]]] = [
     (Zarr3Format(), ZARR3),
     (Zarr2Format(), ZARR2),
+    (N5Format(), N5),
 ]
 
 VALUES = st.one_of(
@@ -72,6 +87,7 @@ VALUES = st.one_of(
     st.sampled_from(["", "C", "F", "NaN", "0x", "0x00", "0xzz00", "r16", "r99999999", "|S9", "\0"]),
     st.sampled_from([[], {}, [0], [2**40] * 3, [[]], [1] * 40, "sharding_indexed", "bytes"]),
     st.sampled_from([LITTLE, ZARR3["codecs"][0], {"name": "gzip"}, {"id": "zstd"}]),
+    st.sampled_from([{"type": name} for name in ("raw", "lz4", "xz", "jpeg", "object")]),
 ).map(copy.deepcopy)
 
 
@@ -154,7 +170,8 @@ def test_mutated_constraints(
 @example(b'{"zarr_format": ' + b"1" * 5000 + b"}")
 @example(b'{"zarr_format": 3, "zarr_format": 2}')
 def test_random_bytes(fmt: ArrayFormat[Any], raw: bytes) -> None:
-    with pytest.raises(DataLoss):
+    # To N5, any JSON object is a group.
+    with pytest.raises((DataLoss, FailedPrecondition)):
         fmt.parse(raw)
 
 
@@ -304,3 +321,39 @@ def test_zarr2_names_them_too(changed: dict[str, Any], error: type[Error], named
     with pytest.raises(error) as caught:
         Zarr2Format().parse(json.dumps({**ZARR2, **changed}).encode())
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "named"),
+    [
+        ({"dataType": "object"}, Unimplemented, '"object"'),
+        ({"dataType": "string"}, Unimplemented, '"string"'),
+        ({"dataType": "float16"}, DataLoss, "dataType"),
+        ({"compression": {"type": "lz5"}}, Unimplemented, '"lz5"'),
+        ({"compression": {"type": "gzip", "level": 10}}, DataLoss, "compression.level"),
+        ({"compression": {"type": "lz4", "blockSize": 2**26}}, DataLoss, "compression.blockSize"),
+        ({"compression": {"level": 1}}, DataLoss, "compression.type"),
+        ({"compression": "gzip"}, DataLoss, "compression"),
+        ({"dimensions": [8]}, DataLoss, "blockSize"),
+        ({"dimensions": [8, -1]}, DataLoss, "dimensions[1]"),
+        ({"blockSize": [4, 0]}, DataLoss, "blockSize[1]"),
+        ({"blockSize": [2**16, 2**15]}, DataLoss, "2^31 bytes"),
+    ],
+)
+def test_n5_names_them_too(changed: dict[str, Any], error: type[Error], named: str) -> None:
+    with pytest.raises(error) as caught:
+        N5Format().parse(json.dumps({**N5, **changed}).encode())
+    assert named in str(caught.value)
+
+
+@pytest.mark.parametrize("member", ["dimensions", "blockSize", "dataType", "compression"])
+def test_n5_names_what_is_missing(member: str) -> None:
+    document = {key: value for key, value in N5.items() if key != member}
+    with pytest.raises(DataLoss, match=f'"{member}": it is missing'):
+        N5Format().parse(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize("document", [b"{}", b'{"n5": "2.5.1"}', b'{"compression": 1, "a": []}'])
+def test_an_n5_group_is_no_array(document: bytes) -> None:
+    with pytest.raises(FailedPrecondition, match="group"):
+        N5Format().parse(document)

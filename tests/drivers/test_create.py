@@ -9,12 +9,17 @@ import pytest
 import tensorstore as ts
 
 from asynctensor.chunked.format import ArrayFormat
+from asynctensor.drivers.n5.format import N5Format
 from asynctensor.drivers.zarr2.format import Zarr2Format
 from asynctensor.drivers.zarr3.format import Zarr3Format
 from asynctensor.errors import FailedPrecondition, InvalidArgument
 from asynctensor.schema.schema import Schema
 
-FORMATS: dict[str, ArrayFormat[Any]] = {"zarr3": Zarr3Format(), "zarr2": Zarr2Format()}
+FORMATS: dict[str, ArrayFormat[Any]] = {
+    "zarr3": Zarr3Format(),
+    "zarr2": Zarr2Format(),
+    "n5": N5Format(),
+}
 U2: dict[str, Any] = {"dtype": "uint16", "domain": {"shape": [100, 100]}}
 
 
@@ -125,6 +130,88 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("zarr2", {"shape": [10], "dtype": ">i4"}, {}),
     ("zarr2", {}, {**U2, "fill_value": 3}),
+    # N5.
+    ("n5", {}, layout(inner_order=[1, 0])),
+    ("n5", {}, layout(inner_order=[0, 1])),
+    ("n5", {}, layout(inner_order_soft_constraint=[0, 1])),
+    ("n5", {}, layout(read_chunk={"elements": 1000})),
+    ("n5", {}, layout(write_chunk={"elements": 1000}, read_chunk={"elements": 100})),
+    ("n5", {}, layout(write_chunk=WRITE, read_chunk=READ)),
+    ("n5", {}, layout(chunk={"shape": [-1, 5]})),
+    ("n5", {}, layout(grid_origin=[1, 0])),
+    ("n5", {}, layout(codec_chunk={"shape": [7, 7]})),
+    ("n5", {"blockSize": [6, 5]}, layout(chunk={"shape": [5, 0]})),
+    ("n5", {"blockSize": [6, 5]}, layout(chunk={"shape": [6, 0]})),
+    ("n5", {"blockSize": [2**31, 1]}, {**U2, "dtype": "uint8"}),
+    ("n5", {"blockSize": [2**31, 1]}, U2),
+    ("n5", {"dimensions": [10], "dataType": "int32"}, {}),
+    ("n5", {"dimensions": [10], "dataType": "int32", "blockSize": [3]}, {}),
+    ("n5", {"dimensions": [10], "dataType": "int32"}, {"dtype": "int8"}),
+    ("n5", {"dimensions": [10]}, {}),
+    ("n5", {"dataType": "int32"}, {}),
+    ("n5", {"dataType": "object"}, U2),
+    ("n5", {"dataType": "bool"}, U2),
+    ("n5", {"more": {"x": [1]}, "n5": "2.0.0", "compressionType": "raw"}, U2),
+    ("n5", {"axes": ["x", ""]}, U2),
+    ("n5", {"axes": ["x", ""]}, {**U2, "domain": {"shape": [3, 4], "labels": ["", "y"]}}),
+    ("n5", {"axes": ["x", ""]}, {**U2, "domain": {"shape": [3, 4], "labels": ["z", "y"]}}),
+    ("n5", {"axes": ["x", "x"]}, U2),
+    ("n5", {"axes": ["x"]}, U2),
+    ("n5", {"axes": [None, None]}, U2),
+    ("n5", {}, {**U2, "fill_value": 3}),
+    ("n5", {}, {**U2, "dimension_units": ["4nm", None]}),
+    ("n5", {}, {**U2, "dimension_units": ["4", "5 s"]}),
+    ("n5", {}, {**U2, "dimension_units": [None, None]}),
+    *(
+        ("n5", given, {**U2, "dimension_units": units} if units else U2)
+        for given in (
+            {"units": ["nm", "s"]},
+            {"resolution": [3, 4]},
+            {"resolution": [4, 1]},
+            {"units": ["nm", ""], "resolution": [4, 1]},
+            {"units": ["nm"]},
+            {"units": ["nm", None]},
+            {"resolution": [3, None]},
+            {"resolution": [0.5, -1]},
+        )
+        for units in (None, ["4nm", None], ["4nm", "1"])
+    ),
+    *(
+        ("n5", {"compression": compression}, U2)
+        for compression in (
+            {"type": "raw"},
+            {"type": "raw", "x": 1},
+            {"type": "gzip"},
+            {"type": "gzip", "level": 3, "useZlib": True},
+            {"type": "gzip", "level": 10},
+            {"type": "gzip", "useZlib": 1},
+            {"type": "bzip2"},
+            {"type": "bzip2", "blockSize": 0},
+            {"type": "xz"},
+            {"type": "xz", "preset": 10},
+            {"type": "zstd"},
+            {"type": "zstd", "level": -7},
+            {"type": "blosc"},
+            {"type": "blosc", "cname": "zstd", "clevel": 3, "shuffle": 2},
+            {"type": "blosc", "cname": "zstd", "clevel": 3, "shuffle": -1},
+            {"type": "blosc", "cname": "zstd", "clevel": 3, "shuffle": 1, "nthreads": 2},
+            {"type": "lz5"},
+            {},
+            "raw",
+            None,
+        )
+    ),
+    *(
+        ("n5", {"compression": {"type": "gzip"}}, {**U2, "codec": {"driver": "n5", **codec_}})
+        for codec_ in (
+            {},
+            {"compression": {"type": "gzip"}},
+            {"compression": {"type": "gzip", "level": 3}},
+            {"compression": {"type": "raw"}},
+        )
+    ),
+    ("n5", {}, {**U2, "codec": {"driver": "n5", "compression": {"type": "xz"}}}),
+    ("n5", {}, {**U2, "codec": {"driver": "zarr"}}),
 ]  # fmt: skip
 
 
@@ -187,6 +274,18 @@ MISFITS: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
     ("zarr2", {"dimension_separator": "/"}, {}, '"dimension_separator"'),
     ("zarr2", {"fill_value": 3}, {}, '"fill_value" of 3'),
     ("zarr2", {}, {"codec": {"driver": "zarr2", "compressor": {"id": "zlib"}}}, "compressor"),
+    ("n5", {"dimensions": [3, 5]}, {}, '"dimensions" of [3,5] but received: [3,4]'),
+    ("n5", {"dataType": "uint16"}, {}, '"dataType"'),
+    ("n5", {"blockSize": [3, 5]}, {}, '"blockSize"'),
+    ("n5", {"compression": {"type": "raw"}}, {}, '"compression" of {"type":"raw"}'),
+    ("n5", {"axes": ["x", "y"]}, {}, '"axes" of ["x","y"] but received: ["",""]'),
+    ("n5", {"units": ["x", "y"]}, {}, '"units"'),
+    ("n5", {"resolution": [1, 2]}, {}, '"resolution" of [1.0,2.0]'),
+    ("n5", {"more": {"a": 1}}, {}, '"more" of {"a":1}'),
+    ("n5", {}, {"codec": {"driver": "n5", "compression": {"type": "raw"}}}, "compression"),
+    ("n5", {}, {"dimension_units": ["4nm", None]}, "dimension_units"),
+    ("n5", {}, {"fill_value": 1}, "fill_value"),
+    ("n5", {}, {"chunk_layout": {"inner_order": [0, 1]}}, "inner_order"),
 ]
 
 
@@ -216,6 +315,8 @@ def test_a_misfit_is_named(
 )
 def test_preferences_and_what_is_unknown_always_fit(driver: str, schema: dict[str, Any]) -> None:
     fmt = FORMATS[driver]
+    if driver == "n5" and "dimension_units" in schema:
+        schema = {"dimension_units": [None, None]}
     stored = fmt.create({}, Schema({"dtype": "uint8", "domain": {"shape": [3, 4]}}))
     fmt.check(stored, {}, Schema(schema))
 
@@ -226,7 +327,7 @@ def test_resizing_changes_nothing_but_the_shape(driver: str) -> None:
     metadata = fmt.create({}, Schema({"dtype": "uint8", "domain": {"shape": [3, 4]}}))
     resized = fmt.resized(metadata, (30, 40))
     before, after = json.loads(fmt.serialize(metadata)), json.loads(fmt.serialize(resized))
-    assert after == {**before, "shape": [30, 40]}
+    assert after == {**before, "dimensions" if driver == "n5" else "shape": [30, 40]}
     assert fmt.layout(resized).chunk_shape == (3, 4)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bz2
 import zlib
 from abc import abstractmethod
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from asynctensor.chunked.compression.codec import BytesCodec, damaged, wrong_length
 from asynctensor.storage.kvstore import Buffer
@@ -24,11 +24,14 @@ class _Decompressor(Protocol):
     def decompress(self, data: Buffer, max_length: int, /) -> bytes: ...
 
 
-class _StreamCodec(BytesCodec):
+class StreamCodec(BytesCodec):
     """What the stream compressors of the standard library have in common.
 
     Several streams after each other count as one, as for the command-line tools.
     """
+
+    #: What the decompressor raises for damaged data.
+    errors: ClassVar[tuple[type[Exception], ...]] = (zlib.error, OSError, ValueError)
 
     @abstractmethod
     def _decompressor(self) -> _Decompressor: ...
@@ -51,7 +54,7 @@ class _StreamCodec(BytesCodec):
             try:
                 # One byte more than allowed tells "exactly full" from "too much".
                 part = stream.decompress(rest, room + 1)
-            except (zlib.error, OSError, ValueError) as error:
+            except self.errors as error:
                 raise damaged(self.name, error) from error
             room -= len(part)
             if room < 0:
@@ -63,7 +66,7 @@ class _StreamCodec(BytesCodec):
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-class GzipCodec(_StreamCodec):
+class GzipCodec(StreamCodec):
     """gzip, without a time stamp, so that equal chunks have equal bytes.
 
     Args:
@@ -82,7 +85,7 @@ class GzipCodec(_StreamCodec):
         return zlib.compress(data, self._level, _GZIP)
 
 
-class ZlibCodec(_StreamCodec):
+class ZlibCodec(StreamCodec):
     """zlib.
 
     Args:
@@ -101,7 +104,7 @@ class ZlibCodec(_StreamCodec):
         return zlib.compress(data, self._level, _ZLIB)
 
 
-class Bz2Codec(_StreamCodec):
+class Bz2Codec(StreamCodec):
     """bzip2.
 
     Args:

@@ -1,0 +1,177 @@
+"""A spec's ``metadata`` member: a partial ``attributes.json``, wanted of an array."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from asynctensor.chunked.member import Member
+from asynctensor.chunked.schema_match import array_domain, check_schema, expect
+from asynctensor.drivers.n5.compressions import Compression, read_compression
+from asynctensor.drivers.n5.metadata import (
+    KNOWN,
+    N5Metadata,
+    combined_units,
+    read_axes,
+    read_data_type,
+    read_resolution,
+    read_units,
+)
+from asynctensor.drivers.n5.schema import codec_spec, inner_order, metadata_schema
+from asynctensor.errors import FailedPrecondition, InvalidArgument, Unimplemented
+from asynctensor.schema.chunk_layout import ChunkLayout
+from asynctensor.schema.data_type import dtype
+from asynctensor.schema.schema import Schema
+from asynctensor.schema.unit import Unit
+from asynctensor.storage.kvstore import Json
+
+
+@dataclass(frozen=True, slots=True)
+class N5Constraints:
+    """What is wanted; None where nothing is.
+
+    Attributes:
+        shape: ``dimensions``.
+        data_type: Data type.
+        block_shape: ``blockSize``.
+        compression: How it is compressed.
+        axes: A label per dimension.
+        units: A base unit per dimension.
+        resolution: A number per dimension.
+        attributes: JSON text of all other members, sorted by name.
+    """
+
+    shape: tuple[int, ...] | None = None
+    data_type: dtype | None = None
+    block_shape: tuple[int, ...] | None = None
+    compression: Compression | None = None
+    axes: tuple[str, ...] | None = None
+    units: tuple[str, ...] | None = None
+    resolution: tuple[float, ...] | None = None
+    attributes: str = "{}"
+
+    @property
+    def rank(self) -> int | None:
+        """Number of dimensions, where a member tells."""
+        for known in (self.shape, self.block_shape, self.axes, self.units, self.resolution):
+            if known is not None:
+                return len(known)
+        return None
+
+    @property
+    def dimension_units(self) -> tuple[Unit, ...] | None:
+        """Units of the dimensions, None where none are known."""
+        return combined_units(self.units, self.resolution)
+
+
+def read_constraints(json_: Mapping[str, Json]) -> N5Constraints:
+    """Reads the member.
+
+    Raises:
+        InvalidArgument: Wrong member; the message gives its path.
+    """
+    try:
+        return _read(Member(json_, "metadata"))
+    except Unimplemented as error:
+        raise InvalidArgument(error.message) from error
+
+
+def _read(document: Member) -> N5Constraints:
+    found = document.object()
+    rank: int | None = None
+
+    def read(name: str, reader: Any) -> Any:
+        nonlocal rank
+        if name not in found:
+            return None
+        value = reader(found[name], rank)
+        rank = len(value)
+        return value
+
+    return N5Constraints(
+        shape=read("dimensions", lambda member, rank: member.sizes(0, rank)),
+        block_shape=read("blockSize", lambda member, rank: member.sizes(1, rank)),
+        axes=read("axes", read_axes),
+        units=read("units", read_units),
+        resolution=read("resolution", read_resolution),
+        data_type=read_data_type(found["dataType"]) if "dataType" in found else None,
+        compression=(
+            read_compression(found["compression"], stored=False) if "compression" in found else None
+        ),
+        attributes=json.dumps({k: found[k].value for k in sorted(found) if k not in KNOWN}),
+    )
+
+
+def known_schema(wanted: N5Constraints) -> Schema:
+    """The constraints that a schema can say too."""
+    known = Schema(codec=codec_spec(wanted.compression))
+    if wanted.data_type is not None:
+        known.update(dtype=wanted.data_type)
+    rank = wanted.rank
+    if rank is None:
+        return known
+    layout = ChunkLayout(rank=rank)
+    if rank:
+        layout.update(inner_order=inner_order(rank), grid_origin=[0] * rank)
+        if wanted.block_shape is not None:
+            layout.update(chunk_shape=wanted.block_shape)
+    known.update(rank=rank, chunk_layout=layout)
+    if wanted.shape is not None:
+        known.update(domain=array_domain(wanted.shape, labels=wanted.axes or ()))
+    elif wanted.axes is not None:
+        known.update(domain=array_domain((None,) * rank, labels=wanted.axes))
+    if wanted.dimension_units is not None:
+        known.update(dimension_units=wanted.dimension_units)
+    return known
+
+
+def check_metadata(metadata: N5Metadata, wanted: N5Constraints, schema: Schema) -> None:
+    """Checks stored metadata; see `ArrayFormat.check`."""
+    if wanted.shape is not None:
+        expect("dimensions", list(wanted.shape), list(metadata.shape))
+    if wanted.data_type is not None:
+        expect("dataType", wanted.data_type.name, metadata.data_type.name)
+    if wanted.block_shape is not None:
+        expect("blockSize", list(wanted.block_shape), list(metadata.block_shape))
+    if wanted.compression is not None:
+        expect("compression", wanted.compression.to_json(), metadata.compression.to_json())
+    if wanted.axes is not None:
+        expect("axes", list(wanted.axes), list(metadata.axes))
+    for name in ("units", "resolution"):
+        value, found = getattr(wanted, name), getattr(metadata, name)
+        if value is not None:
+            expect(name, list(value), None if found is None else list(found))
+    stored: dict[str, Any] = json.loads(metadata.attributes)
+    for key, value in json.loads(wanted.attributes).items():
+        expect(key, value, stored.get(key))
+    try:
+        check_schema(metadata_schema(metadata), without_fill(schema))
+    except InvalidArgument as error:
+        raise FailedPrecondition(error.message) from error
+    _check_units(metadata, schema)
+
+
+def _check_units(metadata: N5Metadata, schema: Schema) -> None:
+    """What is stored says units for all dimensions or for none, so none is a mismatch too."""
+    wanted = schema.dimension_units or ()
+    if metadata.dimension_units is None and any(unit is not None for unit in wanted):
+        expect("dimension_units", [None if u is None else u.to_json() for u in wanted], None)
+
+
+def without_fill(schema: Schema) -> Schema:
+    """The schema without its fill value, which can only be what N5 has anyway.
+
+    Raises:
+        InvalidArgument: It is not 0.
+    """
+    fill = schema.fill_value
+    if fill is None:
+        return schema
+    if any(fill.tobytes()):
+        raise InvalidArgument(
+            "fill_value not supported by N5 format: what is not stored reads as 0, "
+            f"the schema asks for {fill}"
+        )
+    return Schema.from_state(replace(schema.state, fill_value=None))

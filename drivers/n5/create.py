@@ -1,0 +1,77 @@
+"""New metadata, from what a spec says and what its schema wants."""
+
+from __future__ import annotations
+
+from asynctensor.chunked.chunk_choice import choose_chunk_shape
+from asynctensor.chunked.schema_match import agreed
+from asynctensor.drivers.n5.compressions import default_compression, merged_compressions
+from asynctensor.drivers.n5.constraints import N5Constraints, known_schema, without_fill
+from asynctensor.drivers.n5.metadata import DATA_TYPES, N5Metadata, check_block_size
+from asynctensor.drivers.n5.schema import compression_of, inner_order
+from asynctensor.errors import InvalidArgument
+from asynctensor.schema.layout_state import LayoutState, grid_origin_of
+from asynctensor.schema.schema import Schema
+from asynctensor.schema.unit import Unit
+
+
+def create_metadata(wanted: N5Constraints, schema: Schema) -> N5Metadata:
+    """New metadata that satisfies both; see `ArrayFormat.create`."""
+    compression = merged_compressions(wanted.compression, compression_of(schema.codec))
+    state = agreed(known_schema(wanted), without_fill(schema))
+    assert state.dtype is not None
+    assert state.domain is not None
+    if state.dtype.name not in DATA_TYPES:
+        raise InvalidArgument(
+            f"{state.dtype.name} data type is not one of the supported data types: "
+            f"{', '.join(DATA_TYPES)}"
+        )
+    shape = tuple(state.domain.shape)
+    axes = tuple(state.domain.labels)
+    if wanted.axes not in (None, axes):
+        raise InvalidArgument(
+            f'"axes" from metadata {list(wanted.axes or ())} does not match labels from schema '
+            f"{list(axes)}"
+        )
+    block_shape = _choose_block_shape(state.layout, shape)
+    check_block_size(block_shape, state.dtype)
+    units, resolution = _units(wanted, tuple(state.units))
+    return N5Metadata(
+        shape=shape,
+        data_type=state.dtype,
+        block_shape=block_shape,
+        compression=compression or default_compression(state.dtype.numpy_dtype.itemsize),
+        axes=axes,
+        units=units,
+        resolution=resolution,
+        attributes=wanted.attributes,
+    )
+
+
+def _choose_block_shape(layout: LayoutState, shape: tuple[int, ...]) -> tuple[int, ...]:
+    layout = layout.with_grid_origin(grid_origin_of([0] * len(shape), True))
+    wanted = layout.inner_order
+    order = inner_order(len(shape))
+    if wanted is not None and wanted.hard and wanted.value != order:
+        raise InvalidArgument(
+            f'Invalid "inner_order" constraint: {list(wanted.value)}; N5 has only {list(order)}'
+        )
+    if layout.codec.normalized().shape:
+        raise InvalidArgument("codec_chunk_shape not supported")
+    # What is read is what is written.
+    return choose_chunk_shape(layout.with_grid("write", layout.read).write, shape)
+
+
+def _units(
+    wanted: N5Constraints, units: tuple[Unit | None, ...]
+) -> tuple[tuple[str, ...] | None, tuple[float, ...] | None]:
+    """Base units and resolution: N5 has them for all dimensions or for none."""
+    if not any(unit is not None for unit in units):
+        return None, wanted.resolution
+    known = [Unit() if unit is None else unit for unit in units]
+    steps = tuple(unit.multiplier for unit in known)
+    if wanted.resolution not in (None, steps):
+        raise InvalidArgument(
+            f'"resolution" from metadata {list(wanted.resolution or ())} does not match dimension '
+            f"units from schema {[str(unit) for unit in known]}"
+        )
+    return tuple(unit.base_unit for unit in known), steps

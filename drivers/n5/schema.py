@@ -1,0 +1,77 @@
+"""What the metadata of an N5 dataset says, as a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from asynctensor.chunked.member import Member
+from asynctensor.chunked.schema_match import array_domain, finished_layout
+from asynctensor.drivers.n5.compressions import (
+    Compression,
+    merged_compressions,
+    read_compression,
+)
+from asynctensor.drivers.n5.metadata import N5Metadata
+from asynctensor.errors import InvalidArgument, Unimplemented
+from asynctensor.schema.codec_spec import CodecSpec
+from asynctensor.schema.schema import Schema
+
+DRIVER = "n5"
+
+
+def metadata_schema(metadata: N5Metadata) -> Schema:
+    """See `ArrayFormat.schema`. N5 has no fill value: what is not stored reads as 0."""
+    schema = Schema(
+        dtype=metadata.data_type,
+        domain=array_domain(metadata.shape, labels=metadata.axes),
+        chunk_layout=finished_layout(
+            metadata.block_shape, metadata.block_shape, inner_order(len(metadata.shape))
+        ),
+        codec=codec_spec(metadata.compression),
+    )
+    units = metadata.dimension_units
+    if units is not None:
+        schema.update(dimension_units=units)
+    return schema
+
+
+def inner_order(rank: int) -> tuple[int, ...]:
+    """Order of the dimensions inside a block, slowest first: the first varies fastest."""
+    return tuple(range(rank - 1, -1, -1))
+
+
+def codec_spec(compression: Compression | None) -> CodecSpec:
+    """The codec of a schema; None leaves it open."""
+    members = {} if compression is None else {"compression": compression.to_json()}
+    return CodecSpec({"driver": DRIVER, **members}, merge=_merge_members)
+
+
+def compression_of(codec: CodecSpec | None) -> Compression | None:
+    """The compression that a schema's codec asks for; None if it asks for none.
+
+    Raises:
+        InvalidArgument: It is another driver's, or wrong.
+    """
+    if codec is None:
+        return None
+    if codec.driver != DRIVER:
+        raise InvalidArgument(
+            f'the codec of the schema is of the driver "{codec.driver}", expected "{DRIVER}"'
+        )
+    return _read(codec.members)
+
+
+def _read(members: Mapping[str, Any]) -> Compression | None:
+    found = Member(dict(members), "codec").object(("compression",))
+    if "compression" not in found:
+        return None
+    try:
+        return read_compression(found["compression"], stored=False)
+    except Unimplemented as error:
+        raise InvalidArgument(error.message) from error
+
+
+def _merge_members(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    merged = merged_compressions(_read(a), _read(b))
+    return {} if merged is None else {"compression": merged.to_json()}
