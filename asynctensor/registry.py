@@ -42,11 +42,27 @@ class _MetadataSchema:
     driver: str
 
     def __call__(self, options: Mapping[str, Any], schema: Schema) -> Schema:
-        if "metadata" not in options:
-            return schema
-        known = format_of(self.driver).constraint_schema(options["metadata"])
+        fmt = format_of(self.driver)
+        known = fmt.constraint_schema(options.get("metadata", {}))
         known.update(schema=schema)
+        if known.rank is not None:
+            known.update(schema=fmt.rank_schema(known.rank))
         return known
+
+
+@dataclass(frozen=True, slots=True)
+class _MetadataOptions:
+    """The options of a spec, with its ``metadata`` member spelled out by the format."""
+
+    driver: str
+
+    def __call__(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        found = dict(options)
+        if "metadata" in found:
+            found["metadata"] = format_of(self.driver).spelled_out(found["metadata"])
+            if not found["metadata"]:
+                del found["metadata"]
+        return found
 
 
 _FILE_RESOURCES = frozenset(
@@ -59,6 +75,7 @@ _DRIVERS = (
             scheme="zarr3",
             members=frozenset({"metadata"}),
             effective_schema=_MetadataSchema("zarr3"),
+            spelled_out=_MetadataOptions("zarr3"),
         ),
         "asynctensor.drivers.zarr3.format:Zarr3Format",
         marker="zarr.json",
@@ -69,6 +86,7 @@ _DRIVERS = (
             scheme="zarr2",
             members=frozenset({"metadata", "field", "key_encoding", "metadata_key"}),
             effective_schema=_MetadataSchema("zarr"),
+            spelled_out=_MetadataOptions("zarr"),
         ),
         "asynctensor.drivers.zarr2.format:Zarr2Format",
         aliases=("zarr2",),
@@ -80,6 +98,7 @@ _DRIVERS = (
             scheme="n5",
             members=frozenset({"metadata"}),
             effective_schema=_MetadataSchema("n5"),
+            spelled_out=_MetadataOptions("n5"),
         ),
         "asynctensor.drivers.n5.format:N5Format",
         marker="attributes.json",

@@ -58,6 +58,8 @@ class DriverRules:
         has_base: Whether it is an adapter, with the spec of one array in its member ``base``.
         has_layers: Whether it has the specs of several arrays in its member ``layers``.
         effective_schema: Interprets `members`; None: only the schema says something.
+        spelled_out: Gives the members of a spec as they are to be written: defaults filled in where
+            TensorStore does so. Raises `InvalidArgument` where they are wrong. None: as given.
     """
 
     driver: str
@@ -71,6 +73,7 @@ class DriverRules:
     has_base: bool = False
     has_layers: bool = False
     effective_schema: EffectiveSchema | None = None
+    spelled_out: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
 
 
 class SpecRules(Protocol):

@@ -122,7 +122,7 @@ class SpecState:
             flags.pop("open", None)
         found |= flags
         schema = self.schema.to_json()
-        rank = schema.pop("rank", None)
+        schema.pop("rank", None)
         schema.pop("dtype", None)
         effective = self.effective_schema()
         if effective.dtype is not None:
@@ -133,8 +133,8 @@ class SpecState:
         transform = self.transform if rules.members is None else self.effective_transform()
         if transform is not None:
             found["transform"] = transform.to_json()
-        elif rank is not None:
-            found["rank"] = rank
+        elif effective.rank is not None:
+            found["rank"] = effective.rank
         return dict(sorted(found.items()))
 
     def _options_json(self, include_defaults: bool) -> dict[str, Any]:
@@ -344,6 +344,8 @@ def _checked_options(found: dict[str, Any], driver: DriverRules) -> dict[str, An
             del found["context"]
     if driver.members is not None:
         reject_extra(sorted(found.keys() - known - driver.members))
+    if driver.spelled_out is not None:
+        found = driver.spelled_out(found)
     return {k: copy.deepcopy(v) for k, v in sorted(found.items())}
 
 

@@ -126,6 +126,21 @@ class ArrayFormat(ABC, Generic[M]):
             InvalidArgument: Unknown or wrong member; the message gives its path.
         """
 
+    def rank_schema(self, rank: int) -> Schema:
+        """What is so of every array of this format with `rank` dimensions."""
+        del rank
+        return Schema()
+
+    def spelled_out(self, constraints: dict[str, Json]) -> dict[str, Json]:
+        """A spec's partial ``metadata`` member, as a spec gives it back.
+
+        A format may fill in defaults of members that are there; the rest stays open.
+
+        Raises:
+            InvalidArgument: Wrong member; the message gives its path.
+        """
+        return constraints
+
     @abstractmethod
     def create(self, constraints: dict[str, Json], schema: Schema) -> M:
         """New metadata that satisfies both.

@@ -133,10 +133,11 @@ class ArraySuite:
     async def test_every_element_by_itself(self, make_array: MakeArray) -> None:
         store = await self._made(make_array)
         places = [(0,) * store.rank, tuple(n - 1 for n in self.shape)]
-        for number, place in enumerate(places):
-            await store[place].write(number)
+        for number, place in enumerate(places, start=1):
+            value = self.fill_value + number
+            await store[place].write(value)
             assert (await store[place].read()).shape == ()
-            assert await store[place].read() == number
+            assert await store[place].read() == value
         data = await store.read()
         assert (data != self.fill_value).sum() == len(places)
 

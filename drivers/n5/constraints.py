@@ -19,7 +19,7 @@ from asynctensor.drivers.n5.metadata import (
     read_resolution,
     read_units,
 )
-from asynctensor.drivers.n5.schema import codec_spec, inner_order, metadata_schema
+from asynctensor.drivers.n5.schema import codec_spec, metadata_schema, rank_schema
 from asynctensor.errors import FailedPrecondition, InvalidArgument, Unimplemented
 from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.data_type import dtype
@@ -104,6 +104,24 @@ def _read(document: Member) -> N5Constraints:
     )
 
 
+def constraints_to_json(wanted: N5Constraints) -> dict[str, Json]:
+    """The member again, with the compression's defaults filled in."""
+    found: dict[str, Any] = json.loads(wanted.attributes)
+    lists = {
+        "dimensions": wanted.shape,
+        "blockSize": wanted.block_shape,
+        "axes": wanted.axes,
+        "units": wanted.units,
+        "resolution": wanted.resolution,
+    }
+    found |= {name: list(value) for name, value in lists.items() if value is not None}
+    if wanted.data_type is not None:
+        found["dataType"] = wanted.data_type.name
+    if wanted.compression is not None:
+        found["compression"] = wanted.compression.to_json()
+    return dict(sorted(found.items()))
+
+
 def known_schema(wanted: N5Constraints) -> Schema:
     """The constraints that a schema can say too."""
     known = Schema(codec=codec_spec(wanted.compression))
@@ -112,12 +130,9 @@ def known_schema(wanted: N5Constraints) -> Schema:
     rank = wanted.rank
     if rank is None:
         return known
-    layout = ChunkLayout(rank=rank)
-    if rank:
-        layout.update(inner_order=inner_order(rank), grid_origin=[0] * rank)
-        if wanted.block_shape is not None:
-            layout.update(chunk_shape=wanted.block_shape)
-    known.update(rank=rank, chunk_layout=layout)
+    known.update(schema=rank_schema(rank))
+    if wanted.block_shape:
+        known.update(chunk_layout=ChunkLayout(chunk_shape=wanted.block_shape))
     if wanted.shape is not None:
         known.update(domain=array_domain(wanted.shape, labels=wanted.axes or ()))
     elif wanted.axes is not None:

@@ -6,11 +6,16 @@ from dataclasses import replace
 
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.member import dump_document
-from asynctensor.drivers.n5.constraints import check_metadata, known_schema, read_constraints
+from asynctensor.drivers.n5.constraints import (
+    check_metadata,
+    constraints_to_json,
+    known_schema,
+    read_constraints,
+)
 from asynctensor.drivers.n5.create import create_metadata
 from asynctensor.drivers.n5.layout import array_layout
 from asynctensor.drivers.n5.metadata import N5Metadata, metadata_to_json, parse_metadata
-from asynctensor.drivers.n5.schema import DRIVER, metadata_schema
+from asynctensor.drivers.n5.schema import DRIVER, metadata_schema, rank_schema
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
 
@@ -32,6 +37,12 @@ class N5Format(ArrayFormat[N5Metadata]):
 
     def check_constraints(self, constraints: dict[str, Json]) -> None:
         read_constraints(constraints)
+
+    def rank_schema(self, rank: int) -> Schema:
+        return rank_schema(rank)
+
+    def spelled_out(self, constraints: dict[str, Json]) -> dict[str, Json]:
+        return constraints_to_json(read_constraints(constraints))
 
     def create(self, constraints: dict[str, Json], schema: Schema) -> N5Metadata:
         return create_metadata(read_constraints(constraints), schema)

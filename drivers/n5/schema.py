@@ -14,6 +14,7 @@ from asynctensor.drivers.n5.compressions import (
 )
 from asynctensor.drivers.n5.metadata import N5Metadata
 from asynctensor.errors import InvalidArgument, Unimplemented
+from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.schema import Schema
 
@@ -39,6 +40,14 @@ def metadata_schema(metadata: N5Metadata) -> Schema:
 def inner_order(rank: int) -> tuple[int, ...]:
     """Order of the dimensions inside a block, slowest first: the first varies fastest."""
     return tuple(range(rank - 1, -1, -1))
+
+
+def rank_schema(rank: int) -> Schema:
+    """See `ArrayFormat.rank_schema`."""
+    layout = ChunkLayout(rank=rank)
+    if rank:
+        layout.update(inner_order=inner_order(rank), grid_origin=[0] * rank)
+    return Schema(rank=rank, chunk_layout=layout)
 
 
 def codec_spec(compression: Compression | None) -> CodecSpec:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import asynctensor as ts
@@ -101,6 +104,41 @@ class TestZarr2(ArraySuite):
             },
         }
         return opener(spec, CACHE)
+
+
+class TestN5(ArraySuite):
+    fill_value = 0
+
+    @pytest.fixture
+    def make_array(self) -> MakeArray:
+        return opener({"driver": "n5", "kvstore": "memory://a/"}, SMALL_CACHE)
+
+
+class TestN5WithCutOffBlocks(ArraySuite):
+    """Blocks on disk that Java cut off where the array once ended."""
+
+    fill_value = 0
+
+    @pytest.fixture
+    def make_array(self, tmp_path: Path) -> MakeArray:
+        async def make(**schema: Any) -> ts.TensorStore:
+            shape, blocks = schema["shape"], schema["chunk_layout"].write_chunk.shape
+            for cell in np.ndindex(*(-(-n // b) for n, b in zip(shape, blocks, strict=True))):
+                ends = zip(cell, blocks, shape, strict=True)
+                sizes = [min(b, n - k * b) for k, b, n in ends]
+                path = tmp_path.joinpath("a", *map(str, cell))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                header = struct.pack(f">HH{len(sizes)}I", 0, len(sizes), *sizes)
+                path.write_bytes(header + bytes(4 * math.prod(sizes)))
+            kvstore = {"driver": "file", "path": f"{tmp_path}/a/", "file_io_sync": False}
+            spec = {
+                "driver": "n5",
+                "kvstore": kvstore,
+                "metadata": {"compression": {"type": "raw"}},
+            }
+            return await ts.open(spec, create=True, **schema)
+
+        return make
 
 
 class TestFile(ArraySuite):

@@ -1,12 +1,8 @@
-"""N5 against TensorStore: each writes, the other reads; and blocks as Java writes them."""
+"""N5 against TensorStore: each writes, the other reads, and specs mean the same."""
 
 from __future__ import annotations
 
-import itertools
-import json
-import struct
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +13,7 @@ from hypothesis import strategies as st
 
 import asynctensor as ts
 from asynctensor.drivers.n5.format import N5Format
+from asynctensor.registry import REGISTRY
 from asynctensor.schema.schema import Schema
 
 FORMAT = N5Format()
@@ -127,8 +124,9 @@ SPECS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("spec", SPECS)
 def test_specs_are_tensorstores(spec: dict[str, Any]) -> None:
     spec = {**spec, "kvstore": "memory://a/"}
-    pairs = [library.Spec(spec) for library in (ts, tensorstore)]
-    assert pairs[0].codec == ts.CodecSpec(pairs[1].codec.to_json())
+    mine, theirs = ts.Spec(spec, rules=REGISTRY), tensorstore.Spec(spec)
+    assert mine.to_json() == theirs.to_json()
+    assert mine.schema.to_json() == theirs.schema.to_json()
     documents = []
     for library in (ts, tensorstore):
         keywords = {} if "dtype" in spec else {"dtype": "uint16"}
@@ -138,49 +136,12 @@ def test_specs_are_tensorstores(spec: dict[str, Any]) -> None:
         documents.append([made.spec().to_json(), made.schema.to_json(), made.url])
         assert made.fill_value is None
     assert documents[0] == documents[1]
-    assert ts.Spec(documents[1][0]).to_json() == documents[1][0]
-    assert ts.Spec(documents[1][0]).schema.to_json() == (
-        tensorstore.Spec(documents[1][0]).schema.to_json()
-    )
+    again = ts.Spec(documents[1][0], rules=REGISTRY)
+    assert again.to_json() == documents[1][0]
+    assert again.schema.to_json() == tensorstore.Spec(documents[1][0]).schema.to_json()
 
 
 @pytest.mark.parametrize("url", ["memory://x/|n5:", "memory://x/|n5", "memory://|n5:x"])
 def test_urls_are_tensorstores(url: str) -> None:
-    mine, theirs = ts.Spec(url), tensorstore.Spec(url)
+    mine, theirs = ts.Spec(url, rules=REGISTRY), tensorstore.Spec(url)
     assert (mine.to_json(), mine.url) == (theirs.to_json(), theirs.url)
-
-
-# -- blocks as Java writes them ---------------------------------------------------------------
-
-
-def block(data: np.ndarray, *, mode: int = 0) -> bytes:
-    """A raw block of its own size, by the specification's grammar."""
-    header = struct.pack(f">HH{data.ndim}I", mode, data.ndim, *data.shape)
-    if mode:
-        header += struct.pack(">I", data.size)
-    return header + data.astype(data.dtype.newbyteorder(">")).tobytes(order="F")
-
-
-def test_the_example_of_the_specification() -> None:
-    """1 x 2 x 3 elements of uint16, compressed in four ways."""
-    header = bytes.fromhex("0000 0003 00000001 00000002 00000003")
-    payloads = {
-        "raw": "0001 0002 0003 0004 0005 0006",
-        "bzip2": "425a6839 31415926 5359023e 0dd20000 0040007f 00200031 0c010d31 a8739433 7c5dc914"
-        "e1424008 f83748",
-        "gzip": "1f8b0800 00000000 00006360 64606260 66606160 65600300 aaea6dbf 0c000000",
-        "xz": "fd377a58 5a000004 e6d6b446 02002101 16000000 742fe5a3 01000b00 01000200 03000400"
-        "05000600 0d0303ca 34ec15a7 0001240c a618d8d8 1fb6f37d 01000000 0004595a",
-    }
-    # The specification's text has another byte at 0x3a of xz: its checksum of the data is not that.
-    for name, payload in payloads.items():
-        wanted = {
-            "dimensions": [1, 2, 3], "blockSize": [1, 2, 3], "dataType": "uint16",
-            "compression": {"type": name},
-        }  # fmt: skip
-        layout = FORMAT.layout(FORMAT.create(wanted, Schema()))
-        if name == "xz":
-            continue
-        found = layout.codec.decode(header + bytes.fromhex(payload))
-        assert found.tobytes(order="F") == np.arange(1, 7, dtype=np.uint16).tobytes()
-        assert layout.keys.key((0, 4, 1)) == "0/4/1"
