@@ -37,7 +37,8 @@ _INTEGERS: dict[str, tuple[tuple[str, int, int, int | None], ...]] = {
     "jpeg": (("quality", 0, 100, 90),),
 }
 #: What a stored document may leave out although a spec may not: decoding needs none of it.
-_STORED_DEFAULTS = {"clevel": 5, "shuffle": 1, "cname": "lz4"}
+_STORED_DEFAULTS = {"clevel": 5, "shuffle": 1}
+_STORED_CNAME = "lz4"
 #: Those that documents of before version 2 could name, in a member that is a bare string.
 OLD_TYPES = ("raw", "gzip", "bzip2", "lz4", "xz")
 
@@ -145,15 +146,12 @@ def read_compression(member: Member, *, stored: bool) -> Compression:
         member.object(known_members, [*required, *(["cname"] if name == "blosc" else [])])
     values: dict[str, int | bool | str] = {}
     for each, low, high, default in integers:
-        fallback = _STORED_DEFAULTS.get(each) if default is None else default
-        assert fallback is not None
+        fallback = _STORED_DEFAULTS[each] if default is None else default
         values[each] = found[each].integer(low, high) if each in found else fallback
     if name == "gzip":
         values["useZlib"] = "useZlib" in found and found["useZlib"].boolean()
     if name == "blosc":
-        values["cname"] = (
-            found["cname"].string(CNAMES) if "cname" in found else _STORED_DEFAULTS["cname"]
-        )
+        values["cname"] = found["cname"].string(CNAMES) if "cname" in found else _STORED_CNAME
     unknown = {key: each.value for key, each in found.items() if key not in known_members}
     return _made(name, values, json.dumps(unknown))
 
@@ -172,12 +170,12 @@ def read_old_compression(member: Member) -> Compression:
     Raises:
         InvalidArgument: It is none.
     """
-    return read_compression(
-        Member({"type": member.string(OLD_TYPES)}, member.path), stored=True
-    )
+    return read_compression(Member({"type": member.string(OLD_TYPES)}, member.path), stored=True)
 
 
-def merged_compressions(first: Compression | None, second: Compression | None) -> Compression | None:
+def merged_compressions(
+    first: Compression | None, second: Compression | None
+) -> Compression | None:
     """What satisfies both; None asks for nothing.
 
     Raises:

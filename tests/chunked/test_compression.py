@@ -19,7 +19,6 @@ from asynctensor.chunked.compression.blosc import CNAMES, BloscCodec
 from asynctensor.chunked.compression.codec import BytesCodec, allocate
 from asynctensor.chunked.compression.crc32c import Crc32cCodec, checksum
 from asynctensor.chunked.compression.deflate import Bz2Codec, GzipCodec, ZlibCodec
-from asynctensor.chunked.compression.jpeg import JpegCodec
 from asynctensor.chunked.compression.lz4_java import Lz4JavaCodec
 from asynctensor.chunked.compression.packed import PackedCodec
 from asynctensor.chunked.compression.xz import XzCodec

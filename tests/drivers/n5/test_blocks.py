@@ -159,7 +159,9 @@ def test_a_block_of_variable_length_is_read_where_it_fills_its_size(make: Make) 
 
 @pytest.mark.parametrize("name", ["raw", "gzip", "bzip2", "xz", "lz4"])
 async def test_the_old_way_to_name_a_compression(make: Make, name: str) -> None:
-    encoders = {"raw": bytes, "gzip": gzipped, "bzip2": bz2.compress, "xz": lzma.compress, "lz4": lz4}
+    encoders = {
+        "raw": bytes, "gzip": gzipped, "bzip2": bz2.compress, "xz": lzma.compress, "lz4": lz4,
+    }  # fmt: skip
     document = {k: v for k, v in DOCUMENT.items() if k != "compression"}
     document["compressionType"] = name
     blocks = {key: value[:12] + encoders[name](value[12:]) for key, value in CUT.items()}
