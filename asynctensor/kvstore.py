@@ -155,10 +155,10 @@ class KvStore:
     @property
     def base(self) -> KvStore | None:
         """What an adapter is put on; None for a store that is no adapter."""
-        base = getattr(self._store, "base", None)
-        if isinstance(base, KvStore):
-            return base
-        return KvStore(base) if isinstance(base, KeyValueStore) else None
+        below = self._store.below
+        if below is None:
+            return None
+        return KvStore(*below, transaction=self._transaction, context=self._context)
 
     @property
     def transaction(self) -> Transaction | None:

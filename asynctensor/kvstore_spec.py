@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from asynctensor.errors import InvalidArgument
 from asynctensor.pipeline_url import UrlComponent, format_component, parse_pipeline
@@ -33,17 +33,21 @@ class KvStoreSpec:
 
     __slots__ = ("_base", "_driver", "_options", "_path", "rules")
 
-    def __init__(self, json: Any, *, rules: SpecRules = ANY_RULES) -> None:
+    #: The rules of specs made without any; installed by the module that opens things.
+    known: ClassVar[SpecRules] = ANY_RULES
+
+    def __init__(self, json: Any, *, rules: SpecRules | None = None) -> None:
         """Makes a spec from JSON or from a URL.
 
         Args:
             json: ``{"driver": ..., "path": ..., ...}``, a URL such as ``"file:///data/"``, or a
                 `KvStoreSpec`.
-            rules: What is known of drivers and kvstores.
+            rules: What is known of drivers and kvstores; by default, all that are registered.
 
         Raises:
             InvalidArgument: It is none; the message gives the path of the wrong member.
         """
+        rules = KvStoreSpec.known if rules is None else rules
         self.rules = rules
         if isinstance(json, KvStoreSpec):
             json = json.to_json()
@@ -57,14 +61,19 @@ class KvStoreSpec:
                 raise InvalidArgument("Expected string, but member is missing")
             kvstore = rules.kvstore(string(found["driver"]))
         if kvstore.members is not None:
-            reject_extra(sorted(found.keys() - kvstore.members - _COMMON))
+            common = _COMMON if kvstore.adapter else _COMMON - {"base"}
+            reject_extra(sorted(found.keys() - kvstore.members - common))
         with in_member("path"):
             path = string(found.get("path", ""))
         base = None
-        if "base" in found:
+        if "base" in found or kvstore.adapter:
             with in_member("base"):
-                base = KvStoreSpec(found["base"], rules=rules)
+                if "base" not in found:
+                    raise InvalidArgument("Expected object, but member is missing")
+                base = kvstore_from_json(found["base"], rules)
         options = {k: v for k, v in found.items() if k not in ("driver", "path", "base")}
+        if kvstore.check is not None:
+            options = kvstore.check(options, lambda json: _form(json, rules))
         self._take(kvstore.driver, path, base, options)
 
     def _take(
@@ -146,10 +155,18 @@ class KvStoreSpec:
         """The same without context and context resources."""
         resources = self.rules.kvstore(self._driver).resources | {"context"}
         options = {k: v for k, v in self._options.items() if k not in resources}
+        if "layers" in options and self.rules.kvstore(self._driver).has_layers:
+            options["layers"] = self._layers(lambda base: base.without_context().to_json())
         base = self._base and self._base.without_context()
         return KvStoreSpec.of(
             self._driver, self._path, base=base, options=options, rules=self.rules
         )
+
+    def _layers(self, form: Callable[[KvStoreSpec], dict[str, Any]]) -> list[dict[str, Any]]:
+        return [
+            {**layer, "base": form(KvStoreSpec(layer["base"], rules=self.rules))}
+            for layer in self._options["layers"]
+        ]
 
     def copy(self) -> KvStoreSpec:
         """The spec itself, as it is immutable."""
@@ -167,6 +184,8 @@ class KvStoreSpec:
         if include_defaults:
             found |= dict(self.rules.kvstore(self._driver).defaults) | {"path": "", "context": {}}
         found |= copy.deepcopy(self._options)
+        if include_defaults and "layers" in found and self.rules.kvstore(self._driver).has_layers:
+            found["layers"] = self._layers(lambda base: base.to_json(include_defaults=True))
         if self._path:
             found["path"] = self._path
         if self._base is not None:
@@ -218,6 +237,11 @@ def kvstore_from_json(json: Any, rules: SpecRules) -> KvStoreSpec:
     if not isinstance(json, (str, Mapping, KvStoreSpec)):
         raise expected("object", json)
     return KvStoreSpec(json, rules=rules)
+
+
+def _form(json: Any, rules: SpecRules) -> dict[str, Any]:
+    form: dict[str, Any] = kvstore_from_json(json, rules).to_json()
+    return form
 
 
 def joined(path: str, component: str) -> str:

@@ -236,3 +236,4 @@ def _reduced(store: TensorStore) -> tuple[Any, ...]:
 
 copyreg.pickle(TensorStore, _reduced)
 KvStore.opener = staticmethod(_open_kvstore)
+KvStoreSpec.known = REGISTRY

@@ -14,7 +14,7 @@ from asynctensor.chunked.format import ArrayFormat
 from asynctensor.chunked.opening import open_format
 from asynctensor.errors import InvalidArgument
 from asynctensor.schema.schema import Schema
-from asynctensor.spec_rules import DriverRules, KvStoreRules
+from asynctensor.spec_rules import DriverRules, KvStoreForm, KvStoreRules, MemberCheck
 from asynctensor.storage.store_request import StoreOpener
 
 
@@ -65,9 +65,21 @@ class _MetadataOptions:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _MemberCheck:
+    """A kvstore's own check of its members, loaded when such a spec is first seen."""
+
+    module: str
+
+    def __call__(self, options: dict[str, Any], form: KvStoreForm) -> dict[str, Any]:
+        check = cast("MemberCheck", importlib.import_module(self.module).check_members)
+        return check(options, form)
+
+
 _FILE_RESOURCES = frozenset(
     {"file_io_concurrency", "file_io_sync", "file_io_locking", "file_io_mode"}
 )
+_ZIP_RESOURCES = frozenset({"cache_pool", "data_copy_concurrency"})
 _DRIVERS = (
     _Driver(
         DriverRules(
@@ -126,11 +138,31 @@ _KVSTORES = (
         ),
         "asynctensor.kvstores.file.opening",
     ),
+    _KvStore(
+        KvStoreRules(
+            "zip",
+            scheme="zip",
+            members=_ZIP_RESOURCES,
+            resources=_ZIP_RESOURCES,
+            adapter=True,
+            defaults=tuple((name, name) for name in sorted(_ZIP_RESOURCES)),
+        ),
+        "asynctensor.kvstores.zip.opening",
+    ),
+    _KvStore(
+        KvStoreRules(
+            "kvstack",
+            members=frozenset({"layers"}),
+            has_layers=True,
+            check=_MemberCheck("asynctensor.kvstores.kvstack.layers"),
+        ),
+        "asynctensor.kvstores.kvstack.opening",
+    ),
 )
 _DRIVER_OF = {name: d for d in _DRIVERS for name in (d.rules.driver, *d.aliases)}
 _KVSTORE_OF = {k.rules.driver: k for k in _KVSTORES}
 _DRIVER_SCHEMES = {d.rules.scheme: d for d in _DRIVERS}
-_KVSTORE_SCHEMES = {k.rules.scheme: k for k in _KVSTORES}
+_KVSTORE_SCHEMES = {k.rules.scheme: k for k in _KVSTORES if k.rules.scheme}
 
 
 class Registry:

@@ -17,6 +17,12 @@ from asynctensor.schema.schema import Schema
 #: `InvalidArgument` where they contradict.
 EffectiveSchema: TypeAlias = Callable[[Mapping[str, Any], Schema], Schema]
 
+#: Gives the normal form of a kvstore's JSON; raises `InvalidArgument`.
+KvStoreForm: TypeAlias = Callable[[Any], dict[str, Any]]
+#: Checks a kvstore's own members and brings them into their normal form, given that of kvstores
+#: within them. Raises `InvalidArgument` with the path of the wrong member.
+MemberCheck: TypeAlias = Callable[[dict[str, Any], KvStoreForm], dict[str, Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class KvStoreRules:
@@ -31,6 +37,9 @@ class KvStoreRules:
         adapter: Whether it stands on a ``base`` kvstore.
         absolute_path: Whether the URL has no authority, so that its path begins with ``/``.
         defaults: What members default to, for ``to_json(include_defaults=True)``.
+        has_layers: Whether it stands on several kvstores, each the ``base`` of one of the objects
+            in its member ``layers``.
+        check: Checks `members`; None: any JSON goes.
     """
 
     driver: str
@@ -40,6 +49,8 @@ class KvStoreRules:
     adapter: bool = False
     absolute_path: bool = False
     defaults: tuple[tuple[str, Any], ...] = ()
+    has_layers: bool = False
+    check: MemberCheck | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,12 @@ class KeyRange:
             not self.exclusive_max or _utf8(key) < _utf8(self.exclusive_max)
         )
 
+    def intersection(self, other: KeyRange) -> KeyRange:
+        """The keys that lie in both; possibly an empty range."""
+        low = max(self.inclusive_min, other.inclusive_min, key=_utf8)
+        highs = [each for each in (self.exclusive_max, other.exclusive_max) if each]
+        return KeyRange(low, min(highs, key=_utf8) if highs else "")
+
     def under(self, prefix: str) -> KeyRange:
         """The same range of keys with `prefix` put in front of each."""
         stop = prefix + self.exclusive_max if self.exclusive_max else _after_prefix(prefix)

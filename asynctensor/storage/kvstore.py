@@ -166,6 +166,11 @@ class KeyValueStore(ABC):
         return id(self)
 
     @property
+    def below(self) -> tuple[KeyValueStore, str] | None:
+        """What an adapter stands on: a store, and a path in it; None for a store of its own."""
+        return None
+
+    @property
     def blocking(self) -> BlockingFace | None:
         """Plain functions that do the same on the calling thread, where the store is local."""
         return None
