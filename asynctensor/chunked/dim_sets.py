@@ -136,6 +136,16 @@ class StridedSet:
             high,
         )
 
+    def whole(self) -> range:
+        """Which segments are all of their cell, element by element in order."""
+        if self._stride != 1 or not self.count:
+            return range(0)
+        begins = self._first * self._size - self._offset
+        first = 0 if begins >= self._low else 1
+        ends = begins + self.count * self._size
+        stop = self.count if ends <= self._high else self.count - 1
+        return range(first, max(first, stop))
+
     def touches(self, cell: tuple[int, ...]) -> bool:
         """Whether a segment lies in `cell`."""
         if not self.count:

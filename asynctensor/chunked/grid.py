@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.dim_sets import (
@@ -25,9 +25,12 @@ from asynctensor.chunked.dim_sets import (
     dim_sets,
     points_of,
 )
+from asynctensor.chunked.rows import copy_rows
 
 #: One touched cell: a segment of every group, in the order of `Partition.sets`.
 Cell: TypeAlias = tuple[Segment, ...]
+
+T = TypeVar("T")
 
 #: Segments made at once per group; bounds what a plan holds, and amortises its Python overhead.
 _BLOCK = 512
@@ -197,7 +200,11 @@ class Partition:
             part = part.transpose(self._perm)
         if self._expand is not None:
             part = part[self._expand]
-        data[tuple([cell[k].view[i] for k, i in self._by_in])] = part
+        place = tuple([cell[k].view[i] for k, i in self._by_in])
+        if self.keeps_order and place:
+            copy_rows(data[place], part)
+        else:
+            data[place] = part
 
     def fill(self, value: Array, data: Array, cell: Cell) -> None:
         """Puts `value` wherever the view shows the chunk of `cell`."""
@@ -221,7 +228,11 @@ class Partition:
             part = part[self._squeeze]
         if self._perm is not None:
             part = part.transpose(self._inverse)
-        chunk[tuple([cell[k].chunk[i] for k, i in self._by_out])] = part
+        place = tuple([cell[k].chunk[i] for k, i in self._by_out])
+        if self.keeps_order and place:
+            copy_rows(chunk[place], part)
+        else:
+            chunk[place] = part
 
     def _meshes(self, cell: Cell) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
         """Index arrays into chunk and view, one axis per group of dimensions."""
@@ -261,11 +272,18 @@ class _Blocks:
             yield range(i, min(i + _BLOCK, self._count))
 
 
-def _product(blocks: Sequence[Any]) -> Iterator[tuple[range, ...]]:
-    """`itertools.product`, which would hold every block of every operand."""
+def _product(blocks: Sequence[Iterable[T]]) -> Iterator[tuple[T, ...]]:
+    """`itertools.product`, which would hold every element of every operand."""
     if not blocks:
         yield ()
         return
     for first in blocks[0]:
         for rest in _product(blocks[1:]):
             yield (first, *rest)
+
+
+def product_of_ranges(ranges: Sequence[range]) -> Iterator[tuple[int, ...]]:
+    """Positions in C order, none of which is held."""
+    if math.prod([len(r) for r in ranges]) <= _BLOCK * _BLOCK:
+        return itertools.product(*ranges)
+    return _product(ranges)

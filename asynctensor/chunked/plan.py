@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.grid import Cell, Partition
 from asynctensor.chunked.request import Request
+from asynctensor.chunked.tiles import Tile, ragged, tiles
 from asynctensor.runtime.workers import yield_gil
 
 #: Decoded bytes that one worker takes at a time: about a millisecond of work.
@@ -47,13 +49,28 @@ Target: TypeAlias = tuple[ViewRequest, Partition, Cell]
 Task: TypeAlias = tuple[tuple[int, ...], list[Target]]
 
 
-class Stream:
-    """Groups of tasks, taken one by one by whichever worker is free."""
+@dataclass(frozen=True, slots=True)
+class TileTask:
+    """Whole neighbouring chunks that one request wants."""
+
+    request: ViewRequest
+    tile: Tile
+
+    def target(self, k: int) -> Target:
+        """The request's part of the `k`-th chunk, which is all of it."""
+        return self.request, self.request.partition, self.tile.cell(k)
+
+
+W = TypeVar("W")
+
+
+class Stream(Generic[W]):
+    """Groups of pieces of work, taken one by one by whichever worker is free."""
 
     def __init__(
         self,
         requests: Sequence[ViewRequest],
-        groups: Iterator[list[Task]],
+        groups: Iterator[list[W]],
         *,
         is_small: bool = False,
     ) -> None:
@@ -62,12 +79,12 @@ class Stream:
         self._requests = requests
         self._groups = groups
         self._lock = threading.Lock()
-        self._following: list[Task] | None = None
+        self._following: list[W] | None = None
         self._begun = False
         #: Whether `take` has given the last group. Who sees that wakes no further worker.
         self.exhausted = False
 
-    def take(self) -> list[Task] | None:
+    def take(self) -> list[W] | None:
         """The next group; None when there is none any more."""
         with self._lock:
             if not self._begun:
@@ -79,7 +96,7 @@ class Stream:
             self.exhausted = self._following is None
             return group
 
-    def _planned(self) -> list[Task] | None:
+    def _planned(self) -> list[W] | None:
         try:
             return next(self._groups, None)
         except Exception as error:  # noqa: BLE001
@@ -90,36 +107,76 @@ class Stream:
             return None
 
 
-def streams(requests: Sequence[ViewRequest], group_cells: int) -> list[Stream]:
+def streams(requests: Sequence[ViewRequest], group_cells: int) -> list[Stream[Task]]:
     """Plans what was asked for in one turn: the small requests together, each large by itself.
 
     Args:
         requests: What was asked for.
         group_cells: Chunks of one group at most.
     """
+    small, large = _by_size(requests, group_cells)
+    return _merged_streams(small, group_cells) + [
+        Stream([r], _grouped(r, _tasks(r), group_cells)) for r in large
+    ]
+
+
+def tiled_streams(
+    requests: Sequence[ViewRequest], group_cells: int, tile_cells: int
+) -> list[Stream[Task | TileTask]]:
+    """`streams`, with the whole chunks of large requests in tiles of at most `tile_cells`."""
+    small, large = _by_size(requests, group_cells)
+    found: list[Stream[Task | TileTask]] = [*_merged_streams(small, group_cells)]
+    for r in large:
+        work = _tasks(r) if tile_cells < 2 else _tiled(r, tile_cells)
+        found.append(Stream([r], _grouped(r, work, group_cells)))
+    return found
+
+
+def _by_size(
+    requests: Sequence[ViewRequest], group_cells: int
+) -> tuple[list[ViewRequest], list[ViewRequest]]:
     # Of large chunks fewer are work for more than one worker.
     limit = max(8, min(SMALL_CELLS, 2 * group_cells))
     small = [r for r in requests if r.partition.count <= limit]
-    large = [r for r in requests if r.partition.count > limit]
-    found = [Stream(small, _merged(small, group_cells), is_small=True)] if small else []
-    return found + [Stream([r], _streamed(r, group_cells)) for r in large]
+    return small, [r for r in requests if r.partition.count > limit]
 
 
-def _streamed(request: ViewRequest, group_cells: int) -> Iterator[list[Task]]:
-    """The chunks of one large request, planned while the first are being worked on already."""
+def _merged_streams(small: Sequence[ViewRequest], group_cells: int) -> list[Stream[Any]]:
+    return [Stream(small, _merged(small, group_cells), is_small=True)] if small else []
+
+
+def _tasks(request: ViewRequest) -> Iterator[tuple[Task, int]]:
     partition = request.partition
-    # Several groups per worker, where there are enough chunks, so that all end at about one time.
-    group_cells = max(1, min(group_cells, partition.count // 16))
-    group: list[Task] = []
     for cell in partition.cells():
-        group.append((partition.index(cell), [(request, partition, cell)]))
-        if len(group) == group_cells:
-            if not request.begin(len(group)):
+        yield (partition.index(cell), [(request, partition, cell)]), 1
+
+
+def _tiled(request: ViewRequest, tile_cells: int) -> Iterator[tuple[Task | TileTask, int]]:
+    partition = request.partition
+    for tile in tiles(partition, tile_cells):
+        yield TileTask(request, tile), tile.count
+    for cell in ragged(partition):
+        yield (partition.index(cell), [(request, partition, cell)]), 1
+
+
+def _grouped(
+    request: ViewRequest, work: Iterator[tuple[W, int]], group_cells: int
+) -> Iterator[list[W]]:
+    """The work of one large request, planned while the first of it is being done already."""
+    # Several groups per worker, where there are enough chunks, so that all end at about one time.
+    group_cells = max(1, min(group_cells, request.partition.count // 16))
+    group: list[W] = []
+    planned = 0
+    for item, cells in work:
+        group.append(item)
+        planned += cells
+        if planned >= group_cells:
+            if not request.begin(planned):
                 group = []
                 break
             yield group
-            group = []
-    if group and request.begin(len(group)):
+            group, planned = [], 0
+    if group and request.begin(planned):
         yield group
     request.planned()
 

@@ -109,16 +109,21 @@ def inner_chunks(
         DataLoss: The index is damaged, or does not fit the shard.
     """
     index = read_index(array, value, cell)
-    places, empty = inner_places(index, wanted)
-    if empty:
-        yield dict.fromkeys(empty)
+    places, missing = inner_places(index, wanted)
+    empty: dict[int, memoryview | None] = dict.fromkeys(missing)
+    if not places:
+        yield empty
+        return
     done.store_reads += 1
     total = sum(length for _, length, _ in places)
-    if value.size <= max(_SMALL, min(2 * total, 2 * array.chunk_bytes)) and places:
+    if value.size <= max(_SMALL, min(2 * total, 2 * array.chunk_bytes)):
         check_size(value.size, array.chunk_bytes)
         whole = stored_bytes(value, array.scratch, 0, value.size)
         done.bytes_read += value.size
-        yield {inner: whole[offset : offset + length] for offset, length, inner in places}
+        found: dict[int, memoryview | None] = {
+            inner: whole[offset : offset + length] for offset, length, inner in places
+        }
+        yield empty | found
         return
     for run in runs(places):
         start = run[0][0]
@@ -127,6 +132,7 @@ def inner_chunks(
         data = stored_bytes(value, array.scratch, start, stop - start)
         done.store_reads += 1
         done.bytes_read += stop - start
-        yield {
+        yield empty | {
             inner: data[offset - start : offset - start + length] for offset, length, inner in run
         }
+        empty = {}

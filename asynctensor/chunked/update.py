@@ -15,8 +15,9 @@ import numpy as np
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.codec import Array, ArrayCodec
 from asynctensor.chunked.grid import Cell, Partition
-from asynctensor.chunked.runs import RUN_BYTES, run_view, split_runs
+from asynctensor.chunked.rows import copy_rows
 from asynctensor.chunked.shard_read import inner_parts
+from asynctensor.chunked.tiles import tile_limit, tiles
 from asynctensor.errors import DataLoss
 from asynctensor.storage.kvstore import Buffer
 
@@ -184,22 +185,36 @@ def _updated_shard(
     pieces: list[Buffer | None] = [None] * count
     if current is not None:
         pieces = _stored_pieces(array, current)
-    codec = shard.inner
-    limit = max(1, RUN_BYTES // max(1, math.prod(codec.shape) * codec.dtype.itemsize))
-    items = sorted(inner_parts(shard, patches).items())
-    for run in split_runs(items, codec.shape, limit):
-        if len(run) > 1:
-            chunks = array.scratch.decoded((len(run), *codec.shape), codec.dtype)
-            data, _, first = run[0][1][0]
-            np.copyto(chunks, run_view(data, first, run[-1][1][0][2], chunks.shape))
-            for k, (inner, _) in enumerate(run):
-                pieces[inner] = _encoded(array, codec, chunks[k], done, borrowed=True)
-            continue
-        ((inner, parts),) = run
-        pieces[inner] = _updated_chunk(array, codec, parts, pieces[inner], done)
+    items = inner_parts(shard, patches)
+    if len(patches) == 1:
+        _encode_tiles(array, patches[0], pieces, items, done)
+    for inner, parts in items.items():
+        pieces[inner] = _updated_chunk(array, shard.inner, parts, pieces[inner], done)
     if all(piece is None for piece in pieces):
         return None
     return tuple(shard.encode(pieces))
+
+
+def _encode_tiles(
+    array: ChunkedArray,
+    patch: Patch,
+    pieces: list[Buffer | None],
+    items: dict[int, list[Patch]],
+    done: ChunkStatistics,
+) -> None:
+    """Encodes the inner chunks that are wholly replaced, and takes them out of `items`."""
+    shard = array.layout.shard
+    assert shard is not None
+    data, partition, cell = patch
+    codec = shard.inner
+    inner_bytes = math.prod(codec.shape) * codec.dtype.itemsize
+    for tile in tiles(partition.finer(cell, codec.shape), tile_limit(inner_bytes)):
+        chunks = array.scratch.decoded((tile.count, *codec.shape), codec.dtype)
+        region = tile.region(data)
+        copy_rows(chunks.reshape(region.shape), region)
+        for k, inner in enumerate(tile.numbers(shard.grid)):
+            pieces[inner] = _encoded(array, codec, chunks[k], done, borrowed=True)
+            del items[inner]
 
 
 def _stored_pieces(array: ChunkedArray, current: Buffer) -> list[Buffer | None]:

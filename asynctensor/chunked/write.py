@@ -59,7 +59,7 @@ class Writer:
         #: Groups that are encoded, or being encoded, and not stored yet.
         self._storing = 0
         #: Streams that wait for that number to fall.
-        self._parked: deque[Stream] = deque()
+        self._parked: deque[Stream[Task]] = deque()
         #: Chunks being written, and what came for each since.
         self._slots: dict[tuple[int, ...], list[Target]] = {}
 
@@ -107,7 +107,7 @@ class Writer:
 
     # -- on worker threads ------------------------------------------------------------------
 
-    def _pull_small(self, stream: Stream) -> None:
+    def _pull_small(self, stream: Stream[Task]) -> None:
         """Encodes and stores a group on one thread, which may wait for the disk."""
         tasks = stream.take()
         if tasks is None:
@@ -117,7 +117,7 @@ class Writer:
         done = ChunkStatistics()
         self._write([task for task in tasks if self._claim(task)], done)
 
-    def _pull(self, stream: Stream) -> None:
+    def _pull(self, stream: Stream[Task]) -> None:
         """Encodes a group, and leaves storing it to a thread that may wait for the disk.
 
         Encoding goes on meanwhile: as many threads as there are processors do it best. What is
@@ -265,11 +265,11 @@ class Writer:
 
     # -- on the I/O loop, for stores without a blocking face --------------------------------
 
-    def _start_async(self, stream: Stream) -> None:
+    def _start_async(self, stream: Stream[Task]) -> None:
         for _ in range(_ASYNC_REQUESTS):
             self._array.keep_task(asyncio.ensure_future(self._drain(stream)))
 
-    async def _drain(self, stream: Stream) -> None:
+    async def _drain(self, stream: Stream[Task]) -> None:
         while (group := await self._array.workers.run(stream.take)) is not None:
             tasks = [task for task in group if self._claim(task)]
             while tasks:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from enum import Enum
+from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 from asynctensor.storage.byte_range import FULL, ByteRange
 from asynctensor.storage.commit_domain import CommitDomain
@@ -237,8 +238,17 @@ def size_of(value: Buffer | tuple[Buffer, ...] | None) -> int:
     return sum([memoryview(piece).nbytes for piece in pieces])
 
 
+class Unread(Enum):
+    """What `BlockingFace.read_group` gives for a value that takes a closer look."""
+
+    UNREAD = "unread"
+
+
+UNREAD: Final = Unread.UNREAD
+
+
 class BlockingFace(Protocol):
-    """What a worker thread calls for a local store: three functions, and no more.
+    """What a worker thread calls for a local store: four functions, and no more.
 
     Each blocks the calling thread, never the I/O loop. Meaning and errors are those of
     `KeyValueStore`.
@@ -247,6 +257,26 @@ class BlockingFace(Protocol):
     def open(self, key: str) -> OpenValue | None:
         """The current version of `key`, or None if it has none."""
         ...
+
+    def read_group(
+        self, keys: Sequence[str], buffer: memoryview, size: int
+    ) -> Sequence[Buffer | None | Unread]:
+        """Whole small values: what `open`, `read_into` and `close` do, without what they cost.
+
+        It reports no errors: whatever is not plainly a value of at most `size` bytes is left to
+        `open`. Like a system's ``read``, it may give fewer bytes than there are, where the store
+        is in trouble; so whoever cannot make sense of the bytes asks `open` before complaining.
+
+        Args:
+            keys: Which.
+            buffer: Writable, ``len(keys) * size`` bytes; value ``k`` may be put at ``k * size``.
+            size: Values longer than this are not read.
+
+        Returns:
+            For each key, in order: its bytes, in their place of `buffer` or in the store's own
+            memory; None where there is no value; or `UNREAD`.
+        """
+        return [UNREAD] * len(keys)
 
     def generation(self, key: str) -> bytes:
         """The generation of `key` now (`NO_VALUE` if missing), without opening it."""

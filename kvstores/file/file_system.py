@@ -171,6 +171,13 @@ class FileSystem:
         buffer[: len(data)] = data
         return len(data)
 
+    def read_into_both(self, fd: int, first: memoryview, second: bytearray) -> int:
+        """Reads from the start of a file into `first`, and what is left into `second`.
+
+        Only where `os.preadv` exists.
+        """
+        return os.preadv(fd, (first, second), 0)
+
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         """Reads up to `length` bytes at `offset`."""
         if hasattr(os, "pread"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
+from collections.abc import Sequence
 
 from asynctensor.errors import InvalidArgument
 
@@ -40,6 +41,12 @@ def check_key(key: str) -> None:
 def is_key(key: str) -> bool:
     """Whether `check_key` accepts `key`."""
     return _BAD.search(key) is None
+
+
+def are_keys(keys: Sequence[str]) -> bool:
+    """Whether `check_key` accepts all of them."""
+    # A key is its components, and so are keys one after the other: one search for all.
+    return _BAD.search("/".join(keys)) is None
 
 
 def new_name() -> str:

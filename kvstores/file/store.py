@@ -40,6 +40,7 @@ from asynctensor.kvstores.file.listing import walk
 from asynctensor.kvstores.file.open_file import NO_SUCH_FILE, OpenFile, open_file
 from asynctensor.kvstores.file.options import DEFAULT_OPTIONS, FileOptions
 from asynctensor.kvstores.file.prepared import Writing
+from asynctensor.kvstores.file.read_group import read_group
 from asynctensor.kvstores.file.removal import remove
 from asynctensor.kvstores.file.replacement import replace
 from asynctensor.kvstores.file.root import Root
@@ -59,6 +60,7 @@ from asynctensor.storage.kvstore import (
     ReadOptions,
     ReadResult,
     Replacement,
+    Unread,
     size_of,
 )
 
@@ -225,6 +227,12 @@ class FileFace(BlockingFace):
             # Only now: the context manager costs a fifth of the whole call.
             with os_errors_mapped(key=key, store=self._root.path, operation="read"):
                 raise
+
+    def read_group(
+        self, keys: Sequence[str], buffer: memoryview, size: int
+    ) -> Sequence[Buffer | None | Unread]:
+        """See `BlockingFace.read_group`."""
+        return read_group(self._root, self._file_system, keys, buffer, size)
 
     def generation(self, key: str) -> bytes:
         """See `BlockingFace.generation`."""

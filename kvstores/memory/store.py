@@ -22,6 +22,7 @@ from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorage
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import (
     DEFAULT_READ,
+    UNREAD,
     BlockingFace,
     Buffer,
     Capabilities,
@@ -32,6 +33,7 @@ from asynctensor.storage.kvstore import (
     ReadOptions,
     ReadResult,
     Replacement,
+    Unread,
     whole,
 )
 
@@ -268,6 +270,13 @@ class MemoryFace(BlockingFace):
         # Nobody copies what is in memory already: all of it counts as read.
         counters.bytes_read.value += len(found[0])
         return MemoryValue(*found)
+
+    def read_group(
+        self, keys: Sequence[str], buffer: memoryview, size: int
+    ) -> Sequence[Buffer | None | Unread]:
+        """See `BlockingFace.read_group`; nothing is copied."""
+        found = [self._values.get(key) for key in keys]
+        return [None if f is None else f[0] if len(f[0]) <= size else UNREAD for f in found]
 
     def generation(self, key: str) -> bytes:
         """See `BlockingFace.generation`."""

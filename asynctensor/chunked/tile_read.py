@@ -1,0 +1,110 @@
+"""Reading whole chunks in tiles, on a worker thread, for a store with a blocking face.
+
+Nothing here reports an error: a chunk that is not there plainly, or does not decode, is left over,
+and whoever serves chunks one by one finds out what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
+from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.chunked.plan import TileTask
+from asynctensor.chunked.rows import copy_rows
+from asynctensor.chunked.tiles import Tile
+from asynctensor.errors import DataLoss
+from asynctensor.storage.kvstore import UNREAD, BlockingFace, Buffer, Unread
+
+#: An encoded chunk may be so much longer than the chunk, and still be read in a tile.
+_OVERHEAD = 4096
+
+
+def read_tile(
+    array: ChunkedArray, face: BlockingFace, task: TileTask, done: ChunkStatistics
+) -> list[int]:
+    """Reads a tile whose chunks are values of their own.
+
+    Returns:
+        Numbers of the chunks that are left over.
+    """
+    codec, tile = array.layout.codec, task.tile
+    keys = [array.key(index) for index in tile.indices()]
+    if not codec.is_identity:
+        size = array.chunk_bytes + _OVERHEAD
+        values = face.read_group(keys, array.scratch.encoded(tile.count * size), size)
+        _count(values, done)
+        return decode_tile(array, codec, values, task.request.data, tile, done)
+    region, chunks, straight = _place(array, codec, task.request.data, tile)
+    buffer = chunks.reshape(-1).view(np.uint8).data
+    values = face.read_group(keys, buffer, array.chunk_bytes)
+    _count(values, done)
+    if not all([_is_in(buffer, value, array.chunk_bytes) for value in values]):
+        return decode_tile(array, codec, values, task.request.data, tile, done)
+    done.chunks_decoded += tile.count
+    if not straight:
+        copy_rows(region, chunks.reshape(region.shape))
+    return []
+
+
+def decode_tile(
+    array: ChunkedArray,
+    codec: ArrayCodec,
+    values: Sequence[Buffer | None | Unread],
+    data: Array,
+    tile: Tile,
+    done: ChunkStatistics,
+) -> list[int]:
+    """Decodes the chunks of a tile and copies them into a view's data.
+
+    Args:
+        array: The array.
+        codec: Codec of a chunk.
+        values: The chunks, encoded; None: fill values.
+        data: The view's data.
+        tile: Which chunks of the view they are.
+        done: Counts what was done.
+
+    Returns:
+        Numbers of the chunks that are left over.
+    """
+    region, chunks, straight = _place(array, codec, data, tile)
+    left: list[int] = []
+    for k, value in enumerate(values):
+        if value is UNREAD or (value is None and not array.options.fill_missing_data_reads):
+            left.append(k)
+        elif value is None:
+            chunks[k] = array.layout.fill_value
+        else:
+            try:
+                codec.decode(value, chunks[k])
+            except DataLoss:
+                left.append(k)
+    done.chunks_decoded += tile.count - len(left) - sum([value is None for value in values])
+    if not straight:
+        copy_rows(region, chunks.reshape(region.shape))
+    return left
+
+
+def _place(
+    array: ChunkedArray, codec: ArrayCodec, data: Array, tile: Tile
+) -> tuple[Array, Array, bool]:
+    """Where a tile's chunks belong, where to decode them to, and whether that is the same."""
+    region = tile.region(data)
+    shape = (tile.count, *codec.shape)
+    if region.flags.c_contiguous:
+        return region, region.reshape(shape), True
+    return region, array.scratch.decoded(shape, codec.dtype), False
+
+
+def _is_in(buffer: memoryview, value: Buffer | None | Unread, size: int) -> bool:
+    """Whether a value, all of it, was read to its place in `buffer`."""
+    return isinstance(value, memoryview) and len(value) == size and value.obj is buffer.obj
+
+
+def _count(values: Sequence[Buffer | None | Unread], done: ChunkStatistics) -> None:
+    sizes = [len(v) for v in values if v is not None and v is not UNREAD]
+    done.store_reads += len(sizes)
+    done.bytes_read += sum(sizes)
