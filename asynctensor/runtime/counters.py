@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from asynctensor.runtime.process import PROCESS
@@ -63,6 +63,12 @@ class StoreCounters:
     bytes_written: Counter
     delete_range: Counter
     list: Counter
+
+    def add_group(self, values: Sequence[object]) -> None:
+        """Counts values looked for together: bytes where one was read, else something else."""
+        sizes = [len(v) for v in values if isinstance(v, bytes | memoryview)]
+        self.read.value += len(sizes) + values.count(None)
+        self.bytes_read.value += sum(sizes)
 
 
 def store_counters(driver: str) -> StoreCounters:

@@ -232,7 +232,9 @@ class FileFace(BlockingFace):
         self, keys: Sequence[str], buffer: memoryview, size: int
     ) -> Sequence[Buffer | None | Unread]:
         """See `BlockingFace.read_group`."""
-        return read_group(self._root, self._file_system, keys, buffer, size)
+        found = read_group(self._root, self._file_system, keys, buffer, size)
+        self._counters.add_group(found)
+        return found
 
     def generation(self, key: str) -> bytes:
         """See `BlockingFace.generation`."""

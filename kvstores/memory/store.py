@@ -275,8 +275,10 @@ class MemoryFace(BlockingFace):
         self, keys: Sequence[str], buffer: memoryview, size: int
     ) -> Sequence[Buffer | None | Unread]:
         """See `BlockingFace.read_group`; nothing is copied."""
-        found = [self._values.get(key) for key in keys]
-        return [None if f is None else f[0] if len(f[0]) <= size else UNREAD for f in found]
+        stored = [self._values.get(key) for key in keys]
+        found = [None if s is None else s[0] if len(s[0]) <= size else UNREAD for s in stored]
+        self._values.counters.add_group(found)
+        return found
 
     def generation(self, key: str) -> bytes:
         """See `BlockingFace.generation`."""
