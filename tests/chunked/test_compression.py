@@ -254,3 +254,17 @@ class TestPackedCodec:
             codec = PackedCodec(shape, np.dtype(np.float32), steps=steps)
             chunk = np.full(shape, 1.5, np.float32)
             np.testing.assert_array_equal(codec.decode(bytes(codec.encode(chunk))), chunk)
+
+
+def test_lz4_blocks_keep_to_what_their_headers_say() -> None:
+    codec = CODECS["lz4"]
+    encoded = bytearray(codec.encode(bytes(3000)))
+    assert encoded[8] == 0x26
+    encoded[8] = 0x20
+    with pytest.raises(DataLoss, match="level 0"):
+        codec.decode_into(bytes(encoded), memoryview(bytearray(3000)))
+    stored = bytearray(codec.encode(b"abcdefgh"))
+    assert stored[8] == 0x16
+    stored[9] = 6
+    with pytest.raises(DataLoss, match="6 bytes stored and 8 decoded"):
+        codec.decode_into(bytes(stored), memoryview(bytearray(8)))
