@@ -61,7 +61,11 @@ class ModelArray:
         What was kept is still there, and chunks that are new are all fill value. An element that
         comes back with a chunk that was kept in part is either what it was or the fill value.
         """
-        old, found = self.data, await store.read()
+        self.take_resized(await store.read())
+
+    def take_resized(self, found: Array) -> None:
+        """The same, for elements that were read already."""
+        old = self.data
         kept = tuple(slice(0, min(a, b)) for a, b in zip(old.shape, found.shape, strict=True))
         assert (found[kept] == old[kept]).all(), "resizing changed what it should have kept"
         fresh = np.zeros(found.shape, np.bool_)

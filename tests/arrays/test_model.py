@@ -1,4 +1,4 @@
-"""Random operations on arrays of every kind agree with a NumPy model."""
+"""The public suite on arrays of every kind; test_programs.py draws its arrays and operations."""
 
 from __future__ import annotations
 
@@ -118,6 +118,8 @@ class TestN5WithCutOffBlocks(ArraySuite):
     """Blocks on disk that Java cut off where the array once ended."""
 
     fill_value = 0
+    seeds = range(1)
+    operations = 40
 
     @pytest.fixture
     def make_array(self, tmp_path: Path) -> MakeArray:
