@@ -71,6 +71,7 @@ from asynctensor.verbose_logging import (
     experimental_update_verbose_logging,
     parse_tensorstore_flags,
 )
+from asynctensor.views import array, cast
 
 newaxis = None
 """Stands for a new dimension of size 1 in an indexing expression; the same as None."""
@@ -110,9 +111,11 @@ __all__ = [
     "Transaction",
     "Unit",
     "WriteFutures",
+    "array",
     "bfloat16",
     "bool",
     "byte",
+    "cast",
     "char",
     "complex64",
     "complex128",

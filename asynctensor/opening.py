@@ -143,10 +143,15 @@ async def _open_view(
         store,
         path,
     )
-    driver = await driver_opener(state.driver)(request)
-    transform = driver.transform()
-    if state.transform is not None:
-        transform = resolve_over(state.transform, transform)
+    opened = await driver_opener(state.driver)(request)
+    if isinstance(opened, View):
+        driver, transform = opened.driver, opened.transform
+        if state.transform is not None:
+            transform = transform[state.transform]
+    else:
+        driver, transform = opened, opened.transform()
+        if state.transform is not None:
+            transform = resolve_over(state.transform, transform)
     return View(driver, transform, _usable(mode, driver))
 
 

@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
+from types import ModuleType
 from typing import Any, cast
 
 from asynctensor.chunked.driver_request import DriverOpener
@@ -76,6 +77,18 @@ class _MemberCheck:
         return check(options, form)
 
 
+@dataclass(frozen=True, slots=True)
+class _ModuleSchema:
+    """A function of the module ``spec`` beside a driver's, loaded when it is first asked."""
+
+    driver: str
+    function: str
+
+    def __call__(self, options: Mapping[str, Any], schema: Schema) -> Any:
+        package = _driver(self.driver).module.rpartition(".")[0]
+        return getattr(importlib.import_module(f"{package}.spec"), self.function)(options, schema)
+
+
 _FILE_RESOURCES = frozenset(
     {"file_io_concurrency", "file_io_sync", "file_io_locking", "file_io_mode"}
 )
@@ -116,6 +129,61 @@ _DRIVERS = (
         marker="attributes.json",
     ),
     _Driver(DriverRules("auto", scheme="auto", is_directory=False), ""),
+    _Driver(
+        DriverRules(
+            "array",
+            members=frozenset({"array", "data_copy_concurrency"}),
+            resources=frozenset({"data_copy_concurrency"}),
+            has_kvstore=False,
+            is_directory=False,
+            chunked=False,
+            resizable=False,
+            effective_schema=_ModuleSchema("array", "effective_schema"),
+        ),
+        "asynctensor.drivers.array.driver",
+    ),
+    _Driver(
+        DriverRules(
+            "cast",
+            scheme="cast",
+            has_kvstore=False,
+            is_directory=False,
+            chunked=False,
+            resizable=False,
+            has_base=True,
+            effective_schema=_ModuleSchema("cast", "effective_schema"),
+            base_schema=_ModuleSchema("cast", "base_schema"),
+        ),
+        "asynctensor.drivers.cast.driver",
+    ),
+    _Driver(
+        DriverRules(
+            "downsample",
+            members=frozenset({"downsample_factors", "downsample_method"}),
+            has_kvstore=False,
+            is_directory=False,
+            chunked=False,
+            resizable=False,
+            has_base=True,
+            effective_schema=_ModuleSchema("downsample", "effective_schema"),
+            base_schema=_ModuleSchema("downsample", "base_schema"),
+        ),
+        "asynctensor.drivers.downsample.driver",
+    ),
+    _Driver(
+        DriverRules(
+            "stack",
+            members=frozenset({"data_copy_concurrency"}),
+            resources=frozenset({"data_copy_concurrency"}),
+            has_kvstore=False,
+            is_directory=False,
+            chunked=False,
+            resizable=False,
+            has_layers=True,
+            effective_schema=_ModuleSchema("stack", "effective_schema"),
+        ),
+        "asynctensor.drivers.stack.driver",
+    ),
 )
 _KVSTORES = (
     _KvStore(
@@ -212,6 +280,15 @@ def driver_opener(driver: str) -> DriverOpener:
     if ":" in module:
         return partial(open_format, format_of(driver))
     return cast("DriverOpener", importlib.import_module(module).open_driver)
+
+
+def driver_module(driver: str) -> ModuleType:
+    """The module of a driver that is no chunked format.
+
+    Raises:
+        InvalidArgument: There is no such driver.
+    """
+    return importlib.import_module(_driver(driver).module)
 
 
 @cache

@@ -19,7 +19,7 @@ from asynctensor.schema.indexing_operations import IndexingOperations
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.json_value import annotated, reject_extra
 from asynctensor.schema.schema import Schema, SchemaOptions
-from asynctensor.schema.schema_transform import inverse_transformed, transformed
+from asynctensor.schema.schema_transform import transformed
 from asynctensor.schema.unit import Unit
 from asynctensor.spec_rules import ANY_RULES, SpecRules
 from asynctensor.spec_state import SpecState, placed_kvstore, recheck_option, state_from_json
@@ -125,7 +125,7 @@ class Spec(IndexingOperations):
         for name, value in _given(changes):
             with annotated(f"Invalid {name}"):
                 state = _with_keyword(state, name, value)
-        self._state = _with_schema(state, schema_changes)
+        self._state = state.constrained(schema_changes)
 
     @property
     def driver(self) -> str:
@@ -303,10 +303,21 @@ def _with_open_mode(state: SpecState, changes: dict[str, Any]) -> SpecState:
     flags = {name: bool(changes[name]) for name in FLAGS if changes.get(name)}
     if not flags:
         return state
+    if state.base is not None:
+        return replace(state, base=_with_open_mode(state.base, changes))
+    if not state.driver_rules.chunked:
+        # There is nothing to create; TensorStore lets the flags pass here, though not in JSON.
+        return state
     return replace(state, open_mode=state.open_mode.updated(OpenMode(**flags)))
 
 
+#: Keywords that an adapter of one array hands down to it.
+_OF_BASE = ("open_mode", "kvstore", *_RECHECKS, "recheck_cached")
+
+
 def _with_keyword(state: SpecState, name: str, value: Any) -> SpecState:
+    if state.base is not None and name in _OF_BASE:
+        return replace(state, base=_with_keyword(state.base, name, value))
     if name == "open_mode":
         if not isinstance(value, OpenMode):
             raise IncompatibleType(f"Expected OpenMode, but received {value!r}")
@@ -327,30 +338,3 @@ def _with_keyword(state: SpecState, name: str, value: Any) -> SpecState:
     return replace(
         state, options={**state.options, **{each: recheck_option(value) for each in members}}
     )
-
-
-#: Constraints that mean the same on both sides of a transform.
-_UNMOVED = ("dtype", "codec", "rank")
-
-
-def _with_schema(state: SpecState, changes: dict[str, Any]) -> SpecState:
-    changes = {name: value for name, value in changes.items() if value is not None}
-    if not changes:
-        return state
-    transform = state.transform
-    if transform is None:
-        schema = Schema.from_state(state.schema)
-        schema.update(**changes)
-        merged = schema.state
-    else:
-        new = Schema(rank=transform.input_rank)
-        new.update(**changes)
-        if changes.keys() <= set(_UNMOVED):
-            carried = replace(new.state, rank=transform.output_rank)
-        else:
-            carried = inverse_transformed(new.state, transform)
-        merged = state.schema.merged(carried)
-    found = replace(state, schema=merged)
-    # Contradictions with the driver's own members show here, not first when opening.
-    found.effective_schema()
-    return found

@@ -16,6 +16,8 @@ from asynctensor.schema.schema import Schema
 #: an adapter, ``base`` and ``layers`` are specs themselves) and the spec's schema. Raises
 #: `InvalidArgument` where they contradict.
 EffectiveSchema: TypeAlias = Callable[[Mapping[str, Any], Schema], Schema]
+#: Divides the schema of an adapter's spec: what it keeps, and what that says of its base.
+BaseSchema: TypeAlias = Callable[[Mapping[str, Any], Schema], tuple[Schema, Schema]]
 
 #: Gives the normal form of a kvstore's JSON; raises `InvalidArgument`.
 KvStoreForm: TypeAlias = Callable[[Any], dict[str, Any]]
@@ -71,6 +73,7 @@ class DriverRules:
         effective_schema: Interprets `members`; None: only the schema says something.
         spelled_out: Gives the members of a spec as they are to be written: defaults filled in where
             TensorStore does so. Raises `InvalidArgument` where they are wrong. None: as given.
+        base_schema: What constraints mean for the base, if there is one.
     """
 
     driver: str
@@ -85,6 +88,7 @@ class DriverRules:
     has_layers: bool = False
     effective_schema: EffectiveSchema | None = None
     spelled_out: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
+    base_schema: BaseSchema | None = None
 
 
 class SpecRules(Protocol):

@@ -26,6 +26,7 @@ from asynctensor.schema.json_value import (
 )
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import NO_SCHEMA, SchemaState
+from asynctensor.schema.schema_transform import inverse_transformed
 from asynctensor.spec_rules import ANY_RULES, DriverRules, SpecRules
 
 #: Members of every spec.
@@ -39,6 +40,10 @@ CHUNKED_DEFAULTS: Final[Mapping[str, Any]] = {
 }
 #: Members that name context resources, in every spec of a chunked format.
 CHUNKED_RESOURCES: Final = ("cache_pool", "metadata_cache_pool", "data_copy_concurrency")
+
+
+#: Constraints that mean the same on both sides of a transform.
+_UNMOVED: Final = ("dtype", "codec", "rank")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,6 +96,45 @@ class SpecState:
             return rules.effective_schema(self.driver_members(), own)
         return own
 
+    def constrained(self, changes: Mapping[str, Any]) -> SpecState:
+        """The same with more constraints: keywords of `Schema.update`, in the spec's own indices.
+
+        Raises:
+            InvalidArgument: They contradict what it says already.
+            Unimplemented: They cannot be carried through the transform.
+        """
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if not changes:
+            return self
+        transform = self.transform
+        if transform is None:
+            schema = Schema.from_state(self.schema)
+            schema.update(**changes)
+            found = replace(self, schema=schema.state)._handed_down()
+        else:
+            new = Schema(rank=transform.input_rank)
+            new.update(**changes)
+            if changes.keys() <= set(_UNMOVED):
+                carried = replace(new.state, rank=transform.output_rank)
+            else:
+                carried = inverse_transformed(new.state, transform)
+            found = replace(self, schema=self.schema.merged(carried))._handed_down()
+        # Contradictions with the driver's own members show here, not first when opening.
+        found.effective_schema()
+        return found
+
+    def _handed_down(self) -> SpecState:
+        """The same with the constraints that concern the array below moved there."""
+        rule = self.driver_rules.base_schema
+        if rule is None or self.base is None:
+            return self
+        kept, below = rule(self.driver_members(), Schema.from_state(self.schema))
+        return replace(self, schema=kept.state, base=self.base.with_schema(below))
+
+    def with_schema(self, schema: Schema) -> SpecState:
+        """The same with the constraints of `schema`; see `constrained`."""
+        return self.constrained({"schema": schema})
+
     def effective_transform(self) -> IndexTransform | None:
         """`transform`, or the identity over the domain or rank, None where neither is known."""
         if self.transform is not None:
@@ -115,6 +159,9 @@ class SpecState:
             found["kvstore"] = self.kvstore.to_json(include_defaults)
         if self.base is not None:
             found["base"] = self.base.to_json(include_defaults)
+            if self.base.transform is None:
+                # It would only say what follows from the base itself.
+                found["base"].pop("transform", None)
         if self.layers is not None:
             found["layers"] = [each.to_json(include_defaults) for each in self.layers]
         flags = self.open_mode.flags()

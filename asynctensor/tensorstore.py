@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
 from asynctensor.chunked.source import as_source
+from asynctensor.chunked.view import View
 from asynctensor.copying import copy_view
 from asynctensor.errors import (
     FailedPrecondition,
@@ -24,7 +25,7 @@ from asynctensor.index_space.propagate_bounds import resolve_over
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.kvstore import KvStore
 from asynctensor.open_mode import OpenMode
-from asynctensor.registry import REGISTRY
+from asynctensor.registry import REGISTRY, driver_module
 from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.context import Context
@@ -33,7 +34,8 @@ from asynctensor.runtime.future import Future
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.codec_spec import CodecSpec
-from asynctensor.schema.data_type import dtype
+from asynctensor.schema.data_type import DTypeLike, dtype
+from asynctensor.schema.data_type import dtype as data_type
 from asynctensor.schema.indexing_operations import IndexingOperations
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.schema import Schema
@@ -58,6 +60,7 @@ class StorageStatistics:
 
 
 _Statistics = StorageStatistics
+T = TypeVar("T")
 
 
 class WritableSubscript(Subscript["TensorStore"]):
@@ -189,7 +192,7 @@ class TensorStore(IndexingOperations):
     @property
     def base(self) -> TensorStore | None:
         """The array below, if the driver is an adapter."""
-        below = self._driver.base()
+        below = self._driver.base(self._transform)
         if below is None:
             return None
         return TensorStore(below.driver, below.transform, self._context, below.mode)
@@ -235,6 +238,19 @@ class TensorStore(IndexingOperations):
             lambda key: self._with_indexing_transform(self._transform.vindex[key]),
             "TensorStore.vindex",
         )
+
+    def astype(self, dtype: DTypeLike) -> TensorStore:
+        """A view whose elements are converted to another data type as they are read and written.
+
+        Raises:
+            InvalidArgument: There is no conversion, or no such data type.
+        """
+        workers = self._context.resolve("data_copy_concurrency").value
+        made = driver_module("cast").cast_view(self._view(), data_type(dtype), workers)
+        return TensorStore(made.driver, made.transform, self._context, made.mode)
+
+    def _view(self) -> View:
+        return View(self._driver, self._transform, self._mode)
 
     def with_transaction(self, transaction: Transaction | None) -> TensorStore:
         """The same view, whose reads and writes belong to `transaction` (None: to none)."""
@@ -311,7 +327,9 @@ class TensorStore(IndexingOperations):
             raise PermissionDenied("Destination does not support writing.")
         limit = Deadline.of(timeout, deadline)
         if isinstance(source, TensorStore):
-            copied = start(copy_view, source, self, progress, timeout=timeout, deadline=deadline)
+            copied = self._run(
+                copy_view, source, self, progress, timeout=timeout, deadline=deadline
+            )
             return WriteFutures(copied, copied)
         if batch is not None:
             raise InvalidArgument("batch can only be specified when the source is a TensorStore")
@@ -405,7 +423,18 @@ class TensorStore(IndexingOperations):
             await self._driver.resize(request, progress)
             return self._with_indexing_transform(self._resolved())
 
-        return start(resized, timeout=timeout, deadline=deadline)
+        return self._run(resized, timeout=timeout, deadline=deadline)
+
+    def _run(
+        self,
+        function: Callable[..., Awaitable[T]],
+        *args: Any,
+        timeout: float | None,
+        deadline: float | None,
+    ) -> Future[T]:
+        """Starts an operation of several steps; in a transaction, the commit waits for it."""
+        run = start if self.transaction is None else self.transaction.run
+        return run(function, *args, timeout=timeout, deadline=deadline)
 
     def _upper_bounds(
         self,

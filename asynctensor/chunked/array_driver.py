@@ -130,8 +130,8 @@ class ArrayDriver(ABC):
         """
         return dict(self.spec_json()), transform
 
-    def base(self) -> View | None:
-        """The array below, if this is an adapter of one."""
+    def base(self, transform: IndexTransform) -> View | None:
+        """What a view shows of the array below, if this is an adapter of one."""
         return None
 
     @abstractmethod

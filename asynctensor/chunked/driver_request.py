@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
 
 from asynctensor.chunked.array_driver import ArrayDriver
@@ -12,6 +12,7 @@ from asynctensor.errors import InvalidArgument
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.context import Context
 from asynctensor.schema.schema import Schema
+from asynctensor.schema.schema_transform import transformed
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.transaction.transaction import Transaction
 
@@ -33,6 +34,14 @@ class SpecBelow(Protocol):
         """All that is known of the stored array."""
         ...
 
+    def with_schema(self, schema: Schema) -> SpecBelow:
+        """The same with constraints, in the indices of the spec.
+
+        Raises:
+            InvalidArgument: They contradict what it says already.
+        """
+        ...
+
     def effective_transform(self) -> IndexTransform | None:
         """From the indices of the spec to those of the stored array; None if that is not known."""
         ...
@@ -40,6 +49,15 @@ class SpecBelow(Protocol):
     def to_json(self, include_defaults: bool = False) -> dict[str, Any]:
         """Its JSON."""
         ...
+
+
+def schema_of(spec: SpecBelow) -> Schema:
+    """All that is known of a base or a layer without opening it, in its own indices."""
+    schema, transform = spec.effective_schema(), spec.effective_transform()
+    if transform is None:
+        return schema
+    state = transformed(schema.state, transform)
+    return Schema.from_state(replace(state, domain=transform.domain))
 
 
 #: Opens a base or a layer: a `SpecBelow` from the request, or any spec's JSON.
@@ -94,12 +112,37 @@ class DriverRequest:
             raise InvalidArgument('the spec has no "kvstore"; say where the array is')
         return self.store, self.path
 
+    def base(self) -> SpecBelow:
+        """The ``base`` member.
+
+        Raises:
+            InvalidArgument: It is missing.
+        """
+        return base_of(self.options)
+
+
+def base_of(options: Mapping[str, Any]) -> SpecBelow:
+    """The ``base`` member of an adapter's spec.
+
+    Raises:
+        InvalidArgument: It is missing.
+    """
+    base: SpecBelow | None = options.get("base")
+    if base is None:
+        raise InvalidArgument(
+            'Error parsing object member "base": Expected object, but member is missing'
+        )
+    return base
+
 
 class DriverOpener(Protocol):
     """What a driver's module offers as ``open_driver``."""
 
-    async def __call__(self, request: DriverRequest) -> ArrayDriver:
+    async def __call__(self, request: DriverRequest) -> ArrayDriver | View:
         """Opens or creates what a spec names.
+
+        Returns:
+            The driver; an adapter whose base is a view gives a view itself.
 
         Raises:
             Error: As `asynctensor.open` documents.

@@ -56,6 +56,8 @@ def aligned_empty(size: int) -> Array:
 
 def new_output(shape: tuple[int, ...], dtype: np.dtype[Any], order: str = "C") -> Array:
     """A fresh array to hand out: 64-byte aligned, writable, never used again by us."""
+    if dtype.hasobject:
+        return np.empty(shape, dtype, "F" if order == "F" else "C")
     size = math.prod(shape) * dtype.itemsize
     flat = aligned_empty(size).view(dtype)
     if order == "F":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -18,6 +19,9 @@ from asynctensor.transaction.states import Event, State, next_state
 
 P = TypeVar("P", bound=Participant)
 T = TypeVar("T")
+
+#: The transactions of which the running code is a step: see `Transaction.run`.
+_STEPS: ContextVar[tuple[Transaction, ...]] = ContextVar("transaction steps", default=())
 
 
 class Transaction:
@@ -81,7 +85,7 @@ class Transaction:
     @property
     def commit_started(self) -> bool:
         """Whether the commit was asked for."""
-        return self._state in (State.COMMITTING, State.COMMITTED)
+        return self._state in (State.FINISHING, State.COMMITTING, State.COMMITTED)
 
     @property
     def aborted(self) -> bool:
@@ -187,7 +191,7 @@ class Transaction:
             Unimplemented: It is atomic, and the store cannot commit many keys at once.
         """
         with self._lock:
-            self._move(Event.STAGE)
+            self._move(self._staging_event())
             known = self._participants.get(key)
             if known is None:
                 known = make()
@@ -210,7 +214,35 @@ class Transaction:
             FailedPrecondition: It is not open.
         """
         with self._lock:
-            self._move(Event.STAGE)
+            self._move(self._staging_event())
+
+    def run(
+        self,
+        function: Callable[..., Awaitable[T]],
+        *args: Any,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[T]:
+        """Runs an operation that stages in several steps; see `event_loop.start`.
+
+        A commit that is asked for meanwhile waits until it has ended, and its steps are still
+        staged. Its error fails the commit.
+
+        Raises:
+            FailedPrecondition: The transaction is not open.
+        """
+        self.check_open()
+        token = _STEPS.set((*_STEPS.get(), self))
+        try:
+            # What is started keeps the variables of its caller.
+            future = start(function, *args, timeout=timeout, deadline=deadline)
+        finally:
+            _STEPS.reset(token)
+        self.awaits(future)
+        return future
+
+    def _staging_event(self) -> Event:
+        return Event.STEP if self in _STEPS.get() else Event.STAGE
 
     def awaits(self, staging: Future[Any]) -> None:
         """Has the commit wait until `staging` is done; its error fails the commit.
@@ -219,7 +251,7 @@ class Transaction:
             FailedPrecondition: The transaction is not open.
         """
         with self._lock:
-            self._move(Event.STAGE)
+            self._move(self._staging_event())
             self._staging.add(staging)
 
     def _move(self, event: Event) -> None:
@@ -251,8 +283,7 @@ class Transaction:
 
     async def _run_commit(self) -> None:
         try:
-            for staging in list(self._staging):
-                await staging
+            await self._finish_staging()
             if self._atomic:
                 await self._commit_atomic()
             else:
@@ -272,6 +303,18 @@ class Transaction:
             self._participants.clear()
             self._staging.clear()
         self._promise.set_result(None)
+
+    async def _finish_staging(self) -> None:
+        """Waits for what was begun, and for what that begins in its turn."""
+        while True:
+            with self._lock:
+                waiting = list(self._staging)
+                self._staging.clear()
+                if not waiting:
+                    self._move(Event.FINISH)
+                    return
+            for staging in waiting:
+                await staging
 
     async def _commit_atomic(self) -> None:
         participants = list(self._participants.values())

@@ -23,6 +23,12 @@ def test_nothing_is_staged_once_the_commit_was_asked_for() -> None:
     assert [s for s in State if next_state(s, Event.STAGE) is not None] == [State.OPEN]
 
 
+def test_what_was_begun_is_finished_before_the_commit() -> None:
+    stepping = [s for s in State if next_state(s, Event.STEP) is not None]
+    assert stepping == [State.OPEN, State.FINISHING]
+    assert next_state(State.FINISHING, Event.FINISH) is State.COMMITTING
+
+
 def test_a_commit_is_not_undone() -> None:
     assert next_state(State.COMMITTING, Event.ABORT) is None
     assert next_state(State.COMMITTED, Event.ABORT) is None

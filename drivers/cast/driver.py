@@ -1,0 +1,220 @@
+"""`CastDriver`: an array whose elements are converted as they are read and written."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
+from asynctensor.chunked.codec import Array
+from asynctensor.chunked.driver_request import DriverRequest
+from asynctensor.chunked.pieces import Piece, for_each, pieces_of, place_of
+from asynctensor.chunked.scratch import new_output
+from asynctensor.chunked.source import shaped_source
+from asynctensor.chunked.view import View
+from asynctensor.drivers.cast.spec import base_schema, cast_schema
+from asynctensor.errors import IncompatibleType, InvalidArgument
+from asynctensor.index_space.transform import IndexTransform
+from asynctensor.runtime.batch import Batch
+from asynctensor.runtime.clock import NEVER, Deadline
+from asynctensor.runtime.event_loop import start
+from asynctensor.runtime.future import Future
+from asynctensor.runtime.workers import WorkerPool
+from asynctensor.runtime.write_futures import WriteFutures
+from asynctensor.schema.conversion import can_convert, convert
+from asynctensor.schema.data_type import dtype
+from asynctensor.schema.schema import Schema
+from asynctensor.storage.kvstore import Json, KeyValueStore
+from asynctensor.transaction.transaction import Transaction
+
+#: Up to so many elements are converted on the caller's thread.
+_INLINE_ELEMENTS = 4096
+#: More bytes than these are read and written in pieces, so that no second copy of all is held.
+_WHOLE_BYTES = 32 * 2**20
+
+
+class CastDriver(ArrayDriver):
+    """The array below, in its index space, with another data type.
+
+    Which elements cannot be converted shows when they are touched: texts and JSON only.
+    """
+
+    driver = "cast"
+
+    def __init__(self, below: ArrayDriver, target: dtype, workers: WorkerPool) -> None:
+        """Puts a data type on an array.
+
+        Raises:
+            InvalidArgument: There is no conversion in either direction.
+        """
+        source = below.data_type
+        ways = {"r": can_convert(source, target), "w": can_convert(target, source)}
+        if not any(ways.values()):
+            raise InvalidArgument(f"Cannot convert {source.name} <-> {target.name}")
+        self.access = "".join(each for each in below.access if ways[each])
+        if not self.access:
+            raise InvalidArgument(
+                f"Cannot convert {source.name} {'->' if 'r' in below.access else '<-'} "
+                f"{target.name}, and the base does not allow the other direction"
+            )
+        self.below, self.data_type, self.transaction = below, target, below.transaction
+        self._workers = workers
+
+    def transform(self) -> IndexTransform:
+        return self.below.transform()
+
+    # -- reading and writing ----------------------------------------------------------------
+
+    def read(
+        self,
+        transform: IndexTransform,
+        order: Literal["C", "F"],
+        limit: Deadline,
+        progress: ProgressFunction | None,
+        batch: Batch | None,
+    ) -> Future[Array]:
+        size = transform.domain.size
+        if batch is None and progress is None and size * self._itemsize > _WHOLE_BYTES:
+            return self._start(self._read_pieces, transform, order, limit=limit)
+        source = self.below.read(transform, order, limit, progress, batch)
+        if source.done() and size <= _INLINE_ELEMENTS and source.exception() is None:
+            return Future.resolved(self._converted(source.result(), order))
+        return start(self._read_whole, source, order)
+
+    @property
+    def _itemsize(self) -> int:
+        return max(self.data_type.numpy_dtype.itemsize, self.below.data_type.numpy_dtype.itemsize)
+
+    async def _read_whole(self, source: Future[Array], order: Literal["C", "F"]) -> Array:
+        return await self._workers.run(self._converted, await source, order)
+
+    async def _read_pieces(self, transform: IndexTransform, order: Literal["C", "F"]) -> Array:
+        view = View(self.below, transform).resolved()
+        found = new_output(tuple(view.transform.input_shape), self.data_type.numpy_dtype, order)
+
+        async def read(piece: Piece) -> None:
+            data = await self.below.read(view.transform[piece], order, NEVER, None, None)
+            place = found[place_of(piece, view.transform.input_origin)]
+            await self._workers.run(self._convert_into, place, data)
+
+        domain = view.transform.domain
+        await for_each(pieces_of(domain, view.schema().chunk_layout, self._itemsize), read)
+        return found
+
+    def _converted(self, data: Array, order: Literal["C", "F"] = "C") -> Array:
+        found = new_output(data.shape, self.data_type.numpy_dtype, order)
+        self._convert_into(found, data)
+        return found
+
+    def _convert_into(self, found: Array, data: Array) -> None:
+        found[...] = convert(data, self.below.data_type, self.data_type)
+
+    def write(
+        self,
+        transform: IndexTransform,
+        source: Array,
+        limit: Deadline,
+        progress: ProgressFunction | None,
+    ) -> WriteFutures:
+        if source.size <= _INLINE_ELEMENTS:
+            return self.below.write(transform, self._stored(source), limit, progress)
+        if progress is not None or source.nbytes <= _WHOLE_BYTES:
+            written = self._start(self._write_whole, transform, source, progress, limit=limit)
+        else:
+            data = shaped_source(source, View(self.below, transform).resolved().transform.domain)
+            written = self._start(self._write_pieces, transform, data, limit=limit)
+        return WriteFutures(written, written)
+
+    def _stored(self, data: Array) -> Array:
+        wanted = self.data_type.numpy_dtype
+        if data.dtype != wanted:
+            data = data.astype(wanted)
+        return convert(data, self.data_type, self.below.data_type)
+
+    async def _write_whole(
+        self, transform: IndexTransform, source: Array, progress: ProgressFunction | None
+    ) -> None:
+        data = await self._workers.run(self._stored, source)
+        await self.below.write(transform, data, NEVER, progress)
+
+    async def _write_pieces(self, transform: IndexTransform, source: Array) -> None:
+        view = View(self.below, transform).resolved()
+        domain = view.transform.domain
+
+        async def write(piece: Piece) -> None:
+            part = source[place_of(piece, domain.origin)]
+            data = await self._workers.run(self._stored, part)
+            await self.below.write(view.transform[piece], data, NEVER, None)
+
+        layout = view.schema().chunk_layout
+        await for_each(pieces_of(domain, layout, self._itemsize, written=True), write)
+
+    def _start(self, work: Any, *args: Any, limit: Deadline) -> Future[Any]:
+        seconds = None if limit.never else limit.remaining()
+        if self.transaction is not None and work != self._read_pieces:
+            return self.transaction.run(work, *args, timeout=seconds)
+        return start(work, *args, timeout=seconds)
+
+    # -- what it is -------------------------------------------------------------------------
+
+    async def resize(self, request: ResizeRequest, progress: ProgressFunction | None) -> None:
+        await self.below.resize(request, progress)
+
+    async def refresh(self) -> None:
+        await self.below.refresh()
+
+    async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
+        return await self.below.stored_chunks(transform, enough)
+
+    def schema(self) -> Schema:
+        return cast_schema(self.below.schema(), self.data_type)
+
+    def spec_json(self) -> dict[str, Json]:
+        return self._json(dict(self.below.spec_json()))
+
+    def view_json(self, transform: IndexTransform) -> tuple[dict[str, Any], IndexTransform]:
+        json, over = self.below.view_json(transform)
+        return self._json(json), over
+
+    def _json(self, base: dict[str, Any]) -> dict[str, Any]:
+        return {"driver": self.driver, "base": base, "dtype": self.data_type.name}
+
+    def base(self, transform: IndexTransform) -> View:
+        return View(self.below, transform, self.below.access)
+
+    def kvstore(self) -> tuple[KeyValueStore, str] | None:
+        return self.below.kvstore()
+
+    def bound(self, transaction: Transaction | None) -> CastDriver:
+        return CastDriver(self.below.bound(transaction), self.data_type, self._workers)
+
+    def statistics(self) -> Any:
+        return self.below.statistics()
+
+
+async def open_driver(request: DriverRequest) -> View:
+    """The base of a spec, with the spec's data type.
+
+    Raises:
+        InvalidArgument: A member is missing, or there is no conversion.
+    """
+    kept, below = base_schema(request.options, request.schema)
+    if kept.dtype is None:
+        raise InvalidArgument('dtype must be specified: to what "cast" converts')
+    view = await request.open_view(request.base().with_schema(below))
+    return cast_view(view, kept.dtype, request.resource("data_copy_concurrency"))
+
+
+def cast_view(view: View, target: dtype, workers: WorkerPool) -> View:
+    """`view` with another data type.
+
+    Raises:
+        InvalidArgument: There is no conversion.
+    """
+    driver = CastDriver(view.driver, target, workers)
+    mode = "".join(each for each in view.mode if each in driver.access)
+    if not mode:
+        raise IncompatibleType(
+            f"Cannot convert between {view.driver.data_type.name} and {target.name} in the "
+            f'direction that mode "{view.mode}" allows'
+        )
+    return View(driver, view.transform, mode)
