@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from asynctensor.copying import boxes
+from asynctensor.chunked.pieces import boxes
 
 
 @pytest.mark.parametrize("limit", [1, 7, 24, 1000])

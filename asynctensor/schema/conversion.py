@@ -160,8 +160,9 @@ def _each(values: Array, function: Callable[[Any], Any], wanted: np.dtype[Any]) 
     if values.dtype.kind not in "biufcO":
         whole = values.dtype.name in _NARROW_INTEGERS
         values = values.astype(np.int8 if whole else np.float32)
-    for place, value in enumerate(values.ravel().tolist()):
-        found[place] = function(value)
+    with np.errstate(all="ignore"):
+        for place, value in enumerate(values.ravel().tolist()):
+            found[place] = function(value)
     return found.reshape(values.shape)
 
 

@@ -76,7 +76,9 @@ def transformed_layout(layout: LayoutState, transform: IndexTransform) -> Layout
             f"{transform.input_rank} -> {transform.output_rank}"
         )
     order = layout.inner_order
-    if order is not None:
+    if order is not None and not transform.input_rank:
+        order = None
+    elif order is not None:
         order = Constraint(_input_order(order.value, transform), order.hard)
     grids: dict[str, GridConstraints] = {}
     for usage in USAGES:

@@ -223,7 +223,7 @@ def wrap(
         found = np.array(values, copy=False) if copy is False else np.asarray(values)
     except ValueError as error:
         raise InvalidArgument(f"the source is no array that can be used: {error}") from error
-    if found.dtype.kind in "SV" and found.dtype.itemsize > 1 and not hasattr(found.dtype, "fields"):
+    if data_type is None and found.dtype.kind == "S" and found.dtype.itemsize > 1:
         raise InvalidArgument(f"{found.dtype!r} holds texts: pass dtype=asynctensor.string")
     given = found
     if data_type is None:

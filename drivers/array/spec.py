@@ -105,8 +105,12 @@ def visible(values: Array, transform: IndexTransform) -> tuple[Array, IndexTrans
     """
     shape = values.shape
     if 0 in shape:
-        maps = (OutputIndexMap.constant(0),)
-        return np.empty(0, values.dtype), _over(transform, maps)
+        item = OutputIndexMap.constant(0)
+        dim = shape.index(0)
+        if transform.implicit_lower_bounds[dim] or transform.implicit_upper_bounds[dim]:
+            # It does not count as empty by itself, and the constant would be checked.
+            item = OutputIndexMap.single(dim, -transform.input_inclusive_min[dim], 1)
+        return np.empty(0, values.dtype), _over(transform, (item,))
     kept = [d for d, size in enumerate(shape) if size > 1 and values.strides[d]]
     index = tuple(slice(None) if d in kept else 0 for d in range(values.ndim))
     origin = transform.input_inclusive_min

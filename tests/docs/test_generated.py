@@ -31,6 +31,6 @@ def test_the_highest_floor_is_drawn_first() -> None:
 
 def test_the_transaction_is_drawn_from_its_table() -> None:
     picture = generate.states()
-    assert "OPEN --> COMMITTING : commit is asked for" in picture
+    assert "OPEN --> FINISHING : commit is asked for" in picture
     assert "COMMITTED --> [*]" in picture
     assert "OPEN --> [*]" not in picture
