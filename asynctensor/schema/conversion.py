@@ -136,7 +136,7 @@ def convert(values: Array, source: dtype, target: dtype) -> Array:
 def _converted_numbers(values: Array, source: dtype, target: dtype) -> Array:
     of, to = _kind(source), _kind(target)
     if of == "complex" and to != "complex":
-        values = values.real
+        values = np.real(values)
     wanted = target.numpy_dtype
     if to == "int":
         if of in ("float", "complex") and wanted.itemsize < 8:

@@ -9,7 +9,7 @@ import asynctensor as ts
 from asynctensor.errors import FailedPrecondition, InvalidArgument
 
 
-async def created(context, path, shape=(8, 9)):
+async def created(context, path, shape=(8, 9)) -> ts.TensorStore:
     return await ts.open(
         {"driver": "zarr3", "kvstore": f"memory://{path}/"},
         create=True,

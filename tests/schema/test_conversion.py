@@ -21,7 +21,7 @@ OBJECTS = {
 }
 
 
-def samples(name):
+def samples(name) -> np.ndarray:
     if name in OBJECTS:
         found = np.empty(3, object)
         found[:] = OBJECTS[name]
@@ -48,19 +48,15 @@ def samples(name):
         return np.concatenate([edges, spread]).astype(dtype)
 
 
-def theirs(name, values):
+def theirs(name, values) -> tensorstore.TensorStore:
     return tensorstore.array(values, dtype=getattr(tensorstore, name))
 
 
-def in_range(values, target):
+def in_range(values, target) -> np.ndarray:
     """Without the numbers that C++ leaves to the machine: those beyond the integer type."""
-    if values.dtype == object or values.dtype.kind not in "fcV" or not target.startswith(
-        ("int", "uint")
-    ):
+    floats = values.dtype.kind in "fcV" and values.dtype.type is not np.void
+    if not floats or not target.startswith(("int", "uint")):
         return values
-    if values.dtype.kind == "V" and values.dtype.itemsize == 1 and values.dtype.fields is None:
-        if values.dtype.type is np.void:
-            return values
     real = values.real if values.dtype.kind == "c" else values
     bits = int("".join(c for c in target if c.isdigit()))
     limit = 2.0 ** min(bits, 31)
@@ -88,8 +84,7 @@ def test_a_copy_may_use_the_same(source) -> None:
         try:
             theirs(target, samples(target)[:1].copy()).write(theirs(source, values)).result()
             expected = True
-        except ValueError as error:
-            assert "onver" in str(error)
+        except ValueError:
             expected = False
         assert is_lossless(ts.dtype(source), ts.dtype(target)) == expected, target
 

@@ -22,11 +22,11 @@ from asynctensor.errors import (
 )
 
 
-def both(values, **options):
+def both(values, **options) -> tuple:
     return ts.array(values, **options), tensorstore.array(values, **options)
 
 
-def indexed(store, terms):
+def indexed(store, terms) -> object:
     """A chain of indexing operations, the same for either library."""
     for mode, term in terms:
         store = {"basic": store, "oindex": store.oindex, "vindex": store.vindex}[mode][term]
@@ -63,10 +63,9 @@ def test_views_are_tensorstores(values, terms, transposed) -> None:
     try:
         expected = indexed(theirs, terms)
         data = expected.read().result()
-    except (IndexError, ValueError) as error:
+    except (IndexError, ValueError):
         with pytest.raises((IndexError, ValueError)):
             indexed(ours, terms).read().result()
-        assert error
         return
     found = indexed(ours, terms)
     np.testing.assert_array_equal(found.read().result(), data)
@@ -76,7 +75,7 @@ def test_views_are_tensorstores(values, terms, transposed) -> None:
     assert found.schema.to_json() == expected.schema.to_json()
     again = ts.open(found.spec()).result()
     np.testing.assert_array_equal(again.read().result(), data)
-    assert again.domain == found.domain
+    assert (again.origin, again.shape) == (found.origin, found.shape)
     new = np.arange(data.size, dtype=np.int32).reshape(data.shape)
     copies = [np.array(values), np.array(values)]
     stores = ts.array(copies[0]), tensorstore.array(copies[1])

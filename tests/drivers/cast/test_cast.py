@@ -21,13 +21,13 @@ OPTIONS = {
 
 
 @pytest.fixture
-def stored():
+def stored() -> ts.TensorStore:
     layout = ts.ChunkLayout(chunk_shape=[4, 5])
     spec = {"driver": "zarr3", "kvstore": "memory://"}
     return ts.open(spec, create=True, chunk_layout=layout, **OPTIONS).result()
 
 
-def their_stored():
+def their_stored() -> tensorstore.TensorStore:
     layout = tensorstore.ChunkLayout(chunk_shape=[4, 5])
     spec = {"driver": "zarr3", "kvstore": "memory://"}
     return tensorstore.open(spec, create=True, chunk_layout=layout, **OPTIONS).result()
