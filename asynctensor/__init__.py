@@ -63,7 +63,8 @@ from asynctensor.schema.data_type import (
 )
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.unit import Unit
-from asynctensor.spec import RecheckCacheOption, Spec
+from asynctensor.spec import Spec
+from asynctensor.spec_options import RecheckCacheOption
 from asynctensor.tensorstore import TensorStore
 from asynctensor.transaction.transaction import Transaction
 from asynctensor.verbose_logging import (

@@ -26,6 +26,7 @@ from asynctensor.kvstore_values import (
     to_bytes,
     to_key,
 )
+from asynctensor.public_kvstore_spec import PublicKvStoreSpec
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.schema.json_repr import json_repr
@@ -42,12 +43,8 @@ ValueLike: TypeAlias = str | Buffer
 class KvStoreOpener(Protocol):
     """What knows the drivers by name, and so how to open a store."""
 
-    async def __call__(self, spec: Any, context: Any) -> tuple[KeyValueStore, str, Any]:
-        """Opens what a `KvStore.Spec`, its JSON or a URL names.
-
-        Returns:
-            The store, the path in it, and the `Context` that it now uses.
-        """
+    async def __call__(self, spec: Any, context: Any) -> KvStore:
+        """Opens what a `KvStore.Spec`, its JSON or a URL names."""
         ...
 
 
@@ -63,10 +60,11 @@ class KvStore:
         path: The prefix of every key.
         transaction: What reads and writes belong to.
         context: The `Context` it was opened with.
+        opened: The spec that was opened, bound to the resources it uses.
     """
 
     KeyRange: TypeAlias = PublicKeyRange
-    Spec: TypeAlias = KvStoreSpec
+    Spec: TypeAlias = PublicKvStoreSpec
     ReadResult: TypeAlias = PublicReadResult
     TimestampedStorageGeneration: TypeAlias = PublicStamp
 
@@ -74,7 +72,7 @@ class KvStore:
     opener: ClassVar[KvStoreOpener | None] = None
 
     __iter__: ClassVar[None] = None
-    __slots__ = ("_context", "_path", "_store", "_transaction")
+    __slots__ = ("_context", "_opened", "_path", "_store", "_transaction")
 
     def __init__(
         self,
@@ -83,8 +81,10 @@ class KvStore:
         *,
         transaction: Transaction | None = None,
         context: Any = None,
+        opened: KvStoreSpec | None = None,
     ) -> None:
         self._store = store
+        self._opened = opened
         self._path = path
         self._transaction = transaction
         self._context = context
@@ -117,8 +117,7 @@ class KvStore:
             raise Unimplemented("no drivers are known here: import asynctensor first")
 
         async def opened() -> KvStore:
-            store, path, bound = await opener(spec, context)
-            return KvStore(store, path, transaction=transaction, context=bound)
+            return (await opener(spec, context)).with_transaction(transaction)
 
         return start(opened, timeout=timeout, deadline=deadline)
 
@@ -171,19 +170,31 @@ class KvStore:
 
     def with_transaction(self, transaction: Transaction | None) -> KvStore:
         """The same store, with reads and writes that belong to `transaction`."""
-        return KvStore(self._store, self._path, transaction=transaction, context=self._context)
+        return self._with(self._path, transaction)
+
+    def _with(self, path: str, transaction: Transaction | None) -> KvStore:
+        return KvStore(
+            self._store,
+            path,
+            transaction=transaction,
+            context=self._context,
+            opened=self._opened,
+        )
 
     def spec(
         self, *, retain_context: bool | None = None, unbind_context: bool | None = None
-    ) -> KvStoreSpec:
+    ) -> PublicKvStoreSpec:
         """The spec that opens it again.
 
         Args:
-            retain_context: Accepted; resources are given by ``context=`` when it is opened.
-            unbind_context: Accepted; the spec never holds bound resources.
+            retain_context: Keep it bound to the same context resources, which who opens it shares;
+                by default it says nothing of them.
+            unbind_context: Name the resources, and define the names in the member ``context``.
         """
-        del retain_context, unbind_context
-        return KvStoreSpec(self._store.spec_json(self._path))
+        value = KvStoreSpec(self._store.spec_json(self._path))
+        if (retain_context or unbind_context) and self._opened is not None:
+            value = value.bound_as(self._opened)
+        return PublicKvStoreSpec(value.unbound() if unbind_context else value)
 
     def copy(self) -> KvStore:
         """A copy, whose path and transaction can be set by themselves."""
@@ -201,7 +212,7 @@ class KvStore:
         return self._below(_joined(self._path, to_key(component)))
 
     def _below(self, path: str) -> KvStore:
-        return KvStore(self._store, path, transaction=self._transaction, context=self._context)
+        return self._with(path, self._transaction)
 
     def __reduce__(self) -> tuple[object, ...]:
         if self._transaction is not None:
@@ -209,10 +220,10 @@ class KvStore:
                 "a KvStore bound to a transaction cannot be pickled: its staged writes are in this "
                 "process; use with_transaction(None)"
             )
-        return (_restore, (self._store, self._path, self._context))
+        return (_restore, (self._store, self._path, self._context, self._opened))
 
     def __repr__(self) -> str:
-        return f"KvStore({json_repr(self._store.spec_json(self._path))})"
+        return f"KvStore({json_repr(self.spec(unbind_context=True).to_json())})"
 
     # -- I/O ----------------------------------------------------------------------------------
 
@@ -457,8 +468,8 @@ class KvStore:
         raise AssertionError(f"{self._store!r} never waits, but it did")
 
 
-def _restore(store: KeyValueStore, path: str, context: Any) -> KvStore:
-    return KvStore(store, path, context=context)
+def _restore(store: KeyValueStore, path: str, context: Any, opened: KvStoreSpec | None) -> KvStore:
+    return KvStore(store, path, context=context, opened=opened)
 
 
 def _joined(path: str, component: str) -> str:

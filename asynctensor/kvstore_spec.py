@@ -1,13 +1,19 @@
-"""`KvStoreSpec`: which kvstore, and which path in it, as an immutable value."""
+"""`KvStoreSpec`: which kvstore, and which path in it, as an immutable value.
+
+Users hold a `PublicKvStoreSpec`, which can be changed.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from asynctensor.errors import InvalidArgument
 from asynctensor.pipeline_url import UrlComponent, format_component, parse_pipeline
+from asynctensor.registry import REGISTRY
+from asynctensor.resource_names import ResourceNames
+from asynctensor.runtime.context import Context, ContextResource
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.json_value import (
     dump,
@@ -17,15 +23,16 @@ from asynctensor.schema.json_value import (
     reject_extra,
     string,
 )
-from asynctensor.spec_rules import ANY_RULES, DriverRules, KvStoreRules, SpecRules
+from asynctensor.spec_rules import DriverRules, KvStoreRules, SpecRules
 
 _COMMON = frozenset({"driver", "path", "base", "context"})
 
 
 class KvStoreSpec:
-    """A kvstore that has not been opened: ``KvStore.Spec``.
+    """A kvstore that has not been opened.
 
-    Immutable and hashable, equal by JSON.
+    Immutable and hashable, equal by JSON. Members that name context resources may hold the
+    resources themselves: then they are *bound*.
 
     Attributes:
         rules: What is known of drivers and kvstores.
@@ -33,10 +40,7 @@ class KvStoreSpec:
 
     __slots__ = ("_base", "_driver", "_options", "_path", "rules")
 
-    #: The rules of specs made without any; installed by the module that opens things.
-    known: ClassVar[SpecRules] = ANY_RULES
-
-    def __init__(self, json: Any, *, rules: SpecRules | None = None) -> None:
+    def __init__(self, json: Any, *, rules: SpecRules = REGISTRY) -> None:
         """Makes a spec from JSON or from a URL.
 
         Args:
@@ -47,10 +51,10 @@ class KvStoreSpec:
         Raises:
             InvalidArgument: It is none; the message gives the path of the wrong member.
         """
-        rules = KvStoreSpec.known if rules is None else rules
         self.rules = rules
         if isinstance(json, KvStoreSpec):
-            json = json.to_json()
+            self._take(json._driver, json._path, json._base, json._options)
+            return
         if isinstance(json, str):
             made = kvstore_of_url(parse_pipeline(json), rules)
             self._take(made._driver, made._path, made._base, made._options)
@@ -92,7 +96,7 @@ class KvStoreSpec:
         *,
         base: KvStoreSpec | None = None,
         options: Mapping[str, Any] | None = None,
-        rules: SpecRules = ANY_RULES,
+        rules: SpecRules = REGISTRY,
     ) -> KvStoreSpec:
         """The spec of these parts, which are not checked."""
         self = cls.__new__(cls)
@@ -155,22 +159,84 @@ class KvStoreSpec:
         """The same without context and context resources."""
         resources = self.rules.kvstore(self._driver).resources | {"context"}
         options = {k: v for k, v in self._options.items() if k not in resources}
-        if "layers" in options and self.rules.kvstore(self._driver).has_layers:
-            options["layers"] = self._layers(lambda base: base.without_context().to_json())
-        base = self._base and self._base.without_context()
+        return self._with(
+            self._base and self._base.without_context(),
+            self._with_layers(options, lambda base: base.without_context()),
+        )
+
+    def bound(self, context: Context) -> KvStoreSpec:
+        """The same with the resources of `context` in place of their names.
+
+        What is bound already stays. What the spec itself defines in its member ``context`` comes
+        before `context`.
+
+        Raises:
+            InvalidArgument: `context` has no resource of a name.
+        """
+        options = dict(self._options)
+        if "context" in options:
+            with in_member("context"):
+                context = Context(options.pop("context"), context)
+        for name in self.rules.kvstore(self._driver).resources:
+            with in_member(name):
+                member = (options[name],) if name in options else ()
+                options[name] = context.resolve(name, *member)
+        base = self._base and self._base.bound(context)
+        return self._with(base, self._with_layers(options, lambda below: below.bound(context)))
+
+    def bound_as(self, other: KvStoreSpec) -> KvStoreSpec:
+        """The same with the resources that `other`, which has the same stores, is bound to."""
+        base = self._base and other._base and self._base.bound_as(other._base)
+        bound = {k: v for k, v in other._options.items() if isinstance(v, ContextResource)}
+        theirs = iter(other._below())
+        layers = self._with_layers(
+            {**self._options, **bound}, lambda below: below.bound_as(next(theirs, below))
+        )
+        return self._with(base or self._base, layers)
+
+    def unbound(self) -> KvStoreSpec:
+        """The same with names for the resources that it is bound to, defined in ``context``."""
+        names = ResourceNames(self.resources())
+        found = self.named(names)
+        if not names.context:
+            return found
+        context = {**found._options.get("context", {}), **names.context}
+        return found._with(found._base, {**found._options, "context": context})
+
+    def named(self, names: ResourceNames) -> KvStoreSpec:
+        """The same with these names for the resources that it is bound to."""
+        base = self._base and self._base.named(names)
+        options = self._with_layers(self._options, lambda below: below.named(names))
+        return self._with(base, names.members(options, bound=False))
+
+    def resources(self) -> Iterator[ContextResource]:
+        """The resources that it is bound to, each as often as it is used."""
+        yield from (v for v in self._options.values() if isinstance(v, ContextResource))
+        for below in (self._base, *self._below()):
+            if below is not None:
+                yield from below.resources()
+
+    def _below(self) -> list[KvStoreSpec]:
+        """The kvstores in ``layers``."""
+        if not self.rules.kvstore(self._driver).has_layers:
+            return []
+        layers = self._options.get("layers", ())
+        return [KvStoreSpec(layer["base"], rules=self.rules) for layer in layers]
+
+    def _with_layers(
+        self, options: Mapping[str, Any], form: Callable[[KvStoreSpec], Any]
+    ) -> dict[str, Any]:
+        """`options` with another form of each kvstore in ``layers``."""
+        found = dict(options)
+        if below := self._below():
+            pairs = zip(found["layers"], below, strict=True)
+            found["layers"] = [{**layer, "base": form(base)} for layer, base in pairs]
+        return found
+
+    def _with(self, base: KvStoreSpec | None, options: Mapping[str, Any]) -> KvStoreSpec:
         return KvStoreSpec.of(
             self._driver, self._path, base=base, options=options, rules=self.rules
         )
-
-    def _layers(self, form: Callable[[KvStoreSpec], dict[str, Any]]) -> list[dict[str, Any]]:
-        return [
-            {**layer, "base": form(KvStoreSpec(layer["base"], rules=self.rules))}
-            for layer in self._options["layers"]
-        ]
-
-    def copy(self) -> KvStoreSpec:
-        """The spec itself, as it is immutable."""
-        return self
 
     def __add__(self, suffix: str) -> KvStoreSpec:
         return self.with_path(self._path + _text(suffix))
@@ -179,32 +245,46 @@ class KvStoreSpec:
         return self.with_path(joined(self._path, _text(component)))
 
     def to_json(self, include_defaults: bool = False) -> Any:
-        """Its JSON."""
+        """Its JSON; that of a bound spec defines its resources in the member ``context``."""
+        names = ResourceNames(self.resources())
+        return names.define(self.json_with(names, include_defaults))
+
+    def json_with(
+        self, names: ResourceNames, include_defaults: bool = False, bound: bool = False
+    ) -> dict[str, Any]:
+        """Its JSON within that of something else, which defines the names of resources."""
         found: dict[str, Any] = {"driver": self._driver}
         if include_defaults:
-            found |= dict(self.rules.kvstore(self._driver).defaults) | {"path": "", "context": {}}
-        found |= copy.deepcopy(self._options)
-        if include_defaults and "layers" in found and self.rules.kvstore(self._driver).has_layers:
-            found["layers"] = self._layers(lambda base: base.to_json(include_defaults=True))
+            rules = self.rules.kvstore(self._driver)
+            found |= dict(rules.defaults) | {"path": "", "context": {}}
+            found |= {name: name for name in rules.resources}
+        options = self._with_layers(
+            self._options, lambda below: below.json_with(names, include_defaults, bound)
+        )
+        found |= copy.deepcopy(names.members(options, bound))
         if self._path:
             found["path"] = self._path
         if self._base is not None:
-            found["base"] = self._base.to_json(include_defaults)
+            found["base"] = self._base.json_with(names, include_defaults, bound)
         return dict(sorted(found.items()))
+
+    def _parts(self) -> tuple[Any, ...]:
+        return (self._driver, self._path, self._base, self._options)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, KvStoreSpec):
             return NotImplemented
-        return bool(self.to_json() == other.to_json())
+        return self._parts() == other._parts()
 
     def __hash__(self) -> int:
-        return hash(dump(self.to_json()))
+        return hash((self._driver, self._path, self._base))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_restore, (self._driver, self._path, self._base, self._options, self.rules))
 
     def __repr__(self) -> str:
-        return f"KvStore.Spec({json_repr(self.to_json())})"
+        names = ResourceNames(self.resources())
+        return f"KvStore.Spec({json_repr(names.define(self.json_with(names, bound=True)))})"
 
 
 def kvstore_of_url(components: Sequence[UrlComponent], rules: SpecRules) -> KvStoreSpec:

@@ -6,7 +6,7 @@ import copyreg
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 from asynctensor.chunked.array_driver import ArrayDriver
 from asynctensor.chunked.driver_request import DriverRequest, Mode
@@ -15,6 +15,7 @@ from asynctensor.errors import FailedPrecondition, InvalidArgument, NotFound
 from asynctensor.index_space.propagate_bounds import resolve_over
 from asynctensor.kvstore import KvStore
 from asynctensor.kvstore_spec import KvStoreSpec
+from asynctensor.public_kvstore_spec import kvstore_value
 from asynctensor.registry import REGISTRY, driver_opener, markers, store_opener
 from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.context import Context
@@ -22,6 +23,7 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.schema.schema import Schema
 from asynctensor.spec import Spec
+from asynctensor.spec_options import OpenOptions
 from asynctensor.spec_state import SpecState, state_from_json
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
@@ -44,7 +46,7 @@ def open(  # noqa: A001 -- TensorStore's name
     batch: Batch | None = None,
     timeout: float | None = None,
     deadline: float | None = None,
-    **constraints: Any,
+    **constraints: Unpack[OpenOptions],
 ) -> Future[TensorStore]:
     """Opens or creates an array.
 
@@ -61,8 +63,9 @@ def open(  # noqa: A001 -- TensorStore's name
         batch: Accepted; one metadata document is read at most.
         timeout: Seconds after which to give up.
         deadline: The same as a Unix time.
-        **constraints: Everything that `Spec.update` takes: `open_mode`, `open`, `create`,
-            `delete_existing`, `assume_metadata`, `assume_cached_metadata`, `kvstore`,
+        **constraints: What `Spec.update` takes: `open_mode`, `open`, `create`,
+            `delete_existing`, `assume_metadata`, `assume_cached_metadata`, `kvstore` (also a
+            `KvStore`, whose transaction and resources are used),
             `recheck_cached_metadata`, `recheck_cached_data`, `recheck_cached`, `rank`, `dtype`,
             `domain`, `shape`, `chunk_layout`, `codec`, `fill_value`, `dimension_units`, `schema`.
 
@@ -78,6 +81,10 @@ def open(  # noqa: A001 -- TensorStore's name
     """
     del batch
     given = _spec_of(spec, driver)
+    kvstore = constraints.get("kvstore")
+    if isinstance(kvstore, KvStore):
+        constraints["kvstore"] = kvstore.spec(retain_context=True)
+        transaction = kvstore.transaction if transaction is None else transaction
     given.update(**constraints)
     bound = Context() if context is None else context
     mode = _access(read, write)
@@ -95,12 +102,12 @@ def _access(read: bool | None, write: bool | None) -> str:
 
 def _spec_of(spec: object, driver: str | None) -> Spec:
     if isinstance(spec, Spec):
-        return spec.copy() if spec.state.rules == REGISTRY else spec.checked(REGISTRY)
+        return spec.copy()
     if isinstance(spec, os.PathLike):
         path = os.path.abspath(os.fspath(spec))  # noqa: PTH100 -- links stay as they are
-        kvstore = KvStoreSpec.of("file", path + "/", rules=REGISTRY)
-        return Spec.from_state(SpecState(driver or "auto", REGISTRY, kvstore))
-    found = Spec(spec, rules=REGISTRY)
+        kvstore = KvStoreSpec.of("file", path + "/")
+        return Spec.from_state(SpecState(driver or "auto", kvstore=kvstore))
+    found = Spec(spec)
     if driver is not None:
         if found.driver not in ("auto", REGISTRY.driver(driver).driver):
             raise InvalidArgument(f"driver={driver!r} contradicts the spec's {found.driver!r}")
@@ -111,8 +118,9 @@ def _spec_of(spec: object, driver: str | None) -> Spec:
 async def _open(
     state: SpecState, context: Context, transaction: Transaction | None, mode: str
 ) -> TensorStore:
-    view = await _open_view(state, context, transaction, mode)
-    return TensorStore(view.driver, view.transform, context, view.mode)
+    bound = state.bound(context)
+    view = await _open_view(bound, context, transaction, mode)
+    return TensorStore(view.driver, view.transform, context, view.mode, bound)
 
 
 async def _open_view(
@@ -174,10 +182,9 @@ def open_store(spec: KvStoreSpec, context: Context) -> tuple[KeyValueStore, str]
         context = Context(spec.options["context"], context)
 
     def open_base(json: Any) -> tuple[KeyValueStore, str]:
-        return open_store(KvStoreSpec(json, rules=REGISTRY), context)
+        return open_store(KvStoreSpec(json), context)
 
-    base = None if spec.base is None else spec.base.to_json()
-    request = StoreRequest(spec.driver, spec.path, spec.options, context, base, open_base)
+    request = StoreRequest(spec.driver, spec.path, spec.options, context, spec.base, open_base)
     return store_opener(spec.driver)(request)
 
 
@@ -219,10 +226,11 @@ def _mode(state: SpecState) -> Mode:
     )
 
 
-async def _open_kvstore(spec: Any, context: Any) -> tuple[KeyValueStore, str, Any]:
-    bound = Context() if context is None else context
-    store, path = open_store(KvStoreSpec(spec, rules=REGISTRY), bound)
-    return store, path, bound
+async def _open_kvstore(spec: Any, context: Any) -> KvStore:
+    known = Context() if context is None else context
+    bound = kvstore_value(spec).bound(known)
+    store, path = open_store(bound, known)
+    return KvStore(store, path, context=known, opened=bound)
 
 
 def _reopened(spec: Spec, context: Context, mode: str) -> TensorStore:
@@ -236,9 +244,8 @@ def _reduced(store: TensorStore) -> tuple[Any, ...]:
             "an array bound to a transaction cannot be pickled: what is staged is in this "
             "process; use with_transaction(None)"
         )
-    return _reopened, (store.spec(open=True), store.context, store.mode)
+    return _reopened, (store.spec(open=True, retain_context=True), store.context, store.mode)
 
 
 copyreg.pickle(TensorStore, _reduced)
 KvStore.opener = staticmethod(_open_kvstore)
-KvStoreSpec.known = REGISTRY

@@ -2,64 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Unpack
 
 from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.index_space.domain import IndexDomain
+from asynctensor.index_space.indexable import Indexable
 from asynctensor.index_space.transform import IndexTransform
-from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.open_mode import FLAGS, OpenMode
-from asynctensor.schema.chunk_layout import ChunkLayout
+from asynctensor.public_kvstore_spec import PublicKvStoreSpec, kvstore_value
+from asynctensor.registry import REGISTRY
+from asynctensor.runtime.context import Context
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.data_type import dtype
-from asynctensor.schema.fill_constraint import Fill
-from asynctensor.schema.indexing_operations import IndexingOperations
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.json_value import annotated, reject_extra
+from asynctensor.schema.keywords import checked_type
 from asynctensor.schema.schema import Schema, SchemaOptions
+from asynctensor.schema.schema_properties import SchemaProperties
+from asynctensor.schema.schema_state import SchemaState
 from asynctensor.schema.schema_transform import transformed
-from asynctensor.schema.unit import Unit
-from asynctensor.spec_rules import ANY_RULES, SpecRules
+from asynctensor.spec_options import SpecOptions
+from asynctensor.spec_rules import SpecRules
 from asynctensor.spec_state import SpecState, placed_kvstore, recheck_option, state_from_json
 
-#: When cached data are read again: always, never, if older than a Unix time, or on opening.
-RecheckCacheOption: TypeAlias = "bool | float | str"
-
-_RECHECKS = ("recheck_cached_metadata", "recheck_cached_data")
-#: Keywords of `Spec.update` beyond those of `Schema.update`.
-SPEC_KEYWORDS: tuple[str, ...] = (
+#: Keywords of `Spec.update` beyond those of `Schema.update` and the flags of `OpenMode`, in the
+#: order in which they apply.
+_KEYWORDS = (
     "open_mode",
-    *FLAGS,
     "unbind_context",
     "strip_context",
     "context",
     "kvstore",
     "minimal_spec",
-    *_RECHECKS,
+    "recheck_cached_metadata",
+    "recheck_cached_data",
     "recheck_cached",
 )
+_RECHECKS = ("recheck_cached_metadata", "recheck_cached_data")
 
 
-class Spec(IndexingOperations):
+class Spec(SchemaProperties, Indexable):
     """What is needed to open an array: driver, kvstore, constraints, a transform, options.
 
-    Mutable by `update`, not hashable; equal by JSON and by the identity of a bound context.
+    Mutable by `update`, not hashable; equal by JSON and by the resources it is bound to.
     Indexing composes the transform and gives a new spec.
     """
 
     __slots__ = ("_state",)
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
-    def __init__(self, json: Any, *, rules: SpecRules = ANY_RULES) -> None:
+    def __init__(self, json: Any, *, rules: SpecRules = REGISTRY) -> None:
         """Makes a spec from JSON or a URL.
 
         Args:
             json: An object with the member ``driver``; a URL such as
                 ``"file:///data/a/|zarr3:"``; or a `Spec`.
-            rules: What is known of drivers and kvstores. Without them, members that are not
-                common to all drivers are kept unchecked; see `checked`.
+            rules: What is known of drivers and kvstores.
 
         Raises:
             InvalidArgument: It is none; the message gives the path of the wrong member.
@@ -83,34 +82,24 @@ class Spec(IndexingOperations):
         """An independent copy."""
         return Spec.from_state(self._state)
 
-    def checked(self, rules: SpecRules) -> Spec:
-        """The same spec read again by someone who knows drivers and kvstores.
-
-        Raises:
-            InvalidArgument: A driver, kvstore or member is not known to `rules`.
-        """
-        found = state_from_json(self.to_json(), rules)
-        # A transform that is derived from the domain appears in JSON, but was never given.
-        transform = None if self._state.transform is None else found.transform
-        return Spec.from_state(replace(found, transform=transform, context=self._state.context))
-
-    def update(self, **changes: Any) -> None:
+    def update(self, **changes: Unpack[SpecOptions]) -> None:
         """Adds constraints, or changes how to open; where one fails, nothing has changed.
 
         Args:
             open_mode: The open mode; added to the present one if it says neither open nor create.
             open: With `create`, `delete_existing`, `assume_metadata`, `assume_cached_metadata`:
                 the flags of `open_mode`, one by one; False is the same as not given.
-            unbind_context: Forget a bound context, keep the resources it names.
-            strip_context: Forget contexts and context resources.
-            context: Bind to this context.
-            kvstore: Replaces the kvstore.
-            minimal_spec: Accepted; says nothing about a spec that exists.
+            unbind_context: Name the context resources that it is bound to, and define the names
+                in the member ``context``: who opens it shares them no longer.
+            strip_context: Forget all context resources, bound or named.
+            context: Bind to the resources of this context; what is bound already stays.
+            kvstore: Where it is: a spec, its JSON or URL, or a `KvStore`. It must not be known yet.
+            minimal_spec: Forget the metadata, but for the data type.
             recheck_cached_metadata: When to read cached metadata again.
             recheck_cached_data: When to read cached data again.
             recheck_cached: Both; it wins over each.
-            **changes: The keywords of `Schema.update`; with a transform they constrain its input
-                space.
+            **changes: These, and the keywords of `Schema.update`; with a transform they
+                constrain its input space.
 
         Raises:
             InvalidArgument: A value is not allowed, or contradicts a constraint.
@@ -118,14 +107,16 @@ class Spec(IndexingOperations):
             Unimplemented: The transform does more than translate, permute and reverse dimensions,
                 and a constraint other than data type, rank and codec was given.
         """
-        schema_changes = {k: v for k, v in changes.items() if k in SchemaOptions.__annotations__}
-        for name in changes.keys() - schema_changes.keys() - set(SPEC_KEYWORDS):
+        given = dict(changes)
+        for name in given.keys() - SpecOptions.__annotations__.keys():
             raise IncompatibleType(f"Unexpected keyword argument {name!r}")
-        state = _with_open_mode(self._state, changes)
-        for name, value in _given(changes):
-            with annotated(f"Invalid {name}"):
-                state = _with_keyword(state, name, value)
-        self._state = state.constrained(schema_changes)
+        state = _with_open_mode(self._state, given)
+        for name in _KEYWORDS:
+            if given.get(name) is not None:
+                with annotated(f"Invalid {name}"):
+                    state = _with_keyword(state, name, given[name])
+        schema = {k: v for k, v in given.items() if k in SchemaOptions.__annotations__}
+        self._state = state.constrained(schema)
 
     @property
     def driver(self) -> str:
@@ -144,9 +135,10 @@ class Spec(IndexingOperations):
         return self._state.open_mode.copy()
 
     @property
-    def kvstore(self) -> KvStoreSpec | None:
-        """Where the array is stored; None if that is not said, or the driver uses no kvstore."""
-        return self._state.kvstore
+    def kvstore(self) -> PublicKvStoreSpec | None:
+        """A copy of where the array is stored; None if that is not said, or the driver has none."""
+        kvstore = self._state.kvstore
+        return None if kvstore is None else PublicKvStoreSpec(kvstore)
 
     @property
     def base(self) -> Spec | None:
@@ -183,21 +175,19 @@ class Spec(IndexingOperations):
         """The same as `schema`, in the indices of the stored array: no transform is applied."""
         return self._state.effective_schema()
 
-    @property
-    def dtype(self) -> dtype | None:
-        """Data type, None if unspecified."""
-        return self._state.effective_schema().dtype
+    def _schema_state(self) -> SchemaState:
+        return self.schema.state
 
     @property
     def rank(self) -> int | None:
         """Number of dimensions, None if unspecified."""
         transform = self.transform
-        return self.schema.rank if transform is None else transform.input_rank
+        return self.stored_schema.rank if transform is None else transform.input_rank
 
     @property
-    def ndim(self) -> int | None:
-        """The same as `rank`."""
-        return self.rank
+    def dtype(self) -> dtype | None:
+        """Data type, None if unspecified."""
+        return self.stored_schema.dtype
 
     @property
     def domain(self) -> IndexDomain | None:
@@ -205,58 +195,10 @@ class Spec(IndexingOperations):
         transform = self.transform
         return None if transform is None else transform.domain
 
-    def _known_domain(self) -> IndexDomain:
-        domain = self.domain
-        if domain is None:
-            raise InvalidArgument("The domain of this spec is not specified; update(domain=)")
-        return domain
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the domain.
-
-        Raises:
-            InvalidArgument: The domain is not specified.
-        """
-        return self._known_domain().shape
-
-    @property
-    def origin(self) -> tuple[int, ...]:
-        """Lower bounds of the domain.
-
-        Raises:
-            InvalidArgument: The domain is not specified.
-        """
-        return self._known_domain().origin
-
-    @property
-    def size(self) -> int:
-        """Number of elements of the domain.
-
-        Raises:
-            InvalidArgument: The domain is not specified.
-        """
-        return self._known_domain().size
-
-    @property
-    def chunk_layout(self) -> ChunkLayout:
-        """Constraints on the chunk layout."""
-        return self.schema.chunk_layout
-
     @property
     def codec(self) -> CodecSpec | None:
-        """Codec, None if unspecified."""
-        return self._state.effective_schema().codec
-
-    @property
-    def fill_value(self) -> Fill | None:
-        """Fill value, None if unspecified."""
-        return self.schema.fill_value
-
-    @property
-    def dimension_units(self) -> tuple[Unit | None, ...] | None:
-        """Unit per dimension (None: unknown), None where the rank is unknown."""
-        return self.schema.dimension_units
+        """How chunks are encoded, None if unspecified."""
+        return self.stored_schema.codec
 
     def to_json(self, include_defaults: bool = False) -> Any:
         """Its JSON, with `include_defaults` also of members that have their defaults."""
@@ -281,22 +223,23 @@ class Spec(IndexingOperations):
         if not isinstance(other, Spec):
             return NotImplemented
         mine, theirs = self._state, other._state
-        return mine.context is theirs.context and bool(self.to_json() == other.to_json())
+        # Bound resources are equal only to themselves; their JSON says less than that.
+        same = list(mine.resources()) == list(theirs.resources())
+        return same and mine.shown_json() == theirs.shown_json()
 
     def __copy__(self) -> Spec:
+        """See `copy`."""
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Spec:
+        """See `copy`: resources are never copied."""
         return self.copy()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Spec.from_state, (self._state,))
 
     def __repr__(self) -> str:
-        return f"Spec({json_repr(self.to_json())})"
-
-
-def _given(changes: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name in SPEC_KEYWORDS:
-        if changes.get(name) is not None and name not in FLAGS:
-            yield name, changes[name]
+        return f"Spec({json_repr(self._state.shown_json())})"
 
 
 def _with_open_mode(state: SpecState, changes: dict[str, Any]) -> SpecState:
@@ -323,15 +266,19 @@ def _with_keyword(state: SpecState, name: str, value: Any) -> SpecState:
             raise IncompatibleType(f"Expected OpenMode, but received {value!r}")
         return replace(state, open_mode=state.open_mode.updated(value))
     if name == "kvstore":
-        return replace(state, kvstore=placed_kvstore(KvStoreSpec(value, rules=state.rules), state))
+        if state.kvstore is not None:
+            raise InvalidArgument(
+                '"kvstore" is already specified; make a new spec for another place'
+            )
+        return replace(state, kvstore=placed_kvstore(kvstore_value(value), state))
     if name == "context":
-        return replace(state, context=value)
+        return state.bound(checked_type(value, Context))
     if name == "unbind_context":
-        return replace(state, context=None) if value else state
+        return state.unbound() if value else state
     if name == "strip_context":
         return state.without_context() if value else state
     if name == "minimal_spec":
-        return state
+        return state.minimal() if value else state
     if not state.driver_rules.chunked:
         reject_extra([name])
     members = _RECHECKS if name == "recheck_cached" else (name,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -13,6 +13,9 @@ from asynctensor.index_space.transform import IndexTransform
 from asynctensor.kvstore_spec import KvStoreSpec, joined, kvstore_from_json, kvstore_of_url
 from asynctensor.open_mode import FLAGS, OpenMode
 from asynctensor.pipeline_url import format_component, parse_pipeline
+from asynctensor.registry import REGISTRY
+from asynctensor.resource_names import ResourceNames
+from asynctensor.runtime.context import Context, ContextResource
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.json_value import (
     annotated,
@@ -27,7 +30,7 @@ from asynctensor.schema.json_value import (
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import NO_SCHEMA, SchemaState
 from asynctensor.schema.schema_transform import inverse_transformed
-from asynctensor.spec_rules import ANY_RULES, DriverRules, SpecRules
+from asynctensor.spec_rules import DriverRules, SpecRules
 
 #: Members of every spec.
 _COMMON: Final = frozenset({"driver", "context", "dtype", "rank", "transform", "schema"})
@@ -39,7 +42,8 @@ CHUNKED_DEFAULTS: Final[Mapping[str, Any]] = {
     "store_data_equal_to_fill_value": False,
 }
 #: Members that name context resources, in every spec of a chunked format.
-CHUNKED_RESOURCES: Final = ("cache_pool", "metadata_cache_pool", "data_copy_concurrency")
+CACHE_POOL: Final = "cache_pool"
+CHUNKED_RESOURCES: Final = (CACHE_POOL, "metadata_cache_pool", "data_copy_concurrency")
 
 
 #: Constraints that mean the same on both sides of a transform.
@@ -59,12 +63,12 @@ class SpecState:
         open_mode: How to open it.
         schema: Constraints, seen through `transform`'s output space (that of the stored array).
         transform: From the indices of the view to those of the stored array; None: the identity.
-        options: All other members.
-        context: A context that resources are bound to; opaque here.
+        options: All other members; those that name context resources may hold the resources
+            themselves, and then are bound.
     """
 
     driver: str
-    rules: SpecRules = ANY_RULES
+    rules: SpecRules = REGISTRY
     kvstore: KvStoreSpec | None = None
     base: SpecState | None = None
     layers: tuple[SpecState, ...] | None = None
@@ -72,7 +76,6 @@ class SpecState:
     schema: SchemaState = NO_SCHEMA
     transform: IndexTransform | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    context: object = None
 
     @property
     def driver_rules(self) -> DriverRules:
@@ -149,21 +152,35 @@ class SpecState:
         return None
 
     def to_json(self, include_defaults: bool = False) -> dict[str, Any]:
-        """Its JSON, members sorted."""
+        """Its JSON; that of a bound spec defines its resources in the member ``context``."""
+        names = ResourceNames(self.resources())
+        return names.define(self.json_with(names, include_defaults))
+
+    def shown_json(self) -> dict[str, Any]:
+        """Its JSON with bound resources in brackets, for reading only."""
+        names = ResourceNames(self.resources())
+        return names.define(self.json_with(names, bound=True))
+
+    def json_with(
+        self, names: ResourceNames, include_defaults: bool = False, bound: bool = False
+    ) -> dict[str, Any]:
+        """Its JSON within that of something else, which defines the names of resources."""
         rules = self.driver_rules
         found: dict[str, Any] = {"driver": self.driver}
         if include_defaults:
             found |= _defaults(rules)
-        found |= self._options_json(include_defaults)
+        found |= names.members(self._options_json(include_defaults), bound)
         if self.kvstore is not None:
-            found["kvstore"] = self.kvstore.to_json(include_defaults)
+            found["kvstore"] = self.kvstore.json_with(names, include_defaults, bound)
         if self.base is not None:
-            found["base"] = self.base.to_json(include_defaults)
+            found["base"] = self.base.json_with(names, include_defaults, bound)
             if self.base.transform is None:
                 # It would only say what follows from the base itself.
                 found["base"].pop("transform", None)
         if self.layers is not None:
-            found["layers"] = [each.to_json(include_defaults) for each in self.layers]
+            found["layers"] = [
+                each.json_with(names, include_defaults, bound) for each in self.layers
+            ]
         flags = self.open_mode.flags()
         if not flags.get("create"):
             flags.pop("open", None)
@@ -205,17 +222,102 @@ class SpecState:
             raise InvalidArgument(f'Driver "{self.driver}" has no URL; use the JSON of the spec')
         return f"{self.kvstore.url}|{format_component(scheme, '', is_root=False)}"
 
+    def minimal(self) -> SpecState:
+        """The same without what the driver's metadata says beyond the data type."""
+        options = {k: v for k, v in self.options.items() if k != "metadata"}
+        schema = self.schema
+        if len(options) < len(self.options):
+            schema = schema.with_dtype(self.effective_schema().dtype)
+        base = self.base and self.base.minimal()
+        layers = self.layers and tuple(each.minimal() for each in self.layers)
+        return replace(self, base=base, layers=layers, options=options, schema=schema)
+
+    def _resource_types(self) -> dict[str, str]:
+        """The members that name context resources, and the types of these."""
+        rules = self.driver_rules
+        members = [*rules.resources, *(CHUNKED_RESOURCES if rules.chunked else ())]
+        return {name: CACHE_POOL if name.endswith(CACHE_POOL) else name for name in members}
+
     def without_context(self) -> SpecState:
         """The same without context and context resources."""
-        gone = {"context", *CHUNKED_RESOURCES, *self.driver_rules.resources}
+        gone = {"context", *self._resource_types()}
         return replace(
             self,
             kvstore=self.kvstore and self.kvstore.without_context(),
             base=self.base and self.base.without_context(),
             layers=self.layers and tuple(each.without_context() for each in self.layers),
             options={k: v for k, v in self.options.items() if k not in gone},
-            context=None,
         )
+
+    def bound(self, context: Context) -> SpecState:
+        """The same with the resources of `context` in place of their names.
+
+        What is bound already stays. What the spec itself defines in its member ``context`` comes
+        before `context`.
+
+        Raises:
+            InvalidArgument: `context` has no resource of a name.
+        """
+        options = dict(self.options)
+        if "context" in options:
+            with in_member("context"):
+                context = Context(options.pop("context"), context)
+        for name, type_name in self._resource_types().items():
+            if name in options:
+                with in_member(name):
+                    options[name] = context.resolve(type_name, options[name])
+            elif name == type_name:
+                options[name] = context.resolve(name)
+        kvstore = self.kvstore
+        if kvstore is not None:
+            with in_member("kvstore"):
+                kvstore = kvstore.bound(context)
+        return replace(
+            self,
+            kvstore=kvstore,
+            base=self.base and self.base.bound(context),
+            layers=self.layers and tuple(each.bound(context) for each in self.layers),
+            options=options,
+        )
+
+    def bound_as(self, other: SpecState) -> SpecState:
+        """The same with the resources that `other`, which is made of the same, is bound to."""
+        bound = {k: v for k, v in other.options.items() if isinstance(v, ContextResource)}
+        kvstore, base, layers = self.kvstore, self.base, self.layers
+        if kvstore and other.kvstore:
+            kvstore = kvstore.bound_as(other.kvstore)
+        if base and other.base:
+            base = base.bound_as(other.base)
+        if layers and other.layers and len(layers) == len(other.layers):
+            pairs = zip(layers, other.layers, strict=True)
+            layers = tuple(mine.bound_as(theirs) for mine, theirs in pairs)
+        options = {**self.options, **bound}
+        return replace(self, kvstore=kvstore, base=base, layers=layers, options=options)
+
+    def unbound(self) -> SpecState:
+        """The same with names for the resources that it is bound to, defined in ``context``."""
+        names = ResourceNames(self.resources())
+        state = self._named(names)
+        if not names.context:
+            return state
+        context = {**state.options.get("context", {}), **names.context}
+        return replace(state, options={**state.options, "context": context})
+
+    def _named(self, names: ResourceNames) -> SpecState:
+        return replace(
+            self,
+            kvstore=self.kvstore and self.kvstore.named(names),
+            base=self.base and self.base._named(names),
+            layers=self.layers and tuple(each._named(names) for each in self.layers),
+            options=names.members(self.options, bound=False),
+        )
+
+    def resources(self) -> Iterator[ContextResource]:
+        """The resources that it is bound to, each as often as it is used."""
+        yield from (v for v in self.options.values() if isinstance(v, ContextResource))
+        for below in (self.kvstore, self.base, *(self.layers or ())):
+            if below is not None:
+                yield from below.resources()
 
 
 def recheck_option(value: object) -> bool | float | str:
@@ -408,5 +510,5 @@ def _defaults(rules: DriverRules) -> dict[str, Any]:
     if rules.chunked:
         found |= CHUNKED_DEFAULTS
         found |= {name: False for name in FLAGS if name not in ("open", "create")}
-        found |= {name: name for name in ("cache_pool", "data_copy_concurrency")}
+        found |= {name: name for name in (CACHE_POOL, "data_copy_concurrency")}
     return found

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
-import numpy as np
 import numpy.typing as npt
 
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
@@ -20,6 +19,7 @@ from asynctensor.errors import (
     PermissionDenied,
 )
 from asynctensor.index_space.domain import IndexDomain
+from asynctensor.index_space.indexable import Indexable
 from asynctensor.index_space.operations import Subscript
 from asynctensor.index_space.propagate_bounds import resolve_over
 from asynctensor.index_space.transform import IndexTransform
@@ -32,23 +32,24 @@ from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.write_futures import WriteFutures
-from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.data_type import DTypeLike, dtype
 from asynctensor.schema.data_type import dtype as data_type
-from asynctensor.schema.indexing_operations import IndexingOperations
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.schema import Schema
+from asynctensor.schema.schema_properties import SchemaProperties
+from asynctensor.schema.schema_state import SchemaState
 from asynctensor.schema.schema_transform import transformed
 from asynctensor.schema.unit import Unit
 from asynctensor.spec import Spec
-from asynctensor.spec_state import state_from_json
+from asynctensor.spec_options import RecheckCacheOption
+from asynctensor.spec_state import SpecState, state_from_json
 from asynctensor.transaction.transaction import Transaction
 
 
 @dataclass(slots=True)
 class StorageStatistics:
-    """What is stored of a view; None where it was not asked.
+    """What is stored of a view; None where it was not asked. ``TensorStore.StorageStatistics``.
 
     Attributes:
         not_stored: Whether no chunk of the view is stored.
@@ -71,7 +72,7 @@ class WritableSubscript(Subscript["TensorStore"]):
         self[key]._write_now(source)
 
 
-class TensorStore(IndexingOperations):
+class TensorStore(SchemaProperties, Indexable):
     """An array, or a lazy view of one: an index transform over a driver.
 
     Made by `open`. Indexing gives views and never reads; `read` and `write` do. Cheap to copy,
@@ -79,16 +80,28 @@ class TensorStore(IndexingOperations):
     """
 
     StorageStatistics: ClassVar = _Statistics
-    __slots__ = ("_context", "_driver", "_mode", "_transform")
+    __slots__ = ("_context", "_driver", "_mode", "_opened", "_transform")
     __hash__ = object.__hash__
-    # NumPy's operators must not take it for an array of objects.
-    __array_ufunc__: ClassVar[None] = None
 
     def __init__(
-        self, driver: ArrayDriver, transform: IndexTransform, context: Context, mode: str = "rw"
+        self,
+        driver: ArrayDriver,
+        transform: IndexTransform,
+        context: Context,
+        mode: str = "rw",
+        opened: SpecState | None = None,
     ) -> None:
+        """Made by `open` and by indexing.
+
+        Args:
+            driver: Serves the array.
+            transform: From the indices of this view to those of the array.
+            context: Where resources come from.
+            mode: ``"r"``, ``"w"`` or ``"rw"``.
+            opened: The spec that was opened, bound to the resources it uses.
+        """
         self._driver, self._transform = driver, transform
-        self._context, self._mode = context, mode
+        self._context, self._mode, self._opened = context, mode, opened
 
     # -- what it is -------------------------------------------------------------------------
 
@@ -110,12 +123,12 @@ class TensorStore(IndexingOperations):
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the domain."""
-        return tuple(self._transform.input_shape)
+        return self._transform.input_shape
 
     @property
     def origin(self) -> tuple[int, ...]:
         """Lower bounds of the domain."""
-        return tuple(self._transform.input_origin)
+        return self._transform.input_inclusive_min
 
     @property
     def size(self) -> int:
@@ -142,16 +155,13 @@ class TensorStore(IndexingOperations):
         """Whether it can be written."""
         return "w" in self._mode
 
+    def _schema_state(self) -> SchemaState:
+        return transformed(self._driver.schema().state, self._transform)
+
     @property
     def schema(self) -> Schema:
         """All that is known of the array, in the indices of this view."""
-        stored = self._driver.schema()
-        return Schema.from_state(transformed(stored.state, self._transform))
-
-    @property
-    def chunk_layout(self) -> ChunkLayout:
-        """Where chunks begin and end, in the indices of this view."""
-        return self.schema.chunk_layout
+        return Schema.from_state(self._schema_state())
 
     @property
     def codec(self) -> CodecSpec | None:
@@ -159,16 +169,9 @@ class TensorStore(IndexingOperations):
         return self._driver.schema().codec
 
     @property
-    def fill_value(self) -> npt.NDArray[Any] | None:
-        """What is read where nothing is stored, broadcastable to the domain; None if undefined."""
-        value = self.schema.fill_value
-        return None if value is None else np.asarray(value)
-
-    @property
     def dimension_units(self) -> tuple[Unit | None, ...]:
         """Unit per dimension, None where it is not known."""
-        units = self.schema.dimension_units
-        return units if units is not None else (None,) * self.rank
+        return self._schema_state().units or (None,) * self.rank
 
     @property
     def kvstore(self) -> KvStore | None:
@@ -178,7 +181,10 @@ class TensorStore(IndexingOperations):
             return None
         store, path = found
         base = getattr(store, "base", store) if self.transaction is not None else store
-        return KvStore(base, path, transaction=self.transaction, context=self._context)
+        opened = None if self._opened is None else self._opened.kvstore
+        return KvStore(
+            base, path, transaction=self.transaction, context=self._context, opened=opened
+        )
 
     @property
     def url(self) -> str:
@@ -195,7 +201,8 @@ class TensorStore(IndexingOperations):
         below = self._driver.base(self._transform)
         if below is None:
             return None
-        return TensorStore(below.driver, below.transform, self._context, below.mode)
+        opened = None if self._opened is None else self._opened.base
+        return TensorStore(below.driver, below.transform, self._context, below.mode, opened)
 
     @property
     def transaction(self) -> Transaction | None:
@@ -217,11 +224,15 @@ class TensorStore(IndexingOperations):
         return self._transform
 
     def _with_indexing_transform(self, transform: IndexTransform) -> TensorStore:
-        return TensorStore(self._driver, transform, self._context, self._mode)
+        return TensorStore(self._driver, transform, self._context, self._mode, self._opened)
 
     def __getitem__(self, key: Any) -> TensorStore:
         """A view; nothing is read."""
-        return TensorStore(self._driver, self._transform[key], self._context, self._mode)
+        return self._with_indexing_transform(self._transform[key])
+
+    def __copy__(self) -> TensorStore:
+        """The same view; what is stored is not copied."""
+        return self._with_indexing_transform(self._transform)
 
     @property
     def oindex(self) -> WritableSubscript:
@@ -247,16 +258,16 @@ class TensorStore(IndexingOperations):
         """
         workers = self._context.resolve("data_copy_concurrency").value
         made = driver_module("cast").cast_view(self._view(), data_type(dtype), workers)
-        return TensorStore(made.driver, made.transform, self._context, made.mode)
+        opened = None if self._opened is None else SpecState("cast", base=self._opened)
+        return TensorStore(made.driver, made.transform, self._context, made.mode, opened)
 
     def _view(self) -> View:
         return View(self._driver, self._transform, self._mode)
 
     def with_transaction(self, transaction: Transaction | None) -> TensorStore:
         """The same view, whose reads and writes belong to `transaction` (None: to none)."""
-        return TensorStore(
-            self._driver.bound(transaction), self._transform, self._context, self._mode
-        )
+        driver = self._driver.bound(transaction)
+        return TensorStore(driver, self._transform, self._context, self._mode, self._opened)
 
     # -- reading and writing ----------------------------------------------------------------
 
@@ -358,8 +369,8 @@ class TensorStore(IndexingOperations):
     def resolve(
         self,
         fix_resizable_bounds: bool = False,
-        *,
         batch: Batch | None = None,
+        *,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Future[TensorStore]:
@@ -514,9 +525,9 @@ class TensorStore(IndexingOperations):
         minimal_spec: bool | None = None,
         retain_context: bool | None = None,
         unbind_context: bool | None = None,
-        recheck_cached_metadata: Any = None,
-        recheck_cached_data: Any = None,
-        recheck_cached: Any = None,
+        recheck_cached_metadata: RecheckCacheOption | None = None,
+        recheck_cached_data: RecheckCacheOption | None = None,
+        recheck_cached: RecheckCacheOption | None = None,
     ) -> Spec:
         """The spec that opens this view again.
 
@@ -528,17 +539,17 @@ class TensorStore(IndexingOperations):
             assume_metadata: See `OpenMode`.
             assume_cached_metadata: See `OpenMode`.
             minimal_spec: Leave out the metadata, so that anything stored there fits.
-            retain_context: Accepted; the spec never holds bound resources.
-            unbind_context: Accepted; as above.
+            retain_context: Keep the spec bound to the same context resources, which who opens it
+                shares; by default it says nothing of them.
+            unbind_context: Name the resources, and define the names in the member ``context``.
             recheck_cached_metadata: See `open`.
             recheck_cached_data: See `open`.
             recheck_cached: Both.
         """
-        del retain_context, unbind_context
         json, transform = self._driver.view_json(self._transform)
-        if minimal_spec:
-            json.pop("metadata", None)
         state = state_from_json(json, REGISTRY)
+        if (retain_context or unbind_context) and self._opened is not None:
+            state = state.bound_as(self._opened)
         spec = Spec.from_state(replace(state, transform=transform))
         spec.update(
             open_mode=open_mode,
@@ -550,11 +561,13 @@ class TensorStore(IndexingOperations):
             recheck_cached_metadata=recheck_cached_metadata,
             recheck_cached_data=recheck_cached_data,
             recheck_cached=recheck_cached,
+            minimal_spec=minimal_spec,
+            unbind_context=unbind_context,
         )
         return spec
 
     def __repr__(self) -> str:
-        return f"TensorStore({json_repr(self.spec().to_json())})"
+        return f"TensorStore({json_repr(self.spec(unbind_context=True).to_json())})"
 
 
 def _per_dimension(

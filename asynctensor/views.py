@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy.typing as npt
 
 from asynctensor.errors import IncompatibleType
-from asynctensor.registry import REGISTRY, driver_module
+from asynctensor.registry import driver_module
 from asynctensor.runtime.context import Context
 from asynctensor.schema.data_type import DTypeLike
 from asynctensor.schema.data_type import dtype as data_type
@@ -45,7 +45,8 @@ def array(
     workers = bound.resolve("data_copy_concurrency").value
     wanted = None if dtype is None else data_type(dtype)
     driver = driver_module("array").wrap(array, wanted, workers, copy, write)
-    return TensorStore(driver, driver.transform(), bound, driver.access)
+    opened = SpecState("array").bound(bound)
+    return TensorStore(driver, driver.transform(), bound, driver.access, opened)
 
 
 @overload
@@ -77,12 +78,10 @@ def _over(base: object, driver: str, schema: Schema, options: dict[str, Any]) ->
     """The spec of an adapter over a spec, whose transform becomes the adapter's."""
     if not isinstance(base, Spec):
         raise IncompatibleType(f"Expected TensorStore or Spec, but received {base!r:.80}")
-    below = base if base.state.rules == REGISTRY else base.checked(REGISTRY)
-    transform = below.state.transform
+    transform = base.state.transform
     state = SpecState(
         driver,
-        REGISTRY,
-        base=replace(below.state, transform=None),
+        base=replace(base.state, transform=None),
         schema=schema.state,
         transform=transform,
         options=options,

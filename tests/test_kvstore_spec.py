@@ -104,7 +104,7 @@ def test_a_kvstore_spec_is_a_value() -> None:
     spec.options["file_io_locking"].clear()
     spec.to_json()["file_io_locking"].clear()
     assert spec.to_json() == json
-    for twin in (spec.copy(), copy.deepcopy(spec), pickle.loads(pickle.dumps(spec))):
+    for twin in (copy.deepcopy(spec), pickle.loads(pickle.dumps(spec))):
         assert twin == spec
         assert hash(twin) == hash(spec)
     assert spec != spec / "a"

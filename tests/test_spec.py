@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asynctensor.errors import IncompatibleType, InvalidArgument, Unimplemented
-from asynctensor.kvstore_spec import KvStoreSpec
+from asynctensor.kvstore import KvStore
 from asynctensor.open_mode import OpenMode
-from asynctensor.registry import REGISTRY
 from asynctensor.schema.schema import Schema
 from asynctensor.spec import Spec
 
@@ -62,11 +61,11 @@ def outcome(call: Any) -> Any:
 @settings(max_examples=200, deadline=None)
 def test_json_means_what_it_means_to_tensorstore(members: dict) -> None:
     json = {**ZARR3, **members}
-    mine = outcome(lambda: Spec(json, rules=REGISTRY))
+    mine = outcome(lambda: Spec(json))
     assert mine == outcome(lambda: ts.Spec(json))
     if mine != "refused":
-        spec, theirs = Spec(json, rules=REGISTRY), ts.Spec(json)
-        assert spec == Spec(mine, rules=REGISTRY)
+        spec, theirs = Spec(json), ts.Spec(json)
+        assert spec == Spec(mine)
         assert repr(spec) == repr(theirs)
         assert repr(spec.open_mode) == repr(theirs.open_mode)
         assert (spec.rank, spec.url) == (theirs.rank, theirs.url)
@@ -98,9 +97,7 @@ def test_updates_are_tensorstores(members: dict, data: st.DataObject) -> None:
         return spec
 
     json = {**ZARR3, **members}
-    assert outcome(lambda: updated(Spec(json, rules=REGISTRY))) == outcome(
-        lambda: updated(ts.Spec(json))
-    )
+    assert outcome(lambda: updated(Spec(json))) == outcome(lambda: updated(ts.Spec(json)))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +113,7 @@ def test_updates_are_tensorstores(members: dict, data: st.DataObject) -> None:
     ],
 )
 def test_urls_are_tensorstores(url: str) -> None:
-    mine, theirs = Spec(url, rules=REGISTRY), ts.Spec(url)
+    mine, theirs = Spec(url), ts.Spec(url)
     assert mine.to_json() == theirs.to_json()
     assert mine.url == theirs.url
 
@@ -146,7 +143,7 @@ def test_errors_name_the_path(json: Any, text: str) -> None:
     with pytest.raises(ValueError) as theirs:
         ts.Spec(json)
     with pytest.raises(InvalidArgument) as mine:
-        Spec(json, rules=REGISTRY)
+        Spec(json)
     assert text in str(mine.value)
     assert text.split(": ", maxsplit=1)[0] in str(theirs.value)
 
@@ -177,7 +174,7 @@ SHAPED = {
 
 @pytest.mark.parametrize("index", INDEXING)
 def test_indexing_is_tensorstores(index: Any) -> None:
-    mine, theirs = index(Spec(SHAPED, rules=REGISTRY)), index(ts.Spec(SHAPED))
+    mine, theirs = index(Spec(SHAPED)), index(ts.Spec(SHAPED))
     assert mine.to_json() == theirs.to_json()
     assert mine.transform.to_json() == theirs.transform.to_json()
     assert mine.domain.to_json() == theirs.domain.to_json()
@@ -185,14 +182,14 @@ def test_indexing_is_tensorstores(index: Any) -> None:
     assert [unit and unit.to_json() for unit in mine.dimension_units] == [
         unit and unit.to_json() for unit in theirs.dimension_units
     ]
-    assert Spec(mine.to_json(), rules=REGISTRY) == mine
+    assert Spec(mine.to_json()) == mine
 
 
 def test_a_derived_transform_is_not_taken_for_a_choice() -> None:
-    spec = Spec(SHAPED, rules=REGISTRY)
-    again = Spec(spec.to_json(), rules=REGISTRY)
+    spec = Spec(SHAPED)
+    again = Spec(spec.to_json())
     assert again.state.transform is None
-    again = Spec(spec[1:].to_json(), rules=REGISTRY)
+    again = Spec(spec[1:].to_json())
     assert again.state.transform == spec[1:].transform
 
 
@@ -202,14 +199,14 @@ def test_indexing_needs_a_rank() -> None:
 
 
 def test_properties_see_through_the_transform() -> None:
-    spec = Spec(SHAPED, rules=REGISTRY)[1:3, 2]
+    spec = Spec(SHAPED)[1:3, 2]
     assert (spec.shape, spec.origin, spec.size, spec.ndim) == ((2,), (1,), 2, 1)
     assert spec.driver == "zarr3"
     assert spec.dtype is None
     assert spec.codec is None
     assert spec.base is None
     assert spec.fill_value == np.array(3)
-    assert spec.kvstore == KvStoreSpec({"driver": "memory"})
+    assert spec.kvstore == KvStore.Spec({"driver": "memory"})
     assert spec.stored_schema == Schema(SHAPED["schema"])
     assert Spec(ZARR3).rank is Spec(ZARR3).domain is Spec(ZARR3).transform is None
     assert Spec({"driver": "zarr3"}).kvstore is None
@@ -251,7 +248,7 @@ def test_constraints_are_carried_through_a_transform(view: Any, constraints: dic
 
 
 def test_constraints_do_not_cross_every_transform() -> None:
-    spec = Spec(SHAPED, rules=REGISTRY)[1:5:2]
+    spec = Spec(SHAPED)[1:5:2]
     spec.update(dtype="uint8", rank=2)
     assert spec.dtype == "uint8"
     with pytest.raises(InvalidArgument, match="rank"):
@@ -261,7 +258,7 @@ def test_constraints_do_not_cross_every_transform() -> None:
 
 
 def test_updates_are_all_or_nothing() -> None:
-    spec = Spec(ZARR3, rules=REGISTRY)
+    spec = Spec(ZARR3)
     before = spec.to_json()
     with pytest.raises(InvalidArgument):
         spec.update(create=True, recheck_cached="bogus")
@@ -274,41 +271,48 @@ def test_updates_are_all_or_nothing() -> None:
     assert spec.to_json() == before
 
 
-def test_kvstore_and_open_mode_are_replaced() -> None:
-    spec = Spec(ZARR3, rules=REGISTRY)
-    spec.update(kvstore=KvStoreSpec("memory://x"), open_mode=OpenMode(create=True))
-    assert spec.to_json() == {
-        "create": True,
-        "driver": "zarr3",
-        "kvstore": {"driver": "memory", "path": "x/"},
+def test_a_kvstore_is_given_once() -> None:
+    mine, theirs = Spec({"driver": "zarr3"}), ts.Spec({"driver": "zarr3"})
+    mine.update(kvstore=KvStore.Spec("memory://x/"), open_mode=OpenMode(create=True))
+    theirs.update(kvstore=ts.KvStore.Spec("memory://x/"), create=True)
+    assert mine.to_json() == theirs.to_json()
+    assert mine.kvstore is not None
+    mine.kvstore.path = "y/"
+    mine.open_mode.open = True
+    assert mine.kvstore.path == "x/"
+    assert mine.open_mode == OpenMode(create=True)
+    for spec, module in ((mine, KvStore), (theirs, ts.KvStore)):
+        with pytest.raises(ValueError, match='"kvstore" is already specified'):
+            spec.update(kvstore=module.Spec("memory://z"))
+
+
+def test_minimal_specs_are_tensorstores() -> None:
+    json = {
+        **ZARR3,
+        "metadata": {"shape": [5], "data_type": "uint8"},
+        "schema": {"fill_value": 3, "domain": {"shape": [5]}},
     }
-    spec.open_mode.open = True
-    assert spec.open_mode == OpenMode(create=True)
+    mine, theirs = Spec(json), ts.Spec(json)
+    for spec in (mine, theirs):
+        spec.update(minimal_spec=True)
+    assert mine.to_json() == theirs.to_json()
+    assert "metadata" not in mine.to_json()
 
 
-def test_a_bound_context_is_part_of_the_identity() -> None:
-    first, second = Spec(ZARR3), Spec(ZARR3)
-    first.update(context=object())
-    assert first != second
-    assert first.to_json() == second.to_json()
-    first.update(unbind_context=True)
-    assert first == second
-
-
-def test_without_rules_everything_is_kept_until_it_is_checked() -> None:
+def test_drivers_and_members_are_checked_at_once() -> None:
     json = {**ZARR3, "metadata": {"shape": [5]}, "schema": {"domain": {"shape": [5]}}}
     spec = Spec(json)
     assert spec.options["metadata"] == {"shape": [5]}
-    assert spec.checked(REGISTRY).state.transform is None
-    spec = Spec({**json, "bogus": 1})
+    assert spec.shape == (5,)
+    assert spec.state.transform is None
     with pytest.raises(InvalidArgument, match="bogus"):
-        spec.checked(REGISTRY)
+        Spec({**json, "bogus": 1})
     with pytest.raises(InvalidArgument, match="zarr9"):
-        Spec({"driver": "zarr9"}).checked(REGISTRY)
+        Spec({"driver": "zarr9"})
 
 
 def test_defaults_are_tensorstores() -> None:
-    mine = Spec(ZARR3, rules=REGISTRY).to_json(include_defaults=True)
+    mine = Spec(ZARR3).to_json(include_defaults=True)
     theirs = ts.Spec(ZARR3).to_json(include_defaults=True)
     # What its kvstore and its driver add is theirs to say.
     for json in (mine, theirs):

@@ -54,12 +54,16 @@ class ContextResource:
     Attributes:
         resource_type: Its kind.
         config: Its validated configuration.
+        key: By what the context knows it; empty for one that a spec has for itself.
     """
 
-    __slots__ = ("__weakref__", "_made", "_registry", "config", "resource_type")
+    __slots__ = ("__weakref__", "_made", "_registry", "config", "key", "resource_type")
 
-    def __init__(self, registry: ResourceRegistry, type_name: str, config: Any) -> None:
+    def __init__(
+        self, registry: ResourceRegistry, type_name: str, config: Any, key: str = ""
+    ) -> None:
         self._registry = registry
+        self.key = key
         self.resource_type = registry.of_key(type_name)
         self.config = config
         self._made: list[Any] = []
@@ -83,7 +87,14 @@ class ContextResource:
 
     def __reduce__(self) -> tuple[object, ...]:
         # What the object holds stays here; that it is one and the same is kept by the pickle.
-        return (ContextResource, (self._registry, self.resource_type.name, self.config))
+        return (ContextResource, (self._registry, self.resource_type.name, self.config, self.key))
+
+    def __copy__(self) -> ContextResource:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ContextResource:
+        # A copy would be another resource: what refers to it would no longer share it.
+        return self
 
     def __repr__(self) -> str:
         return f"Context.Resource({self.to_json()!r})"
@@ -258,10 +269,12 @@ class Context:
             return self._find(entry.key, [])
         return self._make(resource_type, entry)
 
-    def _make(self, resource_type: ResourceType, entry: _Configuration | None) -> ContextResource:
+    def _make(
+        self, resource_type: ResourceType, entry: _Configuration | None, key: str = ""
+    ) -> ContextResource:
         default = resource_type.default_json
         config = resource_type.parse(default) if entry is None else entry.value
-        return ContextResource(self._registry, resource_type.name, config)
+        return ContextResource(self._registry, resource_type.name, config, key)
 
     def _find(self, key: str, path: list[tuple[str, str]]) -> ContextResource:
         found = self._resources.get(key)
@@ -275,11 +288,11 @@ class Context:
         if isinstance(entry, _Reference):
             resource = self._follow(key, entry, path)
         elif specified:
-            resource = self._make(resource_type, entry)
+            resource = self._make(resource_type, entry, key)
         elif self._parent is not None:
             resource = self._parent._find(key, path)
         elif key == resource_type.name:
-            resource = self._make(resource_type, None)
+            resource = self._make(resource_type, None, key)
         else:
             raise InvalidArgument(f"Resource not defined: {quoted(key)}")
         # Atomic: of two threads that come here at once, both get what the first put there.

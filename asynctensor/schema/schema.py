@@ -13,12 +13,12 @@ from asynctensor.index_space.transform import IndexTransform
 from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.data_type import DTypeLike, dtype
-from asynctensor.schema.fill_constraint import Fill, fill_from_array, fill_from_json
+from asynctensor.schema.fill_constraint import fill_from_array, fill_from_json
 from asynctensor.schema.fill_constraint import same_fill as _same_fill
-from asynctensor.schema.indexing_operations import IndexingOperations
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.json_value import annotated, array, in_member, integer, members, string
 from asynctensor.schema.keywords import checked_type, given_keywords, rank_of, refuse_both
+from asynctensor.schema.schema_properties import SchemaProperties
 from asynctensor.schema.schema_state import SchemaState
 from asynctensor.schema.schema_transform import transformed
 from asynctensor.schema.unit import Unit, as_unit
@@ -38,7 +38,7 @@ class SchemaOptions(TypedDict, total=False):
     schema: Schema | None
 
 
-class Schema(IndexingOperations):
+class Schema(SchemaProperties):
     """Constraints on an array that do not depend on its driver; all optional.
 
     Opening checks a stored array against them, creating makes one that satisfies them. Mutable by
@@ -102,83 +102,8 @@ class Schema(IndexingOperations):
         """An independent copy."""
         return Schema.from_state(self._state)
 
-    @property
-    def rank(self) -> int | None:
-        """Number of dimensions, None if unspecified."""
-        return self._state.rank
-
-    @property
-    def ndim(self) -> int | None:
-        """The same as `rank`."""
-        return self._state.rank
-
-    @property
-    def dtype(self) -> dtype | None:
-        """Data type, None if unspecified."""
-        return self._state.dtype
-
-    @property
-    def domain(self) -> IndexDomain | None:
-        """Domain, None if unspecified."""
-        return self._state.domain
-
-    @property
-    def chunk_layout(self) -> ChunkLayout:
-        """A copy of the constraints on the chunk layout."""
-        return ChunkLayout.from_state(self._state.layout)
-
-    @property
-    def codec(self) -> CodecSpec | None:
-        """Codec, None if unspecified."""
-        return self._state.codec
-
-    @property
-    def fill_value(self) -> Fill | None:
-        """Fill value, None if unspecified; a read-only array that broadcasts to the domain.
-
-        Its data type is `dtype` where that was known when the fill value was given; else that of
-        the array given, or `object` for JSON values (`fill_constraint.converted_fill` converts).
-        """
-        return self._state.fill_value
-
-    @property
-    def dimension_units(self) -> tuple[Unit | None, ...] | None:
-        """Unit per dimension (None: unknown); None as a whole where the rank is unknown."""
-        if self._state.rank is None:
-            return None
-        return self._state.units or (None,) * self._state.rank
-
-    def _known_domain(self) -> IndexDomain:
-        if self._state.domain is None:
-            raise InvalidArgument("The domain of this schema is not specified; update(domain=)")
-        return self._state.domain
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the domain.
-
-        Raises:
-            InvalidArgument: The domain is not specified.
-        """
-        return self._known_domain().shape
-
-    @property
-    def origin(self) -> tuple[int, ...]:
-        """Lower bounds of the domain.
-
-        Raises:
-            InvalidArgument: The domain is not specified.
-        """
-        return self._known_domain().origin
-
-    @property
-    def size(self) -> int:
-        """Number of elements of the domain.
-
-        Raises:
-            InvalidArgument: The domain is not specified.
-        """
-        return self._known_domain().size
+    def _schema_state(self) -> SchemaState:
+        return self._state
 
     def to_json(self, include_defaults: bool = False) -> Any:
         """Its JSON; a schema has no defaults to include."""

@@ -23,8 +23,8 @@ class StoreRequest:
         path: Its ``path`` member.
         options: The other members, but for ``driver`` and ``base``.
         context: Where its resources come from.
-        base: JSON of the kvstore below, if this one is an adapter and the spec names it.
-        open_base: Opens `base`, or any other JSON of a kvstore (a layer, say), in `context`.
+        base: The kvstore below (a spec), if this one is an adapter.
+        open_base: Opens `base`, or any other spec of a kvstore (a layer, say), in `context`.
     """
 
     driver: str
