@@ -61,7 +61,7 @@ def spec_jsons(draw: st.DrawFn) -> dict[str, Any]:
 STEPS = st.sampled_from([{"unbind_context": True}, {"strip_context": True}, {"context": True}])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(spec_jsons(), st.sampled_from(CONTEXTS), st.lists(STEPS, max_size=3))
 def test_specs_are_bound_as_in_tensorstore(
     json: dict[str, Any], context: dict[str, Any], steps: list[dict[str, bool]]
