@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from asynctensor.chunked.constraint_checks import within_spec
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import array_domain, check_schema, expect
 from asynctensor.drivers.n5.compressions import Compression, read_compression
@@ -20,7 +21,7 @@ from asynctensor.drivers.n5.metadata import (
     read_units,
 )
 from asynctensor.drivers.n5.schema import codec_spec, metadata_schema, rank_schema
-from asynctensor.errors import FailedPrecondition, InvalidArgument, Unimplemented
+from asynctensor.errors import FailedPrecondition, InvalidArgument
 from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.schema import Schema
@@ -72,10 +73,8 @@ def read_constraints(json_: Mapping[str, Json]) -> N5Constraints:
     Raises:
         InvalidArgument: Wrong member; the message gives its path.
     """
-    try:
+    with within_spec():
         return _read(Member(json_, "metadata"))
-    except Unimplemented as error:
-        raise InvalidArgument(error.message) from error
 
 
 def _read(document: Member) -> N5Constraints:

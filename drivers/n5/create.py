@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from asynctensor.chunked.chunk_choice import choose_chunk_shape
+from asynctensor.chunked.constraint_checks import check_chunk_bytes, only_chunk_shape
 from asynctensor.chunked.schema_match import agreed
 from asynctensor.drivers.n5.compressions import default_compression, merged_compressions
 from asynctensor.drivers.n5.constraints import N5Constraints, known_schema, without_fill
-from asynctensor.drivers.n5.metadata import DATA_TYPES, N5Metadata, check_block_size
+from asynctensor.drivers.n5.metadata import DATA_TYPES, MAX_BLOCK_BYTES, N5Metadata
 from asynctensor.drivers.n5.schema import compression_of, inner_order
 from asynctensor.errors import InvalidArgument
-from asynctensor.schema.layout_state import LayoutState, grid_origin_of
+from asynctensor.schema.layout_state import LayoutState
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.unit import Unit
 
@@ -32,14 +32,16 @@ def create_metadata(wanted: N5Constraints, schema: Schema) -> N5Metadata:
             f'"axes" from metadata {list(wanted.axes or ())} does not match labels from schema '
             f"{list(axes)}"
         )
-    block_shape = _choose_block_shape(state.layout, shape)
-    check_block_size(block_shape, state.dtype)
+    _check_inner_order(state.layout, len(shape))
+    block_shape = only_chunk_shape(state.layout, wanted.block_shape, shape)
+    itemsize = state.dtype.numpy_dtype.itemsize
+    check_chunk_bytes("blockSize", block_shape, itemsize, MAX_BLOCK_BYTES)
     units, resolution = _units(wanted, tuple(state.units))
     return N5Metadata(
         shape=shape,
         data_type=state.dtype,
         block_shape=block_shape,
-        compression=compression or default_compression(state.dtype.numpy_dtype.itemsize),
+        compression=compression or default_compression(itemsize),
         axes=axes,
         units=units,
         resolution=resolution,
@@ -47,18 +49,13 @@ def create_metadata(wanted: N5Constraints, schema: Schema) -> N5Metadata:
     )
 
 
-def _choose_block_shape(layout: LayoutState, shape: tuple[int, ...]) -> tuple[int, ...]:
-    layout = layout.with_grid_origin(grid_origin_of([0] * len(shape), True))
+def _check_inner_order(layout: LayoutState, rank: int) -> None:
     wanted = layout.inner_order
-    order = inner_order(len(shape))
+    order = inner_order(rank)
     if wanted is not None and wanted.hard and wanted.value != order:
         raise InvalidArgument(
             f'Invalid "inner_order" constraint: {list(wanted.value)}; N5 has only {list(order)}'
         )
-    if layout.codec.normalized().shape:
-        raise InvalidArgument("codec_chunk_shape not supported")
-    # What is read is what is written.
-    return choose_chunk_shape(layout.with_grid("write", layout.read).write, shape)
 
 
 def _units(

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
+from asynctensor.chunked.constraint_checks import check_chunk_bytes
 from asynctensor.chunked.member import Member, load_document
 from asynctensor.drivers.n5.compressions import (
     Compression,
@@ -33,7 +33,7 @@ _ANNOTATIONS = ("axes", "units", "resolution")
 #: Members with a meaning here; all others are attributes.
 KNOWN = (*_REQUIRED, "compression", *_ANNOTATIONS)
 #: N5 specification, number 7.
-_MAX_BYTES = 2**31
+MAX_BLOCK_BYTES = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _read_dataset(document: Member) -> N5Metadata:
     rank = len(shape)
     block_shape = found["blockSize"].sizes(1, rank)
     data_type = read_data_type(found["dataType"])
-    check_block_size(block_shape, data_type)
+    check_chunk_bytes("blockSize", block_shape, data_type.numpy_dtype.itemsize, MAX_BLOCK_BYTES)
     if "compression" not in found and "compressionType" in found:
         compression = read_old_compression(found["compressionType"])
     else:
@@ -146,19 +146,6 @@ def read_data_type(member: Member) -> dtype:
             f"readable are {', '.join(DATA_TYPES)}"
         )
     return dtype(member.string(DATA_TYPES))
-
-
-def check_block_size(block_shape: tuple[int, ...], data_type: dtype) -> None:
-    """Checks that a block is as small as N5 wants it.
-
-    Raises:
-        InvalidArgument: It is not.
-    """
-    if prod(block_shape) * data_type.numpy_dtype.itemsize > _MAX_BYTES:
-        raise InvalidArgument(
-            f'member "blockSize": a block of size {list(block_shape)} with data type of '
-            f"{data_type.name} exceeds the largest of 2^31 bytes"
-        )
 
 
 def read_axes(member: Member, rank: int | None) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from asynctensor.chunked.constraint_checks import codec_members, within_spec
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import array_domain, finished_layout
 from asynctensor.drivers.n5.compressions import (
@@ -13,7 +14,6 @@ from asynctensor.drivers.n5.compressions import (
     read_compression,
 )
 from asynctensor.drivers.n5.metadata import N5Metadata
-from asynctensor.errors import InvalidArgument, Unimplemented
 from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.schema import Schema
@@ -62,23 +62,16 @@ def compression_of(codec: CodecSpec | None) -> Compression | None:
     Raises:
         InvalidArgument: It is another driver's, or wrong.
     """
-    if codec is None:
-        return None
-    if codec.driver != DRIVER:
-        raise InvalidArgument(
-            f'the codec of the schema is of the driver "{codec.driver}", expected "{DRIVER}"'
-        )
-    return _read(codec.members)
+    members = codec_members(codec, DRIVER)
+    return None if members is None else _read(members)
 
 
 def _read(members: Mapping[str, Any]) -> Compression | None:
     found = Member(dict(members), "codec").object(("compression",))
     if "compression" not in found:
         return None
-    try:
+    with within_spec():
         return read_compression(found["compression"], stored=False)
-    except Unimplemented as error:
-        raise InvalidArgument(error.message) from error
 
 
 def _merge_members(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from asynctensor.chunked.constraint_checks import within_spec
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import check_schema, expect
 from asynctensor.drivers.zarr2.codecs import Compressor, compressor_to_json, read_compressor
@@ -22,7 +23,6 @@ from asynctensor.drivers.zarr2.metadata import (
     read_separator,
 )
 from asynctensor.drivers.zarr2.schema import ALIAS, DRIVER, metadata_schema
-from asynctensor.errors import InvalidArgument, Unimplemented
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
@@ -67,10 +67,8 @@ def read_constraints(json: Mapping[str, Json]) -> Zarr2Constraints:
     Raises:
         InvalidArgument: Unknown or wrong member; the message gives its path.
     """
-    try:
+    with within_spec():
         return _read(Member(json, "metadata"))
-    except Unimplemented as error:
-        raise InvalidArgument(error.message) from error
 
 
 def _read(document: Member) -> Zarr2Constraints:

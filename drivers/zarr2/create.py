@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asynctensor.chunked.chunk_choice import choose_chunk_shape
+from asynctensor.chunked.constraint_checks import check_chunk_bytes, only_chunk_shape
 from asynctensor.chunked.schema_match import (
     agreed,
     agreed_fill,
@@ -17,11 +17,10 @@ from asynctensor.drivers.zarr2.data_types import (
     fill_array,
     read_fill_value,
 )
-from asynctensor.drivers.zarr2.metadata import Zarr2Metadata, check_chunk_size
+from asynctensor.drivers.zarr2.metadata import Zarr2Metadata
 from asynctensor.drivers.zarr2.schema import compressor_of
 from asynctensor.errors import InvalidArgument
-from asynctensor.schema.chunk_grid import grid_of
-from asynctensor.schema.layout_state import LayoutState, grid_origin_of
+from asynctensor.schema.layout_state import LayoutState
 from asynctensor.schema.schema import Schema
 
 
@@ -36,8 +35,8 @@ def create_metadata(wanted: Zarr2Constraints, schema: Schema) -> Zarr2Metadata:
     rank = state.domain.rank - len(data_type.hidden_shape)
     shape = tuple(state.domain.shape[:rank])
     layout = without_hidden(state.layout, rank)
-    chunk_shape = _choose_chunk_shape(layout, wanted.chunk_shape, shape)
-    check_chunk_size(chunk_shape, data_type)
+    chunk_shape = only_chunk_shape(layout, wanted.chunk_shape, shape)
+    check_chunk_bytes("chunks", chunk_shape, data_type.itemsize)
     return Zarr2Metadata(
         shape=shape,
         data_type=data_type,
@@ -60,18 +59,6 @@ def known_schema(wanted: Zarr2Constraints) -> Schema:
         shape = wanted.shape if wanted.shape is not None else (None,) * wanted.rank
         known.update(domain=array_domain(shape, hidden))
     return known
-
-
-def _choose_chunk_shape(
-    layout: LayoutState, chunk_shape: tuple[int, ...] | None, shape: tuple[int, ...]
-) -> tuple[int, ...]:
-    layout = layout.with_grid_origin(grid_origin_of([0] * len(shape), True))
-    if chunk_shape is not None:
-        layout = layout.with_grid("write", grid_of("shape", True, chunk_shape))
-    if layout.codec.normalized().shape:
-        raise InvalidArgument("codec_chunk_shape not supported")
-    # What is read is what is written.
-    return choose_chunk_shape(layout.with_grid("write", layout.read).write, shape)
 
 
 def _choose_compressor(wanted: Zarr2Constraints, schema: Schema) -> Compressor | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.constraint_checks import check_chunk_bytes
 from asynctensor.chunked.member import Member, load_document
 from asynctensor.drivers.zarr2.codecs import Compressor, compressor_to_json, read_compressor
 from asynctensor.drivers.zarr2.data_types import (
@@ -35,7 +35,6 @@ KNOWN = (
 _REQUIRED = ("zarr_format", "shape", "chunks", "dtype", "compressor", "order")
 ORDERS = ("C", "F")
 SEPARATORS = (".", "/")
-_MAX_BYTES = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,7 @@ def _read_document(document: Member) -> Zarr2Metadata:
     shape = found["shape"].sizes(0)
     chunk_shape = found["chunks"].sizes(1, len(shape))
     data_type = read_data_type(found["dtype"])
-    check_chunk_size(chunk_shape, data_type)
+    check_chunk_bytes("chunks", chunk_shape, data_type.itemsize)
     if "filters" in found:
         read_filters(found["filters"])
     return Zarr2Metadata(
@@ -126,18 +125,6 @@ def read_filters(member: Member) -> None:
 def read_separator(member: Member | None) -> str | None:
     """The separator, where one is said."""
     return None if member is None or member.value is None else member.string(SEPARATORS)
-
-
-def check_chunk_size(chunk_shape: tuple[int, ...], data_type: DataType) -> None:
-    """Checks that a chunk's bytes can be counted in 63 bits.
-
-    Raises:
-        InvalidArgument: They cannot.
-    """
-    if prod(chunk_shape) * data_type.itemsize > _MAX_BYTES:
-        raise InvalidArgument(
-            f'member "chunks": a chunk of shape {list(chunk_shape)} has 2^63 bytes or more'
-        )
 
 
 def metadata_to_json(metadata: Zarr2Metadata) -> dict[str, Json]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from asynctensor.chunked.constraint_checks import codec_members, within_spec
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import array_domain, finished_layout
 from asynctensor.drivers.zarr2.codecs import Compressor, compressor_to_json, read_compressor
 from asynctensor.drivers.zarr2.layout import element_fill_value, inner_order
 from asynctensor.drivers.zarr2.metadata import Zarr2Metadata, read_filters
-from asynctensor.errors import InvalidArgument, Unimplemented
+from asynctensor.errors import InvalidArgument
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.schema import Schema
 
@@ -46,25 +47,18 @@ def compressor_of(codec: CodecSpec | None) -> tuple[Compressor | None, bool]:
     Raises:
         InvalidArgument: It is another driver's, or wrong.
     """
-    if codec is None:
-        return None, False
-    if codec.driver not in (DRIVER, ALIAS):
-        raise InvalidArgument(
-            f'the codec of the schema is of the driver "{codec.driver}", expected "{DRIVER}"'
-        )
-    return _read(codec.members)
+    members = codec_members(codec, DRIVER, ALIAS)
+    return (None, False) if members is None else _read(members)
 
 
 def _read(members: Mapping[str, Any]) -> tuple[Compressor | None, bool]:
     found = Member(dict(members), "codec").object(_MEMBERS)
-    try:
+    with within_spec():
         if "filters" in found:
             read_filters(found["filters"])
         if "compressor" not in found:
             return None, False
         return read_compressor(found["compressor"], stored=False), True
-    except Unimplemented as error:
-        raise InvalidArgument(error.message) from error
 
 
 def _merge_members(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from asynctensor.chunked.constraint_checks import codec_members, within_spec
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import array_domain, finished_layout, unique_labels
 from asynctensor.drivers.zarr3.codec_merge import merge_chains
 from asynctensor.drivers.zarr3.codecs import Chain, Sharding, chain_to_json, read_chain
 from asynctensor.drivers.zarr3.layout import element_fill_value
 from asynctensor.drivers.zarr3.metadata import Zarr3Metadata
-from asynctensor.errors import Error, InvalidArgument, Unimplemented
+from asynctensor.errors import Error
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.unit import Unit, as_unit
@@ -80,23 +81,16 @@ def chain_of(codec: CodecSpec | None) -> Chain:
     Raises:
         InvalidArgument: It is another driver's, or wrong.
     """
-    if codec is None:
-        return Chain()
-    if codec.driver != DRIVER:
-        raise InvalidArgument(
-            f'the codec of the schema is of the driver "{codec.driver}", expected "{DRIVER}"'
-        )
-    return _chain_of_members(codec.members)
+    members = codec_members(codec, DRIVER)
+    return Chain() if members is None else _chain_of_members(members)
 
 
 def _chain_of_members(members: Mapping[str, Any]) -> Chain:
     found = Member(dict(members), "codec").object(("codecs",))
     if "codecs" not in found:
         return Chain()
-    try:
+    with within_spec():
         return read_chain(found["codecs"])
-    except Unimplemented as error:
-        raise InvalidArgument(error.message) from error
 
 
 def _merge_members(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:

@@ -337,7 +337,7 @@ def test_zarr2_names_them_too(changed: dict[str, Any], error: type[Error], named
         ({"dimensions": [8]}, DataLoss, "blockSize"),
         ({"dimensions": [8, -1]}, DataLoss, "dimensions[1]"),
         ({"blockSize": [4, 0]}, DataLoss, "blockSize[1]"),
-        ({"blockSize": [2**16, 2**15]}, DataLoss, "2^31 bytes"),
+        ({"blockSize": [2**16, 2**15]}, DataLoss, "2147483648 bytes"),
     ],
 )
 def test_n5_names_them_too(changed: dict[str, Any], error: type[Error], named: str) -> None:
