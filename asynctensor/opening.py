@@ -13,6 +13,7 @@ from asynctensor.chunked.driver_request import DriverRequest, Mode
 from asynctensor.chunked.view import View
 from asynctensor.errors import FailedPrecondition, InvalidArgument, NotFound
 from asynctensor.index_space.propagate_bounds import resolve_over
+from asynctensor.index_space.transform import IndexTransform
 from asynctensor.kvstore import KvStore
 from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.public_kvstore_spec import kvstore_value
@@ -159,8 +160,17 @@ async def _open_view(
     else:
         driver, transform = opened, opened.transform()
         if state.transform is not None:
+            _check_rank(state.transform, transform)
             transform = resolve_over(state.transform, transform)
     return View(driver, transform, _usable(mode, driver))
+
+
+def _check_rank(transform: IndexTransform, array: IndexTransform) -> None:
+    if transform.output_rank != array.input_rank:
+        raise InvalidArgument(
+            f"Transform of rank {transform.input_rank} -> {transform.output_rank} does not fit an "
+            f"array of rank {array.input_rank}"
+        )
 
 
 def _usable(mode: str, driver: ArrayDriver) -> str:

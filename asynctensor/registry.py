@@ -15,7 +15,7 @@ from asynctensor.chunked.format import ArrayFormat
 from asynctensor.chunked.opening import open_format
 from asynctensor.errors import InvalidArgument
 from asynctensor.schema.schema import Schema
-from asynctensor.spec_rules import DriverRules, KvStoreForm, KvStoreRules, MemberCheck
+from asynctensor.spec_rules import DriverRules, KvStoreRules
 from asynctensor.storage.store_request import StoreOpener
 
 
@@ -67,14 +67,14 @@ class _MetadataOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class _MemberCheck:
-    """A kvstore's own check of its members, loaded when such a spec is first seen."""
+class _Lazy:
+    """A function of a driver's or kvstore's module, which is loaded when it is first called."""
 
     module: str
+    function: str
 
-    def __call__(self, options: dict[str, Any], form: KvStoreForm) -> dict[str, Any]:
-        check = cast("MemberCheck", importlib.import_module(self.module).check_members)
-        return check(options, form)
+    def __call__(self, *args: Any) -> Any:
+        return getattr(importlib.import_module(self.module), self.function)(*args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class _ModuleSchema:
 _FILE_RESOURCES = frozenset(
     {"file_io_concurrency", "file_io_sync", "file_io_locking", "file_io_mode"}
 )
-_ZIP_RESOURCES = frozenset({"cache_pool", "data_copy_concurrency"})
+_CACHE_RESOURCES = frozenset({"cache_pool", "data_copy_concurrency"})
 _DRIVERS = (
     _Driver(
         DriverRules(
@@ -128,7 +128,6 @@ _DRIVERS = (
         "asynctensor.drivers.n5.format:N5Format",
         marker="attributes.json",
     ),
-    _Driver(DriverRules("auto", scheme="auto", is_directory=False), ""),
     _Driver(
         DriverRules(
             "array",
@@ -184,6 +183,27 @@ _DRIVERS = (
         ),
         "asynctensor.drivers.stack.driver",
     ),
+    _Driver(
+        DriverRules(
+            "json",
+            scheme="json",
+            members=_CACHE_RESOURCES | {"json_pointer", "recheck_cached_data"},
+            resources=_CACHE_RESOURCES,
+            is_directory=False,
+            chunked=False,
+            resizable=False,
+            url_path="json_pointer",
+            defaults=(
+                *((name, name) for name in sorted(_CACHE_RESOURCES)),
+                ("json_pointer", ""),
+                ("recheck_cached_data", "open"),
+            ),
+            effective_schema=_Lazy("asynctensor.drivers.json.spec", "effective_schema"),
+            spelled_out=_Lazy("asynctensor.drivers.json.spec", "spelled_out"),
+        ),
+        "asynctensor.drivers.json.driver",
+    ),
+    _Driver(DriverRules("auto", scheme="auto", is_directory=False, url_path=None), ""),
 )
 _KVSTORES = (
     _KvStore(
@@ -210,10 +230,10 @@ _KVSTORES = (
         KvStoreRules(
             "zip",
             scheme="zip",
-            members=_ZIP_RESOURCES,
-            resources=_ZIP_RESOURCES,
+            members=_CACHE_RESOURCES,
+            resources=_CACHE_RESOURCES,
             adapter=True,
-            defaults=tuple((name, name) for name in sorted(_ZIP_RESOURCES)),
+            defaults=tuple((name, name) for name in sorted(_CACHE_RESOURCES)),
         ),
         "asynctensor.kvstores.zip.opening",
     ),
@@ -222,7 +242,7 @@ _KVSTORES = (
             "kvstack",
             members=frozenset({"layers"}),
             has_layers=True,
-            check=_MemberCheck("asynctensor.kvstores.kvstack.layers"),
+            check=_Lazy("asynctensor.kvstores.kvstack.layers", "check_members"),
         ),
         "asynctensor.kvstores.kvstack.opening",
     ),

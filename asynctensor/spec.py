@@ -279,9 +279,14 @@ def _with_keyword(state: SpecState, name: str, value: Any) -> SpecState:
         return state.without_context() if value else state
     if name == "minimal_spec":
         return state.minimal() if value else state
-    if not state.driver_rules.chunked:
-        reject_extra([name])
+    rules = state.driver_rules
     members = _RECHECKS if name == "recheck_cached" else (name,)
-    return replace(
-        state, options={**state.options, **{each: recheck_option(value) for each in members}}
-    )
+    if not rules.chunked:
+        # What has no metadata of its own has one option for all.
+        members = _RECHECKS[1:]
+        if members[0] not in (rules.members or ()):
+            reject_extra([name])
+    options = {**state.options, **{each: recheck_option(value) for each in members}}
+    if rules.spelled_out is not None:
+        options = rules.spelled_out(options)
+    return replace(state, options=options)

@@ -70,6 +70,9 @@ class DriverRules:
         resizable: Whether upper bounds may move, so that those of a spec are implicit.
         has_base: Whether it is an adapter, with the spec of one array in its member ``base``.
         has_layers: Whether it has the specs of several arrays in its member ``layers``.
+        url_path: What the path of its URL component is: ``"path"``, the rest of the kvstore's; the
+            member of this name; or None, where there must be none.
+        defaults: What `members` default to, for ``to_json(include_defaults=True)``.
         effective_schema: Interprets `members`; None: only the schema says something.
         spelled_out: Gives the members of a spec as they are to be written: defaults filled in where
             TensorStore does so. Raises `InvalidArgument` where they are wrong. None: as given.
@@ -86,6 +89,8 @@ class DriverRules:
     resizable: bool = True
     has_base: bool = False
     has_layers: bool = False
+    url_path: str | None = "path"
+    defaults: tuple[tuple[str, Any], ...] = ()
     effective_schema: EffectiveSchema | None = None
     spelled_out: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
     base_schema: BaseSchema | None = None

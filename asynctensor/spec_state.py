@@ -220,7 +220,8 @@ class SpecState:
         scheme = self.driver_rules.scheme
         if scheme is None:
             raise InvalidArgument(f'Driver "{self.driver}" has no URL; use the JSON of the spec')
-        return f"{self.kvstore.url}|{format_component(scheme, '', is_root=False)}"
+        path = str(self.options.get(self.driver_rules.url_path or "", ""))
+        return f"{self.kvstore.url}|{format_component(scheme, path, is_root=False)}"
 
     def minimal(self) -> SpecState:
         """The same without what the driver's metadata says beyond the data type."""
@@ -391,10 +392,18 @@ def state_from_url(url: str, rules: SpecRules) -> SpecState:
         driver = kinds[-1]
         assert isinstance(driver, DriverRules)
         path = components[-1].decoded_path()
-    if path:
-        kvstore = kvstore.with_path(joined(kvstore.path, path))
+        options = {}
+        if path and driver.url_path == "path":
+            kvstore = kvstore.with_path(joined(kvstore.path, path))
+        elif path:
+            with annotated(f'Invalid TensorStore URL component "{components[-1]}"'):
+                if driver.url_path is None:
+                    raise InvalidArgument("Path not supported")
+                options = _checked_options({driver.url_path: path}, driver)
     mode = OpenMode().normalized() if driver.chunked else OpenMode()
-    return SpecState(driver.driver, rules, _placed(kvstore, driver), open_mode=mode)
+    return SpecState(
+        driver.driver, rules, _placed(kvstore, driver), open_mode=mode, options=options
+    )
 
 
 def placed_kvstore(kvstore: KvStoreSpec, state: SpecState) -> KvStoreSpec:
@@ -482,10 +491,12 @@ def _checked_options(found: dict[str, Any], driver: DriverRules) -> dict[str, An
             if name in found:
                 read = recheck_option if name.startswith("recheck") else boolean
                 found[name] = _take(found, name, read)
-        for name in (*CHUNKED_RESOURCES, *driver.resources):
-            if name in found:
-                with in_member(name):
-                    found[name] = _resource(found[name])
+    resources = driver.resources.union(CHUNKED_RESOURCES if driver.chunked else ())
+    for name in sorted(resources & found.keys()):
+        with in_member(name):
+            found[name] = _resource(found[name])
+    if "recheck_cached_data" in (driver.members or ()) and "recheck_cached_data" in found:
+        found["recheck_cached_data"] = _take(found, "recheck_cached_data", recheck_option)
     if "context" in found:
         with in_member("context"):
             members(found["context"])
@@ -506,7 +517,7 @@ def _resource(value: Any) -> Any:
 
 
 def _defaults(rules: DriverRules) -> dict[str, Any]:
-    found: dict[str, Any] = {"context": {}, "schema": {}}
+    found: dict[str, Any] = {"context": {}, "schema": {}, **dict(rules.defaults)}
     if rules.chunked:
         found |= CHUNKED_DEFAULTS
         found |= {name: False for name in FLAGS if name not in ("open", "create")}

@@ -42,6 +42,13 @@ def as_source(value: object, dtype: np.dtype[Any]) -> Array:
         raise InvalidArgument(f"cannot convert to {dtype.name}: {error}") from error
 
 
+def json_source(value: object) -> Array:
+    """A JSON value as the array of rank 0 that holds it, arrays and sequences included."""
+    source = np.empty((), np.object_)
+    source[()] = value.tolist() if isinstance(value, np.ndarray) else value
+    return source
+
+
 def shaped_source(source: Array, domain: IndexDomain) -> Array:
     """`source` broadcast to the shape of `domain`, without copying.
 
