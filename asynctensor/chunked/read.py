@@ -9,9 +9,11 @@ reading, memory is bounded by the number of workers, and a huge read does not ho
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
+from asynctensor.chunked.cache import CachedChunk
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.grid import Cell, Partition
 from asynctensor.chunked.plan import (
@@ -65,18 +67,21 @@ class Reader:
 
         Returns:
             False, with `data` untouched, if the read is not small, or the cache lacks a chunk or
-            must look at the store to tell whether it is newer than `bound`.
+            must wait for the store to tell whether it is newer than `bound`.
         """
         array = self._array
         if data.nbytes > _INLINE_BYTES or partition.count > _INLINE_CELLS:
             return False
         found: list[tuple[Array | None, Partition, Cell]] = []
         versions: dict[tuple[int, ...], bytes] = {}
+        looked: dict[tuple[int, ...], bytes | None] = {}
         for cell in partition.cells():
             index = partition.index(cell)
             for inner, finer, part in self._inner_cells(partition, cell):
                 entry = array.cache.get((array.identity, index, inner))
-                if entry is None or entry.time < bound or len(found) == _INLINE_CELLS:
+                if entry is None or len(found) == _INLINE_CELLS:
+                    return False
+                if entry.time < bound and not self._is_current(index, entry, looked):
                     return False
                 if versions.setdefault(index, entry.generation) != entry.generation:
                     return False
@@ -90,6 +95,22 @@ class Reader:
                 finer.gather(chunk, data, part)
         array.count_cached_read(len(found))
         return True
+
+    def _is_current(
+        self,
+        index: tuple[int, ...],
+        entry: CachedChunk,
+        looked: dict[tuple[int, ...], bytes | None],
+    ) -> bool:
+        """Whether an entry is of the value that is stored now; False if that takes waiting."""
+        if self._face is None:
+            return False
+        if index not in looked:
+            now = time.time()
+            looked[index] = self._face.glance(self._array.key(index))
+            if looked[index] == entry.generation:
+                entry.time = now
+        return looked[index] == entry.generation
 
     def _inner_cells(
         self, partition: Partition, cell: Cell

@@ -248,7 +248,7 @@ UNREAD: Final = Unread.UNREAD
 
 
 class BlockingFace(Protocol):
-    """What a worker thread calls for a local store: four functions, and no more.
+    """What a worker thread calls for a local store: these few functions, and no more.
 
     Each blocks the calling thread, never the I/O loop. Meaning and errors are those of
     `KeyValueStore`.
@@ -281,6 +281,16 @@ class BlockingFace(Protocol):
     def generation(self, key: str) -> bytes:
         """The generation of `key` now (`NO_VALUE` if missing), without opening it."""
         ...
+
+    def glance(self, key: str) -> bytes | None:
+        """The generation of `key` now, where it is known without waiting for anything.
+
+        The one function that the thread of a caller's loop may call: it takes microseconds.
+
+        Returns:
+            The generation (`NO_VALUE` if missing), or None: ask `generation`.
+        """
+        return None
 
     def replace(
         self, group: Sequence[Replacement]

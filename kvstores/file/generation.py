@@ -23,7 +23,12 @@ _pack = struct.Struct("<QqQ").pack
 
 def generation_of(status: os.stat_result) -> bytes:
     """The generation of the file that `status` describes."""
-    return _pack(status.st_ino & 0xFFFFFFFFFFFFFFFF, status.st_mtime_ns, status.st_size)
+    return pack_generation(status.st_ino, status.st_mtime_ns, status.st_size)
+
+
+def pack_generation(inode: int, mtime_ns: int, size: int) -> bytes:
+    """The generation of a file of which this is known."""
+    return _pack(inode & 0xFFFFFFFFFFFFFFFF, mtime_ns, size)
 
 
 def mtime_after(now_ns: int, replaced: os.stat_result | None) -> int:

@@ -38,6 +38,10 @@ class Root:
             return real
         return real + key if real.endswith("/") else f"{real}/{key}"
 
+    def join_now(self, key: str) -> str | None:
+        """`join` without a look at the file system; None if it takes one."""
+        return None if self._real is None else self.join(key)
+
     def open(self, key: str, flags: int) -> tuple[int, str]:
         """Opens what lies at `key`, through links only where they stay below the root.
 

@@ -247,6 +247,12 @@ class FileFace(BlockingFace):
                     raise
                 return NO_VALUE
 
+    def glance(self, key: str) -> bytes | None:
+        """See `BlockingFace.glance`."""
+        check_key(key)
+        path = self._root.join_now(key)
+        return None if path is None else self._file_system.glance.generation(path)
+
     def replace(
         self, group: Sequence[Replacement]
     ) -> list[TimestampedStorageGeneration | Exception]:

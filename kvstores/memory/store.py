@@ -286,6 +286,10 @@ class MemoryFace(BlockingFace):
         found = self._values.get(key)
         return NO_VALUE if found is None else found[1]
 
+    def glance(self, key: str) -> bytes:
+        """See `BlockingFace.glance`."""
+        return self.generation(key)
+
     def replace(
         self, group: Sequence[Replacement]
     ) -> list[TimestampedStorageGeneration | Exception]:
