@@ -47,7 +47,7 @@ class Partition:
     """
 
     __slots__ = (
-        "_by_in", "_by_out", "_expand", "_inverse", "_perm", "_plain", "_squeeze", "count",
+        "_by_in", "_by_out", "_expand", "_inverse", "_only", "_perm", "_plain", "_squeeze", "count",
         "keeps_order", "rank",
         "sets", "view_shape",
     )  # fmt: skip
@@ -73,6 +73,7 @@ class Partition:
             for s in (self.sets[k] for k, _ in self._by_out)
             if isinstance(s, StridedSet | IndexSet)
         ]
+        self._only: Cell | None = None
         self._perm: tuple[int, ...] | None = None
         self._inverse: tuple[int, ...] = ()
         self._expand: tuple[slice | None, ...] | None = None
@@ -122,7 +123,7 @@ class Partition:
         self.count = count
         self._by_out = self._by_in = _in_order(rank)
         self._plain = self.keeps_order = True
-        self._perm = self._expand = self._squeeze = None
+        self._perm = self._expand = self._squeeze = self._only = None
         self._inverse = ()
         return self
 
@@ -130,7 +131,10 @@ class Partition:
         """Every touched cell once, in blocks of neighbours."""
         if self.count <= 1:
             if self.count:
-                yield tuple([s.segment(0) for s in self.sets])
+                # Asked for again and again on the way of a small read.
+                if self._only is None:
+                    self._only = tuple([s.segment(0) for s in self.sets])
+                yield self._only
             return
         blocks = [
             [range(i, min(i + _BLOCK, s.count)) for i in range(0, s.count, _BLOCK)]

@@ -35,6 +35,7 @@ from asynctensor.chunked.tiles import tile_limit
 from asynctensor.chunked.values import HeldValue
 from asynctensor.errors import Aborted
 from asynctensor.runtime.event_loop import io_loop
+from asynctensor.runtime.inbox import WakingTogether
 from asynctensor.runtime.turn import TurnCollector
 from asynctensor.runtime.workers import yield_gil
 
@@ -150,12 +151,13 @@ class Reader:
         if not stream.exhausted:
             self._array.workers.post(self._pull, stream)
         done = ChunkStatistics()
-        for item in work:
-            if isinstance(item, TileTask):
-                self._server.serve_tile(item, done)
-            else:
-                self._server.serve(*item, None, done)
-            yield_gil()
+        with WakingTogether():
+            for item in work:
+                if isinstance(item, TileTask):
+                    self._server.serve_tile(item, done)
+                else:
+                    self._server.serve(*item, None, done)
+                yield_gil()
 
     # -- on the I/O loop, for stores without a blocking face --------------------------------
 

@@ -45,6 +45,15 @@ class LoopInbox:
         # Not armed means that the drain, if it is running, will not look at the queue again
         # before it is armed anew; two threads may both arm it, which costs one idle wake-up.
         if not self._armed:
+            unwoken = PROCESS.local.unwoken
+            if unwoken is not None:
+                unwoken.append(self)
+                return
+            self.wake()
+
+    def wake(self) -> None:
+        """Has the loop make the calls, if it is not going to already."""
+        if not self._armed and self._queue:
             self._armed = True
             self._wake()
 
@@ -90,6 +99,30 @@ class LoopInbox:
 
     def __repr__(self) -> str:
         return f"LoopInbox({self._loop()!r}, {len(self._queue)} waiting)"
+
+
+class WakingTogether:
+    """A stretch of a worker's work in which loops are woken at its end, or by `wake_now`.
+
+    A worker that finishes many small things one after the other would otherwise wake the caller's
+    loop for each, and then wait for the GIL that the loop has taken.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        PROCESS.local.unwoken = []
+
+    def __exit__(self, *_: object) -> None:
+        wake_now()
+        PROCESS.local.unwoken = None
+
+
+def wake_now() -> None:
+    """Wakes the loops that this thread has posted to and not woken."""
+    unwoken = PROCESS.local.unwoken
+    while unwoken:
+        unwoken.pop().wake()
 
 
 def inbox_of(loop: AbstractEventLoop) -> LoopInbox:

@@ -40,6 +40,8 @@ class ThreadState(threading.local):
         breath_until: When a task that awaits only finished futures should next let its loop run.
         breath_loop: The loop that is about to run because of that; None if none is.
         gil_given: When a worker last gave up the GIL.
+        unwoken: Inboxes that were posted to and will be woken together; None where each is woken
+            at once (`inbox.waking_together`).
     """
 
     def __init__(self) -> None:
@@ -47,6 +49,7 @@ class ThreadState(threading.local):
         self.breath_until = 0.0
         self.breath_loop: AbstractEventLoop | None = None
         self.gil_given = 0.0
+        self.unwoken: list[Any] | None = None
 
 
 class Process:

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 from weakref import finalize
 
 from asynctensor.errors import FailedPrecondition, InvalidArgument
-from asynctensor.runtime.inbox import LoopInbox, inbox_of
+from asynctensor.runtime.inbox import LoopInbox, inbox_of, wake_now
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.threads import start_thread
 
@@ -42,6 +42,8 @@ def yield_gil() -> None:
     local = PROCESS.local
     now = monotonic()
     if now - local.gil_given > GIL_SLICE:
+        if local.unwoken:
+            wake_now()
         sleep(0)
         local.gil_given = monotonic()
 
