@@ -128,9 +128,12 @@ def _encoded(
         return None
     encoded = codec.encode(chunk)
     done.chunks_encoded += 1
-    if borrowed and not isinstance(encoded, bytes | bytearray):
-        return bytes(encoded)
-    return encoded
+    return _owned(encoded) if borrowed else encoded
+
+
+def _owned(encoded: Buffer) -> Buffer:
+    """An encoding that is no view of the chunk."""
+    return encoded if isinstance(encoded, bytes | bytearray) else bytes(encoded)
 
 
 def _direct(codec: ArrayCodec, patches: Sequence[Patch]) -> Array | None:
@@ -158,6 +161,17 @@ def is_fill(chunk: Array, fill_value: Array) -> bool:
     if any([end.tobytes() != first for end in ends]):
         return False
     return bool((_bits(chunk) == _bits(fill.reshape((1,) * chunk.ndim))).all())
+
+
+def _begin_with(chunks: Array, fill_value: Array) -> list[bool]:
+    """For each chunk whether its first element has the bits of `fill_value`."""
+    if not chunks.size or chunks.dtype.hasobject:
+        return [True] * len(chunks)
+    first = chunks.reshape(len(chunks), -1)[:, 0]
+    fill = np.asarray(fill_value, dtype=chunks.dtype).reshape(1)
+    same = _bits(first) == _bits(fill)
+    found: list[bool] = same.reshape(len(chunks), -1).all(axis=1).tolist()
+    return found
 
 
 def _bits(array: Array) -> Array:
@@ -212,8 +226,14 @@ def _encode_tiles(
         chunks = array.scratch.decoded((tile.count, *codec.shape), codec.dtype)
         region = tile.region(data)
         copy_rows(chunks.reshape(region.shape), region)
+        # One comparison for all: hardly any chunk begins with the fill value.
+        suspects = _begin_with(chunks, array.layout.fill_value)
         for k, inner in enumerate(tile.numbers(shard.grid)):
-            pieces[inner] = _encoded(array, codec, chunks[k], done, borrowed=True)
+            if suspects[k]:
+                pieces[inner] = _encoded(array, codec, chunks[k], done, borrowed=True)
+            else:
+                pieces[inner] = _owned(codec.encode(chunks[k]))
+                done.chunks_encoded += 1
             del items[inner]
 
 

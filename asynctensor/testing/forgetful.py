@@ -184,8 +184,8 @@ class ForgetfulFileSystem(FileSystem):
     def _node(self, fd: int) -> int:
         return self._now.number(self._now.opened[fd])
 
-    def _after_write(self, _: None, fd: int, value: memoryview) -> None:
-        self._note("write", self._node(fd), bytes(value))
+    def _after_write(self, _: None, fd: int, *pieces: memoryview) -> None:
+        self._note("write", self._node(fd), b"".join(pieces))
 
     def _after_truncate(self, _: None, fd: int, size: int) -> None:
         self._note("truncate", self._node(fd))

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self, TypeAlias
 
@@ -43,12 +43,6 @@ _MAX_OPEN = 64
 _MAX_ATTEMPTS = 16
 
 _Outcome: TypeAlias = TimestampedStorageGeneration | Exception
-
-
-#: A piece of this size is written by a system call of its own: joining it would cost more.
-_LARGE_PIECE = 16 * 1024
-#: Smaller pieces joined at most for one system call.
-_SMALL_PIECES = 1024
 
 
 class _Again(Exception):
@@ -207,8 +201,8 @@ class _Group:
                 if not self._holds(replacement, found):
                     abandon(self._writing, prepared)
                     return _stamp(UNKNOWN)
-            for piece in _pieces(value):
-                self._fs.write(fd, piece)
+            pieces = value if isinstance(value, tuple) else (value,)
+            self._fs.write(fd, *[_as_bytes(piece) for piece in pieces])
             self._set_time(fd, prepared.replaced)
             if self._options.sync and len(self._group) > 1:
                 self._fs.start_flush(fd)
@@ -334,21 +328,6 @@ def _unmet(outcome: TimestampedStorageGeneration | None) -> bool:
 
 def _stamp(generation: bytes) -> TimestampedStorageGeneration:
     return TimestampedStorageGeneration.now(generation)
-
-
-def _pieces(value: Buffer | tuple[Buffer, ...]) -> Iterator[memoryview]:
-    """What to write one after the other: large pieces as they are, small ones together."""
-    if not isinstance(value, tuple):
-        yield _as_bytes(value)
-        return
-    small: list[Buffer] = []
-    for piece in value:
-        small.append(piece)
-        if len(memoryview(piece).cast("B")) >= _LARGE_PIECE or len(small) == _SMALL_PIECES:
-            yield memoryview(small[0] if len(small) == 1 else b"".join(small)).cast("B")
-            small = []
-    if small:
-        yield memoryview(b"".join(small))
 
 
 def _as_bytes(value: Buffer) -> memoryview:

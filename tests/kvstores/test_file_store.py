@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
+from asynctensor.kvstores.file.file_system import FileSystem
 from asynctensor.kvstores.file.options import FileOptions
 from asynctensor.kvstores.file.store import FileStore
 from asynctensor.runtime.event_loop import start
@@ -44,3 +46,20 @@ async def test_more_keys_than_are_listed_or_removed_in_one_go(tmp_path: Path) ->
     assert await keys(store) == sorted(n for n in names if not "0/1" <= n < "2/1")
     await start(store.delete_range, KeyRange())
     assert [path.name for path in await asyncio.to_thread(tmp_path.rglob, "*")] == []
+
+
+def test_pieces_are_written_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = [b"%d," % i * (i % 7) for i in range(3000)]
+    real = os.writev
+
+    def stutter(fd: int, buffers: list[memoryview]) -> int:
+        # As a disk that is nearly full, or a signal, may have it.
+        return real(fd, [memoryview(b"".join(buffers))[:5000]])
+
+    for writev in (real, stutter):
+        monkeypatch.setattr(os, "writev", writev)
+        with open(tmp_path / "file", "wb", buffering=0) as file:
+            FileSystem().write(file.fileno(), *map(memoryview, pieces))
+        assert (tmp_path / "file").read_bytes() == b"".join(pieces)
