@@ -1,6 +1,10 @@
 """asynctensor: asyncio-first array storage with TensorStore's Python API."""
 
 from asynctensor.chunked.array_driver import Progress
+from asynctensor.chunked.virtual_functions import (
+    VirtualChunkedReadParameters,
+    VirtualChunkedWriteParameters,
+)
 from asynctensor.errors import Error
 from asynctensor.index_space.dim import Dim
 from asynctensor.index_space.dim_expression import DimExpression, DimSelection, d
@@ -73,6 +77,7 @@ from asynctensor.verbose_logging import (
     parse_tensorstore_flags,
 )
 from asynctensor.views import array, cast
+from asynctensor.virtual import virtual_chunked
 
 newaxis = None
 """Stands for a new dimension of size 1 in an indexing expression; the same as None."""
@@ -111,6 +116,8 @@ __all__ = [
     "TensorStore",
     "Transaction",
     "Unit",
+    "VirtualChunkedReadParameters",
+    "VirtualChunkedWriteParameters",
     "WriteFutures",
     "array",
     "bfloat16",
@@ -155,4 +162,5 @@ __all__ = [
     "uint32",
     "uint64",
     "ustring",
+    "virtual_chunked",
 ]

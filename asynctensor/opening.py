@@ -124,6 +124,23 @@ async def _open(
     return TensorStore(view.driver, view.transform, context, view.mode, bound)
 
 
+def open_at_once(
+    state: SpecState, context: Context, transaction: Transaction | None = None
+) -> TensorStore:
+    """Opens an array of a driver that has nothing to wait for.
+
+    Raises:
+        Error: As `open`'s future fails.
+    """
+    step = _open(state, context, transaction, "rw").__await__()
+    try:
+        next(step)
+    except StopIteration as done:
+        opened: TensorStore = done.value
+        return opened
+    raise AssertionError(f"opening an array of driver {state.driver} waits for something")
+
+
 async def _open_view(
     state: SpecState, context: Context, transaction: Transaction | None, mode: str
 ) -> View:

@@ -130,6 +130,17 @@ _DRIVERS = (
     ),
     _Driver(
         DriverRules(
+            "virtual_chunked",
+            members=frozenset({"functions", "cache_pool", "data_copy_concurrency"}),
+            has_kvstore=False,
+            chunked=False,
+            resizable=False,
+            has_json=False,
+        ),
+        "asynctensor.drivers.virtual_chunked.opening",
+    ),
+    _Driver(
+        DriverRules(
             "array",
             members=frozenset({"array", "data_copy_concurrency"}),
             resources=frozenset({"data_copy_concurrency"}),

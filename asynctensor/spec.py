@@ -239,6 +239,8 @@ class Spec(SchemaProperties, Indexable):
         return (Spec.from_state, (self._state,))
 
     def __repr__(self) -> str:
+        if not self._state.has_json:
+            return "Spec(...)"
         return f"Spec({json_repr(self._state.shown_json())})"
 
 

@@ -73,6 +73,7 @@ class DriverRules:
         url_path: What the path of its URL component is: ``"path"``, the rest of the kvstore's; the
             member of this name; or None, where there must be none.
         defaults: What `members` default to, for ``to_json(include_defaults=True)``.
+        has_json: Whether all its members are JSON.
         effective_schema: Interprets `members`; None: only the schema says something.
         spelled_out: Gives the members of a spec as they are to be written: defaults filled in where
             TensorStore does so. Raises `InvalidArgument` where they are wrong. None: as given.
@@ -91,6 +92,7 @@ class DriverRules:
     has_layers: bool = False
     url_path: str | None = "path"
     defaults: tuple[tuple[str, Any], ...] = ()
+    has_json: bool = True
     effective_schema: EffectiveSchema | None = None
     spelled_out: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
     base_schema: BaseSchema | None = None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from asynctensor.errors import InvalidArgument
+from asynctensor.errors import InvalidArgument, Unimplemented
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.kvstore_spec import KvStoreSpec, joined, kvstore_from_json, kvstore_of_url
 from asynctensor.open_mode import FLAGS, OpenMode
@@ -151,8 +151,23 @@ class SpecState:
             return whole
         return None
 
+    @property
+    def has_json(self) -> bool:
+        """Whether everything in it is JSON, in the specs below too."""
+        below = (*([self.base] if self.base is not None else []), *(self.layers or ()))
+        return self.driver_rules.has_json and all(each.has_json for each in below)
+
     def to_json(self, include_defaults: bool = False) -> dict[str, Any]:
-        """Its JSON; that of a bound spec defines its resources in the member ``context``."""
+        """Its JSON; that of a bound spec defines its resources in the member ``context``.
+
+        Raises:
+            Unimplemented: It holds what is no JSON, here or in a spec below.
+        """
+        if not self.has_json:
+            raise Unimplemented(
+                'Error converting object member "driver": JSON representation not supported, as '
+                "the spec holds functions; pickle it instead"
+            )
         names = ResourceNames(self.resources())
         return names.define(self.json_with(names, include_defaults))
 

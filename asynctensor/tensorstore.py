@@ -570,7 +570,10 @@ class TensorStore(SchemaProperties, Indexable):
         return spec
 
     def __repr__(self) -> str:
-        return f"TensorStore({json_repr(self.spec(unbind_context=True).to_json())})"
+        spec = self.spec(unbind_context=True)
+        if not spec.state.has_json:
+            return "TensorStore(...)"
+        return f"TensorStore({json_repr(spec.to_json())})"
 
 
 def _per_dimension(

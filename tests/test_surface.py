@@ -21,14 +21,11 @@ import asynctensor
 # Named as in the stub; whatever is not there yet stands here, and nowhere else.
 NOT_THERE = {
     "DownsampleMethod",
-    "VirtualChunkedReadParameters",
-    "VirtualChunkedWriteParameters",
     "concat",
     "downsample",
     "ocdbt",
     "overlay",
     "stack",
-    "virtual_chunked",
 }
 
 Function = ast.FunctionDef

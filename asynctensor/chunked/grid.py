@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar
 
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.dim_sets import (
@@ -98,7 +98,7 @@ class Partition:
         )
 
     @classmethod
-    def of(cls, transform: Any, chunk_shape: Sequence[int], extents: Sequence[int]) -> Partition:
+    def of(cls, transform: Any, chunk_shape: Sequence[int], extents: Sequence[int]) -> Self:
         """Splits `transform`'s view of an array of shape `extents` by chunks of `chunk_shape`.
 
         Raises:
@@ -111,7 +111,7 @@ class Partition:
         return cls(sets, len(extents), tuple(transform.input_shape))
 
     @classmethod
-    def _of_aligned(cls, sets: Sequence[StridedSet]) -> Partition:
+    def _of_aligned(cls, sets: Sequence[StridedSet]) -> Self:
         """`__init__` for one strided set per dimension, all in order."""
         self = cls.__new__(cls)
         self.sets = tuple(sets)

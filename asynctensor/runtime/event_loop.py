@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from asynctensor.errors import DeadlineExceeded, FailedPrecondition
 from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.future import Future
+from asynctensor.runtime.guest_loop import close_guest_loop, guest_loop_made_by
 from asynctensor.runtime.inbox import inbox_of
 from asynctensor.runtime.job import Job
 from asynctensor.runtime.process import PROCESS
@@ -69,6 +70,11 @@ class IoLoop:
         self._thread: threading.Thread | None = None
         if own:
             self._thread = start_thread(self._serve, name="asynctensor-io")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the runtime made the loop."""
+        return self._thread is not None
 
     def _serve(self) -> None:
         try:
@@ -197,6 +203,23 @@ def io_loop() -> AbstractEventLoop:
     return _io().loop
 
 
+def is_own_io_loop(loop: AbstractEventLoop) -> bool:
+    """Whether `loop` is the I/O loop, and no service's own (`run_on`)."""
+    io = PROCESS.io
+    return isinstance(io, IoLoop) and io.loop is loop and io.is_own
+
+
+def guest_loop() -> AbstractEventLoop:
+    """The loop for users' coroutines without one of their own, started if need be.
+
+    Raises:
+        FailedPrecondition: The interpreter is exiting.
+    """
+    loop = guest_loop_made_by(_new_loop)
+    _end_with_interpreter()
+    return loop
+
+
 def on_io_loop() -> bool:
     """Whether the caller runs on the I/O loop."""
     io = PROCESS.io
@@ -305,4 +328,5 @@ def shutdown() -> None:
     with PROCESS.lock:
         if PROCESS.io is io:
             PROCESS.io = None
+    close_guest_loop(GRACE)
     stop_all_pools(GRACE)

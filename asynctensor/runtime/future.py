@@ -266,8 +266,8 @@ class Future(Coroutine[Any, Any, T]):
             return
         loop = _get_running_loop()
         if loop is not None:
-            io = PROCESS.io
-            if loop is self._home or (io is not None and io.loop is loop):
+            owners = (PROCESS.io, PROCESS.guests)
+            if loop is self._home or any(o is not None and o.loop is loop for o in owners):
                 raise FailedPrecondition(
                     "result() would block the event loop that is to do the work, for ever: "
                     "await the Future instead"

@@ -69,6 +69,11 @@ class Job:
         # A task that is cancelled before its first step never enters its coroutine.
         task.add_done_callback(self._ended)
 
+    @property
+    def begun(self) -> bool:
+        """Whether it was started. One that was cancelled before that never runs."""
+        return self._loop is not None
+
     def refuse(self, error: BaseException) -> None:
         """Ends the work before it began."""
         self._settle(FAILED, error)

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 
 class HasLoop(Protocol):
-    """Whatever owns the I/O loop (`event_loop.IoLoop`)."""
+    """Whatever owns a loop (`event_loop.IoLoop`, `guest_loop.GuestLoop`)."""
 
     @property
     def loop(self) -> AbstractEventLoop:
@@ -61,6 +61,7 @@ class Process:
         local: What each thread keeps for itself.
         inboxes: The inbox of each event loop that something was posted to.
         io: The I/O loop's owner, once there is one.
+        guests: The guest loop's owner, once there is one.
         exiting: Whether the interpreter is shutting down, so that nothing new may start.
         shared: Objects of which a process has one, by name (the shared worker pools).
         pools: The worker pools that have threads.
@@ -80,6 +81,7 @@ class Process:
         "ends_with_interpreter",
         "epoch",
         "exiting",
+        "guests",
         "inboxes",
         "io",
         "local",
@@ -106,6 +108,7 @@ class Process:
         self.local = ThreadState()
         self.inboxes: WeakKeyDictionary[AbstractEventLoop, Any] = WeakKeyDictionary()
         self.io: HasLoop | None = None
+        self.guests: HasLoop | None = None
         self.exiting = False
         self.shared: dict[str, object] = {}
         self.pools: WeakSet[Any] = WeakSet()
@@ -117,8 +120,8 @@ class Process:
 
     def begin_anew(self) -> None:
         """Called in a forked child: forgets all that stayed behind in the parent."""
-        # The old loop must not be finalised here: it believes itself running.
-        self._left_behind.append(self.io)
+        # The old loops must not be finalised here: they believe themselves running.
+        self._left_behind += [self.io, self.guests]
         self.epoch += 1
         self._empty()
         for item in list(self._surviving):

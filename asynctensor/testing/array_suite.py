@@ -174,6 +174,8 @@ class ArraySuite:
                 key[dim] = outside
                 with pytest.raises(IndexError):
                     await store[tuple(key)].read()
+        if len(self.resizable) < store.rank:
+            return
         smaller = await store.resize(exclusive_max=[1] * store.rank)
         with pytest.raises(OutOfRange):
             await store[: self.shape[0]].read()
