@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import numpy.typing as npt
 
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
-from asynctensor.chunked.source import as_source, json_source
+from asynctensor.chunked.source import as_source_of, json_source
 from asynctensor.chunked.view import View
 from asynctensor.copying import copy_view
 from asynctensor.errors import (
@@ -347,7 +347,7 @@ class TensorStore(SchemaProperties, Indexable):
         if self.rank == 0 and self._driver.data_type.name == "json":
             data = json_source(source)
         else:
-            data = as_source(source, self._driver.data_type.numpy_dtype)
+            data = as_source_of(source, self._driver.data_type)
         return self._driver.write(self._transform, data, limit, progress)
 
     def _write_now(self, source: Any) -> None:

@@ -133,6 +133,8 @@ class ChunkedArray:
         self.identity = ChunkVersions() if versions is None else versions
         self.scratch = Scratch()
         self.chunk_bytes = math.prod(layout.chunk_shape) * layout.dtype.itemsize
+        #: By which stored values are judged too large.
+        self.form_bytes = max(self.chunk_bytes, layout.largest_form)
         self._statistics = ChunkStatistics()
         self._counters = chunk_counters()
         self._lock = threading.Lock()

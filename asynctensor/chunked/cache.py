@@ -6,6 +6,7 @@ another content puts another entry.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -23,6 +24,8 @@ CacheKey: TypeAlias = tuple[Hashable, tuple[int, ...], int]
 
 #: What an entry costs beside its elements; keeps a cache of empty chunks bounded too.
 _OVERHEAD = 512
+#: Elements of object arrays that may be shared between readers.
+_IMMUTABLE = (str, bytes, int, float, bool, type(None))
 
 
 class CachedChunk:
@@ -32,9 +35,10 @@ class CachedChunk:
         array: The elements, read-only; None where nothing is stored (all fill value).
         generation: Of the stored value it was decoded from.
         time: When that was last known to be the newest (Unix seconds).
+        nbytes: What it takes of the cache's limit.
     """
 
-    __slots__ = ("array", "generation", "time")
+    __slots__ = ("array", "generation", "nbytes", "time")
 
     def __init__(self, array: Array | None, generation: bytes, time: float) -> None:
         if array is not None:
@@ -42,6 +46,7 @@ class CachedChunk:
         self.array = array
         self.generation = generation
         self.time = time
+        self.nbytes = _OVERHEAD + (0 if array is None else _array_bytes(array))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class ChunkCache:
         `valid` is asked under the lock that `discard` takes: who first makes it false and then
         discards the key never leaves an outdated entry behind.
         """
-        size = _size(entry)
+        size = entry.nbytes
         if size > self.limit_bytes:
             return
         with self._lock:
@@ -98,13 +103,13 @@ class ChunkCache:
             if old is not None:
                 if old.time > entry.time:
                     return
-                self._bytes -= _size(old)
+                self._bytes -= old.nbytes
             self._entries[key] = entry
             self._entries.move_to_end(key)
             self._bytes += size
             while self._bytes > self.limit_bytes:
                 _, dropped = self._entries.popitem(last=False)
-                self._bytes -= _size(dropped)
+                self._bytes -= dropped.nbytes
                 self._evictions.value += 1
 
     def discard(self, key: CacheKey) -> None:
@@ -112,7 +117,7 @@ class ChunkCache:
         with self._lock:
             old = self._entries.pop(key, None)
             if old is not None:
-                self._bytes -= _size(old)
+                self._bytes -= old.nbytes
 
     def shared(self, key: Hashable, make: Callable[[], A]) -> A:
         """What is known by `key` in this pool, as long as somebody holds it; else a new one.
@@ -131,5 +136,12 @@ class ChunkCache:
         return CacheStatistics(len(self._entries), self._bytes, self.limit_bytes)
 
 
-def _size(entry: CachedChunk) -> int:
-    return _OVERHEAD + (entry.array.nbytes if entry.array is not None else 0)
+def _array_bytes(array: Array) -> int:
+    """Memory that an array takes, without bound if somebody could change its elements."""
+    if not array.dtype.hasobject:
+        return array.nbytes
+    elements = array.reshape(-1).tolist()
+    if not all([type(element) in _IMMUTABLE for element in elements]):
+        # The reader of one copy would change what the others read.
+        return sys.maxsize // 2
+    return array.nbytes + sum([sys.getsizeof(element) for element in elements])

@@ -67,12 +67,15 @@ class ArrayLayout:
     Attributes:
         shape: Shape of the array; its origin is 0.
         dtype: Data type of the elements, native-endian.
-        fill_value: 0-dimensional; what is read where no chunk is stored.
+        fill_value: What is read where no chunk is stored; 0-dimensional, or a vector along the
+            last dimension, which chunks then do not divide.
         chunk_shape: Shape of what one key holds (the write chunk); all chunks are full size.
         keys: Their keys.
         codec: Whole stored value to chunk and back.
         shard: How to read parts of a stored value; None if they can only be read whole.
         resizable: Per dimension, whether `resize` may move the upper bound.
+        largest_form: Bytes of the largest form that a chunk takes on the way to its encoding, where
+            that is more than its own; for elements without a fixed size, a limit.
     """
 
     shape: tuple[int, ...]
@@ -83,6 +86,14 @@ class ArrayLayout:
     codec: ArrayCodec
     shard: ShardLayout | None = None
     resizable: tuple[bool, ...] | None = None
+    largest_form: int = 0
+
+    @property
+    def fill_chunk(self) -> Array:
+        """The fill value: 0-dimensional, or else of the shape of a chunk."""
+        if not self.fill_value.ndim:
+            return self.fill_value
+        return np.broadcast_to(self.fill_value, self.chunk_shape)
 
 
 M = TypeVar("M")

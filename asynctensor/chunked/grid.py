@@ -211,7 +211,10 @@ class Partition:
             data[place] = part
 
     def fill(self, value: Array, data: Array, cell: Cell) -> None:
-        """Puts `value` wherever the view shows the chunk of `cell`."""
+        """Puts `value` (0-dimensional, or a whole chunk) wherever the view shows that of `cell`."""
+        if value.ndim:
+            self.gather(value, data, cell)
+            return
         if self._plain:
             data[tuple([cell[k].view[i] for k, i in self._by_in])] = value
         else:

@@ -91,7 +91,7 @@ class Reader:
                 found.append((entry.array, finer, part))
         for chunk, finer, part in found:
             if chunk is None:
-                finer.fill(array.layout.fill_value, data, part)
+                finer.fill(array.layout.fill_chunk, data, part)
             else:
                 finer.gather(chunk, data, part)
         array.count_cached_read(len(found))

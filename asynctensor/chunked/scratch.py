@@ -37,7 +37,9 @@ class Scratch(threading.local):
         return self._encoded.data[:size]
 
     def decoded(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """A writable C-contiguous array with arbitrary content."""
+        """A writable C-contiguous array with arbitrary content; fresh if it is of objects."""
+        if dtype.hasobject:
+            return np.empty(shape, dtype)
         size = math.prod(shape) * dtype.itemsize
         if self._decoded.size < size:
             buffer = aligned_empty(size)

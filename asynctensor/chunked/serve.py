@@ -180,7 +180,7 @@ class ChunkServer:
             if not parts:
                 return
             if array.layout.shard is None:
-                check_size(value.size, array.chunk_bytes)
+                check_size(value.size, array.form_bytes)
                 done.store_reads += 1
                 done.bytes_read += value.size
                 self._chunk(value, parts[0], origin, done)
@@ -330,7 +330,7 @@ class ChunkServer:
             self._check_fill()
         for request, partition, cell in targets:
             if chunk is None:
-                partition.fill(self._array.layout.fill_value, request.data, cell)
+                partition.fill(self._array.layout.fill_chunk, request.data, cell)
             else:
                 partition.gather(chunk, request.data, cell)
 

@@ -117,7 +117,7 @@ def inner_chunks(
     done.store_reads += 1
     total = sum(length for _, length, _ in places)
     if value.size <= max(_SMALL, min(2 * total, 2 * array.chunk_bytes)):
-        check_size(value.size, array.chunk_bytes)
+        check_size(value.size, array.form_bytes)
         whole = stored_bytes(value, array.scratch, 0, value.size)
         done.bytes_read += value.size
         found: dict[int, memoryview | None] = {
@@ -128,7 +128,7 @@ def inner_chunks(
     for run in runs(places):
         start = run[0][0]
         stop = max(offset + length for offset, length, _ in run)
-        check_size(stop - start, array.chunk_bytes)
+        check_size(stop - start, array.form_bytes)
         data = stored_bytes(value, array.scratch, start, stop - start)
         done.store_reads += 1
         done.bytes_read += stop - start

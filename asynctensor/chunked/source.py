@@ -10,6 +10,35 @@ from asynctensor.chunked.codec import Array
 from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.index_space.alignment import align_shape_to
 from asynctensor.index_space.domain import IndexDomain
+from asynctensor.schema import data_type
+
+
+def as_source_of(value: object, element: data_type.dtype) -> Array:
+    """`value` as an array that can be assigned to elements of `element`.
+
+    Strings are taken from arrays of objects, of NumPy's fixed-length texts and of its StringDType,
+    and from nested sequences.
+
+    Raises:
+        IncompatibleType: As for `as_source`; or an element is no string of that kind.
+        OverflowError, InvalidArgument: As for `as_source`.
+    """
+    if element.name not in ("string", "ustring"):
+        return as_source(value, element.numpy_dtype)
+    if not isinstance(value, np.ndarray | np.generic) and hasattr(value, "__array__"):
+        value = np.asarray(value)
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "T":
+        # NumPy would give None for what StringDType calls missing; the check below refuses it.
+        array = np.asarray(value).astype(object)
+    else:
+        array = np.array(value, dtype=object)
+    kind = element.type
+    wrong = [part for part in array.flat if not isinstance(part, kind)]
+    if wrong:
+        raise IncompatibleType(
+            f"expected elements of type {kind.__name__} for {element.name}, got {wrong[0]!r:.80}"
+        )
+    return array
 
 
 def as_source(value: object, dtype: np.dtype[Any]) -> Array:

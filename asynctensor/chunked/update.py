@@ -14,6 +14,7 @@ import numpy as np
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.chunked.fill import begin_with_fill, is_fill
 from asynctensor.chunked.grid import Cell, Partition
 from asynctensor.chunked.rows import copy_rows
 from asynctensor.chunked.shard_read import inner_parts
@@ -150,40 +151,6 @@ def _direct(codec: ArrayCodec, patches: Sequence[Patch]) -> Array | None:
     return part if part.flags.c_contiguous else None
 
 
-def is_fill(chunk: Array, fill_value: Array) -> bool:
-    """Whether every element has the bits of `fill_value` (NaN is NaN, -0.0 is not 0.0)."""
-    if not chunk.size:
-        return True
-    fill = np.asarray(fill_value, dtype=chunk.dtype)
-    first = fill.tobytes()
-    # Nearly every chunk differs at one of its ends.
-    ends = [chunk[(k,) * chunk.ndim + (...,)] for k in (0, -1)]
-    if any([end.tobytes() != first for end in ends]):
-        return False
-    return bool((_bits(chunk) == _bits(fill.reshape((1,) * chunk.ndim))).all())
-
-
-def _begin_with(chunks: Array, fill_value: Array) -> list[bool]:
-    """For each chunk whether its first element has the bits of `fill_value`."""
-    if not chunks.size or chunks.dtype.hasobject:
-        return [True] * len(chunks)
-    first = chunks.reshape(len(chunks), -1)[:, 0]
-    fill = np.asarray(fill_value, dtype=chunks.dtype).reshape(1)
-    same = _bits(first) == _bits(fill)
-    found: list[bool] = same.reshape(len(chunks), -1).all(axis=1).tolist()
-    return found
-
-
-def _bits(array: Array) -> Array:
-    size = array.dtype.itemsize
-    if size in (1, 2, 4, 8):
-        return array.view(f"u{size}")
-    # Wider elements (complex128) as pieces along one more axis.
-    contiguous = np.ascontiguousarray(array)
-    unit = 8 if size % 8 == 0 else 1
-    return contiguous.view(f"u{unit}").reshape((*array.shape, size // unit))
-
-
 def _updated_shard(
     array: ChunkedArray,
     index: tuple[int, ...],
@@ -227,7 +194,7 @@ def _encode_tiles(
         region = tile.region(data)
         copy_rows(chunks.reshape(region.shape), region)
         # One comparison for all: hardly any chunk begins with the fill value.
-        suspects = _begin_with(chunks, array.layout.fill_value)
+        suspects = begin_with_fill(chunks, array.layout.fill_value)
         for k, inner in enumerate(tile.numbers(shard.grid)):
             if suspects[k]:
                 pieces[inner] = _encoded(array, codec, chunks[k], done, borrowed=True)

@@ -224,7 +224,7 @@ class Writer:
             new = updated_value(array, index, patches, None, done)
             return Replacement(key, new, NO_VALUE)
         try:
-            check_size(value.size, array.chunk_bytes)
+            check_size(value.size, array.form_bytes)
             current = stored_bytes(value, array.scratch, 0, value.size)
             done.store_reads += 1
             done.bytes_read += value.size

@@ -1,4 +1,7 @@
-"""Data types: TensorStore's names for them, and the NumPy types that hold them."""
+"""Data types: TensorStore's names for them, and the NumPy types that hold them.
+
+`extended_types` adds those that TensorStore lacks; none of them is a constant here.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asynctensor.errors import IncompatibleType, InvalidArgument
+from asynctensor.schema.extended_types import name_of_extended, numpy_of_extended
 
 #: What names a data type: a `dtype`, its name, or anything NumPy takes for one of them.
 DTypeLike: TypeAlias = "dtype | str | npt.DTypeLike"
@@ -72,8 +76,9 @@ class dtype:  # noqa: N801 (TensorStore's name)
     also accepts names, NumPy types and Python types.
 
     Args:
-        dtype: A `dtype`, a name (``"uint16"``), a NumPy data type or scalar type of any byte
-            order, or one of Python's bool, int, float, complex, bytes and str.
+        dtype: A `dtype`, a name (``"uint16"``, and those of `extended_types`), a NumPy data type
+            or scalar type of any byte order, or one of Python's bool, int, float, complex, bytes
+            and str.
 
     Raises:
         InvalidArgument: There is no such data type.
@@ -116,6 +121,9 @@ class dtype:  # noqa: N801 (TensorStore's name)
         """
         if self._name == "json":
             return arg
+        if self.numpy_dtype.fields is not None or self.numpy_dtype.kind in "mM":
+            # Their scalar types do not know fields, or a unit.
+            return np.array(arg, self.numpy_dtype)[()]
         return self.type(arg)
 
     def __eq__(self, other: object) -> builtins.bool:
@@ -139,11 +147,21 @@ class dtype:  # noqa: N801 (TensorStore's name)
 def _numpy_of(name: str) -> np.dtype[Any]:
     if name in _OBJECTS:
         return np.dtype(object)
+    found = _plain_numpy(name)
+    if found is None:
+        found = numpy_of_extended(name, _plain_numpy)
+    assert found is not None
+    return found
+
+
+def _plain_numpy(name: str) -> np.dtype[Any] | None:
+    """What holds one of TensorStore's types that is no object."""
     if name in _NUMPY:
         return np.dtype(_NUMPY_SPELLING.get(name, _NUMPY[name]))
-    # Loaded here because `import asynctensor` must not wait for it.
-    found: np.dtype[Any] = np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
-    return found
+    if name in _EXTENSIONS:
+        # Loaded here because `import asynctensor` must not wait for it.
+        return np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
+    return None
 
 
 def _name_of(spelling: object) -> str:
@@ -152,6 +170,9 @@ def _name_of(spelling: object) -> str:
     if isinstance(spelling, str):
         if spelling in _NUMPY or spelling in _OBJECTS or spelling in _EXTENSIONS:
             return spelling
+        extended = _extended(spelling)
+        if extended is not None:
+            return extended
         raise InvalidArgument(
             f'No TensorStore data type with name: "{spelling}"; expected one of {_all_names()}'
         )
@@ -166,12 +187,32 @@ def _name_of(spelling: object) -> str:
     return _name_of_numpy(numpy_dtype)
 
 
-def _name_of_numpy(numpy_dtype: np.dtype[Any]) -> str:
+def _extended(spelling: str) -> str | None:
+    """The canonical form of an extended name; None if it is none."""
+    try:
+        found = numpy_of_extended(spelling, _plain_numpy)
+    except ValueError as error:
+        raise InvalidArgument(f'No data type with name: "{spelling:.80}": {error}') from error
+    if found is None or not spelling.startswith("struct"):
+        return None if found is None else spelling
+    return _name_of_numpy(found)
+
+
+def _plain_name(numpy_dtype: np.dtype[Any]) -> str | None:
     for name in _NUMPY_SPELLING:
         if numpy_dtype.type is _NUMPY[name] and numpy_dtype.fields is None:
             return name
     if numpy_dtype.name in _NUMPY or numpy_dtype.name in _EXTENSIONS:
         return numpy_dtype.name
+    return None
+
+
+def _name_of_numpy(numpy_dtype: np.dtype[Any]) -> str:
+    if numpy_dtype.kind == "T":
+        return "ustring"
+    found = _plain_name(numpy_dtype) or name_of_extended(numpy_dtype, _plain_name)
+    if found is not None:
+        return str(found)
     raise InvalidArgument(
         f"No TensorStore data type equals the NumPy type {numpy_dtype!r}; "
         f"convert to one of {_all_names()}"

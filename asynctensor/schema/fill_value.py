@@ -2,7 +2,8 @@
 
 Zarr v3 core, "Fill value": bool and integers are JSON's; floats are numbers, ``"NaN"``,
 ``"Infinity"``, ``"-Infinity"`` or the bits as ``"0x..."``, most significant first; complex numbers
-are pairs of those; raw bits are lists of byte values. Zarr v2 writes raw bytes in base64.
+are pairs of those; raw bits are lists of byte values; times are integers or ``"NaT"``; text is a
+string; structures are objects, or all their bytes in base64. Zarr v2 writes raw bytes in base64.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from asynctensor.errors import InvalidArgument
 
 Scalar = npt.NDArray[Any]
 _SPECIAL = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}
-_INTEGERS = ("int2", "int4")
+_INTEGERS = ("int2", "int4", "uint2", "uint4")
+_NOT_A_TIME = -(2**63)
 
 
 def fill_value_from_json(dtype: np.dtype[Any], value: Any, where: str = "fill_value") -> Scalar:
@@ -56,9 +58,22 @@ def fill_value_to_json(fill: Scalar) -> Any:
     if dtype.kind == "c":
         parts = np.frombuffer(fill.tobytes(), f"f{dtype.itemsize // 2}")
         return [_float_to_json(part) for part in parts]
+    if dtype.kind in "mM":
+        return int(fill.astype(np.int64))
+    if dtype.kind == "U":
+        return str(fill)
+    if dtype.names:
+        return {name: _field_to_json(fill[name]) for name in dtype.names}
     if dtype.kind == "S" or (dtype.kind == "V" and not _is_extension(dtype)):
         return list(fill.tobytes())
     return _float_to_json(fill)
+
+
+def _field_to_json(value: Any) -> Any:
+    array = np.asarray(value)
+    if array.ndim:
+        return [_field_to_json(part) for part in array]
+    return fill_value_to_json(array)
 
 
 def _is_extension(dtype: np.dtype[Any]) -> bool:
@@ -72,6 +87,12 @@ def _reader(dtype: np.dtype[Any]) -> Callable[[np.dtype[Any], Any], Scalar]:
         return _read_integer
     if dtype.kind == "c":
         return _read_complex
+    if dtype.kind in "mM":
+        return _read_time
+    if dtype.kind == "U":
+        return _read_text
+    if dtype.names:
+        return _read_struct
     if dtype.kind == "S" or (dtype.kind == "V" and not _is_extension(dtype)):
         return _read_bytes
     return _read_float
@@ -142,6 +163,45 @@ def _read_complex(dtype: np.dtype[Any], value: Any) -> Scalar:
     # Through the bytes, because arithmetic on NaN would lose its bits.
     joined = b"".join(_read_float(part, v).tobytes() for v in pair)
     return np.frombuffer(joined, dtype).reshape(())
+
+
+def _read_time(dtype: np.dtype[Any], value: Any) -> Scalar:
+    if value == "NaT":
+        value = _NOT_A_TIME
+    return _read_integer(np.dtype(np.int64), value).view(dtype)
+
+
+def _read_text(dtype: np.dtype[Any], value: Any) -> Scalar:
+    if not isinstance(value, str):
+        raise ValueError("expected a string")
+    if len(value) * 4 > dtype.itemsize:
+        raise ValueError(f"expected at most {dtype.itemsize // 4} characters")
+    return np.array(value, dtype)
+
+
+def _read_struct(dtype: np.dtype[Any], value: Any) -> Scalar:
+    assert dtype.names is not None
+    assert dtype.fields is not None
+    if isinstance(value, str):
+        return _read_bytes(dtype, value)
+    if isinstance(value, list) and len(value) == len(dtype.names):
+        value = dict(zip(dtype.names, value, strict=True))
+    if not isinstance(value, dict) or value.keys() != set(dtype.names):
+        raise ValueError(f"expected an object with the members {', '.join(dtype.names)}")
+    found = np.zeros((), dtype)
+    for name in dtype.names:
+        inner = dtype.fields[name][0]
+        found[name] = _read_parts(inner.base, inner.shape, value[name])
+    return found
+
+
+def _read_parts(dtype: np.dtype[Any], shape: tuple[int, ...], value: Any) -> Scalar:
+    if not shape:
+        return _reader(dtype)(dtype, value)
+    if not isinstance(value, list) or len(value) != shape[0]:
+        raise ValueError(f"expected a list of length {shape[0]}")
+    parts = [_read_parts(dtype, shape[1:], part) for part in value]
+    return np.array(parts, dtype).reshape(shape)
 
 
 def _read_bytes(dtype: np.dtype[Any], value: Any) -> Scalar:
