@@ -105,35 +105,47 @@ def without_hidden(layout: LayoutState, rank: int) -> LayoutState:
     )
 
 
-def agreed_fill(found: Array | None, wanted: Schema, element: dtype) -> Array | None:
-    """The fill value that both the metadata and the schema say; 0-dimensional.
+def agreed_fill(
+    found: Array | None, wanted: Schema, element: dtype, hidden: tuple[int, ...] = ()
+) -> Array | None:
+    """The fill value that both the metadata and the schema say; of shape `hidden`.
 
     Args:
         found: What the metadata says, of type `element`; None: nothing.
         wanted: The schema.
         element: The data type of the array.
+        hidden: Sizes of trailing dimensions along which the fill value may vary.
 
     Raises:
         InvalidArgument: They differ, or the schema's is not one value for the whole array.
     """
     if wanted.fill_value is None:
         return found
-    scalar = _scalar(wanted.fill_value, element)
-    if found is not None and found.tobytes() != scalar.tobytes():
+    fill = _uniform(wanted.fill_value, element, hidden)
+    if found is not None and not _same_elements(found, fill):
         raise InvalidArgument(
-            f"Invalid fill_value: schema requires fill value of {scalar}, "
+            f"Invalid fill_value: schema requires fill value of {fill}, "
             f"but metadata specifies fill value of {found}"
         )
-    return scalar
+    return fill
 
 
-def _scalar(fill: Array, element: dtype) -> Array:
-    values = np.ascontiguousarray(converted_fill(fill, element)).reshape(-1)
-    if not values.size or any(value.tobytes() != values[0].tobytes() for value in values[1:]):
+def _same_elements(a: Array, b: Array) -> bool:
+    if a.dtype.hasobject:
+        return type(a[()]) is type(b[()]) and bool(a[()] == b[()])
+    return a.tobytes() == b.tobytes()
+
+
+def _uniform(fill: Array, element: dtype, hidden: tuple[int, ...]) -> Array:
+    values = converted_fill(fill, element)
+    varies = len(hidden) == 1 and values.ndim > 0 and values.shape[-1] in (1, *hidden)
+    rows = values.reshape(-1, values.shape[-1]) if varies else values.reshape(-1)
+    first = rows[:1].reshape(rows.shape[1:])
+    if not rows.size or not all(_same_elements(np.asarray(row), first) for row in rows[1:]):
         raise InvalidArgument(
             f"Invalid fill_value: expected one value for all elements, got shape {fill.shape}"
         )
-    return values[:1].reshape(())
+    return np.array(np.broadcast_to(first, hidden))
 
 
 def check_schema(actual: Schema, wanted: Schema) -> None:
@@ -149,7 +161,8 @@ def check_schema(actual: Schema, wanted: Schema) -> None:
     element = actual.dtype
     assert element is not None
     try:
-        agreed_fill(actual.fill_value, wanted, element)
+        fill = actual.fill_value
+        agreed_fill(fill, wanted, element, () if fill is None else fill.shape)
         actual.state.merged(replace(wanted.state, fill_value=None))
     except InvalidArgument as error:
         raise FailedPrecondition(

@@ -65,9 +65,7 @@ def choose_codecs(
             chain = Chain((), Sharding(read_shape, Chain(transposes)))
     else:
         chain = _filled(chain, identity, read_shape, wanted)
-    resolved = resolve(
-        chain, data_type.itemsize, data_type.has_byte_order, chunk_shape, stored=False
-    )
+    resolved = resolve(chain, data_type, chunk_shape, stored=False)
     found, _ = innermost(resolved, chunk_shape)
     if inner_order is not None and inner_order.hard and found != inner_order.value:
         order = list(inner_order.value)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
+from asynctensor.chunked.compression.numcodecs_spec import merge_numcodecs
 from asynctensor.drivers.zarr3.codecs import (
-    Bytes,
     Chain,
     Codec,
-    Sharding,
+    FromNumcodecs,
+    Serializer,
     Transpose,
     axes_of,
     chain_to_json,
@@ -30,18 +31,16 @@ def merge_chains(a: Chain, b: Chain) -> Chain:
         return b
     if not [*b]:
         return a
-    if len(a.transposes) != len(b.transposes) or len(a.steps) != len(b.steps):
+    if len(a.filters) != len(b.filters) or len(a.steps) != len(b.steps):
         raise _contradiction(a, b)
     return Chain(
-        tuple(map(_merge, a.transposes, b.transposes)),
+        tuple(map(_merge, a.filters, b.filters)),
         _merge_optional(a.serializer, b.serializer),
         tuple(map(_merge, a.steps, b.steps)),
     )
 
 
-def _merge_optional(
-    a: Bytes | Sharding | None, b: Bytes | Sharding | None
-) -> Bytes | Sharding | None:
+def _merge_optional(a: Serializer | None, b: Serializer | None) -> Serializer | None:
     if a is None or b is None:
         return a or b
     return _merge(a, b)
@@ -52,6 +51,8 @@ def _merge(a: C, b: Codec) -> C:
         raise _contradiction(a, b)
     if isinstance(a, Transpose) and isinstance(b, Transpose):
         a, b = _same_spelling(a, b)
+    if isinstance(a, FromNumcodecs) and isinstance(b, FromNumcodecs):
+        return replace(a, spec=merge_numcodecs(a.spec, b.spec))
     changed: dict[str, Any] = {}
     for field in fields(a):
         mine, other = getattr(a, field.name), getattr(b, field.name)

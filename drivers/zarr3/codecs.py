@@ -6,17 +6,17 @@ may be anything. Zarr v3 core, "Codecs", and the registered extensions.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import ClassVar, TypeAlias
 
-from asynctensor.chunked.compression.blosc import CNAMES, SHUFFLES
-from asynctensor.chunked.member import Member
-from asynctensor.errors import InvalidArgument, Unimplemented
+from asynctensor.chunked.compression.numcodecs_spec import Numcodec
+from asynctensor.errors import InvalidArgument
 from asynctensor.storage.kvstore import Json
 
-#: How deep shards may nest: more serves no array, and would let a document exhaust the stack.
-_MAX_NESTING = 4
+#: What zarr-python puts before the names of numcodecs' codecs.
+PREFIX = "numcodecs."
 ENDIANS = ("little", "big")
 INDEX_LOCATIONS = ("end", "start")
 
@@ -84,135 +84,134 @@ class Sharding:
     index_location: str | None = None
 
 
-Codec: TypeAlias = Bytes | Transpose | Gzip | Blosc | Zstd | Crc32c | Sharding
+@dataclass(frozen=True, slots=True)
+class Reshape:
+    """The same elements in another shape: sizes, products of input dimensions, and one -1."""
+
+    name: ClassVar[str] = "reshape"
+    shape: tuple[int | tuple[int, ...], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bitround:
+    """Numbers rounded to a few significant bits."""
+
+    name: ClassVar[str] = "bitround"
+    keepbits: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleOffset:
+    """Offset and scale as JSON texts, in the encoding of fill values."""
+
+    name: ClassVar[str] = "scale_offset"
+    offset: JsonText | None = None
+    scale: JsonText | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CastValue:
+    """Numbers of another type; ``data_type`` and ``scalar_map`` as JSON texts."""
+
+    name: ClassVar[str] = "cast_value"
+    data_type: JsonText | None = None
+    rounding: str | None = None
+    out_of_range: str | None = None
+    scalar_map: JsonText | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Packbits:
+    """Elements of a few bits, without gaps."""
+
+    name: ClassVar[str] = "packbits"
+    first_bit: int | None = None
+    last_bit: int | None = None
+    padding_encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VlenUtf8:
+    """Text of any length."""
+
+    name: ClassVar[str] = "vlen-utf8"
+
+
+@dataclass(frozen=True, slots=True)
+class VlenBytes:
+    """Byte strings of any length."""
+
+    name: ClassVar[str] = "vlen-bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class FromNumcodecs:
+    """A codec of numcodecs, under its name there with `PREFIX`."""
+
+    spec: Numcodec
+
+    @property
+    def name(self) -> str:
+        """Its name in zarr."""
+        return PREFIX + self.spec.id
+
+
+@dataclass(frozen=True, slots=True)
+class JsonText:
+    """A JSON value that can be compared and hashed."""
+
+    text: str
+
+    @property
+    def value(self) -> Json:
+        """The value."""
+        found: Json = json.loads(self.text)
+        return found
+
+
+Filter: TypeAlias = Transpose | Reshape | Bitround | ScaleOffset | CastValue | FromNumcodecs
+Serializer: TypeAlias = Bytes | Sharding | Packbits | VlenUtf8 | VlenBytes | FromNumcodecs
+Step: TypeAlias = Gzip | Blosc | Zstd | Crc32c | FromNumcodecs
+Codec: TypeAlias = Filter | Serializer | Step
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
     """Codecs in the order of encoding: any of array to array, one to bytes, any of bytes."""
 
-    transposes: tuple[Transpose, ...] = ()
-    serializer: Bytes | Sharding | None = None
-    steps: tuple[Gzip | Blosc | Zstd | Crc32c, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    serializer: Serializer | None = None
+    steps: tuple[Step, ...] = ()
 
     def __iter__(self) -> Iterator[Codec]:
-        yield from self.transposes
+        yield from self.filters
         if self.serializer is not None:
             yield self.serializer
         yield from self.steps
 
+    @property
+    def transposes(self) -> tuple[Transpose, ...]:
+        """The transposes before any reshape: they say how dimensions are ordered."""
+        found: list[Transpose] = []
+        for each in self.filters:
+            if isinstance(each, Reshape):
+                break
+            if isinstance(each, Transpose):
+                found.append(each)
+        return tuple(found)
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether what the serializer gets has the array's dimensions, perhaps reordered."""
+        return not any(
+            isinstance(each, Reshape)
+            or (isinstance(each, FromNumcodecs) and each.spec.id == "packbits")
+            for each in self.filters
+        )
+
 
 #: Says nothing.
 EMPTY = Chain()
-
-
-def read_chain(member: Member, depth: int = 0) -> Chain:
-    """The chain that a list of codecs says.
-
-    Raises:
-        InvalidArgument: It is no chain.
-        Unimplemented: A codec is not known here.
-    """
-    if depth > _MAX_NESTING:
-        raise member.error(f"at most {_MAX_NESTING} shards inside each other")
-    transposes: list[Transpose] = []
-    serializer: Bytes | Sharding | None = None
-    steps: list[Gzip | Blosc | Zstd | Crc32c] = []
-    for element in member.array():
-        codec = _read_codec(element, depth)
-        if isinstance(codec, Transpose):
-            if serializer is not None or steps:
-                raise element.error("no array codec after bytes")
-            transposes.append(codec)
-        elif isinstance(codec, (Bytes, Sharding)):
-            if serializer is not None or steps:
-                raise element.error("only one codec from array to bytes")
-            serializer = codec
-        else:
-            steps.append(codec)
-    return Chain(tuple(transposes), serializer, tuple(steps))
-
-
-def _read_codec(member: Member, depth: int) -> Codec:
-    if isinstance(member.value, str):
-        name, configuration = member.value, member.at("configuration", {})
-    else:
-        object_ = member.object(("name", "configuration", "must_understand"), ("name",))
-        if "must_understand" in object_:
-            # False would not help: nothing decodes without knowing the codec.
-            object_["must_understand"].boolean()
-        name = object_["name"].string()
-        configuration = object_.get("configuration", member.at("configuration", {}))
-    match name:
-        case "bytes" | "endian":
-            fields_ = configuration.object(("endian",))
-            return Bytes(fields_["endian"].string(ENDIANS) if "endian" in fields_ else None)
-        case "transpose":
-            return _read_transpose(configuration)
-        case "gzip":
-            fields_ = configuration.object(("level",))
-            return Gzip(fields_["level"].integer(0, 9) if "level" in fields_ else None)
-        case "blosc":
-            return _read_blosc(configuration)
-        case "zstd":
-            return _read_zstd(configuration)
-        case "crc32c":
-            configuration.object(())
-            return Crc32c()
-        case "sharding_indexed":
-            return _read_sharding(configuration, depth)
-    raise Unimplemented(f'member "{member.path}": the codec "{name}" is not supported')
-
-
-def _read_transpose(configuration: Member) -> Transpose:
-    order = configuration.object(("order",)).get("order")
-    if order is None:
-        return Transpose()
-    if isinstance(order.value, str):
-        return Transpose(order.string(("C", "F")))
-    axes = order.sizes(0)
-    if sorted(axes) != list(range(len(axes))):
-        raise order.error(f"a permutation of 0 to {len(axes) - 1}")
-    return Transpose(axes)
-
-
-def _read_blosc(configuration: Member) -> Blosc:
-    found = configuration.object(("cname", "clevel", "shuffle", "typesize", "blocksize"))
-    codec = Blosc()
-    if "cname" in found:
-        codec = replace(codec, cname=found["cname"].string(CNAMES))
-    if "clevel" in found:
-        codec = replace(codec, clevel=found["clevel"].integer(0, 9))
-    if "shuffle" in found:
-        codec = replace(codec, shuffle=found["shuffle"].string(SHUFFLES))
-    if "typesize" in found:
-        codec = replace(codec, typesize=found["typesize"].integer(1, 2**31 - 1))
-    if "blocksize" in found:
-        codec = replace(codec, blocksize=found["blocksize"].integer(0, 2**31 - 1))
-    return codec
-
-
-def _read_zstd(configuration: Member) -> Zstd:
-    found = configuration.object(("level", "checksum"))
-    return Zstd(
-        found["level"].integer(-131072, 22) if "level" in found else None,
-        found["checksum"].boolean() if "checksum" in found else None,
-    )
-
-
-def _read_sharding(configuration: Member, depth: int) -> Sharding:
-    found = configuration.object(("chunk_shape", "codecs", "index_codecs", "index_location"))
-    codec = Sharding()
-    if "chunk_shape" in found:
-        codec = replace(codec, chunk_shape=found["chunk_shape"].sizes(1))
-    if "codecs" in found:
-        codec = replace(codec, codecs=read_chain(found["codecs"], depth + 1))
-    if "index_codecs" in found:
-        # At the deepest level, so that there is no index inside an index.
-        codec = replace(codec, index_codecs=read_chain(found["index_codecs"], _MAX_NESTING))
-    if "index_location" in found:
-        codec = replace(codec, index_location=found["index_location"].string(INDEX_LOCATIONS))
-    return codec
 
 
 def axes_of(transpose: Transpose, rank: int, where: str = "codecs") -> tuple[int, ...]:
@@ -244,12 +243,17 @@ def chain_to_json(chain: Chain) -> list[Json]:
 def codec_to_json(codec: Codec) -> Json:
     """One codec, in that form."""
     configuration: dict[str, Json] = {}
+    if isinstance(codec, FromNumcodecs):
+        # Zarr-python wants the member even if it is empty.
+        return {"name": codec.name, "configuration": codec.spec.values}
     for field in fields(codec):
         value = getattr(codec, field.name)
         if isinstance(value, Chain):
             configuration[field.name] = chain_to_json(value)
+        elif isinstance(value, JsonText):
+            configuration[field.name] = value.value
         elif isinstance(value, tuple):
-            configuration[field.name] = list(value)
+            configuration[field.name] = [[*n] if isinstance(n, tuple) else n for n in value]
         elif value is not None:
             configuration[field.name] = value
     return (

@@ -10,7 +10,8 @@ from typing import Any
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import check_schema, expect
 from asynctensor.drivers.zarr3.codec_merge import merge_chains
-from asynctensor.drivers.zarr3.codecs import EMPTY, Chain, chain_to_json, read_chain
+from asynctensor.drivers.zarr3.codec_reading import read_chain
+from asynctensor.drivers.zarr3.codecs import EMPTY, Chain, chain_to_json
 from asynctensor.drivers.zarr3.data_types import DataType, read_data_type
 from asynctensor.drivers.zarr3.metadata import (
     ChunkKeyEncoding,
@@ -23,7 +24,6 @@ from asynctensor.drivers.zarr3.metadata import (
 )
 from asynctensor.drivers.zarr3.schema import UNITS, attribute_units, metadata_schema
 from asynctensor.errors import FailedPrecondition, InvalidArgument, Unimplemented
-from asynctensor.schema.fill_value import fill_value_from_json, fill_value_to_json
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
 
@@ -109,7 +109,7 @@ def check_metadata(metadata: Zarr3Metadata, wanted: Zarr3Constraints, schema: Sc
     if wanted.shape is not None:
         expect("shape", list(wanted.shape), list(metadata.shape))
     if wanted.data_type is not None:
-        expect("data_type", wanted.data_type.name, metadata.data_type.name)
+        expect("data_type", wanted.data_type.to_json(), metadata.data_type.to_json())
     if wanted.chunk_shape is not None:
         expect("chunk_shape", list(wanted.chunk_shape), list(metadata.chunk_shape))
     if wanted.key_encoding is not None:
@@ -131,9 +131,11 @@ def _check_key_encoding(found: ChunkKeyEncoding, wanted: ChunkKeyEncoding) -> No
 
 
 def _check_fill_value(metadata: Zarr3Metadata, wanted: Member) -> None:
-    fill = fill_value_from_json(metadata.data_type.fill_dtype, wanted.value, wanted.path)
-    if fill.tobytes() != metadata.fill_bytes:
-        expect("fill_value", fill_value_to_json(fill), fill_value_to_json(metadata.fill_value))
+    data_type = metadata.data_type
+    fill_bytes = data_type.read_fill(wanted)
+    if fill_bytes != metadata.fill_bytes:
+        pair = [data_type.fill_to_json(each) for each in (fill_bytes, metadata.fill_bytes)]
+        expect("fill_value", *pair)
 
 
 def _check_codecs(found: Chain, wanted: Chain) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from asynctensor.chunked.chunk_choice import choose_chunk_shape, choose_read_and_write_shapes
-from asynctensor.chunked.codec import Array
 from asynctensor.chunked.schema_match import (
     agreed,
     agreed_fill,
@@ -24,7 +23,6 @@ from asynctensor.drivers.zarr3.metadata import (
 from asynctensor.drivers.zarr3.schema import attribute_units, chain_of, with_units
 from asynctensor.errors import InvalidArgument
 from asynctensor.schema.chunk_grid import grid_of
-from asynctensor.schema.fill_value import fill_value_from_json
 from asynctensor.schema.layout_state import LayoutState, grid_origin_of
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import SchemaState
@@ -99,20 +97,15 @@ def _choose_shapes(
 
 
 def _fill_bytes(wanted: Zarr3Constraints, schema: Schema, data_type: DataType) -> bytes:
-    said: Array | None = None
-    if wanted.fill_value is not None:
-        member = wanted.fill_value
-        said = fill_value_from_json(data_type.fill_dtype, member.value, member.path)
-    if data_type.inner is None:
-        fill = agreed_fill(said, schema, data_type.element)
-        return bytes(data_type.itemsize) if fill is None else fill.tobytes()
-    one = agreed_fill(None, schema, data_type.element)
-    if one is None:
-        return bytes(data_type.itemsize) if said is None else said.tobytes()
-    fill_bytes = one.tobytes() * data_type.itemsize
-    if said is not None and said.tobytes() != fill_bytes:
-        raise InvalidArgument("Invalid fill_value: metadata and schema differ")
-    return fill_bytes
+    said = None if wanted.fill_value is None else data_type.read_fill(wanted.fill_value)
+    found = None if said is None else data_type.fill_array(said)
+    fill = agreed_fill(found, schema, data_type.element, data_type.hidden_shape)
+    if fill is None:
+        return data_type.default_fill()
+    if data_type.is_variable:
+        value = fill[()]
+        return value.encode() if isinstance(value, str) else bytes(value)
+    return fill.tobytes()
 
 
 def _names(

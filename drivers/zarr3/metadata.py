@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.member import Member, load_document
 from asynctensor.drivers.zarr3.codec_chain import resolve
-from asynctensor.drivers.zarr3.codecs import Chain, chain_to_json, read_chain
+from asynctensor.drivers.zarr3.codec_reading import read_chain
+from asynctensor.drivers.zarr3.codecs import Chain, chain_to_json
 from asynctensor.drivers.zarr3.data_types import DataType, read_data_type
 from asynctensor.errors import DataLoss, FailedPrecondition, InvalidArgument, Unimplemented
-from asynctensor.schema.fill_value import fill_value_from_json, fill_value_to_json
 from asynctensor.storage.kvstore import Json
 
 #: Members with a meaning here; all others are extensions.
@@ -67,7 +65,7 @@ class Zarr3Metadata:
         data_type: The data type.
         chunk_shape: What one key holds.
         key_encoding: How keys are spelled.
-        fill_bytes: The bytes of one fill value, native-endian.
+        fill_bytes: The bytes of one fill value (`DataType.read_fill`).
         codecs: All that is needed to decode.
         dimension_names: One per dimension, or None if there are none.
         attributes: JSON text of the object, as the user wrote it; None if there is none.
@@ -91,8 +89,8 @@ class Zarr3Metadata:
 
     @property
     def fill_value(self) -> Array:
-        """The fill value of one element of zarr, 0-dimensional."""
-        return np.frombuffer(self.fill_bytes, self.data_type.fill_dtype).reshape(())
+        """The fill value of the array: 0-dimensional, or a vector along the hidden dimension."""
+        return self.data_type.fill_array(self.fill_bytes)
 
 
 def parse_metadata(data: bytes) -> Zarr3Metadata:
@@ -119,21 +117,14 @@ def _read_document(document: Member) -> Zarr3Metadata:
     data_type = read_data_type(found["data_type"])
     chunk_shape = read_chunk_grid(found["chunk_grid"], len(shape))
     check_chunk_size(found["chunk_grid"].path, chunk_shape, data_type)
-    codecs = resolve(
-        read_chain(found["codecs"]),
-        data_type.itemsize,
-        data_type.has_byte_order,
-        chunk_shape,
-        stored=True,
-    )
-    fill = found["fill_value"]
+    codecs = resolve(read_chain(found["codecs"]), data_type, chunk_shape, stored=True)
     names = found.get("dimension_names")
     return Zarr3Metadata(
         shape=shape,
         data_type=data_type,
         chunk_shape=chunk_shape,
         key_encoding=read_key_encoding(found["chunk_key_encoding"]),
-        fill_bytes=fill_value_from_json(data_type.fill_dtype, fill.value, fill.path).tobytes(),
+        fill_bytes=data_type.read_fill(found["fill_value"]),
         codecs=codecs,
         dimension_names=None if names is None else read_dimension_names(names, len(shape)),
         attributes=read_attributes(found.get("attributes")),
@@ -239,7 +230,7 @@ def metadata_to_json(metadata: Zarr3Metadata) -> dict[str, Json]:
         "zarr_format": 3,
         "node_type": "array",
         "shape": list(metadata.shape),
-        "data_type": metadata.data_type.name,
+        "data_type": metadata.data_type.to_json(),
         "chunk_grid": {
             "name": "regular",
             "configuration": {"chunk_shape": list(metadata.chunk_shape)},
@@ -248,7 +239,7 @@ def metadata_to_json(metadata: Zarr3Metadata) -> dict[str, Json]:
             "name": encoding.name,
             "configuration": {"separator": encoding.separator},
         },
-        "fill_value": fill_value_to_json(metadata.fill_value),
+        "fill_value": metadata.data_type.fill_to_json(metadata.fill_bytes),
         "codecs": chain_to_json(metadata.codecs),
     }
     if metadata.dimension_names is not None:

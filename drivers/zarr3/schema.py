@@ -10,8 +10,8 @@ from asynctensor.chunked.constraint_checks import codec_members, within_spec
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import array_domain, finished_layout, unique_labels
 from asynctensor.drivers.zarr3.codec_merge import merge_chains
-from asynctensor.drivers.zarr3.codecs import Chain, Sharding, chain_to_json, read_chain
-from asynctensor.drivers.zarr3.layout import element_fill_value
+from asynctensor.drivers.zarr3.codec_reading import read_chain
+from asynctensor.drivers.zarr3.codecs import Chain, Sharding, chain_to_json
 from asynctensor.drivers.zarr3.metadata import Zarr3Metadata
 from asynctensor.errors import Error
 from asynctensor.schema.codec_spec import CodecSpec
@@ -37,7 +37,7 @@ def metadata_schema(metadata: Zarr3Metadata) -> Schema:
             (*order, *range(metadata.rank, metadata.rank + len(hidden))),
         ),
         codec=codec_spec(metadata.codecs),
-        fill_value=element_fill_value(metadata),
+        fill_value=metadata.fill_value,
     )
     units = attribute_units(metadata.attributes, metadata.rank)
     if any(unit is not None for unit in units):
@@ -61,7 +61,8 @@ def innermost(
         for transpose in level.transposes:
             assert isinstance(transpose.order, tuple)
             order = tuple(order[axis] for axis in transpose.order)
-        if not isinstance(level.serializer, Sharding):
+        # Inner chunks of another rank are no chunks of the array.
+        if not isinstance(level.serializer, Sharding) or not level.keeps_shape:
             break
         assert level.serializer.chunk_shape is not None
         inner = dict(zip(order, level.serializer.chunk_shape, strict=True))

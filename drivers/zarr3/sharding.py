@@ -14,7 +14,8 @@ import numpy as np
 
 from asynctensor.chunked.codec import Array, ArrayCodec
 from asynctensor.chunked.compression.codec import allocate
-from asynctensor.chunked.compression.packed import PackedCodec, bytes_of
+from asynctensor.chunked.compression.packed import PackedCodec
+from asynctensor.chunked.fill import is_fill
 from asynctensor.chunked.format import ShardLayout
 from asynctensor.errors import DataLoss
 from asynctensor.storage.kvstore import Buffer
@@ -88,7 +89,7 @@ class ShardedCodec(ArrayCodec):
     Args:
         shape: Shape of the shard, a multiple of the inner chunks'.
         dtype: The native-endian data type.
-        fill_value: 0-dimensional: what empty inner chunks hold.
+        fill_value: What empty inner chunks hold; 0-dimensional, or a vector along the last axis.
         layout: Where the inner chunks are.
     """
 
@@ -103,8 +104,6 @@ class ShardedCodec(ArrayCodec):
         self.dtype = dtype
         self._fill_value = fill_value
         self._layout = layout
-        #: Bit by bit, because -0.0 is not the fill value 0.0, and NaN is the fill value NaN.
-        self._fill_bytes = np.frombuffer(fill_value.tobytes(), np.uint8)
 
     def decode(self, data: Buffer, out: Array | None = None) -> Array:
         layout = self._layout
@@ -127,7 +126,7 @@ class ShardedCodec(ArrayCodec):
 
     def encode(self, chunk: Array) -> Buffer:
         pieces = [
-            None if self._is_fill(region) else self._layout.inner.encode(region)
+            None if is_fill(region, self._fill_value) else self._layout.inner.encode(region)
             for region in self._regions(chunk)
         ]
         return b"".join(self._layout.encode(pieces))
@@ -138,11 +137,3 @@ class ShardedCodec(ArrayCodec):
             yield chunk[
                 tuple(slice(i * n, (i + 1) * n) for i, n in zip(cell, shape, strict=True)) or ...
             ]
-
-    def _is_fill(self, region: Array) -> bool:
-        first = region[(0,) * region.ndim]
-        if first.tobytes() != self._fill_bytes.tobytes():
-            return False
-        elements = np.frombuffer(bytes_of(np.ascontiguousarray(region)), np.uint8)
-        same = elements.reshape(-1, len(self._fill_bytes)) == self._fill_bytes
-        return bool(same.all())

@@ -37,7 +37,7 @@ _EXTRAS = {"pcodec": "codecs", "zfpy": "codecs"}
 
 
 def _made(spec: Numcodec, values: dict[str, Any]) -> Any:
-    """numcodecs' own object.
+    """Numcodecs' own object.
 
     Raises:
         InvalidArgument: It refuses the members.

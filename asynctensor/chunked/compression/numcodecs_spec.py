@@ -18,7 +18,9 @@ from asynctensor.chunked.compression.blosc import CNAMES
 from asynctensor.chunked.member import Member
 from asynctensor.errors import InvalidArgument, Unimplemented
 
-_DTYPE = re.compile(r"[<>|=]?(?:[biufc][0-9]{1,2}|[mM]8(?:\[[0-9]{0,9}[a-zA-Z]{1,2}\])?|U[0-9]{1,6})")
+_DTYPE = re.compile(
+    r"[<>|=]?(?:[biufc][0-9]{1,2}|[mM]8(?:\[[0-9]{0,9}[a-zA-Z]{1,2}\])?|U[0-9]{1,6})"
+)
 _DTYPE_NAMES = re.compile(r"bool|(?:u?int|float|complex)[0-9]{1,3}")
 _MAX_LABELS = 2**16
 #: Of an LZMA filter: decoding takes about as much memory.
@@ -136,7 +138,7 @@ _MEMBERS: dict[str, dict[str, Callable[[Member], None]]] = {
         "preset": _optional(_integer(0, 2**31 + 9)),
         "filters": _optional(_lzma_filters),
     },
-    "shuffle": {"elementsize": _integer(0, 2**16)},
+    "shuffle": {"elementsize": _optional(_integer(0, 2**16))},
     "base64": {},
     "crc32": _LOCATION,
     "crc32c": _LOCATION,
@@ -146,18 +148,18 @@ _MEMBERS: dict[str, dict[str, Callable[[Member], None]]] = {
         "initval": _integer(0, 2**32 - 1),
         "prefix": _optional(lambda member: [each.integer(0, 255) for each in member.array()]),
     },
-    "delta": {"dtype": read_dtype, "astype": read_dtype},
+    "delta": {"dtype": _optional(read_dtype), "astype": _optional(read_dtype)},
     "fixedscaleoffset": {
         "scale": _number,
         "offset": _number,
-        "dtype": read_dtype,
-        "astype": read_dtype,
+        "dtype": _optional(read_dtype),
+        "astype": _optional(read_dtype),
     },
-    "quantize": {"digits": _integer(-400, 400), "dtype": read_dtype, "astype": read_dtype},
-    "astype": {"encode_dtype": read_dtype, "decode_dtype": read_dtype},
+    "quantize": {"digits": _integer(-400, 400), "dtype": _optional(read_dtype), "astype": _optional(read_dtype)},
+    "astype": {"encode_dtype": read_dtype, "decode_dtype": _optional(read_dtype)},
     "packbits": {},
     "bitround": {"keepbits": _integer(0, 64)},
-    "categorize": {"labels": _labels, "dtype": _anything, "astype": read_dtype},
+    "categorize": {"labels": _labels, "dtype": _anything, "astype": _optional(read_dtype)},
     "pcodec": {
         "level": _integer(0, 12),
         "mode_spec": _choice("auto", "classic"),
@@ -199,7 +201,6 @@ STEPS = tuple(
     name for name in _MEMBERS if name not in (*ARRAYS, *SERIALIZERS, *OBJECTS, "categorize")
 )
 _REQUIRED = {
-    "delta": ("dtype",),
     "fixedscaleoffset": ("scale", "offset"),
     "quantize": ("digits",),
     "astype": ("encode_dtype",),
@@ -236,7 +237,8 @@ def read_numcodec(id_: str, member: Member, *, generous: bool, without: str = ""
     for name, check in table.items():
         if name in found:
             check(found[name])
-            values[name] = found[name].value
+            if found[name].value is not None:
+                values[name] = found[name].value
     return Numcodec.of(id_, values)
 
 

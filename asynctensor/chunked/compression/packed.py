@@ -13,7 +13,11 @@ from asynctensor.chunked.compression.codec import BytesCodec, wrong_length
 from asynctensor.storage.kvstore import Buffer
 
 #: Types of less than a byte, one element to a byte: the bits that mean something.
-_NARROW = {"int2": 0x03, "int4": 0x0F, "float4_e2m1fn": 0x0F}
+_NARROW = {
+    "int2": 0x03, "uint2": 0x03,
+    "int4": 0x0F, "uint4": 0x0F, "float4_e2m1fn": 0x0F,
+    "float6_e2m3fn": 0x3F, "float6_e3m2fn": 0x3F,
+}  # fmt: skip
 
 
 class PackedCodec(ArrayCodec):
@@ -41,11 +45,12 @@ class PackedCodec(ArrayCodec):
         self._order = None if order is None or _keeps_order(order, shape) else tuple(order)
         self._swapped = swapped and dtype.itemsize > 1
         self._steps = tuple(steps)
-        self._cleaned = dtype.kind == "b" or dtype.name in _NARROW
-        self.is_identity = not (self._order or self._swapped or self._steps or self._cleaned)
+        self._cleaned = _Cleaning.of(dtype)
+        changed = self._order or self._swapped or self._steps or self._cleaned
+        self.is_identity = not changed
         self._nbytes = prod(shape) * dtype.itemsize
         #: Swapping is done on a type that NumPy can swap, which it cannot for ml_dtypes.
-        self._work = dtype if dtype.isbuiltin == 1 else np.dtype(f"u{dtype.itemsize}")
+        self._work = _swappable(dtype)
         self._limits = self._largest_lengths()
 
     def _largest_lengths(self) -> list[int]:
@@ -83,7 +88,7 @@ class PackedCodec(ArrayCodec):
             # Not in place: the bytes may be the caller's.
             stored = stored.view(self._work).byteswap().view(np.uint8)
         if self._cleaned:
-            stored = _cleaned(stored, self.dtype.name)
+            stored = self._cleaned(stored)
         return stored.view(self.dtype).reshape(self._stored_shape())
 
     def _stored_shape(self) -> tuple[int, ...]:
@@ -96,7 +101,7 @@ class PackedCodec(ArrayCodec):
             stored.view(self._work).byteswap(inplace=True)
         if self._cleaned:
             flat = stored.reshape(-1).view(np.uint8)
-            _cleaned(flat, self.dtype.name, flat)
+            self._cleaned(flat, flat)
 
     def _reordered(self, stored: Array, out: Array | None) -> Array:
         view = stored if self._order is None else stored.transpose(np.argsort(self._order))
@@ -127,9 +132,59 @@ def _keeps_order(order: Sequence[int], shape: tuple[int, ...]) -> bool:
     return moved == sorted(moved)
 
 
-def _cleaned(stored: Array, name: str, out: Array | None = None) -> Array:
-    """Bytes that NumPy itself would have written for the elements; in `out` if given."""
-    if name == "bool":
-        truth = None if out is None else out.view(np.bool_)
-        return np.not_equal(stored, 0, out=truth)
-    return np.bitwise_and(stored, _NARROW[name], out=out)
+def _swappable(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    if dtype.fields is not None and dtype.names is not None:
+        fields = [(name, dtype.fields[name][0]) for name in dtype.names]
+        return np.dtype([(name, _swappable(inner.base), inner.shape) for name, inner in fields])
+    if dtype.type.__module__.startswith("ml_dtypes"):
+        return np.dtype(f"u{dtype.itemsize}")
+    return dtype
+
+
+class _Cleaning:
+    """Gives elements the bytes that NumPy itself would have written for them.
+
+    Stored bytes may have bits that mean nothing: NumPy compares and casts by all of them.
+
+    Args:
+        mask: Per byte of an element, the bits that mean something.
+        truths: Positions of bytes that are true or false.
+    """
+
+    def __init__(self, mask: Array, truths: Array) -> None:
+        self._mask, self._truths = mask, truths
+        self._is_bool = len(mask) == 1 and len(truths) == 1
+
+    @classmethod
+    def of(cls, dtype: np.dtype[Any]) -> _Cleaning | None:
+        """For elements of `dtype`; None if all bits of it mean something."""
+        mask = np.full(dtype.itemsize, 0xFF, np.uint8)
+        truths: list[int] = []
+        _mark(dtype, 0, mask, truths)
+        if not truths and bool((mask == 0xFF).all()):
+            return None
+        return cls(mask, np.array(truths, np.intp))
+
+    def __call__(self, stored: Array, out: Array | None = None) -> Array:
+        """Cleans flat bytes, into `out` if given (which may be `stored`)."""
+        if self._is_bool:
+            return np.not_equal(stored, 0, out=None if out is None else out.view(np.bool_))
+        rows = stored.reshape(-1, len(self._mask))
+        found = np.bitwise_and(rows, self._mask, out=None if out is None else rows)
+        if len(self._truths):
+            found[:, self._truths] = found[:, self._truths] != 0
+        return found.reshape(-1)
+
+
+def _mark(dtype: np.dtype[Any], start: int, mask: Array, truths: list[int]) -> None:
+    if dtype.subdtype is not None:
+        base = dtype.base
+        for k in range(prod(dtype.shape) if _Cleaning.of(base) else 0):
+            _mark(base, start + k * base.itemsize, mask, truths)
+    elif dtype.fields is not None:
+        for field in dtype.fields.values():
+            _mark(field[0], start + field[1], mask, truths)
+    elif dtype.kind == "b":
+        truths.append(start)
+    elif dtype.name in _NARROW:
+        mask[start] = _NARROW[dtype.name]

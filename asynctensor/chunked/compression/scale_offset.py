@@ -58,9 +58,7 @@ class ScaleOffsetStep(ArrayStep):
 
         return self._exact(chunk, divided, DataLoss)
 
-    def _exact(
-        self, chunk: Array, change: Callable[[Array], Array], failure: type[Error]
-    ) -> Array:
+    def _exact(self, chunk: Array, change: Callable[[Array], Array], failure: type[Error]) -> Array:
         info = np.iinfo(self.dtype)
         # Python's integers do not overflow; narrow types need no more than NumPy's largest.
         narrow = self.dtype.itemsize < _NARROW

@@ -38,7 +38,7 @@ class VlenCodec(ArrayCodec):
         element: str (encoded as UTF-8) or bytes.
     """
 
-    def __init__(self, shape: tuple[int, ...], element: type[str] | type[bytes]) -> None:
+    def __init__(self, shape: tuple[int, ...], element: type[str | bytes]) -> None:
         self.shape = shape
         self.dtype = np.dtype(object)
         self._element = element
