@@ -47,7 +47,6 @@ from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.runtime.write_futures import WriteFutures
-from asynctensor.schema.data_type import dtype
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.generation import UNKNOWN
@@ -110,9 +109,11 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         self.driver = fmt.driver
         self._metadata, self._generation = metadata, generation
         layout = fmt.layout(metadata)
-        self.data_type = dtype(layout.dtype)
+        schema = fmt.schema(metadata)
+        assert schema.dtype is not None
+        self.data_type = schema.dtype
         self._view = store if transaction is None else StagedStore(store, transaction)
-        self._transform = _domain_transform(fmt.schema(metadata))
+        self._transform = _domain_transform(schema)
         self.array = self._shared_array(pools, None)
         if transaction is None:
             self.array.layout = layout

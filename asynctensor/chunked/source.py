@@ -61,6 +61,9 @@ def as_source(value: object, dtype: np.dtype[Any]) -> Array:
         return value
     if not isinstance(value, np.generic) and hasattr(value, "__array__"):
         return as_source(np.asarray(value), dtype)
+    if dtype.kind == "U":
+        # Told its length, NumPy would cut off what is too long.
+        return as_source(np.asarray(value), dtype)
     try:
         return np.array(value, dtype=dtype)
     except TypeError as error:

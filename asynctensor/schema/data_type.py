@@ -160,7 +160,8 @@ def _plain_numpy(name: str) -> np.dtype[Any] | None:
         return np.dtype(_NUMPY_SPELLING.get(name, _NUMPY[name]))
     if name in _EXTENSIONS:
         # Loaded here because `import asynctensor` must not wait for it.
-        return np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
+        found: np.dtype[Any] = np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
+        return found
     return None
 
 

@@ -1,7 +1,8 @@
 """Data types that TensorStore lacks: their names here, and the NumPy types that hold them.
 
 ```
-name     = small | "datetime64" [unit] | "timedelta64" [unit] | "U" length | "complex_" part | struct
+name     = small | time [unit] | "U" length | "complex_" part | struct
+time     = "datetime64" | "timedelta64"
 small    = "uint2" | "uint4" | "float6_e2m3fn" | "float6_e3m2fn" | "float8_e4m3"
 unit     = "[" [factor] ("Y" | "M" | "W" | "D" | "h" | "m" | "s" | "ms" | ... | "as") "]"
 struct   = "struct" JSON    a list of fields: [name, type] or [name, type, shape]
@@ -66,7 +67,8 @@ def numpy_of_extended(
         ValueError: It begins like one, but is malformed.
     """
     if name in SMALL:
-        return np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
+        small: np.dtype[Any] = np.dtype(getattr(importlib.import_module("ml_dtypes"), name))
+        return small
     part = name.removeprefix("complex_")
     if part != name and part in COMPLEX_PARTS:
         inner = plain(part) or numpy_of_extended(part, plain)
@@ -183,7 +185,7 @@ def _fields_of(
         return None
     fields: list[list[Any]] = []
     for field in numpy_dtype.names:
-        inner = numpy_dtype.fields[field][0]
+        inner = numpy_dtype[field]
         base, shape = inner.base, list(inner.shape)
         found: Any = None
         if base.fields is not None:

@@ -190,7 +190,7 @@ def _read_struct(dtype: np.dtype[Any], value: Any) -> Scalar:
         raise ValueError(f"expected an object with the members {', '.join(dtype.names)}")
     found = np.zeros((), dtype)
     for name in dtype.names:
-        inner = dtype.fields[name][0]
+        inner = dtype[name]
         found[name] = _read_parts(inner.base, inner.shape, value[name])
     return found
 

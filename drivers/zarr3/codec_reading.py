@@ -84,7 +84,7 @@ def read_chain(member: Member, depth: int = 0) -> Chain:
                 raise element.error("only one codec from array to bytes")
             serializer = cast("Serializer", codec)
         else:
-            steps.append(cast("Step", codec))
+            steps.append(codec)
     return Chain(tuple(filters), serializer, tuple(steps))
 
 
@@ -104,25 +104,24 @@ def _read_codec(member: Member, depth: int) -> Codec:
             return FromNumcodecs(read_numcodec(id_, configuration, generous=False, without="id"))
     if name in _READERS:
         return _READERS[name](configuration)
-    match name:
-        case "bytes" | "endian":
-            fields_ = configuration.object(("endian",))
-            return Bytes(fields_["endian"].string(ENDIANS) if "endian" in fields_ else None)
-        case "transpose":
-            return _read_transpose(configuration)
-        case "gzip":
-            fields_ = configuration.object(("level",))
-            return Gzip(fields_["level"].integer(0, 9) if "level" in fields_ else None)
-        case "blosc":
-            return _read_blosc(configuration)
-        case "zstd":
-            return _read_zstd(configuration)
-        case "crc32c":
-            configuration.object(())
-            return Crc32c()
-        case "sharding_indexed":
-            return _read_sharding(configuration, depth)
+    if name == "sharding_indexed":
+        return _read_sharding(configuration, depth)
     raise Unimplemented(f'member "{member.path}": the codec "{name}" is not supported')
+
+
+def _read_bytes(configuration: Member) -> Bytes:
+    found = configuration.object(("endian",))
+    return Bytes(found["endian"].string(ENDIANS) if "endian" in found else None)
+
+
+def _read_gzip(configuration: Member) -> Gzip:
+    found = configuration.object(("level",))
+    return Gzip(found["level"].integer(0, 9) if "level" in found else None)
+
+
+def _read_crc32c(configuration: Member) -> Crc32c:
+    configuration.object(())
+    return Crc32c()
 
 
 def _read_transpose(configuration: Member) -> Transpose:
@@ -256,6 +255,14 @@ def _read_vlen_bytes(configuration: Member) -> VlenBytes:
 
 
 _READERS: dict[str, Callable[[Member], Codec]] = {
+    "bytes": _read_bytes,
+    # Its name before 2023.
+    "endian": _read_bytes,
+    "transpose": _read_transpose,
+    "gzip": _read_gzip,
+    "blosc": _read_blosc,
+    "zstd": _read_zstd,
+    "crc32c": _read_crc32c,
     "reshape": _read_reshape,
     "bitround": _read_bitround,
     "scale_offset": _read_scale_offset,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from asynctensor.chunked.chunk_choice import choose_chunk_shape, choose_read_and_write_shapes
 from asynctensor.chunked.schema_match import (
     agreed,
@@ -103,7 +105,7 @@ def _fill_bytes(wanted: Zarr3Constraints, schema: Schema, data_type: DataType) -
     if fill is None:
         return data_type.default_fill()
     if data_type.is_variable:
-        value = fill[()]
+        value: Any = fill.item()
         return value.encode() if isinstance(value, str) else bytes(value)
     return fill.tobytes()
 

@@ -268,7 +268,7 @@ def test_shards_inside_each_other_without_end() -> None:
 
 
 UNKNOWN = [
-    ({"data_type": "string"}, '"string"'),
+    ({"data_type": "wibble"}, '"wibble"'),
     ({"codecs": [LITTLE, {"name": "lz9", "must_understand": False}]}, '"lz9"'),
     ({"chunk_grid": {"name": "rectilinear", "configuration": {}}}, '"rectilinear"'),
     ({"chunk_key_encoding": "fancy"}, '"fancy"'),

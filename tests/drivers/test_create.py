@@ -48,7 +48,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     *(
         (driver, {}, {"dtype": dtype, "domain": {"shape": [3]}})
         for driver in FORMATS
-        for dtype in ("bool", "bfloat16", "int4", "complex64", "float8_e5m2", "string", "char")
+        for dtype in ("bool", "bfloat16", "int4", "complex64", "float8_e5m2", "json", "char")
     ),
     # Codecs: what is left open.
     ("zarr3", {"codecs": [GZIP]}, U2),

@@ -28,7 +28,12 @@ class LzmaCodec(StreamCodec):
     errors: ClassVar[tuple[type[Exception], ...]] = (lzma.LZMAError, ValueError)
 
     def __init__(
-        self, *, container: int, check: int, preset: int | None, filters: list[dict[str, Any]] | None
+        self,
+        *,
+        container: int,
+        check: int,
+        preset: int | None,
+        filters: list[dict[str, Any]] | None,
     ) -> None:
         self._format, self._check, self._preset, self._filters = container, check, preset, filters
         if filters is None and container == lzma.FORMAT_RAW:

@@ -1,6 +1,6 @@
-"""The codecs of numcodecs as JSON says them: ``{"id": ..., members}`` in zarr v2, the same under
-``configuration`` in zarr v3.
+"""The codecs of numcodecs as JSON says them.
 
+In zarr v2 that is ``{"id": ..., members}``; in zarr v3 the members are under ``configuration``.
 What a member may be is in one table here. A codec that can run code is not in it.
 """
 
@@ -98,6 +98,16 @@ def _optional(check: Callable[[Member], None]) -> Callable[[Member], None]:
     return checked
 
 
+def _byte_list(member: Member) -> None:
+    for each in member.array():
+        each.integer(0, 255)
+
+
+def _two_strings(member: Member) -> None:
+    for each in member.array(2):
+        each.string()
+
+
 def _labels(member: Member) -> None:
     labels = member.array()
     if len(labels) > _MAX_LABELS:
@@ -146,7 +156,7 @@ _MEMBERS: dict[str, dict[str, Callable[[Member], None]]] = {
     "fletcher32": {},
     "jenkins_lookup3": {
         "initval": _integer(0, 2**32 - 1),
-        "prefix": _optional(lambda member: [each.integer(0, 255) for each in member.array()]),
+        "prefix": _optional(_byte_list),
     },
     "delta": {"dtype": _optional(read_dtype), "astype": _optional(read_dtype)},
     "fixedscaleoffset": {
@@ -155,7 +165,11 @@ _MEMBERS: dict[str, dict[str, Callable[[Member], None]]] = {
         "dtype": _optional(read_dtype),
         "astype": _optional(read_dtype),
     },
-    "quantize": {"digits": _integer(-400, 400), "dtype": _optional(read_dtype), "astype": _optional(read_dtype)},
+    "quantize": {
+        "digits": _integer(-400, 400),
+        "dtype": _optional(read_dtype),
+        "astype": _optional(read_dtype),
+    },
     "astype": {"encode_dtype": read_dtype, "decode_dtype": _optional(read_dtype)},
     "packbits": {},
     "bitround": {"keepbits": _integer(0, 64)},
@@ -184,7 +198,7 @@ _MEMBERS: dict[str, dict[str, Callable[[Member], None]]] = {
         "check_circular": _boolean,
         "allow_nan": _boolean,
         "indent": _optional(_integer(0, 100)),
-        "separators": _optional(lambda member: [each.string() for each in member.array(2)]),
+        "separators": _optional(_two_strings),
         "sort_keys": _boolean,
         "strict": _boolean,
     },

@@ -134,7 +134,7 @@ def _keeps_order(order: Sequence[int], shape: tuple[int, ...]) -> bool:
 
 def _swappable(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype.fields is not None and dtype.names is not None:
-        fields = [(name, dtype.fields[name][0]) for name in dtype.names]
+        fields = [(name, dtype[name]) for name in dtype.names]
         return np.dtype([(name, _swappable(inner.base), inner.shape) for name, inner in fields])
     if dtype.type.__module__.startswith("ml_dtypes"):
         return np.dtype(f"u{dtype.itemsize}")
