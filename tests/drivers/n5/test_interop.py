@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 import asynctensor as ts
 from asynctensor.drivers.n5.format import N5Format
-from asynctensor.registry import REGISTRY
 from asynctensor.schema.schema import Schema
 
 FORMAT = N5Format()
@@ -124,7 +123,7 @@ SPECS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("spec", SPECS)
 def test_specs_are_tensorstores(spec: dict[str, Any]) -> None:
     spec = {**spec, "kvstore": "memory://a/"}
-    mine, theirs = ts.Spec(spec, rules=REGISTRY), tensorstore.Spec(spec)
+    mine, theirs = ts.Spec(spec), tensorstore.Spec(spec)
     assert mine.to_json() == theirs.to_json()
     assert mine.schema.to_json() == theirs.schema.to_json()
     documents = []
@@ -136,12 +135,12 @@ def test_specs_are_tensorstores(spec: dict[str, Any]) -> None:
         documents.append([made.spec().to_json(), made.schema.to_json(), made.url])
         assert made.fill_value is None
     assert documents[0] == documents[1]
-    again = ts.Spec(documents[1][0], rules=REGISTRY)
+    again = ts.Spec(documents[1][0])
     assert again.to_json() == documents[1][0]
     assert again.schema.to_json() == tensorstore.Spec(documents[1][0]).schema.to_json()
 
 
 @pytest.mark.parametrize("url", ["memory://x/|n5:", "memory://x/|n5", "memory://|n5:x"])
 def test_urls_are_tensorstores(url: str) -> None:
-    mine, theirs = ts.Spec(url, rules=REGISTRY), tensorstore.Spec(url)
+    mine, theirs = ts.Spec(url), tensorstore.Spec(url)
     assert (mine.to_json(), mine.url) == (theirs.to_json(), theirs.url)
