@@ -6,6 +6,10 @@ from asynctensor.chunked.virtual_functions import (
     VirtualChunkedWriteParameters,
 )
 from asynctensor.errors import Error
+from asynctensor.groups.attributes import Attributes
+from asynctensor.groups.group import Group
+from asynctensor.groups.member import Member
+from asynctensor.groups.opening import create_group, open_attributes, open_group
 from asynctensor.index_space.dim import Dim
 from asynctensor.index_space.dim_expression import DimExpression, DimSelection, d
 from asynctensor.index_space.dim_selection import DimSelectionLike
@@ -85,6 +89,7 @@ newaxis = None
 apply_environment()
 
 __all__ = [
+    "Attributes",
     "Batch",
     "ChunkLayout",
     "CodecSpec",
@@ -97,10 +102,12 @@ __all__ = [
     "Error",
     "Future",
     "FutureLike",
+    "Group",
     "IndexDomain",
     "IndexTransform",
     "Indexable",
     "KvStore",
+    "Member",
     "NumpyIndexTerm",
     "NumpyIndexingSpec",
     "OpenMode",
@@ -127,6 +134,7 @@ __all__ = [
     "char",
     "complex64",
     "complex128",
+    "create_group",
     "d",
     "dtype",
     "experimental_collect_matching_metrics",
@@ -154,6 +162,8 @@ __all__ = [
     "json",
     "newaxis",
     "open",
+    "open_attributes",
+    "open_group",
     "parse_tensorstore_flags",
     "run_on",
     "string",

@@ -160,6 +160,11 @@ class KvStore:
         return KvStore(*below, transaction=self._transaction, context=self._context)
 
     @property
+    def context(self) -> Any:
+        """The `Context` it was opened with; None if it is not known."""
+        return self._context
+
+    @property
     def transaction(self) -> Transaction | None:
         """What reads and writes belong to; None if they happen at once."""
         return self._transaction

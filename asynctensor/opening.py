@@ -88,11 +88,16 @@ def open(  # noqa: A001 -- TensorStore's name
         transaction = kvstore.transaction if transaction is None else transaction
     given.update(**constraints)
     bound = Context() if context is None else context
-    mode = _access(read, write)
+    mode = access_mode(read, write)
     return start(_open, given.state, bound, transaction, mode, timeout=timeout, deadline=deadline)
 
 
-def _access(read: bool | None, write: bool | None) -> str:
+def access_mode(read: bool | None, write: bool | None) -> str:
+    """The mode that ``read=`` and ``write=`` of `open` mean.
+
+    Raises:
+        InvalidArgument: They allow nothing.
+    """
     if read is None and write is None:
         return "rw"
     mode = ("r" if read else "") + ("w" if write else "")
@@ -117,10 +122,14 @@ def _spec_of(spec: object, driver: str | None) -> Spec:
 
 
 async def _open(
-    state: SpecState, context: Context, transaction: Transaction | None, mode: str
+    state: SpecState,
+    context: Context,
+    transaction: Transaction | None,
+    mode: str,
+    place: tuple[KeyValueStore, str] | None = None,
 ) -> TensorStore:
     bound = state.bound(context)
-    view = await _open_view(bound, context, transaction, mode)
+    view = await _open_view(bound, context, transaction, mode, place)
     return TensorStore(view.driver, view.transform, context, view.mode, bound)
 
 
@@ -142,12 +151,17 @@ def open_at_once(
 
 
 async def _open_view(
-    state: SpecState, context: Context, transaction: Transaction | None, mode: str
+    state: SpecState,
+    context: Context,
+    transaction: Transaction | None,
+    mode: str,
+    place: tuple[KeyValueStore, str] | None = None,
 ) -> View:
+    """With a `place`, the array is there, and the spec need not say where."""
     if "context" in state.options:
         context = Context(state.options["context"], context)
-    store, path = None, ""
-    if state.kvstore is not None:
+    store, path = (None, "") if place is None else place
+    if place is None and state.kvstore is not None:
         store, path = open_store(state.kvstore, context)
     if state.driver == "auto":
         state = await _detected(state, store, path, transaction)
@@ -197,6 +211,28 @@ def _usable(mode: str, driver: ArrayDriver) -> str:
             f'arrays of driver "{driver.driver}" can be {_ACCESS[driver.access]} only'
         )
     return found
+
+
+async def open_at(
+    store: KeyValueStore,
+    path: str,
+    spec: Spec,
+    *,
+    context: Context,
+    transaction: Transaction | None,
+    mode: str,
+) -> TensorStore:
+    """Opens or creates an array in a store that is open already; see `open`.
+
+    Args:
+        store: The store, outside of any transaction.
+        path: The array's directory.
+        spec: All else; its ``kvstore`` is not looked at.
+        context: Resources to use.
+        transaction: What opening, reads and writes belong to.
+        mode: ``"r"``, ``"w"`` or ``"rw"``.
+    """
+    return await _open(spec.state, context, transaction, mode, (store, path))
 
 
 def open_store(spec: KvStoreSpec, context: Context) -> tuple[KeyValueStore, str]:

@@ -13,7 +13,8 @@ from typing import Any, cast
 from asynctensor.chunked.driver_request import DriverOpener
 from asynctensor.chunked.format import ArrayFormat
 from asynctensor.chunked.opening import open_format
-from asynctensor.errors import InvalidArgument
+from asynctensor.errors import InvalidArgument, Unimplemented
+from asynctensor.hierarchy.node_format import NodeFormat
 from asynctensor.schema.schema import Schema
 from asynctensor.spec_rules import DriverRules, KvStoreRules
 from asynctensor.storage.store_request import StoreOpener
@@ -28,6 +29,7 @@ class _Driver:
     aliases: tuple[str, ...] = ()
     #: Its presence below a path says that an array of this format is there.
     marker: str | None = None
+    nodes: str | None = None  # "module:class" of its NodeFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ _DRIVERS = (
         ),
         "asynctensor.drivers.zarr3.format:Zarr3Format",
         marker="zarr.json",
+        nodes="asynctensor.drivers.zarr3.nodes:Zarr3Nodes",
     ),
     _Driver(
         DriverRules(
@@ -116,6 +119,7 @@ _DRIVERS = (
         "asynctensor.drivers.zarr2.format:Zarr2Format",
         aliases=("zarr2",),
         marker=".zarray",
+        nodes="asynctensor.drivers.zarr2.nodes:Zarr2Nodes",
     ),
     _Driver(
         DriverRules(
@@ -127,6 +131,7 @@ _DRIVERS = (
         ),
         "asynctensor.drivers.n5.format:N5Format",
         marker="attributes.json",
+        nodes="asynctensor.drivers.n5.nodes:N5Nodes",
     ),
     _Driver(
         DriverRules(
@@ -331,6 +336,26 @@ def format_of(driver: str) -> ArrayFormat[Any]:
     """
     module, _, name = _driver(driver).module.partition(":")
     return cast("ArrayFormat[Any]", getattr(importlib.import_module(module), name)())
+
+
+@cache
+def node_format(driver: str) -> NodeFormat:
+    """The groups and attributes of a driver's format.
+
+    Raises:
+        InvalidArgument: There is no such driver.
+        Unimplemented: Its format has none.
+    """
+    found = _driver(driver)
+    if found.nodes is None:
+        raise Unimplemented(f'the format of driver "{driver}" has no groups and attributes here')
+    module, _, name = found.nodes.partition(":")
+    return cast("NodeFormat", getattr(importlib.import_module(module), name)())
+
+
+def node_formats() -> tuple[NodeFormat, ...]:
+    """All formats with groups and attributes."""
+    return tuple(node_format(d.rules.driver) for d in _DRIVERS if d.nodes is not None)
 
 
 def store_opener(kvstore: str) -> StoreOpener:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -61,10 +61,18 @@ class ReadResult:
 
 @dataclass(frozen=True, slots=True)
 class ListEntry:
-    """A key, and the size of its value in bytes (-1 where the store does not tell)."""
+    """A key that a listing found; two are equal if key and size are.
+
+    Attributes:
+        key: The key.
+        size: Bytes in its value; -1 where the store does not tell.
+        time: When the value was written, by the store's own clock (Unix seconds); None where the
+            store does not tell.
+    """
 
     key: str
     size: int = -1
+    time: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +168,16 @@ class KeyValueStore(ABC):
         keys return themselves.
         """
         return self, path
+
+    def list_directory(self, prefix: str) -> AsyncIterator[ListEntry] | None:
+        """What is directly below `prefix`, which is empty or ends in ``/``.
+
+        Keys without a further ``/`` are listed as they are. Of all keys that have one, the part up
+        to and including it is listed once, with no size; where directories exist of themselves, it
+        may have no keys below. None where the store can do no better than `list`
+        (`asynctensor.storage.directory` does that then).
+        """
+        return None
 
     @property
     def identity(self) -> object:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from asynctensor.runtime.event_loop import start
+from asynctensor.storage.directory import list_directory
 from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import Buffer, KeyValueStore, ListEntry, ReadOptions, ReadResult
@@ -28,6 +29,15 @@ async def entries(store: KeyValueStore, key_range: KeyRange | None = None) -> li
 
     async def collect() -> list[ListEntry]:
         return [entry async for entry in store.list(key_range or KeyRange())]
+
+    return await start(collect)
+
+
+async def directory(store: KeyValueStore, prefix: str) -> list[ListEntry]:
+    """Lists a directory on the I/O loop."""
+
+    async def collect() -> list[ListEntry]:
+        return [entry async for entry in list_directory(store, prefix)]
 
     return await start(collect)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import time
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -28,7 +29,7 @@ from asynctensor.storage.commit_domain import Commit
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import KeyValueStore, ListEntry, ReadOptions, Replacement
-from asynctensor.testing.kvstore_calls import entries, fill, keys, read, write
+from asynctensor.testing.kvstore_calls import directory, entries, fill, keys, read, write
 from asynctensor.testing.kvstore_race_suite import KeyValueStoreRaceSuite
 
 
@@ -248,6 +249,39 @@ class KeyValueStoreSuite(KeyValueStoreRaceSuite):
         for key_range in _ranges():
             wanted = sorted(name for name in names if name in key_range)
             assert await keys(store, key_range) == wanted, key_range
+
+    async def test_one_key_is_listed_by_itself(self, store: KeyValueStore) -> None:
+        await fill(store, ["a/b", "a/bb", "a/b0"])
+        for key in ("a/b", "a/bb", "a/missing", "missing/b", "a"):
+            wanted = [ListEntry(key, len(key))] if key in ("a/b", "a/bb") else []
+            found = await entries(store, KeyRange.singleton(key))
+            assert [(e.key, e.size in (-1, len(key))) for e in found] == [
+                (e.key, True) for e in wanted
+            ]
+
+    async def test_directories_are_listed(self, store: KeyValueStore) -> None:
+        names = ["a", "b/a", "b/b", "b/b0/c", "b/b0/d/e", "b0", "bb/x/y", "é/f", "b-/x"]
+        await fill(store, names)
+        for prefix in ("", "b/", "b/b0/", "é/", "bb/", "no/", "b0/", "b/a/"):
+            wanted = set()
+            for name in names:
+                if name.startswith(prefix):
+                    first, slash, _ = name[len(prefix) :].partition("/")
+                    wanted.add(prefix + first + slash)
+            found = await directory(store, prefix)
+            assert sorted(e.key for e in found) == sorted(wanted), prefix
+            assert all(e.size == -1 for e in found if e.key.endswith("/"))
+            assert all(e.size in (-1, len(e.key.encode())) for e in found if e.key in names)
+
+    async def test_times_are_those_of_the_writes(self, store: KeyValueStore) -> None:
+        before = time.time()
+        await fill(store, ["a/k"])
+        after = time.time()
+        (listed,) = await entries(store)
+        (found,) = await directory(store, "a/")
+        assert listed.time == found.time
+        # Clocks of file systems are coarse, those of servers are their own.
+        assert listed.time is None or before - 60 < listed.time < after + 60
 
     async def test_list_of_an_empty_store(self, store: KeyValueStore) -> None:
         for key_range in _ranges():

@@ -17,6 +17,7 @@ from dataclasses import replace
 from asynctensor.errors import Aborted, Unimplemented
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.commit_domain import Commit, CommitDomain
+from asynctensor.storage.directory import list_directory
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import (
@@ -306,6 +307,36 @@ class StagedStore(KeyValueStore):
         for key, size in sizes.items():
             yield ListEntry(key, size)
 
+    async def list_directory(self, prefix: str) -> AsyncIterator[ListEntry]:
+        staging = self.staging()
+        seen: set[str] = set()
+        with staging.lock:
+            pending = sorted(k for k in staging.values if k.startswith(prefix))
+        for key in pending:
+            name, slash, _ = key[len(prefix) :].partition("/")
+            at = prefix + name + slash
+            if at not in seen and (found := await self.read(key)).state == "value":
+                seen.add(at)
+                yield ListEntry(at, -1 if slash else len(found.value))
+        hidden = seen.union(pending)
+        async for entry in list_directory(self.base, prefix):
+            if entry.key not in hidden and await self._is_left(staging, entry.key):
+                yield entry
+
+    async def _is_left(self, staging: Staging, key: str) -> bool:
+        """Whether a key, or of a directory anything, is not deleted by the transaction."""
+        if not key.endswith("/"):
+            return not staging.covered(key)
+        below = KeyRange.prefix(key)
+        with staging.lock:
+            touched = any(_meet(below, each) for each in staging.deleted)
+            touched = touched or any(k in below for k in staging.values)
+        if not touched:
+            return True
+        async for _ in self.list(below):
+            return True
+        return False
+
     def spec_json(self, path: str) -> dict[str, Json]:
         return self.base.spec_json(path)
 
@@ -315,6 +346,12 @@ class StagedStore(KeyValueStore):
     @property
     def identity(self) -> object:
         return ("transaction", id(self.transaction), self.base.identity)
+
+
+def _meet(one: KeyRange, other: KeyRange) -> bool:
+    return (not other.exclusive_max or one.inclusive_min < other.exclusive_max) and (
+        not one.exclusive_max or other.inclusive_min < one.exclusive_max
+    )
 
 
 def _answer(

@@ -155,16 +155,41 @@ def walk(
                 if below is not None:
                     levels.append(below)
             elif key in key_range and is_key(key):
-                size = _size(root, key, entry)
-                if size is not None:
-                    yield ListEntry(key, size)
+                found = _value(root, key, entry)
+                if found is not None:
+                    yield found
     finally:
         for level in levels:
             level.close()
 
 
-def _size(root: Root, key: str, entry: os.DirEntry[str]) -> int | None:
-    """The size of the value; None if the entry is no value."""
+def scan(root: Root, file_system: FileSystem, prefix: str) -> Generator[ListEntry, None, None]:
+    """What is directly below `prefix`, which is empty or ends in ``/``; not in order.
+
+    Raises:
+        OSError: The directory cannot be read.
+    """
+    start = prefix[:-1]
+    level = enter_start(root, file_system, start) if not start or is_key(start) else None
+    if level is None:
+        return
+    try:
+        for entry in level.entries:
+            key = prefix + entry.name
+            if entry.name.endswith(LOCK_SUFFIX) or not is_key(key):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield ListEntry(key + "/")
+                continue
+            found = _value(root, key, entry)
+            if found is not None:
+                yield found
+    finally:
+        level.close()
+
+
+def _value(root: Root, key: str, entry: os.DirEntry[str]) -> ListEntry | None:
+    """Size and time of the value; None if the entry is no value."""
     try:
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
@@ -173,4 +198,28 @@ def _size(root: Root, key: str, entry: os.DirEntry[str]) -> int | None:
         if isinstance(error, OSError) and error.errno not in GONE:
             raise
         return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+    return _entry(key, status)
+
+
+def _entry(key: str, status: os.stat_result) -> ListEntry | None:
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return ListEntry(key, status.st_size, status.st_mtime_ns / 1e9)
+
+
+def one(root: Root, key: str) -> Generator[ListEntry, None, None]:
+    """The entry of one key, if there is one: a directory of a million files is not read for it.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
+    if not is_key(key) or key.endswith(LOCK_SUFFIX):
+        return
+    try:
+        found = _entry(key, root.status(key))
+    except (OSError, InvalidArgument) as error:
+        if isinstance(error, OSError) and error.errno not in GONE:
+            raise
+        return
+    if found is not None:
+        yield found

@@ -36,7 +36,7 @@ from asynctensor.kvstores.file.directory import Settled
 from asynctensor.kvstores.file.file_system import FileSystem
 from asynctensor.kvstores.file.generation import generation_of
 from asynctensor.kvstores.file.key import check_key
-from asynctensor.kvstores.file.listing import walk
+from asynctensor.kvstores.file.listing import one, scan, walk
 from asynctensor.kvstores.file.open_file import NO_SUCH_FILE, OpenFile, open_file
 from asynctensor.kvstores.file.options import DEFAULT_OPTIONS, FileOptions
 from asynctensor.kvstores.file.prepared import Writing
@@ -152,7 +152,14 @@ class FileStore(KeyValueStore):
 
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
         """See `KeyValueStore.list`."""
-        entries = self._face.walk(key_range)
+        async for entry in self._pieces(self._face.walk(key_range)):
+            yield entry
+
+    def list_directory(self, prefix: str) -> AsyncIterator[ListEntry]:
+        """See `KeyValueStore.list_directory`."""
+        return self._pieces(self._face.scan(prefix))
+
+    async def _pieces(self, entries: Generator[ListEntry, None, None]) -> AsyncIterator[ListEntry]:
         try:
             while piece := await self._pool.run(_piece, self._path, entries, "list"):
                 for entry in piece:
@@ -288,7 +295,15 @@ class FileFace(BlockingFace):
     def walk(self, key_range: KeyRange) -> Generator[ListEntry, None, None]:
         """The keys of the range, in no particular order."""
         self._counters.list.value += 1
+        key = key_range.inclusive_min
+        if key_range == KeyRange.singleton(key):
+            return one(self._root, key)
         return walk(self._root, self._file_system, key_range)
+
+    def scan(self, prefix: str) -> Generator[ListEntry, None, None]:
+        """What is directly below `prefix`, in no particular order."""
+        self._counters.list.value += 1
+        return scan(self._root, self._file_system, prefix)
 
     def remove(self, key_range: KeyRange) -> Generator[None, None, None]:
         """Deletes the keys of the range while it is iterated over."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Mapping, Sequence
 from urllib.parse import quote
@@ -55,7 +56,7 @@ class MemoryMap:
     counters: StoreCounters
 
     def __init__(self) -> None:
-        self._values: dict[str, tuple[bytes, bytes]] = {}
+        self._values: dict[str, tuple[bytes, bytes, float]] = {}
         self._serial = 0
         # Sorted keys, perhaps with some that are gone, and those added since: sorting a sorted
         # list with a tail is nearly linear, so that writes stay O(1) and listings cheap.
@@ -78,8 +79,8 @@ class MemoryMap:
             self._lock, self._pid = threading.Lock(), os.getpid()
         return self._lock
 
-    def get(self, key: str) -> tuple[bytes, bytes] | None:
-        """The value and the generation of `key`, or None."""
+    def get(self, key: str) -> tuple[bytes, bytes, float] | None:
+        """Value, generation and time of writing of `key`, or None."""
         if self.verbose.level:
             self.verbose.log("read %s", key)
         return self._values.get(key)
@@ -110,27 +111,52 @@ class MemoryMap:
             self._added.append(key)
         self._serial += 1
         generation = self._serial.to_bytes(8, "big")
-        self._values[key] = (value, generation)
+        self._values[key] = (value, generation, time.time())
         self.counters.bytes_written.value += len(value)
         return generation
 
     def keys(self, key_range: KeyRange) -> list[str]:
         """The keys of the range in order."""
         with self._held():
-            if self._added or len(self._sorted) > 2 * len(self._values):
-                live = self._values.keys()
-                merged = [key for key in self._sorted if key in live]
-                merged += [key for key in self._added if key in live]
-                merged.sort()
-                # A key deleted and written again stands in both lists.
-                self._sorted = list(dict.fromkeys(merged))
-                self._added = []
-            # Comparing code points orders strings as comparing their UTF-8 bytes does.
-            start = bisect_left(self._sorted, key_range.inclusive_min)
-            stop = len(self._sorted)
-            if key_range.exclusive_max:
-                stop = bisect_left(self._sorted, key_range.exclusive_max)
+            self._sort()
+            start, stop = self._bounds(key_range)
             return [key for key in self._sorted[start:stop] if key in self._values]
+
+    def directory(self, prefix: str) -> list[str]:
+        """The keys directly below `prefix`, and the names there that end in ``/``, in order."""
+        found: list[str] = []
+        with self._held():
+            self._sort()
+            at, stop = self._bounds(KeyRange.prefix(prefix))
+            while at < stop:
+                key = self._sorted[at]
+                name, slash, _ = key[len(prefix) :].partition("/")
+                if not slash or key not in self._values:
+                    found += [key] if key in self._values else []
+                    at += 1
+                    continue
+                found.append(f"{prefix}{name}/")
+                at = bisect_left(self._sorted, f"{prefix}{name}0", at, stop)
+        return found
+
+    def _bounds(self, key_range: KeyRange) -> tuple[int, int]:
+        """Where the range begins and ends among the sorted keys; the lock is held."""
+        # Comparing code points orders strings as comparing their UTF-8 bytes does.
+        start = bisect_left(self._sorted, key_range.inclusive_min)
+        if not key_range.exclusive_max:
+            return start, len(self._sorted)
+        return start, bisect_left(self._sorted, key_range.exclusive_max)
+
+    def _sort(self) -> None:
+        """Takes those added since into the sorted keys; the lock is held."""
+        if self._added or len(self._sorted) > 2 * len(self._values):
+            live = self._values.keys()
+            merged = [key for key in self._sorted if key in live]
+            merged += [key for key in self._added if key in live]
+            merged.sort()
+            # A key deleted and written again stands in both lists.
+            self._sorted = list(dict.fromkeys(merged))
+            self._added = []
 
 
 class MemoryValue:
@@ -220,7 +246,17 @@ class MemoryStore(KeyValueStore):
                 await asyncio.sleep(0)
             found = self.values.get(key)
             if found is not None:
-                yield ListEntry(key, len(found[0]))
+                yield ListEntry(key, len(found[0]), found[2])
+
+    async def list_directory(self, prefix: str) -> AsyncIterator[ListEntry]:
+        """See `KeyValueStore.list_directory`."""
+        for count, key in enumerate(self.values.directory(prefix), 1):
+            if count % _PIECE == 0:
+                await asyncio.sleep(0)
+            if "/" in key[len(prefix) :]:
+                yield ListEntry(key)
+            elif (found := self.values.get(key)) is not None:
+                yield ListEntry(key, len(found[0]), found[2])
 
     def spec_json(self, path: str) -> dict[str, Json]:
         """See `KeyValueStore.spec_json`."""
@@ -269,7 +305,7 @@ class MemoryFace(BlockingFace):
             return None
         # Nobody copies what is in memory already: all of it counts as read.
         counters.bytes_read.value += len(found[0])
-        return MemoryValue(*found)
+        return MemoryValue(found[0], found[1])
 
     def read_group(
         self, keys: Sequence[str], buffer: memoryview, size: int

@@ -1,0 +1,276 @@
+"""`Attributes`: what users keep beside a group or an array."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+from asynctensor.errors import NotFound, PermissionDenied
+from asynctensor.hierarchy.attribute_values import (
+    MISSING,
+    Missing,
+    attribute_conditions,
+    attribute_values,
+    check_conditions,
+)
+from asynctensor.hierarchy.consolidation import drop_copies_above
+from asynctensor.hierarchy.documents import (
+    change_document,
+    read_documents,
+    read_node,
+    store_name,
+)
+from asynctensor.hierarchy.node_format import NodeFormat
+from asynctensor.runtime.event_loop import start
+from asynctensor.runtime.future import Future
+from asynctensor.storage.kvstore import KeyValueStore
+
+
+class Attributes(Mapping[str, Any]):
+    """The attributes of a group or an array: a mapping of names to JSON values.
+
+    Reading it never waits: it shows what was stored when the node was opened, or at the last
+    `refresh` or write through this object. Writes are awaitable, and conditional on what is stored
+    then: whoever changes *other* attributes at the same time, in whichever process, loses nothing,
+    and neither do you.
+
+    In a transaction, writes are staged; two transactions that write attributes of one node
+    conflict.
+    """
+
+    #: As `if_equal`: there is no such attribute.
+    MISSING: ClassVar[Missing] = MISSING
+    __slots__ = ("_format", "_prefix", "_shown", "_store", "_turn", "_writable")
+
+    def __init__(
+        self,
+        store: KeyValueStore,
+        prefix: str,
+        fmt: NodeFormat,
+        shown: Mapping[str, Any],
+        *,
+        writable: bool = True,
+    ) -> None:
+        """Made by `asynctensor.open_attributes`, `Group.attrs` and `TensorStore`.
+
+        Args:
+            store: Where the node is, as its transaction sees it.
+            prefix: The node's directory: empty, or ending in ``/``.
+            fmt: The node's format.
+            shown: The attributes as they are known.
+            writable: Whether they may be changed.
+        """
+        self._store, self._prefix, self._format = store, prefix, fmt
+        self._shown = dict(shown)
+        self._writable = writable
+        self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+
+    # -- what is known ------------------------------------------------------------------------
+
+    def __getitem__(self, name: str) -> Any:
+        """A copy of the value: changing it changes nothing stored."""
+        return copy.deepcopy(self._shown[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._shown))
+
+    def __len__(self) -> int:
+        return len(self._shown)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._shown
+
+    def asdict(self) -> dict[str, Any]:
+        """A copy of all."""
+        return copy.deepcopy(self._shown)
+
+    def __repr__(self) -> str:
+        return f"Attributes({self._shown!r})"
+
+    # -- what is stored -----------------------------------------------------------------------
+
+    def refresh(
+        self, *, timeout: float | None = None, deadline: float | None = None
+    ) -> Future[Attributes]:
+        """Looks at what is stored now.
+
+        Args:
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of this object.
+        """
+        return start(self._refresh, timeout=timeout, deadline=deadline)
+
+    async def _refresh(self) -> Attributes:
+        async with self._my_turn():
+            return await self._looked()
+
+    async def _looked(self) -> Attributes:
+        found = await read_documents(self._store, self._prefix, self._format.documents)
+        if not found:
+            raise NotFound("the node was deleted", key=self._prefix)
+        self._shown = self._format.attributes(found.get(self._format.attributes_document))
+        return self
+
+    def set(
+        self,
+        name: str,
+        value: Any,
+        *,
+        if_equal: Any = ...,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[None]:
+        """Sets one attribute.
+
+        Args:
+            name: Its name.
+            value: A JSON value (NumPy scalars become numbers, tuples lists); copied before this
+                returns.
+            if_equal: Only if this is its value now; `Attributes.MISSING`: only if it has none.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future that is done when it is stored (in a transaction: staged). It fails with
+            `FailedPrecondition`, and nothing is changed, if the condition does not hold. A
+            cancelled call has changed it or never will.
+
+        Raises:
+            InvalidArgument: JSON cannot hold the value, or the format not the name.
+            IncompatibleType: The name is no string.
+            PermissionDenied: The node was opened for reading only.
+        """
+        conditions = {} if if_equal is ... else {name: if_equal}
+        return self.update({name: value}, if_equal=conditions, timeout=timeout, deadline=deadline)
+
+    def update(
+        self,
+        values: Mapping[str, Any],
+        *,
+        if_equal: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[None]:
+        """Sets several attributes at once, atomically.
+
+        Args:
+            values: JSON values by name.
+            if_equal: Only if each of these attributes has this value now; see `set`.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            See `set`.
+        """
+        new = attribute_values(values)
+        return self._change(
+            lambda stored: {**stored, **new}, attribute_conditions(if_equal), timeout, deadline
+        )
+
+    def delete(
+        self,
+        *names: str,
+        if_equal: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[None]:
+        """Deletes attributes; those that are not there stay away.
+
+        Args:
+            *names: Their names.
+            if_equal: See `update`.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            See `set`.
+        """
+        gone = frozenset(names)
+
+        def without(stored: dict[str, Any]) -> dict[str, Any]:
+            return {name: value for name, value in stored.items() if name not in gone}
+
+        return self._change(without, attribute_conditions(if_equal), timeout, deadline)
+
+    def replace(
+        self,
+        values: Mapping[str, Any],
+        *,
+        if_equal: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[None]:
+        """Replaces all attributes by others: what somebody else has just set is lost.
+
+        Args:
+            values: JSON values by name.
+            if_equal: See `update`.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            See `set`.
+        """
+        new = attribute_values(values)
+        return self._change(lambda stored: new, attribute_conditions(if_equal), timeout, deadline)
+
+    def _change(
+        self,
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+        conditions: Mapping[str, Any],
+        timeout: float | None,
+        deadline: float | None,
+    ) -> Future[None]:
+        if not self._writable:
+            raise PermissionDenied("the node was opened for reading only; open it with write=True")
+        # Refuses names with a meaning in the format before anything is asked of the store.
+        self._format.check_attributes(change({}))
+        return start(self._written, change, conditions, timeout=timeout, deadline=deadline)
+
+    async def _written(
+        self, change: Callable[[dict[str, Any]], dict[str, Any]], conditions: Mapping[str, Any]
+    ) -> None:
+        store, prefix, fmt = self._store, self._prefix, self._format
+        key = fmt.attributes_document
+        if key != fmt.group_document and await read_node(store, prefix, fmt) is None:
+            raise NotFound("the node was deleted", key=prefix, store=store_name(store))
+        outcome: dict[str, Any] = {}
+
+        def changed(document: bytes | None) -> bytes:
+            nonlocal outcome
+            stored = fmt.attributes(document)
+            check_conditions(stored, conditions)
+            outcome = change(stored)
+            return fmt.with_attributes(document, outcome)
+
+        must_exist = key == fmt.group_document and not fmt.implicit_groups
+        async with self._my_turn():
+            await drop_copies_above(store, prefix, fmt)
+            await change_document(store, prefix + key, changed, required=must_exist)
+            self._shown = copy.deepcopy(outcome)
+
+    def _my_turn(self) -> asyncio.Lock:
+        """One after the other within this object: what it shows is the last that was stored.
+
+        Others, here and in other processes, are held off by conditions alone.
+        """
+        loop = asyncio.get_running_loop()
+        if self._turn is None or self._turn[0] is not loop:
+            # The first time, or another I/O loop (after a fork).
+            self._turn = (loop, asyncio.Lock())
+        return self._turn[1]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        shown = copy.deepcopy(self._shown)
+        return _restored, (self._store, self._prefix, self._format, shown, self._writable)
+
+
+def _restored(
+    store: KeyValueStore, prefix: str, fmt: NodeFormat, shown: dict[str, Any], writable: bool
+) -> Attributes:
+    return Attributes(store, prefix, fmt, shown, writable=writable)
