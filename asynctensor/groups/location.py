@@ -12,6 +12,7 @@ from asynctensor.hierarchy.node_path import as_directory
 from asynctensor.kvstore import KvStore
 from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.opening import open_store
+from asynctensor.public_kvstore_spec import PublicKvStoreSpec
 from asynctensor.registry import node_format
 from asynctensor.runtime.context import Context
 from asynctensor.spec import Spec
@@ -71,8 +72,8 @@ def _kvstore(where: Any) -> tuple[KvStoreSpec, str | None]:
     if isinstance(where, os.PathLike):
         path = os.path.abspath(os.fspath(where))  # noqa: PTH100 -- links stay as they are
         return KvStoreSpec.of("file", path + "/"), None
-    if isinstance(where, KvStoreSpec):
-        return KvStoreSpec(where).as_directory(), None
+    if isinstance(where, PublicKvStoreSpec):
+        return where.value.as_directory(), None
     if isinstance(where, Mapping) and "kvstore" not in where:
         return KvStoreSpec(where).as_directory(), None
     if not isinstance(where, (str, Mapping, Spec)):
@@ -80,7 +81,8 @@ def _kvstore(where: Any) -> tuple[KvStoreSpec, str | None]:
             f"expected a path, a URL, a kvstore or a spec, not {type(where).__name__}"
         )
     spec = where if isinstance(where, Spec) else Spec(where)
-    if spec.kvstore is None or spec.state.transform is not None:
+    kvstore = spec.state.kvstore
+    if kvstore is None or spec.state.transform is not None:
         raise InvalidArgument(f"this says of no node where it is: {where!r}")
     driver = None if spec.driver == "auto" else node_format(spec.driver).driver
-    return spec.kvstore.as_directory(), driver
+    return kvstore.as_directory(), driver
