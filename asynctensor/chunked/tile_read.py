@@ -20,6 +20,8 @@ from asynctensor.storage.kvstore import UNREAD, BlockingFace, Buffer, Unread
 
 #: An encoded chunk may be so much longer than the chunk, and still be read in a tile.
 _OVERHEAD = 4096
+#: Encoded bytes read before they are decoded: what stays in a core's own cache beside the chunks.
+_AT_ONCE = 512 * 1024
 
 
 def read_tile(
@@ -32,27 +34,29 @@ def read_tile(
     """
     codec, tile = array.layout.codec, task.tile
     keys = [array.key(index) for index in tile.indices()]
-    if not codec.is_identity:
-        size = array.chunk_bytes + _OVERHEAD
-        values = face.read_group(keys, array.scratch.encoded(tile.count * size), size)
-        _count(values, done)
-        return decode_tile(array, codec, values, task.request.data, tile, done)
     region, chunks, straight = _place(array, codec, task.request.data, tile)
-    buffer = chunks.reshape(-1).view(np.uint8).data
-    values = face.read_group(keys, buffer, array.chunk_bytes)
-    _count(values, done)
-    if not all([_is_in(buffer, value, array.chunk_bytes) for value in values]):
-        return decode_tile(array, codec, values, task.request.data, tile, done)
-    done.chunks_decoded += tile.count
+    size = array.chunk_bytes + (0 if codec.is_identity else _OVERHEAD)
+    step = tile.count if codec.is_identity else max(1, _AT_ONCE // size)
+    left: list[int] = []
+    for start in range(0, tile.count, step):
+        part = chunks[start : start + step]
+        # Raw chunks are read to where they would be decoded to.
+        place = part.reshape(-1).view(np.uint8).data if codec.is_identity else None
+        buffer = array.scratch.encoded(len(part) * size) if place is None else place
+        values = face.read_group(keys[start : start + step], buffer, size)
+        sizes = [len(v) for v in values if v is not None and v is not UNREAD]
+        done.store_reads += len(sizes)
+        done.bytes_read += sum(sizes)
+        left += [start + k for k in _decode(array, codec, values, part, place, done)]
     if not straight:
         copy_rows(region, chunks.reshape(region.shape))
-    return []
+    return left
 
 
 def decode_tile(
     array: ChunkedArray,
     codec: ArrayCodec,
-    values: Sequence[Buffer | None | Unread],
+    values: Sequence[Buffer | None],
     data: Array,
     tile: Tile,
     done: ChunkStatistics,
@@ -71,20 +75,33 @@ def decode_tile(
         Numbers of the chunks that are left over.
     """
     region, chunks, straight = _place(array, codec, data, tile)
+    left = _decode(array, codec, values, chunks, None, done)
+    if not straight:
+        copy_rows(region, chunks.reshape(region.shape))
+    return left
+
+
+def _decode(
+    array: ChunkedArray,
+    codec: ArrayCodec,
+    values: Sequence[Buffer | None | Unread],
+    chunks: Array,
+    place: memoryview | None,
+    done: ChunkStatistics,
+) -> list[int]:
+    """Decodes values into `chunks`, where those that were read to `place` are already."""
     left: list[int] = []
     for k, value in enumerate(values):
         if value is UNREAD or (value is None and not array.options.fill_missing_data_reads):
             left.append(k)
         elif value is None:
             chunks[k] = array.layout.fill_value
-        else:
+        elif place is None or not _is_in(place, value, array.chunk_bytes):
             try:
                 codec.decode(value, chunks[k])
             except DataLoss:
                 left.append(k)
-    done.chunks_decoded += tile.count - len(left) - sum([value is None for value in values])
-    if not straight:
-        copy_rows(region, chunks.reshape(region.shape))
+    done.chunks_decoded += len(values) - len(left) - sum([value is None for value in values])
     return left
 
 
@@ -99,12 +116,6 @@ def _place(
     return region, array.scratch.decoded(shape, codec.dtype), False
 
 
-def _is_in(buffer: memoryview, value: Buffer | None | Unread, size: int) -> bool:
+def _is_in(buffer: memoryview, value: Buffer, size: int) -> bool:
     """Whether a value, all of it, was read to its place in `buffer`."""
     return isinstance(value, memoryview) and len(value) == size and value.obj is buffer.obj
-
-
-def _count(values: Sequence[Buffer | None | Unread], done: ChunkStatistics) -> None:
-    sizes = [len(v) for v in values if v is not None and v is not UNREAD]
-    done.store_reads += len(sizes)
-    done.bytes_read += sum(sizes)
