@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from asynctensor.errors import DataLoss
 from asynctensor.storage.kvstore import Buffer
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -46,3 +48,27 @@ class ArrayCodec(ABC):
     @abstractmethod
     def encode(self, chunk: Array) -> Buffer:
         """The bytes for `chunk` (of `shape` and `dtype`, any strides); may be a view of it."""
+
+    def decode_each(self, values: Sequence[Buffer], chunks: Array) -> list[int]:
+        """Decodes several values at once: less than as many calls of `decode` cost.
+
+        Args:
+            values: The stored bytes of each.
+            chunks: C-contiguous, shape ``(len(values), *shape)``; filled.
+
+        Returns:
+            Numbers of the values that are no encoding of a chunk; what their chunks hold is
+            undefined.
+        """
+        failed = []
+        for k, data in enumerate(values):
+            try:
+                self.decode(data, chunks[k])
+            except DataLoss:
+                failed.append(k)
+        return failed
+
+    def encode_each(self, chunks: Array) -> list[Buffer]:
+        """The bytes for several chunks (C-contiguous, one behind the other); none is a view."""
+        encodings = [self.encode(chunk) for chunk in chunks]
+        return [e if isinstance(e, bytes | bytearray) else bytes(e) for e in encodings]

@@ -15,7 +15,6 @@ from asynctensor.chunked.codec import Array, ArrayCodec
 from asynctensor.chunked.plan import TileTask
 from asynctensor.chunked.rows import copy_rows
 from asynctensor.chunked.tiles import Tile
-from asynctensor.errors import DataLoss
 from asynctensor.storage.kvstore import UNREAD, BlockingFace, Buffer, Unread
 
 #: An encoded chunk may be so much longer than the chunk, and still be read in a tile.
@@ -90,17 +89,19 @@ def _decode(
     done: ChunkStatistics,
 ) -> list[int]:
     """Decodes values into `chunks`, where those that were read to `place` are already."""
-    left: list[int] = []
+    encoded = [v for v in values if v is not None and v is not UNREAD]
+    if place is None and len(encoded) == len(values):
+        left = codec.decode_each(encoded, chunks)
+        done.chunks_decoded += len(values) - len(left)
+        return left
+    left = []
     for k, value in enumerate(values):
         if value is UNREAD or (value is None and not array.options.fill_missing_data_reads):
             left.append(k)
         elif value is None:
             chunks[k] = array.layout.fill_value
         elif place is None or not _is_in(place, value, array.chunk_bytes):
-            try:
-                codec.decode(value, chunks[k])
-            except DataLoss:
-                left.append(k)
+            left += [k for _ in codec.decode_each([value], chunks[k : k + 1])]
     done.chunks_decoded += len(values) - len(left) - sum([value is None for value in values])
     return left
 

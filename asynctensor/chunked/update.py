@@ -129,12 +129,9 @@ def _encoded(
         return None
     encoded = codec.encode(chunk)
     done.chunks_encoded += 1
-    return _owned(encoded) if borrowed else encoded
-
-
-def _owned(encoded: Buffer) -> Buffer:
-    """An encoding that is no view of the chunk."""
-    return encoded if isinstance(encoded, bytes | bytearray) else bytes(encoded)
+    if borrowed and not isinstance(encoded, bytes | bytearray):
+        return bytes(encoded)
+    return encoded
 
 
 def _direct(codec: ArrayCodec, patches: Sequence[Patch]) -> Array | None:
@@ -193,15 +190,17 @@ def _encode_tiles(
         chunks = array.scratch.decoded((tile.count, *codec.shape), codec.dtype)
         region = tile.region(data)
         copy_rows(chunks.reshape(region.shape), region)
-        # One comparison for all: hardly any chunk begins with the fill value.
-        suspects = begin_with_fill(chunks, array.layout.fill_value)
-        for k, inner in enumerate(tile.numbers(shard.grid)):
-            if suspects[k]:
-                pieces[inner] = _encoded(array, codec, chunks[k], done, borrowed=True)
-            else:
-                pieces[inner] = _owned(codec.encode(chunks[k]))
-                done.chunks_encoded += 1
+        numbers = tile.numbers(shard.grid)
+        for inner in numbers:
             del items[inner]
+        # One comparison for all: hardly any chunk begins with the fill value.
+        if not any(begin_with_fill(chunks, array.layout.fill_value)):
+            done.chunks_encoded += tile.count
+            for inner, encoded in zip(numbers, codec.encode_each(chunks), strict=True):
+                pieces[inner] = encoded
+            continue
+        for k, inner in enumerate(numbers):
+            pieces[inner] = _encoded(array, codec, chunks[k], done, borrowed=True)
 
 
 def _stored_pieces(array: ChunkedArray, current: Buffer) -> list[Buffer | None]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from asynctensor.kvstores.file.at_once import AtOnce
 from asynctensor.kvstores.file.file_system import FileSystem
 
 #: The calls that can be made to fail.
@@ -47,8 +46,6 @@ class FaultyFileSystem(FileSystem):
 
     def __init__(self) -> None:
         super().__init__()
-        # What is done at once is done by none of the calls.
-        self.at_once = AtOnce(enabled=False)
         self.counts: dict[str, int] = dict.fromkeys(CALLS, 0)
         self._faults: dict[str, list[Fault]] = {name: [] for name in CALLS}
         for name in CALLS:

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, cast
 
-from asynctensor.kvstores.file.at_once import AtOnce
+from asynctensor.kvstores.file.glance import Glance
 
 if sys.platform != "win32":
     import fcntl
@@ -80,8 +80,8 @@ class FileSystem:
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-        #: What can be done without waiting.
-        self.at_once = AtOnce()
+        #: What can be known of a file without waiting.
+        self.glance = Glance()
         self._how: dict[int, ctypes.Array[ctypes.c_char]] = {}
         self._syscall: Any = None
         self._sync_file_range: Any = None

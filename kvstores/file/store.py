@@ -258,7 +258,7 @@ class FileFace(BlockingFace):
         """See `BlockingFace.glance`."""
         check_key(key)
         path = self._root.join_now(key)
-        return None if path is None else self._file_system.at_once.generation(path)
+        return None if path is None else self._file_system.glance.generation(path)
 
     def replace(
         self, group: Sequence[Replacement]

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from asynctensor.errors import FailedPrecondition, InvalidArgument
-from asynctensor.kvstores.file.at_once import AtOnce
 from asynctensor.kvstores.file.file_system import DIRECTORY, READ, FileSystem
 from asynctensor.kvstores.file.options import FileOptions
 from asynctensor.kvstores.file.store import FileFace, FileStore, split_path
@@ -32,7 +31,6 @@ class PortableFileSystem(FileSystem):
     def __init__(self) -> None:
         super().__init__()
         self._syscall = None
-        self.at_once = AtOnce(enabled=False)
 
 
 @pytest.fixture(params=[FileSystem, PortableFileSystem])

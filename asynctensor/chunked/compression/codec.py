@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,24 @@ class BytesCodec(ABC):
         Raises:
             InvalidArgument: `data` is longer than this codec can hold.
         """
+
+    def decode_each(self, values: Sequence[Buffer], out: memoryview, size: int) -> list[int]:
+        """`decode_into` for several values, whose `size` bytes each lie one behind the other.
+
+        Returns:
+            Numbers of those that raised `DataLoss`.
+        """
+        failed = []
+        for k, data in enumerate(values):
+            try:
+                self.decode_into(data, out[k * size : (k + 1) * size])
+            except DataLoss:
+                failed.append(k)
+        return failed
+
+    def encode_each(self, data: memoryview, size: int) -> list[Buffer]:
+        """`encode` for each `size` bytes of `data`."""
+        return [self.encode(data[k : k + size]) for k in range(0, len(data), size)]
 
     def encoded_size(self, size: int) -> int | None:
         """Length of the encoding of `size` bytes, where that does not depend on the bytes."""

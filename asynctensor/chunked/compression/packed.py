@@ -110,6 +110,19 @@ class PackedCodec(ArrayCodec):
         np.copyto(out, view)
         return out
 
+    def decode_each(self, values: Sequence[Buffer], chunks: Array) -> list[int]:
+        if len(self._steps) != 1 or self._order is not None or not self._nbytes:
+            return super().decode_each(values, chunks)
+        failed = self._steps[0].decode_each(values, bytes_of(chunks), self._nbytes)
+        self._repair(chunks)
+        return failed
+
+    def encode_each(self, chunks: Array) -> list[Buffer]:
+        if len(self._steps) != 1 or self._order is not None or not self._nbytes:
+            return super().encode_each(chunks)
+        stored = chunks.view(self._work).byteswap() if self._swapped else chunks
+        return self._steps[0].encode_each(bytes_of(stored), self._nbytes)
+
     def encode(self, chunk: Array) -> Buffer:
         stored = chunk if self._order is None else chunk.transpose(self._order)
         contiguous = np.ascontiguousarray(stored)
