@@ -7,6 +7,7 @@ the n5-blosc and n5-zstandard libraries and TensorStore for blosc and zstd.
 from __future__ import annotations
 
 import json
+import lzma
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from asynctensor.chunked.compression.codec import BytesCodec
 from asynctensor.chunked.compression.deflate import Bz2Codec, GzipCodec, ZlibCodec
 from asynctensor.chunked.compression.jpeg import JpegCodec
 from asynctensor.chunked.compression.lz4_java import MAX_BLOCK, MIN_BLOCK, Lz4JavaCodec
-from asynctensor.chunked.compression.xz import XzCodec
+from asynctensor.chunked.compression.lzma import LzmaCodec
 from asynctensor.chunked.compression.zstd import ZstdCodec
 from asynctensor.chunked.member import Member
 from asynctensor.errors import InvalidArgument, Unimplemented
@@ -92,7 +93,8 @@ class Compression:
             case "lz4":
                 return (Lz4JavaCodec(block_size=self._get("blockSize")),)
             case "xz":
-                return (XzCodec(preset=self._get("preset")),)
+                preset = self._get("preset")
+                return (LzmaCodec(container=lzma.FORMAT_XZ, check=-1, preset=preset, filters=None),)
             case "zstd":
                 return (ZstdCodec(level=self._get("level")),)
             case "blosc":

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from asynctensor.chunked.constraint_checks import within_spec
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import check_schema, expect
 from asynctensor.drivers.zarr3.codec_merge import merge_chains
@@ -23,7 +24,7 @@ from asynctensor.drivers.zarr3.metadata import (
     read_key_encoding,
 )
 from asynctensor.drivers.zarr3.schema import UNITS, attribute_units, metadata_schema
-from asynctensor.errors import FailedPrecondition, InvalidArgument, Unimplemented
+from asynctensor.errors import FailedPrecondition, InvalidArgument
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
 
@@ -69,10 +70,8 @@ def read_constraints(json_: Mapping[str, Json]) -> Zarr3Constraints:
     Raises:
         InvalidArgument: Unknown or wrong member; the message gives its path.
     """
-    try:
+    with within_spec():
         return _read(Member(json_, "metadata"))
-    except Unimplemented as error:
-        raise InvalidArgument(error.message) from error
 
 
 def _read(document: Member) -> Zarr3Constraints:

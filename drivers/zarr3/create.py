@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from asynctensor.chunked.chunk_choice import choose_chunk_shape, choose_read_and_write_shapes
+from asynctensor.chunked.constraint_checks import check_chunk_bytes
 from asynctensor.chunked.schema_match import (
     agreed,
     agreed_fill,
@@ -20,7 +21,6 @@ from asynctensor.drivers.zarr3.data_types import DataType, data_type_of
 from asynctensor.drivers.zarr3.metadata import (
     ChunkKeyEncoding,
     Zarr3Metadata,
-    check_chunk_size,
 )
 from asynctensor.drivers.zarr3.schema import attribute_units, chain_of, with_units
 from asynctensor.errors import InvalidArgument
@@ -56,7 +56,7 @@ def create_metadata(wanted: Zarr3Constraints, schema: Schema) -> Zarr3Metadata:
         attributes=with_units(wanted.attributes, tuple(state.units[:rank])),
         extensions=wanted.extensions,
     )
-    check_chunk_size("chunk_grid", chunk_shape, data_type)
+    check_chunk_bytes("chunk_grid", chunk_shape, data_type.itemsize)
     return chunks
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.constraint_checks import check_chunk_bytes
 from asynctensor.chunked.member import Member, load_document
 from asynctensor.drivers.zarr3.codec_chain import resolve
 from asynctensor.drivers.zarr3.codec_reading import read_chain
@@ -44,7 +44,6 @@ _REQUIRED = (
     "fill_value",
     "codecs",
 )
-_MAX_BYTES = 2**63 - 1
 _SEPARATORS = ("/", ".")
 
 
@@ -116,7 +115,7 @@ def _read_document(document: Member) -> Zarr3Metadata:
     shape = found["shape"].sizes(0)
     data_type = read_data_type(found["data_type"])
     chunk_shape = read_chunk_grid(found["chunk_grid"], len(shape))
-    check_chunk_size(found["chunk_grid"].path, chunk_shape, data_type)
+    check_chunk_bytes(found["chunk_grid"].path, chunk_shape, data_type.itemsize)
     codecs = resolve(read_chain(found["codecs"]), data_type, chunk_shape, stored=True)
     names = found.get("dimension_names")
     return Zarr3Metadata(
@@ -176,18 +175,6 @@ def read_chunk_grid(member: Member, rank: int | None) -> tuple[int, ...]:
     if configuration is None:
         raise InvalidArgument(f'member "{member.path}.configuration": it is missing')
     return configuration.object(("chunk_shape",), ("chunk_shape",))["chunk_shape"].sizes(1, rank)
-
-
-def check_chunk_size(path: str, chunk_shape: tuple[int, ...], data_type: DataType) -> None:
-    """Checks that a chunk's bytes can be counted in 63 bits.
-
-    Raises:
-        InvalidArgument: They cannot.
-    """
-    if prod(chunk_shape) * data_type.itemsize > _MAX_BYTES:
-        raise InvalidArgument(
-            f'member "{path}": a chunk of shape {list(chunk_shape)} has 2^63 bytes or more'
-        )
 
 
 def read_key_encoding(member: Member) -> ChunkKeyEncoding:

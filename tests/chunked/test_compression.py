@@ -20,8 +20,8 @@ from asynctensor.chunked.compression.codec import BytesCodec, allocate
 from asynctensor.chunked.compression.crc32c import Crc32cCodec, checksum
 from asynctensor.chunked.compression.deflate import Bz2Codec, GzipCodec, ZlibCodec
 from asynctensor.chunked.compression.lz4_java import Lz4JavaCodec
+from asynctensor.chunked.compression.lzma import LzmaCodec
 from asynctensor.chunked.compression.packed import PackedCodec
-from asynctensor.chunked.compression.xz import XzCodec
 from asynctensor.chunked.compression.zstd import ZstdCodec
 from asynctensor.errors import DataLoss, Error, ResourceExhausted
 
@@ -35,7 +35,7 @@ CODECS: dict[str, BytesCodec] = {
     "zlib": ZlibCodec(level=9),
     "bz2": Bz2Codec(level=1),
     "crc32c": Crc32cCodec(),
-    "xz": XzCodec(preset=1),
+    "xz": LzmaCodec(container=1, check=-1, preset=1, filters=None),
     "lz4": Lz4JavaCodec(block_size=65536),
     "lz4-small": Lz4JavaCodec(block_size=64),
 }
