@@ -11,13 +11,14 @@ from typing import Any, Unpack
 from asynctensor.chunked.array_driver import ArrayDriver
 from asynctensor.chunked.driver_request import DriverRequest, Mode
 from asynctensor.chunked.view import View
-from asynctensor.errors import FailedPrecondition, InvalidArgument, NotFound
+from asynctensor.detection import detected, tell_arrays_below
+from asynctensor.errors import FailedPrecondition, InvalidArgument
 from asynctensor.index_space.propagate_bounds import resolve_over
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.kvstore import KvStore
 from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.public_kvstore_spec import kvstore_value
-from asynctensor.registry import REGISTRY, driver_opener, markers, store_opener
+from asynctensor.registry import REGISTRY, driver_opener, store_opener
 from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
@@ -26,11 +27,9 @@ from asynctensor.schema.schema import Schema
 from asynctensor.spec import Spec
 from asynctensor.spec_options import OpenOptions
 from asynctensor.spec_state import SpecState, state_from_json
-from asynctensor.storage.byte_range import ByteRange
-from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
+from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.store_request import StoreRequest
 from asynctensor.tensorstore import TensorStore
-from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
 _ACCESS = {"r": "read", "w": "written"}
@@ -128,8 +127,14 @@ async def _open(
     mode: str,
     place: tuple[KeyValueStore, str] | None = None,
 ) -> TensorStore:
-    bound = state.bound(context)
-    view = await _open_view(bound, context, transaction, mode, place)
+    bound = await _resolved(state.bound(context), context, transaction)
+    try:
+        view = await _open_view(bound, context, transaction, mode, place)
+    except FailedPrecondition as error:
+        if state.driver == "auto":
+            # Most likely a group.
+            await tell_arrays_below(error, bound, open_store, context, transaction)
+        raise
     return TensorStore(view.driver, view.transform, context, view.mode, bound)
 
 
@@ -150,6 +155,14 @@ def open_at_once(
     raise AssertionError(f"opening an array of driver {state.driver} waits for something")
 
 
+async def _resolved(
+    state: SpecState, context: Context, transaction: Transaction | None
+) -> SpecState:
+    if state.driver != "auto":
+        return state
+    return await detected(state, open_store, context, transaction)
+
+
 async def _open_view(
     state: SpecState,
     context: Context,
@@ -163,12 +176,11 @@ async def _open_view(
     store, path = (None, "") if place is None else place
     if place is None and state.kvstore is not None:
         store, path = open_store(state.kvstore, context)
-    if state.driver == "auto":
-        state = await _detected(state, store, path, transaction)
     state.open_mode.check()
 
     async def open_view(spec: Any) -> View:
         below = spec if isinstance(spec, SpecState) else state_from_json(spec, REGISTRY)
+        below = await _resolved(below, context, transaction)
         return await _open_view(below, context, transaction, mode)
 
     request = DriverRequest(
@@ -249,34 +261,6 @@ def open_store(spec: KvStoreSpec, context: Context) -> tuple[KeyValueStore, str]
 
     request = StoreRequest(spec.driver, spec.path, spec.options, context, spec.base, open_base)
     return store_opener(spec.driver)(request)
-
-
-async def _detected(
-    state: SpecState, store: KeyValueStore | None, path: str, transaction: Transaction | None
-) -> SpecState:
-    """The same with the driver whose metadata is found at the path."""
-    if store is None:
-        raise InvalidArgument('the spec has no "kvstore"; say where the array is')
-    path = path if not path or path.endswith("/") else path + "/"
-    view = store if transaction is None else StagedStore(store, transaction)
-    options = ReadOptions(ByteRange(0, 0))
-    found = [
-        driver
-        for marker, driver in markers().items()
-        if (await view.read(path + marker, options)).state == "value"
-    ]
-    if len(found) > 1:
-        raise FailedPrecondition(
-            f"arrays of several formats are here ({', '.join(found)}); say which with driver="
-        )
-    if not found and not state.open_mode.create:
-        raise NotFound(
-            "no array of a known format is here; pass create=True to make one",
-            store=state.kvstore.url if state.kvstore is not None else None,
-        )
-    name = found[0] if found else "zarr3"
-    kvstore = state.kvstore.as_directory() if state.kvstore is not None else None
-    return replace(state, driver=name, kvstore=kvstore, open_mode=state.open_mode.normalized())
 
 
 def _mode(state: SpecState) -> Mode:

@@ -16,7 +16,7 @@ from asynctensor.chunked.opening import open_format
 from asynctensor.errors import InvalidArgument, Unimplemented
 from asynctensor.hierarchy.node_format import NodeFormat
 from asynctensor.schema.schema import Schema
-from asynctensor.spec_rules import DriverRules, KvStoreRules
+from asynctensor.spec_rules import DriverRules, KvStoreRules, Signature
 from asynctensor.storage.store_request import StoreOpener
 
 
@@ -30,12 +30,16 @@ class _Driver:
     #: Its presence below a path says that an array of this format is there.
     marker: str | None = None
     nodes: str | None = None  # "module:class" of its NodeFormat
+    #: How a file that is one array of this format shows it.
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _KvStore:
     rules: KvStoreRules
     module: str
+    #: How a file that it shows the inside of shows that it is one.
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +256,8 @@ _KVSTORES = (
             defaults=tuple((name, name) for name in sorted(_CACHE_RESOURCES)),
         ),
         "asynctensor.kvstores.zip.opening",
+        # The end record, its longest comment, and the fixed parts of the ZIP64 records.
+        Signature(_Lazy("asynctensor.kvstores.zip.records", "is_zip_file"), tail_bytes=65_633),
     ),
     _KvStore(
         KvStoreRules(
@@ -304,6 +310,16 @@ REGISTRY = Registry()
 def markers() -> dict[str, str]:
     """What to look for below a path, and which driver it means there."""
     return {d.marker: d.rules.driver for d in _DRIVERS if d.marker is not None}
+
+
+def file_formats() -> dict[str, Signature]:
+    """The drivers whose arrays are single files, by name, and how these show it."""
+    return {d.rules.driver: d.signature for d in _DRIVERS if d.signature is not None}
+
+
+def containers() -> dict[str, Signature]:
+    """The kvstore adapters that show the inside of a file, by name, and how it shows that."""
+    return {k.rules.driver: k.signature for k in _KVSTORES if k.signature is not None}
 
 
 def driver_opener(driver: str) -> DriverOpener:

@@ -27,6 +27,21 @@ MemberCheck: TypeAlias = Callable[[dict[str, Any], KvStoreForm], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """How a single file shows what it is.
+
+    Attributes:
+        matches: Tells it from the first and the last bytes; shorter where the file is.
+        head_bytes: How many of the first it needs.
+        tail_bytes: How many of the last.
+    """
+
+    matches: Callable[[bytes, bytes], bool]
+    head_bytes: int = 0
+    tail_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class KvStoreRules:
     """How a kvstore is specified.
 

@@ -25,7 +25,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from asynctensor.errors import DataLoss, Unimplemented
+from asynctensor.errors import DataLoss, Error, Unimplemented
 
 LOCAL: Final = struct.Struct("<4s5H3I2H")
 CENTRAL: Final = struct.Struct("<4s6H3I5H2I")
@@ -92,6 +92,21 @@ def find_end(tail: bytes) -> EndRecord:
             return found
     _check_disks(disk, directory_disk, here, entries)
     return _checked(EndRecord(entries, size, offset, len(tail) - start))
+
+
+def is_zip_file(head: bytes, tail: bytes) -> bool:
+    """Whether the last bytes of a file are those of a zip file.
+
+    Args:
+        head: Not looked at: data may begin with anything.
+        tail: The last `TAIL_BYTES` bytes, or all there are.
+    """
+    del head
+    try:
+        find_end(tail)
+    except Error:
+        return False
+    return True
 
 
 def _find_end64(tail: bytes, end: int) -> EndRecord | None:
