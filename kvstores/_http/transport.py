@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from asynctensor.kvstores._http.message import Request, Response
+from asynctensor.runtime.clock import NEVER, Deadline
 
 
 class Transport(Protocol):
     """Sends requests from the I/O loop; connections are kept and shared below it."""
 
-    async def send(self, request: Request, timeout: float | None = None) -> Response:
+    async def send(self, request: Request, limit: Deadline = NEVER) -> Response:
         """One attempt: sends `request`, reads the response to its end.
 
         Redirects are responses like others: following them is for whoever knows what the request
@@ -18,7 +19,7 @@ class Transport(Protocol):
 
         Args:
             request: What to send.
-            timeout: Seconds after which to give up; None: those that the transport has.
+            limit: When to give up.
 
         Returns:
             Any well-formed response, whatever its status.
@@ -26,7 +27,7 @@ class Transport(Protocol):
         Raises:
             Unavailable: No whole response came (no connection, reset, cut off, garbled). What the
                 server did with the request is not known, unless `sent` is False on the error.
-            DeadlineExceeded: The time ran out; as above.
+            DeadlineExceeded: `limit` has passed; as above.
             ResourceExhausted: The body is longer than the request allows.
 
         A cancelled call leaves no connection in an unknown state: it is closed, or reused only when
