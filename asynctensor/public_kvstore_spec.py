@@ -8,6 +8,7 @@ from asynctensor.errors import IncompatibleType
 from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.kvstore_values import KeyLike, to_key
 from asynctensor.runtime.context import Context
+from asynctensor.schema.json_value import check_document
 
 
 class PublicKvStoreSpec:
@@ -131,4 +132,7 @@ def kvstore_value(spec: Any) -> KvStoreSpec:
     """
     if isinstance(spec, PublicKvStoreSpec):
         return spec.value
-    return spec if isinstance(spec, KvStoreSpec) else KvStoreSpec(spec)
+    if isinstance(spec, KvStoreSpec):
+        return spec
+    check_document(spec)
+    return KvStoreSpec(spec)

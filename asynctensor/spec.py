@@ -16,7 +16,7 @@ from asynctensor.runtime.context import Context
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.json_repr import json_repr
-from asynctensor.schema.json_value import annotated, reject_extra
+from asynctensor.schema.json_value import annotated, check_document, reject_extra
 from asynctensor.schema.keywords import checked_type
 from asynctensor.schema.schema import Schema, SchemaOptions
 from asynctensor.schema.schema_properties import SchemaProperties
@@ -64,7 +64,11 @@ class Spec(SchemaProperties, Indexable):
             InvalidArgument: It is none; the message gives the path of the wrong member.
         """
         self._state: SpecState
-        self._state = json.state if isinstance(json, Spec) else state_from_json(json, rules)
+        if isinstance(json, Spec):
+            self._state = json.state
+        else:
+            check_document(json)
+            self._state = state_from_json(json, rules)
 
     @classmethod
     def from_state(cls, state: SpecState) -> Spec:

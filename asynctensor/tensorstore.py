@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy.typing as npt
@@ -237,18 +238,12 @@ class TensorStore(SchemaProperties, Indexable):
     @property
     def oindex(self) -> WritableSubscript:
         """``store.oindex[...]``: index arrays apply orthogonally, each in its place."""
-        return WritableSubscript(
-            lambda key: self._with_indexing_transform(self._transform.oindex[key]),
-            "TensorStore.oindex",
-        )
+        return WritableSubscript(self, "oindex", partial(self._subscripted, "oindex"))
 
     @property
     def vindex(self) -> WritableSubscript:
         """``store.vindex[...]``: index arrays are broadcast, their dimensions come first."""
-        return WritableSubscript(
-            lambda key: self._with_indexing_transform(self._transform.vindex[key]),
-            "TensorStore.vindex",
-        )
+        return WritableSubscript(self, "vindex", partial(self._subscripted, "vindex"))
 
     def astype(self, dtype: DTypeLike) -> TensorStore:
         """A view whose elements are converted to another data type as they are read and written.

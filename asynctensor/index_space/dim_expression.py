@@ -7,7 +7,7 @@ dimensions and says which are chosen after it. (TensorStore's document "Dimensio
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, SupportsIndex
+from typing import Any, Final
 
 from asynctensor.errors import IncompatibleType, InvalidIndex
 from asynctensor.index_space import operations
@@ -25,6 +25,7 @@ from asynctensor.index_space.dim_selection import (
 )
 from asynctensor.index_space.dim_selection import Term as SelectionTerm
 from asynctensor.index_space.index_terms import ArrayTerm, BoolTerm, Term, parse_terms
+from asynctensor.index_space.integers import is_index
 from asynctensor.index_space.numpy_indexing import IndexingMode, joint_position
 from asynctensor.index_space.operations import Subscript
 from asynctensor.index_space.representation import Indexer, R
@@ -102,7 +103,7 @@ class DimExpression(Indexer):
         return DimExpression(self._selection, (*self._steps, (name, argument)))
 
     def _subscript(self, name: str, parse: Callable[[object], object]) -> Subscript[DimExpression]:
-        return Subscript(lambda key: self._then(name, parse(key)), f"{self!r}.{name}")
+        return Subscript(self, name, lambda key: self._then(name, parse(key)))
 
     @property
     def translate_to(self) -> Subscript[DimExpression]:
@@ -284,7 +285,7 @@ d: Final = DimSelector()
 def _vector(value: object) -> int | tuple[int | None, ...] | None:
     if value is None:
         return None
-    if isinstance(value, SupportsIndex):
+    if is_index(value):
         return value.__index__()
     items = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else None
     if items is None:
@@ -309,7 +310,7 @@ def _flags(value: object) -> object:
 
 
 def _targets(value: object) -> int | tuple[SelectionTerm, ...]:
-    if isinstance(value, SupportsIndex):
+    if is_index(value):
         return value.__index__()
     terms = parse_selection(value)
     return terms[0] if len(terms) == 1 and isinstance(terms[0], int) else terms

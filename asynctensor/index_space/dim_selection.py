@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import SupportsIndex, TypeAlias
 
 from asynctensor.errors import IncompatibleType, InvalidArgument, InvalidIndex
+from asynctensor.index_space.integers import is_index
 from asynctensor.index_space.labels import find_label
 
 #: What chooses dimensions: an index, a label, a slice, a `DimSelection`, or a sequence of these.
@@ -43,7 +44,7 @@ def parse_selection(selection: object) -> tuple[Term, ...]:
     if isinstance(selection, slice):
         parts = (selection.start, selection.stop, selection.step)
         return (slice(*(None if x is None else operator.index(x) for x in parts)),)
-    if isinstance(selection, SupportsIndex):
+    if is_index(selection):
         return (operator.index(selection),)
     if isinstance(selection, Iterable) and not isinstance(selection, dict):
         return tuple(term for item in selection for term in parse_selection(item))

@@ -23,6 +23,7 @@ from asynctensor.index_space.domain_arguments import (
     rep_from_dims,
     rep_from_json,
 )
+from asynctensor.index_space.integers import is_index
 from asynctensor.index_space.interval import (
     UNBOUNDED_MAX,
     UNBOUNDED_MIN,
@@ -215,7 +216,7 @@ class IndexDomain(Indexer):
             return self._dim(find_label(name, self.labels))
         if isinstance(key, Indexer) and not isinstance(key, SelectionTerms):
             return IndexDomain.of(key.apply_to_transform(self.rep))
-        if isinstance(key, SupportsIndex):
+        if is_index(key):
             return self._dim(normalize_dimension(key.__index__(), self.rank))
         dims = resolve_selection(parse_selection(key), self.labels)
         return IndexDomain([self._dim(dim) for dim in dims])
@@ -254,9 +255,7 @@ class IndexDomain(Indexer):
 
     def _subscript(self, operation: Any, name: str) -> Subscript[IndexDomain]:
         dims = range(self.rank)
-        return Subscript(
-            lambda key: IndexDomain.of(operation(self.rep, dims, key)), f"{self}.{name}"
-        )
+        return Subscript(self, name, lambda key: IndexDomain.of(operation(self.rep, dims, key)))
 
     def transpose(self, axes: object = None) -> IndexDomain:
         """The dimensions in the order of `axes`, reversed if that is None.

@@ -8,6 +8,7 @@ from typing import Any, SupportsIndex
 
 from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.index_space.dim import Dim
+from asynctensor.index_space.integers import is_index
 from asynctensor.index_space.interval import (
     UNBOUNDED_MAX,
     UNBOUNDED_MIN,
@@ -92,7 +93,7 @@ def _exclusive(low: Sequence[int], form: str | None, vector: Sequence[int] | Non
 
 
 def _rank_index(rank: object) -> int:
-    if not isinstance(rank, SupportsIndex):
+    if not is_index(rank):
         raise IncompatibleType(f"rank must be an integer, not {rank!r}")
     return rank.__index__()
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asynctensor.errors import IncompatibleType, InvalidArgument, InvalidIndex
+from asynctensor.index_space.integers import is_index, is_scalar_index
 from asynctensor.index_space.output_map import IndexArray
 
 #: One term of an indexing expression.
@@ -108,7 +109,7 @@ def _parse_term(item: object) -> Term:
         return BoolTerm(np.asarray(item, dtype=np.bool_))
     if isinstance(item, np.ndarray):
         return array_term(item)
-    if isinstance(item, SupportsIndex):
+    if is_index(item):
         index = operator.index(item)
         if not -(2**63) <= index < 2**63:
             raise InvalidIndex(_ALLOWED)
@@ -139,11 +140,12 @@ def array_term(array: np.ndarray[Any, Any]) -> ArrayTerm:
         InvalidIndex: If the array is of another type.
         IncompatibleType: If its type does not fit int64.
     """
-    if array.dtype == np.bool_:
+    kind = array.dtype.kind
+    if kind == "b":
         return BoolTerm(array)
-    if array.dtype.kind not in "iu":
+    if kind not in "iu":
         raise InvalidIndex("Arrays used as indices must be of integer (or boolean) type")
-    if array.dtype == np.uint64:
+    if kind == "u" and array.dtype.itemsize == 8:
         raise IncompatibleType("an index array of type uint64 does not fit int64: convert it first")
     return ArrayTerm((_frozen(array),), array.shape)
 
@@ -175,7 +177,7 @@ def _parse_slice(item: slice) -> list[slice]:
 def _bound(value: object) -> int | None | list[int | None]:
     if value is None:
         return None
-    if isinstance(value, SupportsIndex) and not (isinstance(value, np.ndarray) and value.ndim):
+    if is_scalar_index(value):
         return operator.index(value)
     if isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes)):
         return [None if x is None else _index(x) for x in value]
@@ -185,7 +187,7 @@ def _bound(value: object) -> int | None | list[int | None]:
 
 
 def _index(value: object) -> int:
-    if isinstance(value, SupportsIndex):
+    if is_index(value):
         return operator.index(value)
     raise IncompatibleType(
         f"slice indices must be integers or None or have an __index__ method, not {value!r}"

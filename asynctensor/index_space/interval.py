@@ -9,6 +9,7 @@ touches no array library.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Final
 
@@ -85,6 +86,8 @@ def is_explicitly_empty(
     implicit_upper: Sequence[bool],
 ) -> bool:
     """Whether some dimension is empty by explicit bounds, so that no index can ever exist."""
+    if not any(map(operator.ge, lower, upper)):
+        return False  # nearly always, and then this is all that it costs
     return any(
         lo >= hi and not ilo and not ihi
         for lo, hi, ilo, ihi in zip(lower, upper, implicit_lower, implicit_upper, strict=True)

@@ -7,11 +7,12 @@ none looks at data.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Generic, SupportsIndex, TypeVar
+from typing import Any, Generic, SupportsIndex, TypeVar
 
 import numpy as np
 
 from asynctensor.errors import IncompatibleType, InvalidArgument, InvalidIndex, OutOfRange
+from asynctensor.index_space.integers import is_index
 from asynctensor.index_space.interval import (
     UNBOUNDED_MIN,
     contains,
@@ -31,18 +32,17 @@ Vector = Iterable[SupportsIndex | None] | SupportsIndex | None
 class Subscript(Generic[T_co]):
     """An operation written with brackets: ``transform.translate_by[1, 2]``."""
 
-    __slots__ = ("_call", "_text")
+    __slots__ = ("_call", "_name", "_owner")
     __iter__ = None
 
-    def __init__(self, call: Callable[[object], T_co], text: str) -> None:
-        self._call = call
-        self._text = text
+    def __init__(self, owner: object, name: str, call: Callable[[Any], T_co]) -> None:
+        self._owner, self._name, self._call = owner, name, call
 
-    def __getitem__(self, argument: object) -> T_co:
+    def __getitem__(self, argument: Any) -> T_co:
         return self._call(argument)
 
     def __repr__(self) -> str:
-        return self._text
+        return f"{self._owner!r}.{self._name}"
 
 
 def as_vector(value: object, count: int) -> list[int | None]:
@@ -54,15 +54,18 @@ def as_vector(value: object, count: int) -> list[int | None]:
     """
     if value is None:
         return [None] * count
-    if isinstance(value, SupportsIndex):
+    if is_index(value):
         return [value.__index__()] * count
     if not isinstance(value, Iterable) or isinstance(value, (str, bytes)):
         raise IncompatibleType(f"expected integers or None, not {value!r}")
     items: list[int | None] = []
     for item in value:
-        if item is not None and not isinstance(item, SupportsIndex):
+        if item is None or type(item) is int:
+            items.append(item)
+        elif is_index(item):
+            items.append(item.__index__())
+        else:
             raise IncompatibleType(f"expected integers or None, not {item!r}")
-        items.append(None if item is None else item.__index__())
     if len(items) != count:
         raise InvalidIndex(
             f"Number of dimensions ({count}) does not match number of indices ({len(items)})"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import enum
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, SupportsIndex, overload
+from typing import Any, SupportsIndex, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from asynctensor.errors import IncompatibleType
 from asynctensor.index_space.dim import Dim
+from asynctensor.index_space.integers import is_scalar_index
 from asynctensor.index_space.interval import UNBOUNDED_MAX, UNBOUNDED_MIN
 
 IndexArray = npt.NDArray[np.int64]
@@ -30,13 +31,27 @@ class OutputIndexMethod(enum.IntEnum):
         return f"OutputIndexMethod.{self.name}"
 
 
-_CONSTANT = OutputIndexMethod.constant
-_SINGLE = OutputIndexMethod.single_input_dimension
-_ARRAY = OutputIndexMethod.array
-_put = object.__setattr__
+class _Fields:
+    """The fields of an `OutputIndexMap` while they are filled in.
+
+    Setting them here and then becoming the immutable class takes a third of the time of getting
+    past its guard, for what indexing makes most.
+    """
+
+    __slots__ = ("index_array", "input_dimension", "offset", "range", "stride")
+
+    offset: int
+    stride: int | None
+    input_dimension: int | None
+    index_array: IndexArray | None
+    #: `index_range` as ``(inclusive_min, exclusive_max)``, the unbounded one but for arrays.
+    range: Range
 
 
-class OutputIndexMap:
+_new = object.__new__
+
+
+class OutputIndexMap(_Fields):
     """One output index as a function of the input indices. Immutable.
 
     - constant: ``offset``;
@@ -53,7 +68,6 @@ class OutputIndexMap:
         index_range: Where the elements of `index_array` must lie, anywhere if not given.
 
     Attributes:
-        method: Which of the three it is.
         offset: Added last.
         stride: Factor before `offset` is added; None for a constant.
         input_dimension: The dimension that is mapped; None but for the second kind.
@@ -64,15 +78,7 @@ class OutputIndexMap:
             integer type.
     """
 
-    __slots__ = ("index_array", "input_dimension", "method", "offset", "range", "stride")
-
-    method: OutputIndexMethod
-    offset: int
-    stride: int | None
-    input_dimension: int | None
-    index_array: IndexArray | None
-    #: `index_range` as ``(inclusive_min, exclusive_max)``, the unbounded one but for arrays.
-    range: Range
+    __slots__ = ()
 
     def __init__(
         self,
@@ -84,7 +90,7 @@ class OutputIndexMap:
         index_range: Dim | None = None,
     ) -> None:
         rest = list(args)
-        if rest and not _is_index(rest[0]):
+        if rest and not is_scalar_index(rest[0]):
             index_array = rest.pop(0)
         elif len(rest) > 1 or (rest and (offset is not None or stride is not None)):
             # As in TensorStore: a lone number is an offset, with more it is a dimension.
@@ -95,61 +101,47 @@ class OutputIndexMap:
         stride = rest[1] if len(rest) > 1 else stride
         index_range = rest[2] if len(rest) > 2 else index_range
         factor = 1 if stride is None else operator.index(stride)
+        array, dim, bounds = None, None, UNBOUNDED_RANGE
         if index_array is not None:
             if input_dimension is not None:
                 raise IncompatibleType("give either input_dimension or index_array, not both")
-            bounds = UNBOUNDED_RANGE
             if index_range is not None:
                 bounds = (index_range.inclusive_min, index_range.exclusive_max)
-            self._fill(shift, factor, None, as_index_array(index_array), bounds)
+            array = as_index_array(index_array)
         elif input_dimension is not None:
             dim = operator.index(input_dimension)
-            self._fill(shift, factor, dim, None, UNBOUNDED_RANGE)
         elif stride is not None or index_range is not None:
             raise IncompatibleType("stride and index_range need input_dimension or index_array")
-        else:
-            self._fill(shift, None, None, None, UNBOUNDED_RANGE)
-
-    def _fill(
-        self,
-        offset: int,
-        stride: int | None,
-        input_dimension: int | None,
-        index_array: IndexArray | None,
-        bounds: Range,
-    ) -> None:
-        if index_array is not None:
-            _put(self, "method", _ARRAY)
-        else:
-            _put(self, "method", _CONSTANT if input_dimension is None else _SINGLE)
-        _put(self, "offset", offset)
-        _put(self, "stride", stride)
-        _put(self, "input_dimension", input_dimension)
-        _put(self, "index_array", index_array)
-        _put(self, "range", bounds)
+        constant = array is None and dim is None
+        values = (array, dim, shift, bounds, None if constant else factor)
+        for name, value in zip(_Fields.__slots__, values, strict=True):
+            object.__setattr__(self, name, value)
 
     @classmethod
     def constant(cls, offset: int) -> OutputIndexMap:
         """The map that always gives `offset`."""
-        self = cls.__new__(cls)
-        self._fill(offset, None, None, None, UNBOUNDED_RANGE)
-        return self
+        return _made(offset, None, None, None, UNBOUNDED_RANGE)
 
     @classmethod
     def single(cls, input_dimension: int, offset: int, stride: int) -> OutputIndexMap:
         """The map ``offset + stride * input[input_dimension]``; constant if `stride` is 0."""
         if stride == 0:
-            return cls.constant(offset)
-        self = cls.__new__(cls)
-        self._fill(offset, stride, input_dimension, None, UNBOUNDED_RANGE)
-        return self
+            return _made(offset, None, None, None, UNBOUNDED_RANGE)
+        return _made(offset, stride, input_dimension, None, UNBOUNDED_RANGE)
 
     @classmethod
     def array(cls, array: IndexArray, offset: int, stride: int, bounds: Range) -> OutputIndexMap:
         """The map ``offset + stride * array[...]``; `array` is taken as it is, not copied."""
-        self = cls.__new__(cls)
-        self._fill(offset, stride, None, array, bounds)
-        return self
+        return _made(offset, stride, None, array, bounds)
+
+    @property
+    def method(self) -> OutputIndexMethod:
+        """Which of the three it is."""
+        if self.index_array is not None:
+            return OutputIndexMethod.array
+        if self.input_dimension is not None:
+            return OutputIndexMethod.single_input_dimension
+        return OutputIndexMethod.constant
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"OutputIndexMap is immutable: {name} cannot be set")
@@ -162,7 +154,7 @@ class OutputIndexMap:
         return Dim.make(*self.range, False, False, "")
 
     def _key(self) -> tuple[object, ...]:
-        return (self.method, self.offset, self.stride, self.input_dimension, self.range)
+        return (self.offset, self.stride, self.input_dimension, self.range)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OutputIndexMap):
@@ -184,7 +176,7 @@ class OutputIndexMap:
         )
 
     def __repr__(self) -> str:
-        if self.method is _CONSTANT:
+        if self.stride is None:
             return f"OutputIndexMap(offset={self.offset})"
         tail = f"offset={self.offset}, stride={self.stride}"
         if self.index_array is None:
@@ -198,8 +190,21 @@ class OutputIndexMap:
         return f"OutputIndexMap(index_array={elements}, {tail})"
 
 
-def _is_index(value: object) -> bool:
-    return isinstance(value, SupportsIndex) and not (isinstance(value, np.ndarray) and value.ndim)
+def _made(
+    offset: int,
+    stride: int | None,
+    input_dimension: int | None,
+    index_array: IndexArray | None,
+    bounds: Range,
+) -> OutputIndexMap:
+    fields = _new(_Fields)
+    fields.offset = offset
+    fields.stride = stride
+    fields.input_dimension = input_dimension
+    fields.index_array = index_array
+    fields.range = bounds
+    fields.__class__ = OutputIndexMap
+    return cast("OutputIndexMap", fields)
 
 
 def _restore(

@@ -6,7 +6,7 @@ that users see, `IndexTransform`, adds the methods. So no module needs another b
 
 from __future__ import annotations
 
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 from asynctensor.index_space.output_map import OutputIndexMap
 
@@ -15,7 +15,7 @@ Flags = tuple[bool, ...]
 #: Lower bounds, upper bounds, and which of them are implicit.
 BoxBounds = tuple[Ints, Ints, Flags, Flags]
 R = TypeVar("R", bound="TransformRep")
-_put = object.__setattr__
+_new = object.__new__
 
 
 class Indexer:
@@ -28,19 +28,8 @@ class Indexer:
         raise NotImplementedError
 
 
-class TransformRep:
-    """Domain and output maps of a transform, immutable, unchecked.
-
-    Attributes:
-        input_inclusive_min: Lower bound of each input dimension, ``-inf`` if unbounded.
-        input_exclusive_max: Upper bound of each input dimension, ``inf + 1`` if unbounded.
-        implicit_lower_bounds: Which lower bounds are implicit.
-        implicit_upper_bounds: Which upper bounds are implicit.
-        input_labels: Label of each input dimension, empty for none.
-        maps: One map per output dimension. The index array of a map has the rank of the input;
-            its size is 1 along dimensions on which it does not depend, and the size of the
-            domain along the others.
-    """
+class _Fields:
+    """The fields of a `TransformRep` while they are filled in (see `OutputIndexMap`)."""
 
     __slots__ = (
         "implicit_lower_bounds",
@@ -58,20 +47,42 @@ class TransformRep:
     input_labels: tuple[str, ...]
     maps: tuple[OutputIndexMap, ...]
 
+
+class TransformRep(_Fields):
+    """Domain and output maps of a transform, immutable, unchecked.
+
+    Attributes:
+        input_inclusive_min: Lower bound of each input dimension, ``-inf`` if unbounded.
+        input_exclusive_max: Upper bound of each input dimension, ``inf + 1`` if unbounded.
+        implicit_lower_bounds: Which lower bounds are implicit.
+        implicit_upper_bounds: Which upper bounds are implicit.
+        input_labels: Label of each input dimension, empty for none.
+        maps: One map per output dimension. The index array of a map has the rank of the input;
+            its size is 1 along dimensions on which it does not depend, and the size of the
+            domain along the others.
+    """
+
+    __slots__ = ()
+
     @classmethod
     def make(
         cls, bounds: BoxBounds, labels: tuple[str, ...], maps: tuple[OutputIndexMap, ...]
     ) -> Self:
         """A transform of these parts, taken as they are."""
-        lower, upper, implicit_lower, implicit_upper = bounds
-        self = cls.__new__(cls)
-        _put(self, "input_inclusive_min", lower)
-        _put(self, "input_exclusive_max", upper)
-        _put(self, "implicit_lower_bounds", implicit_lower)
-        _put(self, "implicit_upper_bounds", implicit_upper)
-        _put(self, "input_labels", labels)
-        _put(self, "maps", maps)
-        return self
+        fields = _new(_Fields)
+        fields.input_inclusive_min = bounds[0]
+        fields.input_exclusive_max = bounds[1]
+        fields.implicit_lower_bounds = bounds[2]
+        fields.implicit_upper_bounds = bounds[3]
+        fields.input_labels = labels
+        fields.maps = maps
+        fields.__class__ = cls
+        return cast("Self", fields)
+
+    @classmethod
+    def field_names(cls) -> tuple[str, ...]:
+        """The names of all fields."""
+        return _Fields.__slots__
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable: {name} cannot be set")

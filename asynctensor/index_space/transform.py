@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
-from typing import Any, SupportsIndex
-
-import numpy as np
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Final, SupportsIndex
 
 from asynctensor.errors import IncompatibleType, InvalidArgument, OutOfRange
 from asynctensor.index_space import operations
@@ -26,8 +25,9 @@ from asynctensor.index_space.interval import format_interval, is_explicitly_empt
 from asynctensor.index_space.json import parse_output, transform_to_json
 from asynctensor.index_space.numpy_indexing import IndexingMode, index_transform
 from asynctensor.index_space.operations import Subscript
-from asynctensor.index_space.output_map import OutputIndexMap, OutputIndexMaps, OutputIndexMethod
+from asynctensor.index_space.output_map import OutputIndexMap, OutputIndexMaps
 from asynctensor.index_space.representation import Indexer, Ints, R, TransformRep
+from asynctensor.index_space.transform_text import transform_text
 
 
 class IndexTransform(TransformRep, Indexer, Indexable):
@@ -87,7 +87,7 @@ class IndexTransform(TransformRep, Indexer, Indexable):
                 labels=input_labels,
             )
         maps = identity_maps(rep.input_rank) if output is None else _checked_maps(rep, output)
-        for name in TransformRep.__slots__:
+        for name in TransformRep.field_names():
             object.__setattr__(self, name, getattr(rep, name))
         object.__setattr__(self, "maps", maps)
 
@@ -179,16 +179,12 @@ class IndexTransform(TransformRep, Indexer, Indexable):
     @property
     def oindex(self) -> Subscript[IndexTransform]:
         """``transform.oindex[...]``: index arrays apply orthogonally, each in its place."""
-        return Subscript(
-            lambda key: index_transform(self, key, IndexingMode.OINDEX), "IndexTransform.oindex"
-        )
+        return self._subscript("oindex")
 
     @property
     def vindex(self) -> Subscript[IndexTransform]:
         """``transform.vindex[...]``: index arrays are broadcast, their dimensions come first."""
-        return Subscript(
-            lambda key: index_transform(self, key, IndexingMode.VINDEX), "IndexTransform.vindex"
-        )
+        return self._subscript("vindex")
 
     def __call__(self, indices: Iterable[SupportsIndex]) -> Ints:
         """The output index of one input index.
@@ -242,34 +238,34 @@ class IndexTransform(TransformRep, Indexer, Indexable):
     @property
     def translate_to(self) -> Subscript[IndexTransform]:
         """``transform.translate_to[origins]``: moved to begin there; None leaves a dimension."""
-        return self._subscript(operations.translate_to, "translate_to")
+        return self._subscript("translate_to")
 
     @property
     def translate_by(self) -> Subscript[IndexTransform]:
         """``transform.translate_by[offsets]``: moved by these; None leaves a dimension."""
-        return self._subscript(operations.translate_by, "translate_by")
+        return self._subscript("translate_by")
 
     @property
     def translate_backward_by(self) -> Subscript[IndexTransform]:
         """``transform.translate_backward_by[offsets]``: moved by minus these."""
-        return self._subscript(
-            lambda rep, dims, key: operations.translate_by(rep, dims, key, -1),
-            "translate_backward_by",
-        )
+        return self._subscript("translate_backward_by")
 
     @property
     def label(self) -> Subscript[IndexTransform]:
         """``transform.label['x', 'y']``: with these labels of the input."""
-        return self._subscript(operations.label, "label")
+        return self._subscript("label")
 
     @property
     def mark_bounds_implicit(self) -> Subscript[IndexTransform]:
         """``transform.mark_bounds_implicit[lower:upper]``: bounds implicit or explicit."""
-        return self._subscript(operations.mark_bounds_implicit, "mark_bounds_implicit")
+        return self._subscript("mark_bounds_implicit")
 
-    def _subscript(self, operation: Any, name: str) -> Subscript[IndexTransform]:
-        dims = range(self.input_rank)
-        return Subscript(lambda key: operation(self, dims, key), f"IndexTransform.{name}")
+    def _subscript(self, name: str) -> Subscript[IndexTransform]:
+        return Subscript(self, name, partial(_SUBSCRIPTS[name], self))
+
+    def subscripted(self, name: str, key: object) -> IndexTransform:
+        """``getattr(self, name)[key]``, without the object in between."""
+        return _SUBSCRIPTS[name](self, key)
 
     def transpose(self, axes: object = None) -> IndexTransform:
         """The input dimensions in the order of `axes`, reversed if that is None.
@@ -315,30 +311,31 @@ class IndexTransform(TransformRep, Indexer, Indexable):
         return f"IndexTransform({', '.join(arguments)})"
 
     def __str__(self) -> str:
-        lines = [f"Rank {self.input_rank} -> {self.output_rank} index space transform:"]
-        lines.append("  Input domain:")
-        for dim, name in enumerate(self.input_labels):
-            text = f"    {dim}: {dim_text(self.domain, dim)}"
-            lines.append(f'{text} "{name}"' if name else text)
-        lines.append("  Output index maps:")
-        lines.extend(f"    out[{out}] = {_map_text(m)}" for out, m in enumerate(self.maps))
-        return "\n".join(lines)
+        return transform_text(self)
+
+
+def _on_all_dims(operation: Any, *more: Any) -> Callable[[IndexTransform, Any], IndexTransform]:
+    def operate(transform: IndexTransform, key: object) -> IndexTransform:
+        changed: IndexTransform = operation(transform, range(transform.input_rank), key, *more)
+        return changed
+
+    return operate
+
+
+#: What is written with brackets: ``transform.<name>[...]``.
+_SUBSCRIPTS: Final[Mapping[str, Callable[[IndexTransform, Any], IndexTransform]]] = {
+    "oindex": lambda transform, key: index_transform(transform, key, IndexingMode.OINDEX),
+    "vindex": lambda transform, key: index_transform(transform, key, IndexingMode.VINDEX),
+    "translate_to": _on_all_dims(operations.translate_to),
+    "translate_by": _on_all_dims(operations.translate_by),
+    "translate_backward_by": _on_all_dims(operations.translate_by, -1),
+    "label": _on_all_dims(operations.label),
+    "mark_bounds_implicit": _on_all_dims(operations.mark_bounds_implicit),
+}
 
 
 def _restore(*parts: Any) -> IndexTransform:
     return IndexTransform.make(*parts)
-
-
-def _map_text(item: OutputIndexMap) -> str:
-    if item.method is OutputIndexMethod.constant:
-        return str(item.offset)
-    if item.index_array is None:
-        return f"{item.offset} + {item.stride} * in[{item.input_dimension}]"
-    array = np.array2string(item.index_array, separator=", ", threshold=20).replace("\n", "")
-    return (
-        f"{item.offset} + {item.stride} * bounded({format_interval(*item.range)}, array(in)), "
-        f"where array = {array.replace('[', '{').replace(']', '}')}"
-    )
 
 
 def identity_maps(rank: int) -> tuple[OutputIndexMap, ...]:

@@ -8,7 +8,14 @@ from typing import Any, TypeAlias
 
 from asynctensor.errors import InvalidArgument
 from asynctensor.schema.json_repr import json_repr
-from asynctensor.schema.json_value import annotated, dump, in_member, members, string
+from asynctensor.schema.json_value import (
+    annotated,
+    check_document,
+    dump,
+    in_member,
+    members,
+    string,
+)
 
 #: Merges the driver-specific members of two specs of one driver.
 #: Raises `InvalidArgument` where they contradict each other.
@@ -46,6 +53,7 @@ class CodecSpec:
         Raises:
             InvalidArgument: It is no such object.
         """
+        check_document(json)
         found = members(json)
         with in_member("driver"):
             if "driver" not in found:

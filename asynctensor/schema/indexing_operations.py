@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any, Self
 
 from asynctensor.index_space.operations import Subscript
@@ -37,12 +38,11 @@ class IndexingOperations(ABC):
         """A view: by NumPy-style terms, a dimension expression, a domain or a transform."""
         return self._with_indexing_transform(self._indexing_transform()[key])
 
-    def _subscript(self, name: str) -> Subscript[Self]:
-        def view(key: Any) -> Any:
-            operation: Subscript[IndexTransform] = getattr(self._indexing_transform(), name)
-            return self._with_indexing_transform(operation[key])
+    def _subscripted(self, name: str, key: Any) -> Self:
+        return self._with_indexing_transform(self._indexing_transform().subscripted(name, key))
 
-        return Subscript(view, f"{type(self).__name__}.{name}")
+    def _subscript(self, name: str) -> Subscript[Self]:
+        return Subscript(self, name, partial(self._subscripted, name))
 
     @property
     def oindex(self) -> Subscript[Self]:

@@ -46,6 +46,57 @@ def expected(what: str, value: object) -> InvalidArgument:
     return InvalidArgument(f"Expected {what}, but received: {dump(value)}")
 
 
+#: Levels of arrays and objects within each other. No spec needs a tenth of it, and what reads it
+#: goes down with it.
+_MAX_DEPTH = 64
+
+
+def check_document(value: object) -> None:
+    """Checks that `value` can be JSON, before anything looks at what it says.
+
+    NumPy's numbers and arrays pass for numbers and arrays.
+
+    Raises:
+        InvalidArgument: A value of another type is in it, a member's name is no string, a string
+            is no Unicode, or it is nested too deeply; the message gives the path.
+    """
+    _check_value(value, _MAX_DEPTH)
+
+
+def _check_value(value: object, depth: int) -> None:
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, Mapping):
+        _check_depth(depth)
+        for name, item in value.items():
+            if not isinstance(name, str):
+                raise expected("string as the name of a member", name)
+            _check_text(name)
+            with in_member(name):
+                _check_value(item, depth - 1)
+    elif isinstance(value, (list, tuple)):
+        _check_depth(depth)
+        for position, item in enumerate(value):
+            with annotated(f"Error parsing value at position {position}"):
+                _check_value(item, depth - 1)
+    elif isinstance(value, (bytes, bytearray, set, frozenset)) or not (
+        value is None or isinstance(value, numbers.Number) or hasattr(value, "__array__")
+    ):
+        raise expected("JSON", value)
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise expected("Unicode string", text) from None
+
+
+def _check_depth(depth: int) -> None:
+    if depth == 0:
+        raise InvalidArgument(f"Expected JSON of at most {_MAX_DEPTH} levels")
+
+
 def members(value: object, known: Sequence[str] | None = None) -> dict[str, Any]:
     """A copy of the object `value`.
 

@@ -16,7 +16,15 @@ from asynctensor.schema.data_type import DTypeLike, dtype
 from asynctensor.schema.fill_constraint import fill_from_array, fill_from_json
 from asynctensor.schema.fill_constraint import same_fill as _same_fill
 from asynctensor.schema.json_repr import json_repr
-from asynctensor.schema.json_value import annotated, array, in_member, integer, members, string
+from asynctensor.schema.json_value import (
+    annotated,
+    array,
+    check_document,
+    in_member,
+    integer,
+    members,
+    string,
+)
 from asynctensor.schema.keywords import checked_type, given_keywords, rank_of, refuse_both
 from asynctensor.schema.schema_properties import SchemaProperties
 from asynctensor.schema.schema_state import SchemaState
@@ -58,6 +66,7 @@ class Schema(SchemaProperties):
         self._state = SchemaState()
         if json is not ...:
             refuse_both(constraints)
+            check_document(json)
             self._state = _state_from_json(json)
         self.update(**constraints)
 

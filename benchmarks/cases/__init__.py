@@ -6,6 +6,7 @@ from benchmarks.case import Case
 from benchmarks.cases import (
     gathered_reads,
     import_time,
+    indexing,
     loop_lateness,
     peak_memory,
     plan,
@@ -22,5 +23,6 @@ ALL: tuple[Case, ...] = (
     *loop_lateness.CASES,
     *plan.CASES,
     *peak_memory.CASES,
+    *indexing.CASES,
     *import_time.CASES,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asynctensor.errors import Unimplemented
+from asynctensor.errors import InvalidArgument, Unimplemented
 from asynctensor.kvstores.file.options import FileOptions
 from asynctensor.kvstores.file.store import FileStore, split_path
 from asynctensor.storage.kvstore import KeyValueStore
@@ -16,6 +16,8 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
         InvalidArgument: A resource is not specified well.
         Unimplemented: ``file_io_mode`` asks for memory maps or direct I/O.
     """
+    if "\0" in request.path:
+        raise InvalidArgument(f"a path of the file system has no null bytes: {request.path!r}")
     locking = request.resource("file_io_locking")
     mode = request.resource("file_io_mode")
     if mode != "default":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -90,7 +92,46 @@ def agree(theirs: Any, ours: Any) -> bool:
     assert not isinstance(ours, Exception), (theirs, ours)
     assert ours.to_json() == theirs.to_json()
     assert str(ours.domain) == str(theirs.domain)
+    assert str(ours) == str(theirs).rstrip()
+    for name in PROPERTIES:
+        assert getattr(ours, name) == getattr(theirs, name), name
+    if not crashes_tensorstore(ours):
+        assert list(map(described, ours.output)) == list(map(described, theirs.output))
+    survives(ours)
     return True
+
+
+PROPERTIES = (
+    "input_rank", "output_rank", "ndim", "input_labels", "input_origin", "input_shape", "origin",
+    "shape", "input_inclusive_min", "input_inclusive_max", "input_exclusive_max",
+    "implicit_lower_bounds", "implicit_upper_bounds",
+)  # fmt: skip
+
+
+def described(item: Any) -> list[Any]:
+    """An output index map as plain values."""
+    array = item.index_array
+    bounds = str(item.index_range)
+    found = [item.method.name, item.offset, item.stride, item.input_dimension, bounds]
+    return [*found, None if array is None else array.tolist()]
+
+
+def survives(ours: IndexTransform) -> None:
+    """Whether it comes back from text, JSON and a pickle."""
+    known = {"numpy": np, "OutputIndexMap": OutputIndexMap, "Dim": Dim}
+    known |= {"IndexTransform": IndexTransform, "IndexDomain": IndexDomain}
+    for back in (
+        eval(repr(ours), known),
+        pickle.loads(pickle.dumps(ours)),
+        copy.deepcopy(ours),
+    ):
+        assert back == ours
+    # JSON leaves out the range of an index array that lies within it.
+    assert IndexTransform(json=ours.to_json()).to_json() == ours.to_json()
+    domain = ours.domain
+    assert eval(repr(domain), known) == domain == pickle.loads(pickle.dumps(domain))
+    assert IndexDomain(json=domain.to_json()) == domain
+    assert [eval(repr(dim), known) for dim in domain] == list(domain)
 
 
 def points_agree(theirs: Any, ours: Any, data: st.DataObject) -> None:
