@@ -1,54 +1,38 @@
-"""The compressors of zarr v2, as their JSON says them: numcodecs' names and members."""
+"""The compressor and the filters of zarr v2: numcodecs' names and members."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
-from asynctensor.chunked.compression.blosc import CNAMES, BloscCodec
-from asynctensor.chunked.compression.codec import BytesCodec
-from asynctensor.chunked.compression.deflate import Bz2Codec, GzipCodec, ZlibCodec
-from asynctensor.chunked.compression.zstd import ZstdCodec
+from asynctensor.chunked.compression.numcodecs_spec import (
+    ARRAYS,
+    SERIALIZERS,
+    STEPS,
+    Numcodec,
+    read_numcodec,
+)
 from asynctensor.chunked.member import Member
 from asynctensor.errors import Unimplemented
 from asynctensor.storage.kvstore import Json
 
-#: Levels that each allows, and TensorStore's default.
-_LEVELS = {
-    "zlib": (-1, 9, 1),
-    "gzip": (-1, 9, 1),
-    "bz2": (1, 9, 1),
-    "zstd": (-131072, 22, 1),
+#: What a compressor says where a spec leaves it open; TensorStore's defaults.
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    # By bits where elements are bytes, by bytes where they are larger.
+    "blosc": {"cname": "lz4", "clevel": 5, "shuffle": -1, "blocksize": 0},
+    "zlib": {"level": 1},
+    "gzip": {"level": 1},
+    "bz2": {"level": 1},
+    "zstd": {"level": 1},
 }
-#: Shuffle by bits where elements are bytes, by bytes where they are larger.
-_AUTO_SHUFFLE = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Compressor:
-    """A compressor with nothing left open.
-
-    Attributes:
-        id: Its name.
-        level: Of all but blosc, and of blosc its ``clevel``.
-        checksum: Of zstd.
-        cname: Of blosc.
-        shuffle: Of blosc: -1 (by the data type), 0, 1 or 2.
-        blocksize: Of blosc.
-    """
-
-    id: str
-    level: int
-    checksum: bool = False
-    cname: str = "lz4"
-    shuffle: int = _AUTO_SHUFFLE
-    blocksize: int = 0
-
+#: More serve no array.
+_MAX_FILTERS = 32
 
 #: TensorStore's default.
-DEFAULT = Compressor("blosc", 5)
+DEFAULT = Numcodec("blosc").with_defaults(_DEFAULTS["blosc"])
 
 
-def read_compressor(member: Member, *, stored: bool) -> Compressor | None:
+def read_compressor(member: Member, *, stored: bool) -> Numcodec | None:
     """The compressor that a document or a spec says; None for none.
 
     Args:
@@ -61,75 +45,54 @@ def read_compressor(member: Member, *, stored: bool) -> Compressor | None:
     """
     if member.value is None:
         return None
-    name = member.object(required=("id",))["id"].string()
-    if name == "blosc":
-        return _read_blosc(member, stored=stored)
-    if name not in _LEVELS:
-        raise Unimplemented(f'member "{member.path}": the compressor "{name}" is not supported')
-    known = ("id", "level", "checksum") if name == "zstd" else ("id", "level")
-    found = member.object(None if stored else known)
-    low, high, level = _LEVELS[name]
-    if "level" in found:
-        level = found["level"].integer(low, high)
-    checksum = name == "zstd" and "checksum" in found and found["checksum"].boolean()
-    return Compressor(name, level, checksum=checksum)
-
-
-def _read_blosc(member: Member, *, stored: bool) -> Compressor:
-    known = ("id", "cname", "clevel", "shuffle", "blocksize", "typesize")
-    found = member.object(None if stored else known)
-    return Compressor(
-        "blosc",
-        found["clevel"].integer(0, 9) if "clevel" in found else DEFAULT.level,
-        cname=found["cname"].string(CNAMES) if "cname" in found else DEFAULT.cname,
-        shuffle=found["shuffle"].integer(-1, 2) if "shuffle" in found else DEFAULT.shuffle,
-        blocksize=found["blocksize"].integer(0, 2**31 - 1) if "blocksize" in found else 0,
-    )
-
-
-def compressor_to_json(compressor: Compressor | None) -> Json:
-    """The document's ``compressor``; only members that every reader knows."""
-    if compressor is None:
-        return None
-    if compressor.id == "blosc":
-        return {
-            "id": "blosc",
-            "cname": compressor.cname,
-            "clevel": compressor.level,
-            "shuffle": compressor.shuffle,
-            "blocksize": compressor.blocksize,
-        }
-    found: dict[str, Json] = {"id": compressor.id, "level": compressor.level}
-    if compressor.checksum:
-        # TensorStore refuses the array even for false.
-        found["checksum"] = True
+    found = _read(member, stored=stored)
+    if found.id not in (*STEPS, *SERIALIZERS):
+        raise Unimplemented(
+            f'member "{member.path}": "{found.id}" compresses nothing, it is a filter'
+        )
     return found
 
 
-def build_compressor(compressor: Compressor, itemsize: int) -> BytesCodec:
-    """What does it.
+def read_filters(member: Member, *, stored: bool) -> tuple[Numcodec, ...]:
+    """The filters that a document or a spec says, in the order of encoding; ``[]`` is null.
 
-    Args:
-        compressor: From `read_compressor`.
-        itemsize: Bytes of one element, by which blosc shuffles.
+    Raises:
+        InvalidArgument: It is no list of filters.
+        Unimplemented: One is not known here, or not safe.
     """
-    match compressor.id:
-        case "blosc":
-            shuffle = compressor.shuffle
-            if shuffle == _AUTO_SHUFFLE:
-                shuffle = 2 if itemsize == 1 else 1
-            return BloscCodec(
-                cname=compressor.cname,
-                clevel=compressor.level,
-                shuffle=shuffle,
-                typesize=itemsize,
-                blocksize=compressor.blocksize,
-            )
-        case "zstd":
-            return ZstdCodec(level=compressor.level, checksum=compressor.checksum)
-        case "gzip":
-            return GzipCodec(level=compressor.level)
-        case "zlib":
-            return ZlibCodec(level=compressor.level)
-        case _:
-            return Bz2Codec(level=compressor.level)
+    if member.value is None:
+        return ()
+    elements = member.array()
+    if len(elements) > _MAX_FILTERS:
+        raise member.error(f"at most {_MAX_FILTERS} filters")
+    return tuple(_read(element, stored=stored) for element in elements)
+
+
+def _read(member: Member, *, stored: bool) -> Numcodec:
+    name = member.object(required=("id",))["id"].string()
+    found = read_numcodec(name, member, generous=stored, without="id")
+    values = found.values
+    if name == "blosc":
+        # It says how to encode, and follows from the data type.
+        values.pop("typesize", None)
+    if not values.get("checksum", True):
+        # TensorStore refuses the array even for false.
+        values.pop("checksum")
+    return Numcodec.of(name, {**_DEFAULTS.get(name, {}), **values})
+
+
+def codec_to_json(codec: Numcodec | None) -> Json:
+    """The document's ``compressor``, or one filter; only members that every reader knows."""
+    if codec is None:
+        return None
+    return {"id": codec.id, **codec.values}
+
+
+def filters_to_json(filters: tuple[Numcodec, ...]) -> Json:
+    """The document's ``filters``: null for none, because some readers refuse an empty list."""
+    return [codec_to_json(each) for each in filters] or None
+
+
+def is_array_filter(codec: Numcodec) -> bool:
+    """Whether it sees elements, and not just bytes."""
+    return codec.id in (*ARRAYS, "categorize")

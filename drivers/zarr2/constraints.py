@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from asynctensor.chunked.constraint_checks import within_spec
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import check_schema, expect
-from asynctensor.drivers.zarr2.codecs import Compressor, compressor_to_json, read_compressor
+from asynctensor.drivers.zarr2.codecs import (
+    codec_to_json,
+    filters_to_json,
+    read_compressor,
+    read_filters,
+)
 from asynctensor.drivers.zarr2.data_types import (
     DataType,
     fill_json,
@@ -19,10 +24,9 @@ from asynctensor.drivers.zarr2.metadata import (
     KNOWN,
     ORDERS,
     Zarr2Metadata,
-    read_filters,
     read_separator,
 )
-from asynctensor.drivers.zarr2.schema import ALIAS, DRIVER, metadata_schema
+from asynctensor.drivers.zarr2.schema import ALIAS, DRIVER, WantedCodecs, metadata_schema
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
@@ -36,8 +40,7 @@ class Zarr2Constraints:
         shape: Shape in zarr's dimensions.
         data_type: Data type.
         chunk_shape: What one key holds.
-        compressor: The compressor, if `compressor_said`; None is "none".
-        compressor_said: Whether a compressor, or none, is asked for.
+        codecs: Compressor and filters.
         order: ``"C"`` or ``"F"``.
         fill_value: JSON, to be read once the data type is known.
         separator: Between the indices in a key.
@@ -46,8 +49,7 @@ class Zarr2Constraints:
     shape: tuple[int, ...] | None = None
     data_type: DataType | None = None
     chunk_shape: tuple[int, ...] | None = None
-    compressor: Compressor | None = None
-    compressor_said: bool = False
+    codecs: WantedCodecs = field(default_factory=WantedCodecs)
     order: str | None = None
     fill_value: Member | None = None
     separator: str | None = None
@@ -75,17 +77,19 @@ def _read(document: Member) -> Zarr2Constraints:
     found = document.object(KNOWN)
     if "zarr_format" in found:
         found["zarr_format"].integer(2, 2)
-    if "filters" in found:
-        read_filters(found["filters"])
+    filters = read_filters(found["filters"], stored=False) if "filters" in found else None
     shape = found["shape"].sizes(0) if "shape" in found else None
     rank = None if shape is None else len(shape)
     compressor = found.get("compressor")
     return Zarr2Constraints(
         shape=shape,
-        data_type=read_data_type(found["dtype"]) if "dtype" in found else None,
+        data_type=read_data_type(found["dtype"], filters or ()) if "dtype" in found else None,
         chunk_shape=found["chunks"].sizes(1, rank) if "chunks" in found else None,
-        compressor=None if compressor is None else read_compressor(compressor, stored=False),
-        compressor_said=compressor is not None,
+        codecs=WantedCodecs(
+            None if compressor is None else read_compressor(compressor, stored=False),
+            compressor is not None,
+            filters,
+        ),
         order=found["order"].string(ORDERS) if "order" in found else None,
         fill_value=found.get("fill_value"),
         separator=read_separator(found.get("dimension_separator")),
@@ -97,12 +101,15 @@ def check_metadata(metadata: Zarr2Metadata, wanted: Zarr2Constraints, schema: Sc
     if wanted.shape is not None:
         expect("shape", list(wanted.shape), list(metadata.shape))
     if wanted.data_type is not None:
-        expect("dtype", wanted.data_type.spelling, metadata.data_type.spelling)
+        expect("dtype", wanted.data_type.to_json(), metadata.data_type.to_json())
     if wanted.chunk_shape is not None:
         expect("chunks", list(wanted.chunk_shape), list(metadata.chunk_shape))
-    if wanted.compressor_said:
-        pair = [compressor_to_json(each) for each in (wanted.compressor, metadata.compressor)]
-        expect("compressor", *pair)
+    if wanted.codecs.compressor_said:
+        codecs = (wanted.codecs.compressor, metadata.compressor)
+        expect("compressor", *[codec_to_json(each) for each in codecs])
+    if wanted.codecs.filters is not None:
+        lists = (wanted.codecs.filters, metadata.filters)
+        expect("filters", *[filters_to_json(each) for each in lists])
     if wanted.order is not None:
         expect("order", wanted.order, metadata.order)
     if wanted.separator is not None:

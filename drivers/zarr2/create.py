@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asynctensor.chunked.compression.numcodecs_spec import Numcodec
 from asynctensor.chunked.constraint_checks import check_chunk_bytes, only_chunk_shape
 from asynctensor.chunked.schema_match import (
     agreed,
@@ -9,16 +10,17 @@ from asynctensor.chunked.schema_match import (
     array_domain,
     without_hidden,
 )
-from asynctensor.drivers.zarr2.codecs import DEFAULT, Compressor, compressor_to_json
+from asynctensor.drivers.zarr2.codecs import DEFAULT
 from asynctensor.drivers.zarr2.constraints import Zarr2Constraints, canonical
 from asynctensor.drivers.zarr2.data_types import (
     DataType,
     data_type_of,
     fill_array,
+    fill_to_bytes,
     read_fill_value,
 )
 from asynctensor.drivers.zarr2.metadata import Zarr2Metadata
-from asynctensor.drivers.zarr2.schema import compressor_of
+from asynctensor.drivers.zarr2.schema import codecs_of, merge_codecs
 from asynctensor.errors import InvalidArgument
 from asynctensor.schema.layout_state import LayoutState
 from asynctensor.schema.schema import Schema
@@ -37,14 +39,17 @@ def create_metadata(wanted: Zarr2Constraints, schema: Schema) -> Zarr2Metadata:
     layout = without_hidden(state.layout, rank)
     chunk_shape = only_chunk_shape(layout, wanted.chunk_shape, shape)
     check_chunk_bytes("chunks", chunk_shape, data_type.itemsize)
+    codecs = merge_codecs(wanted.codecs, codecs_of(schema.codec))
+    filters = codecs.filters if codecs.filters is not None else _object_codec(data_type)
     return Zarr2Metadata(
         shape=shape,
         data_type=data_type,
         chunk_shape=chunk_shape,
-        compressor=_choose_compressor(wanted, schema),
+        compressor=codecs.compressor if codecs.compressor_said else DEFAULT,
         order=_choose_order(layout, wanted.order, rank),
         fill_bytes=_fill_bytes(wanted, schema, data_type),
         separator=wanted.separator or ".",
+        filters=filters,
     )
 
 
@@ -61,16 +66,11 @@ def known_schema(wanted: Zarr2Constraints) -> Schema:
     return known
 
 
-def _choose_compressor(wanted: Zarr2Constraints, schema: Schema) -> Compressor | None:
-    compressor, said = compressor_of(schema.codec)
-    if wanted.compressor_said:
-        if said and compressor != wanted.compressor:
-            shown = [compressor_to_json(each) for each in (wanted.compressor, compressor)]
-            raise InvalidArgument(
-                f'"compressor" does not match: metadata says {shown[0]}, the schema {shown[1]}'
-            )
-        return wanted.compressor
-    return compressor if said else DEFAULT
+def _object_codec(data_type: DataType) -> tuple[Numcodec, ...]:
+    """The filter that arrays of objects need."""
+    if not data_type.is_variable:
+        return ()
+    return (Numcodec("vlen-utf8" if data_type.element.name == "ustring" else "vlen-bytes"),)
 
 
 def _choose_order(layout: LayoutState, order: str | None, rank: int) -> str:
@@ -97,14 +97,6 @@ def _fill_bytes(wanted: Zarr2Constraints, schema: Schema, data_type: DataType) -
             raise InvalidArgument(
                 "Invalid fill_value: metadata says null, the schema asks for a value"
             )
-    if data_type.inner is None:
-        found = None if said is None else fill_array(said, data_type)
-        fill = agreed_fill(found, schema, data_type.element)
-        return None if fill is None else fill.tobytes()
-    one = agreed_fill(None, schema, data_type.element)
-    if one is None:
-        return said
-    repeated = one.tobytes() * data_type.inner
-    if said not in (None, repeated):
-        raise InvalidArgument("Invalid fill_value: metadata and schema differ")
-    return repeated
+    found = None if said is None else fill_array(said, data_type)
+    fill = agreed_fill(found, schema, data_type.element, data_type.hidden_shape)
+    return None if fill is None else fill_to_bytes(fill, data_type)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.member import dump_document
+from asynctensor.drivers.zarr2.codec_chain import build_codec
 from asynctensor.drivers.zarr2.constraints import check_metadata, read_constraints
 from asynctensor.drivers.zarr2.create import create_metadata, known_schema
 from asynctensor.drivers.zarr2.layout import array_layout
@@ -16,6 +17,7 @@ from asynctensor.drivers.zarr2.metadata import (
     parse_metadata,
 )
 from asynctensor.drivers.zarr2.schema import metadata_schema
+from asynctensor.errors import DataLoss, InvalidArgument
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
 
@@ -28,7 +30,12 @@ class Zarr2Format(ArrayFormat[Zarr2Metadata]):
     metadata_key = ".zarray"
 
     def parse(self, data: bytes) -> Zarr2Metadata:
-        return parse_metadata(data)
+        metadata = parse_metadata(data)
+        try:
+            build_codec(metadata)
+        except InvalidArgument as error:
+            raise DataLoss(f"invalid zarr v2 metadata: {error.message}") from error
+        return metadata
 
     def serialize(self, metadata: Zarr2Metadata) -> bytes:
         return dump_document(metadata_to_json(metadata))
@@ -40,7 +47,9 @@ class Zarr2Format(ArrayFormat[Zarr2Metadata]):
         read_constraints(constraints)
 
     def create(self, constraints: dict[str, Json], schema: Schema) -> Zarr2Metadata:
-        return create_metadata(read_constraints(constraints), schema)
+        metadata = create_metadata(read_constraints(constraints), schema)
+        build_codec(metadata)
+        return metadata
 
     def check(self, metadata: Zarr2Metadata, constraints: dict[str, Json], schema: Schema) -> None:
         check_metadata(metadata, read_constraints(constraints), schema)

@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.compression.numcodecs_spec import Numcodec
 from asynctensor.chunked.constraint_checks import check_chunk_bytes
 from asynctensor.chunked.member import Member, load_document
-from asynctensor.drivers.zarr2.codecs import Compressor, compressor_to_json, read_compressor
+from asynctensor.drivers.zarr2.codecs import (
+    codec_to_json,
+    filters_to_json,
+    read_compressor,
+    read_filters,
+)
 from asynctensor.drivers.zarr2.data_types import (
     DataType,
     fill_array,
@@ -17,7 +23,7 @@ from asynctensor.drivers.zarr2.data_types import (
     read_data_type,
     read_fill_value,
 )
-from asynctensor.errors import DataLoss, InvalidArgument, Unimplemented
+from asynctensor.errors import DataLoss, InvalidArgument
 from asynctensor.storage.kvstore import Json
 
 #: Members with a meaning here; all others are ignored, and kept.
@@ -47,19 +53,21 @@ class Zarr2Metadata:
         chunk_shape: What one key holds.
         compressor: How it is compressed; None: not at all.
         order: ``"C"`` or ``"F"``.
-        fill_bytes: The bytes of one fill value, native-endian; None: undefined, read as zeros.
+        fill_bytes: The bytes of one fill value (`read_fill_value`); None: undefined, read as zeros.
         separator: Between the indices in a key.
         extensions: JSON text of the members that mean nothing here, kept on rewriting.
+        filters: What is done before compressing, in the order of encoding.
     """
 
     shape: tuple[int, ...]
     data_type: DataType
     chunk_shape: tuple[int, ...]
-    compressor: Compressor | None
+    compressor: Numcodec | None
     order: str = "C"
     fill_bytes: bytes | None = None
     separator: str = "."
     extensions: str = "{}"
+    filters: tuple[Numcodec, ...] = ()
 
     @property
     def rank(self) -> int:
@@ -68,7 +76,7 @@ class Zarr2Metadata:
 
     @property
     def fill_value(self) -> Array:
-        """The fill value of one element of zarr, 0-dimensional."""
+        """The fill value of the array: 0-dimensional, or a vector along the hidden dimension."""
         return fill_array(self.fill_bytes, self.data_type)
 
     @property
@@ -92,10 +100,9 @@ def _read_document(document: Member) -> Zarr2Metadata:
     found["zarr_format"].integer(2, 2)
     shape = found["shape"].sizes(0)
     chunk_shape = found["chunks"].sizes(1, len(shape))
-    data_type = read_data_type(found["dtype"])
+    filters = read_filters(found["filters"], stored=True) if "filters" in found else ()
+    data_type = read_data_type(found["dtype"], filters)
     check_chunk_bytes("chunks", chunk_shape, data_type.itemsize)
-    if "filters" in found:
-        read_filters(found["filters"])
     return Zarr2Metadata(
         shape=shape,
         data_type=data_type,
@@ -105,21 +112,8 @@ def _read_document(document: Member) -> Zarr2Metadata:
         fill_bytes=read_fill_value(found.get("fill_value", Member(None, "")), data_type),
         separator=read_separator(found.get("dimension_separator")) or ".",
         extensions=json.dumps({k: m.value for k, m in found.items() if k not in KNOWN}),
+        filters=filters,
     )
-
-
-def read_filters(member: Member) -> None:
-    """Checks that there are none.
-
-    Raises:
-        InvalidArgument: It is no list of filters.
-        Unimplemented: There are some.
-    """
-    if member.value is None:
-        return
-    for each in member.array():
-        name = each.object(required=("id",))["id"].string()
-        raise Unimplemented(f'member "{each.path}": the filter "{name}" is not supported')
 
 
 def read_separator(member: Member | None) -> str | None:
@@ -134,12 +128,11 @@ def metadata_to_json(metadata: Zarr2Metadata) -> dict[str, Json]:
         "zarr_format": 2,
         "shape": list(metadata.shape),
         "chunks": list(metadata.chunk_shape),
-        "dtype": metadata.data_type.spelling,
-        "compressor": compressor_to_json(metadata.compressor),
+        "dtype": metadata.data_type.to_json(),
+        "compressor": codec_to_json(metadata.compressor),
         "fill_value": fill_json(metadata.fill_bytes, metadata.data_type),
         "order": metadata.order,
-        # Null, because some readers refuse an empty list.
-        "filters": None,
+        "filters": filters_to_json(metadata.filters),
         "dimension_separator": metadata.separator,
         **extensions,
     }

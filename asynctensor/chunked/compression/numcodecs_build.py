@@ -28,7 +28,7 @@ from asynctensor.errors import DataLoss, InvalidArgument, Unimplemented
 from asynctensor.storage.kvstore import Buffer
 
 #: Whatever numcodecs may raise for bytes that it cannot decode.
-_FAILURES = (ValueError, TypeError, RuntimeError, IndexError, OverflowError, AssertionError)
+_FAILURES = (ValueError, TypeError, RuntimeError, LookupError, OverflowError, AssertionError)
 _LZ4_HEADER = struct.Struct("<I")
 #: Shuffle by bits where elements are bytes, by bytes where they are larger.
 _AUTO_SHUFFLE = -1
@@ -413,3 +413,38 @@ class NumcodecsSerializer(ArrayCodec):
         except _FAILURES as error:
             raise InvalidArgument(f"{self.name}: {error}") from error
         return encoded
+
+
+class CategorizeCodec(ArrayCodec):
+    """``categorize`` on arrays of str: the number of the label, 0 for none of them.
+
+    Args:
+        spec: The codec.
+        shape: Shape of the chunk.
+    """
+
+    def __init__(self, spec: Numcodec, shape: tuple[int, ...]) -> None:
+        values = spec.values
+        if values["dtype"] not in ("|O", "O", "object"):
+            raise InvalidArgument(f"categorize is for {values['dtype']}, here are objects")
+        self.shape, self.dtype = shape, np.dtype(object)
+        self._astype = np.dtype(values.get("astype", "u1"))
+        if self._astype.kind not in "iu":
+            raise InvalidArgument(f"categorize: {self._astype.str} is no integer type")
+        self._labels = np.array(["", *values["labels"]], object)
+
+    def decode(self, data: Buffer, out: Array | None = None) -> Array:
+        codes = array_of(data, self._astype, self.shape)
+        known = (codes >= 0) & (codes < len(self._labels))
+        # numcodecs, too, takes codes that are no label's for none.
+        chunk = self._labels[np.where(known, codes, 0).astype(np.intp)]
+        if out is None:
+            return np.asarray(chunk, object).reshape(self.shape)
+        np.copyto(out, chunk)
+        return out
+
+    def encode(self, chunk: Array) -> Buffer:
+        codes = np.zeros(self.shape, self._astype)
+        for number, label in enumerate(self._labels[1:], 1):
+            codes[chunk == label] = number
+        return bytes_of(np.ascontiguousarray(codes))

@@ -33,7 +33,7 @@ class Numcodec:
 
     Attributes:
         id: Its name.
-        members: Names and JSON texts of what it says.
+        members: Names and JSON texts of what it says, sorted.
     """
 
     id: str
@@ -42,7 +42,7 @@ class Numcodec:
     @classmethod
     def of(cls, id_: str, values: Mapping[str, Any]) -> Numcodec:
         """The codec with members of these values."""
-        return cls(id_, tuple((name, json.dumps(value)) for name, value in values.items()))
+        return cls(id_, tuple((name, json.dumps(values[name])) for name in sorted(values)))
 
     @property
     def values(self) -> dict[str, Any]:
