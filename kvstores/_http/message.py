@@ -5,14 +5,19 @@ Nothing here knows a cloud, a socket or a library. Source: RFC 9110.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from asynctensor.errors import InvalidArgument
 from asynctensor.storage.kvstore import Buffer
 
 #: A body, whole or in pieces that follow each other.
 Body: TypeAlias = "Buffer | tuple[Buffer, ...]"
+
+#: Visible ASCII: what a request line can carry (RFC 9112, section 3).
+_URL = re.compile(r"https?://[!-~]+")
 
 
 class Headers(Mapping[str, str]):
@@ -57,6 +62,13 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     body: Body | None = None
     max_body: int = 2**31
+
+    def __post_init__(self) -> None:
+        if _URL.fullmatch(self.url) is None:
+            raise InvalidArgument(
+                f"{ascii(self.url.partition('?')[0])} cannot be asked: expected http:// or https://, "
+                "with everything but visible ASCII characters percent-encoded"
+            )
 
     def __repr__(self) -> str:
         return f"<{self.method} {self.url.partition('?')[0]}>"
