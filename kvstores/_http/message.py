@@ -66,8 +66,8 @@ class Request:
     def __post_init__(self) -> None:
         if _URL.fullmatch(self.url) is None:
             raise InvalidArgument(
-                f"{ascii(self.url.partition('?')[0])} cannot be asked: expected http:// or https://, "
-                "with everything but visible ASCII characters percent-encoded"
+                f"{self.url.partition('?')[0]!a} cannot be asked: expected http:// or "
+                "https://, with all but visible ASCII characters percent-encoded"
             )
 
     def __repr__(self) -> str:
