@@ -20,20 +20,16 @@ from asynctensor.chunked.plan import (
     GROUP_BYTES,
     GROUP_CELLS,
     Stream,
-    Target,
     Task,
     TileTask,
     ViewRequest,
     streams,
     tiled_streams,
 )
-from asynctensor.chunked.request import Stopped, unless_stopped
+from asynctensor.chunked.remote_read import RemoteStream
 from asynctensor.chunked.serve import ChunkServer
-from asynctensor.chunked.shard_fetch import fetch
 from asynctensor.chunked.shard_read import inner_parts
 from asynctensor.chunked.tiles import tile_limit
-from asynctensor.chunked.values import HeldValue
-from asynctensor.errors import Aborted
 from asynctensor.runtime.event_loop import io_loop
 from asynctensor.runtime.inbox import WakingTogether
 from asynctensor.runtime.turn import TurnCollector
@@ -43,8 +39,6 @@ from asynctensor.runtime.workers import yield_gil
 _INLINE_BYTES = 256 * 1024
 #: A read of at most so many chunks may be: each costs the caller's loop some microseconds.
 _INLINE_CELLS = 8
-#: Store requests that one stream has under way on a store without a blocking face.
-_ASYNC_REQUESTS = 32
 
 
 class Reader:
@@ -56,8 +50,6 @@ class Reader:
         self._server = ChunkServer(array)
         self._collector = TurnCollector[ViewRequest](self.deliver)
         self._group_cells = max(1, min(GROUP_CELLS, GROUP_BYTES // max(1, array.chunk_bytes)))
-        if self._face is None:
-            self._group_cells = 1
 
     def submit(self, request: ViewRequest) -> None:
         """Serves `request`, together with what else is asked for in this turn."""
@@ -129,7 +121,7 @@ class Reader:
         self._array.count(ChunkStatistics(reads=len(requests)))
         if self._face is None:
             for plain in streams(requests, self._group_cells):
-                io_loop().call_soon_threadsafe(self._start_async, plain)
+                io_loop().call_soon_threadsafe(self._start_remote, plain)
             return
         for stream in tiled_streams(requests, self._group_cells, self._tile_cells()):
             self._array.workers.post(self._pull, stream)
@@ -161,38 +153,7 @@ class Reader:
 
     # -- on the I/O loop, for stores without a blocking face --------------------------------
 
-    def _start_async(self, stream: Stream[Task]) -> None:
+    def _start_remote(self, stream: Stream[Task]) -> None:
         array = self._array
-        for _ in range(_ASYNC_REQUESTS):
-            array.keep_task(asyncio.ensure_future(self._drain(stream)))
-
-    async def _drain(self, stream: Stream[Task]) -> None:
-        array = self._array
-        while (tasks := await array.workers.run(stream.take)) is not None:
-            for index, targets in tasks:
-                done = ChunkStatistics()
-                if not await array.workers.run(self._server.try_cache, index, targets, done):
-                    held = await self._fetched(index, targets)
-                    await array.workers.run(self._server.serve, index, targets, held, done)
-
-    async def _fetched(self, index: tuple[int, ...], targets: list[Target]) -> HeldValue | None:
-        """The value, or None if the requests have failed or stopped."""
-        requests = [request for request, _, _ in targets]
-        try:
-            wanted = sorted(self._server.parts(targets))
-            epoch = self._array.epoch(index)
-            held = await unless_stopped(requests, fetch(self._array, index, wanted))
-            held.epoch = epoch
-            return held
-        except Stopped:
-            pass
-        except Exception as error:  # noqa: BLE001
-            self._server.failed(index, targets, error)
-        except asyncio.CancelledError:
-            for request in requests:
-                request.fail(Aborted("the I/O loop ended during the read"))
-            # The tasks of an ending loop get no further than this.
-            for request in requests:
-                request.finish()
-            raise
-        return None
+        work = RemoteStream(array, self._server, stream).run()
+        array.keep_task(asyncio.ensure_future(work))
