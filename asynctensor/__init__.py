@@ -80,7 +80,7 @@ from asynctensor.verbose_logging import (
     experimental_update_verbose_logging,
     parse_tensorstore_flags,
 )
-from asynctensor.views import array, cast
+from asynctensor.views import DownsampleMethod, array, cast, downsample
 from asynctensor.virtual import virtual_chunked
 
 newaxis = None
@@ -98,6 +98,7 @@ __all__ = [
     "Dim",
     "DimExpression",
     "DimSelection",
+    "DownsampleMethod",
     "DimSelectionLike",
     "Error",
     "Future",
@@ -136,6 +137,7 @@ __all__ = [
     "complex128",
     "create_group",
     "d",
+    "downsample",
     "dtype",
     "experimental_collect_matching_metrics",
     "experimental_collect_prometheus_format_metrics",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any, Literal, SupportsIndex, TypeAlias, overload
 
 import numpy.typing as npt
 
-from asynctensor.errors import IncompatibleType
+from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.registry import driver_module
 from asynctensor.runtime.context import Context
+from asynctensor.runtime.workers import WorkerPool
 from asynctensor.schema.data_type import DTypeLike
 from asynctensor.schema.data_type import dtype as data_type
 from asynctensor.schema.schema import Schema
@@ -42,11 +45,15 @@ def array(
         IncompatibleType: The source cannot be converted to `dtype`.
     """
     bound = Context() if context is None else context
-    workers = bound.resolve("data_copy_concurrency").value
     wanted = None if dtype is None else data_type(dtype)
-    driver = driver_module("array").wrap(array, wanted, workers, copy, write)
+    driver = driver_module("array").wrap(array, wanted, _workers(bound), copy, write)
     opened = SpecState("array").bound(bound)
     return TensorStore(driver, driver.transform(), bound, driver.access, opened)
+
+
+def _workers(context: Context) -> WorkerPool:
+    pool: WorkerPool = context.resolve("data_copy_concurrency").value
+    return pool
 
 
 @overload
@@ -74,14 +81,68 @@ def cast(base: TensorStore | Spec, dtype: DTypeLike) -> TensorStore | Spec:
     return _over(base, "cast", schema, {})
 
 
-def _over(base: object, driver: str, schema: Schema, options: dict[str, Any]) -> Spec:
-    """The spec of an adapter over a spec, whose transform becomes the adapter's."""
+#: How elements of a cell become one.
+DownsampleMethod: TypeAlias = Literal["stride", "median", "mode", "mean", "min", "max"]
+
+
+@overload
+def downsample(
+    base: TensorStore, downsample_factors: Iterable[int], method: DownsampleMethod
+) -> TensorStore: ...
+@overload
+def downsample(base: Spec, downsample_factors: Iterable[int], method: DownsampleMethod) -> Spec: ...
+def downsample(
+    base: TensorStore | Spec, downsample_factors: Iterable[int], method: DownsampleMethod
+) -> TensorStore | Spec:
+    """A view at a lower resolution, computed as it is read.
+
+    Element ``i`` of a dimension stands for the positions ``i * factor`` to ``(i + 1) * factor``
+    of the base, counted from position 0 whatever the base's origin; of a cell at the edge, only
+    the positions inside count.
+
+    Args:
+        base: An array, or a spec of one.
+        downsample_factors: One per dimension, at least 1.
+        method: ``"stride"`` (the first position of each cell), ``"mean"`` (of integers rounded
+            half to even, of bools the mode), ``"min"``, ``"max"``, ``"median"`` (of an even
+            number the lower one) or ``"mode"`` (of several the least). NaN is the greatest, and
+            no minimum or maximum where there is another number.
+
+    Returns:
+        The view; it can be read, and not be written.
+
+    Raises:
+        InvalidArgument: The factors do not fit, or the data type does not allow the method.
+        IncompatibleType: The base is of another type.
+    """
+    factors = tuple(_factor(each) for each in downsample_factors)
+    if isinstance(base, TensorStore):
+        below = base._view()
+        module = driver_module("downsample")
+        driver = module.downsampled(below, factors, method, _workers(base.context))
+        opened = base._opened and SpecState("downsample", base=base._opened)
+        return TensorStore(driver, driver.transform(), base.context, "r", opened)
+    options = {"downsample_factors": list(factors), "downsample_method": method}
+    return _over(base, "downsample", Schema(), options, move=False)
+
+
+def _factor(value: SupportsIndex) -> int:
+    factor = operator.index(value)
+    if factor < 1:
+        raise InvalidArgument(f"Downsample factors must all be positive, but one is {factor}")
+    return factor
+
+
+def _over(
+    base: object, driver: str, schema: Schema, options: dict[str, Any], *, move: bool = True
+) -> Spec:
+    """The spec of an adapter over a spec, whose transform becomes the adapter's if it may."""
     if not isinstance(base, Spec):
         raise IncompatibleType(f"Expected TensorStore or Spec, but received {base!r:.80}")
-    transform = base.state.transform
+    transform = base.state.transform if move else None
     state = SpecState(
         driver,
-        base=replace(base.state, transform=None),
+        base=replace(base.state, transform=None) if move else base.state,
         schema=schema.state,
         transform=transform,
         options=options,

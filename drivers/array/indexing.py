@@ -8,8 +8,12 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from asynctensor.chunked.codec import Array
+from asynctensor.index_space.points import point_indices
 from asynctensor.index_space.propagate_bounds import check_index_arrays, propagate_bounds
 from asynctensor.index_space.transform import IndexTransform
+
+#: NumPy numbers its own data types below this.
+_EXTENSION_TYPES = 256
 
 
 def bounded(transform: IndexTransform, shape: tuple[int, ...]) -> IndexTransform:
@@ -44,28 +48,11 @@ def strided(array: Array, transform: IndexTransform) -> Array:
             strides[dim] += stride * array.strides[out]
         corner.append(slice(start, start + 1))
     base = array[(*corner, ...)].reshape(())
-    return as_strided(base, shape, strides, writeable=array.flags.writeable)
-
-
-def point_indices(transform: IndexTransform) -> tuple[Array, ...]:
-    """Per dimension of the array, the indices of a bounded transform; they broadcast together."""
-    rank = transform.input_rank
-    shape = tuple(transform.input_shape)
-    found = []
-    for item in transform.maps:
-        stride = item.stride or 0
-        if item.index_array is not None:
-            found.append(np.broadcast_to(item.offset + stride * item.index_array, shape))
-            continue
-        at = np.full((1,) * rank, item.offset, np.int64)
-        if item.input_dimension is not None:
-            dim = item.input_dimension
-            span = np.arange(transform.input_inclusive_min[dim], transform.input_exclusive_max[dim])
-            sizes = [1] * rank
-            sizes[dim] = len(span)
-            at = item.offset + stride * span.reshape(sizes)
-        found.append(at)
-    return tuple(found)
+    if array.dtype.num < _EXTENSION_TYPES:
+        return as_strided(base, shape, strides, writeable=array.flags.writeable)
+    # Not all extension types have a spelling that NumPy's function could read.
+    raw = base.view(f"V{array.itemsize}")
+    return as_strided(raw, shape, strides, writeable=array.flags.writeable).view(array.dtype)
 
 
 def taken(array: Array, transform: IndexTransform) -> Array:

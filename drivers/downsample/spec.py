@@ -1,0 +1,108 @@
+"""The ``downsample_factors`` and ``downsample_method`` of a spec, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from asynctensor.chunked.driver_request import base_of, schema_of
+from asynctensor.drivers.downsample.cells import downsampled_schema, strided
+from asynctensor.drivers.downsample.methods import METHODS, check_method
+from asynctensor.errors import InvalidArgument
+from asynctensor.index_space.domain import IndexDomain
+from asynctensor.schema.json_value import array, expected, in_member
+from asynctensor.schema.schema import Schema
+
+
+def read_factors(options: Mapping[str, Any]) -> tuple[int, ...]:
+    """The factor of each dimension.
+
+    Raises:
+        InvalidArgument: The member is missing or wrong.
+    """
+    with in_member("downsample_factors"):
+        if "downsample_factors" not in options:
+            raise InvalidArgument("Expected array, but member is missing")
+        return array(options["downsample_factors"], _factor)
+
+
+def _factor(value: object) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**63:
+        raise expected("integer in the range [1, 9223372036854775807]", value)
+    return value
+
+
+def read_method(options: Mapping[str, Any]) -> str:
+    """The method.
+
+    Raises:
+        InvalidArgument: The member is missing or wrong.
+    """
+    with in_member("downsample_method"):
+        if "downsample_method" not in options:
+            raise InvalidArgument("Expected string, but member is missing")
+        return checked_method(options["downsample_method"])
+
+
+def checked_method(method: object) -> str:
+    """`method`, if there is such a one.
+
+    Raises:
+        InvalidArgument: There is not.
+    """
+    if method not in METHODS:
+        raise expected(f"one of {', '.join(METHODS)}", method)
+    return str(method)
+
+
+def check_rank(factors: tuple[int, ...], rank: int | None) -> None:
+    """Refuses factors that are not as many as the dimensions.
+
+    Raises:
+        InvalidArgument: They are not.
+    """
+    if rank not in (None, len(factors)):
+        raise InvalidArgument(
+            f"Number of downsample factors ({len(factors)}) does not match TensorStore rank "
+            f"({rank})"
+        )
+
+
+def effective_schema(options: Mapping[str, Any], schema: Schema) -> Schema:
+    """See `asynctensor.spec_rules.EffectiveSchema`."""
+    factors, method = read_factors(options), read_method(options)
+    base = schema_of(base_of(options))
+    check_rank(factors, base.rank)
+    if base.dtype is not None:
+        check_method(method, base.dtype)
+    domain = base.domain or IndexDomain(rank=len(factors))
+    known = downsampled_schema(base, strided(domain, factors, method))
+    if base.domain is None:
+        known = Schema.from_state(replace(known.state, domain=None))
+    known.update(schema=schema)
+    return known
+
+
+def base_schema(options: Mapping[str, Any], schema: Schema) -> tuple[Schema, Schema]:
+    """See `asynctensor.spec_rules.BaseSchema`.
+
+    Raises:
+        InvalidArgument: There is a fill value or a chunk layout, which would concern the base in
+            a way that no constraint expresses.
+    """
+    factors, state = read_factors(options), schema.state
+    if state.fill_value is not None:
+        raise InvalidArgument('fill_value not supported by the "downsample" driver')
+    if state.layout.to_json():
+        raise InvalidArgument('chunk layout constraints not supported by the "downsample" driver')
+    check_rank(factors, state.rank)
+    units = tuple(
+        None if unit is None else unit * (1 / factor)
+        for unit, factor in zip(state.units, factors, strict=False)
+    )
+    handed = replace(state, domain=None, units=units)
+    kept = replace(state, dtype=None, codec=None, units=())
+    return Schema.from_state(kept), Schema.from_state(handed)
