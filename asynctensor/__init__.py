@@ -80,7 +80,7 @@ from asynctensor.verbose_logging import (
     experimental_update_verbose_logging,
     parse_tensorstore_flags,
 )
-from asynctensor.views import DownsampleMethod, array, cast, downsample
+from asynctensor.views import DownsampleMethod, array, cast, concat, downsample, overlay, stack
 from asynctensor.virtual import virtual_chunked
 
 newaxis = None
@@ -98,8 +98,8 @@ __all__ = [
     "Dim",
     "DimExpression",
     "DimSelection",
-    "DownsampleMethod",
     "DimSelectionLike",
+    "DownsampleMethod",
     "Error",
     "Future",
     "FutureLike",
@@ -135,6 +135,7 @@ __all__ = [
     "char",
     "complex64",
     "complex128",
+    "concat",
     "create_group",
     "d",
     "downsample",
@@ -166,8 +167,10 @@ __all__ = [
     "open",
     "open_attributes",
     "open_group",
+    "overlay",
     "parse_tensorstore_flags",
     "run_on",
+    "stack",
     "string",
     "uint8",
     "uint16",

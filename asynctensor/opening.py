@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Unpack
 
 from asynctensor.chunked.array_driver import ArrayDriver
-from asynctensor.chunked.driver_request import DriverRequest, Mode
+from asynctensor.chunked.driver_request import DriverRequest, Mode, OpenView
 from asynctensor.chunked.view import View
 from asynctensor.detection import detected, tell_arrays_below
 from asynctensor.errors import FailedPrecondition, InvalidArgument
@@ -163,6 +163,17 @@ async def _resolved(
     return await detected(state, open_store, context, transaction)
 
 
+def view_opener(context: Context, transaction: Transaction | None, mode: str) -> OpenView:
+    """What opens the arrays below an adapter: from a `SpecState`, or a spec's JSON."""
+
+    async def open_view(spec: Any) -> View:
+        below = spec if isinstance(spec, SpecState) else state_from_json(spec, REGISTRY)
+        below = await _resolved(below, context, transaction)
+        return await _open_view(below, context, transaction, mode)
+
+    return open_view
+
+
 async def _open_view(
     state: SpecState,
     context: Context,
@@ -178,15 +189,10 @@ async def _open_view(
         store, path = open_store(state.kvstore, context)
     state.open_mode.check()
 
-    async def open_view(spec: Any) -> View:
-        below = spec if isinstance(spec, SpecState) else state_from_json(spec, REGISTRY)
-        below = await _resolved(below, context, transaction)
-        return await _open_view(below, context, transaction, mode)
-
     request = DriverRequest(
         state.driver,
         state.driver_members(),
-        open_view,
+        view_opener(context, transaction, mode),
         context,
         Schema.from_state(state.schema),
         _mode(state),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Literal, SupportsIndex, TypeAlias, overload
+from typing import Any, Literal, SupportsIndex, TypeAlias, TypedDict, Unpack, overload
 
 import numpy.typing as npt
 
 from asynctensor.errors import IncompatibleType, InvalidArgument
+from asynctensor.index_space.dim_expression import d
+from asynctensor.index_space.domain import IndexDomain
+from asynctensor.opening import access_mode, view_opener
 from asynctensor.registry import driver_module
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.workers import WorkerPool
@@ -19,6 +22,7 @@ from asynctensor.schema.schema import Schema
 from asynctensor.spec import Spec
 from asynctensor.spec_state import SpecState
 from asynctensor.tensorstore import TensorStore
+from asynctensor.transaction.transaction import Transaction
 
 
 def array(
@@ -79,6 +83,17 @@ def cast(base: TensorStore | Spec, dtype: DTypeLike) -> TensorStore | Spec:
         return base.astype(dtype)
     schema = Schema(dtype=dtype)
     return _over(base, "cast", schema, {})
+
+
+class StackOptions(TypedDict, total=False):
+    """Constraints on a stack; what each means is said at `Schema.update`."""
+
+    rank: int | None
+    dtype: DTypeLike | None
+    domain: IndexDomain | None
+    shape: Iterable[int] | None
+    dimension_units: Iterable[Any] | None
+    schema: Schema | None
 
 
 #: How elements of a cell become one.
@@ -149,3 +164,175 @@ def _over(
     )
     state.effective_schema()
     return Spec.from_state(state)
+
+
+def overlay(
+    layers: Iterable[TensorStore | Spec],
+    *,
+    read: bool | None = None,
+    write: bool | None = None,
+    context: Context | None = None,
+    transaction: Transaction | None = None,
+    **constraints: Unpack[StackOptions],
+) -> TensorStore:
+    """Several arrays in one index space; where two hold an element, the later one serves it.
+
+    Args:
+        layers: Arrays, or specs of arrays whose domains are known; a spec is opened by every
+            operation that needs it.
+        read: Allow reading. Without `read` and `write`, whatever a layer allows.
+        write: Allow writing.
+        context: Resources for the specs; by default new ones.
+        transaction: What reads and writes belong to; by default that of the layers.
+        **constraints: `rank`, `dtype`, `domain`, `shape`, `dimension_units`, `schema`. A domain is
+            that of the result, which else is the hull of the layers.
+
+    Returns:
+        The array. Its bounds are explicit; it has no fill value, no codec and no chunks. To read
+        or write an element that no layer holds is an `InvalidArgument`.
+
+    Raises:
+        InvalidArgument: The layers do not fit together.
+        IncompatibleType: A layer or a constraint is of the wrong type.
+    """
+    return _stacked(list(layers), read, write, context, transaction, constraints)
+
+
+def concat(
+    layers: Iterable[TensorStore | Spec],
+    axis: int | str,
+    *,
+    read: bool | None = None,
+    write: bool | None = None,
+    context: Context | None = None,
+    transaction: Transaction | None = None,
+    **constraints: Unpack[StackOptions],
+) -> TensorStore:
+    """Several arrays one after the other along a dimension, beginning where the first begins.
+
+    Args:
+        layers: At least one; see `overlay`.
+        axis: The dimension, by position (from the end if negative) or by label.
+        read: See `overlay`.
+        write: See `overlay`.
+        context: See `overlay`.
+        transaction: See `overlay`.
+        **constraints: See `overlay`.
+
+    Raises:
+        InvalidArgument, IncompatibleType: See `overlay`.
+    """
+    given = list(layers)
+    if not given:
+        raise InvalidArgument("At least one layer must be specified for concat")
+    first = _domain_of(given[0], 0)
+    dim = _axis(axis, first.rank, first.labels)
+    moved: list[TensorStore | Spec] = []
+    end = first.inclusive_min[dim]
+    for number, layer in enumerate(given):
+        domain = _domain_of(layer, number)
+        if domain.rank != first.rank:
+            raise InvalidArgument(
+                f"Layer {number}: Layer domain {domain} of rank {domain.rank} does not match "
+                f"layer 0 rank of {first.rank}"
+            )
+        moved.append(layer if end == domain.inclusive_min[dim] else layer[d[dim].translate_to[end]])
+        end += domain.shape[dim]
+    return _stacked(moved, read, write, context, transaction, constraints)
+
+
+def stack(
+    layers: Iterable[TensorStore | Spec],
+    axis: int = 0,
+    *,
+    read: bool | None = None,
+    write: bool | None = None,
+    context: Context | None = None,
+    transaction: Transaction | None = None,
+    **constraints: Unpack[StackOptions],
+) -> TensorStore:
+    """Several arrays along a new dimension, the first at 0.
+
+    Args:
+        layers: At least one; see `overlay`.
+        axis: Where the new dimension is, counted from the end if negative.
+        read: See `overlay`.
+        write: See `overlay`.
+        context: See `overlay`.
+        transaction: See `overlay`.
+        **constraints: See `overlay`.
+
+    Raises:
+        InvalidArgument, IncompatibleType: See `overlay`.
+    """
+    given = list(layers)
+    if not given:
+        raise InvalidArgument("At least one layer must be specified for stack")
+    rank = _domain_of(given[0], 0).rank + 1
+    moved: list[TensorStore | Spec] = []
+    for number, layer in enumerate(given):
+        domain = _domain_of(layer, number)
+        if domain.rank != rank - 1:
+            raise InvalidArgument(
+                f"Layer {number}: Layer domain {domain} of rank {domain.rank} does not match "
+                f"layer 0 rank of {rank - 1}"
+            )
+        new = d[_axis(operator.index(axis), rank)][None]
+        moved.append(layer[new.translate_to[number].mark_bounds_implicit[False]])
+    return _stacked(moved, read, write, context, transaction, constraints)
+
+
+def _axis(axis: int | str, rank: int, labels: tuple[str, ...] = ()) -> int:
+    if isinstance(axis, str):
+        if not axis or axis not in labels:
+            raise InvalidArgument(f"Label {axis!r} does not match one of {list(labels)}")
+        return labels.index(axis)
+    dim = operator.index(axis)
+    if not -rank <= dim < rank:
+        raise InvalidArgument(f"Dimension index {dim} is outside valid range [-{rank}, {rank})")
+    return dim % rank
+
+
+def _domain_of(layer: object, number: int) -> IndexDomain:
+    if not isinstance(layer, (TensorStore, Spec)):
+        raise IncompatibleType(
+            f"Layer {number}: Expected TensorStore or Spec, but received {layer!r:.80}"
+        )
+    if layer.domain is None:
+        raise InvalidArgument(f"Layer {number}: Domain must be specified")
+    return layer.domain
+
+
+def _stacked(
+    layers: list[TensorStore | Spec],
+    read: bool | None,
+    write: bool | None,
+    context: Context | None,
+    transaction: Transaction | None,
+    constraints: StackOptions,
+) -> TensorStore:
+    for name in constraints.keys() - StackOptions.__annotations__:
+        raise IncompatibleType(f"Unexpected keyword argument {name!r}")
+    schema = Schema()
+    schema.update(**constraints)
+    bound = Context() if context is None else context
+    mode = access_mode(read, write)
+    below: list[Any] = []
+    specs: list[SpecState] = []
+    for number, layer in enumerate(layers):
+        _domain_of(layer, number)
+        if isinstance(layer, TensorStore):
+            below.append(layer._view())
+            specs.append(layer._opened or layer.spec().state)
+        else:
+            specs.append(layer.state.bound(bound))
+            below.append(specs[-1])
+    opener = view_opener(bound, transaction, mode)
+    driver = driver_module("stack").stacked(below, schema, opener, transaction)
+    usable = "".join(each for each in mode if each in driver.access)
+    if not usable or (read and "r" not in usable) or (write and "w" not in usable):
+        raise InvalidArgument(
+            f'the layers allow "{driver.access}", and not read={read}, write={write}'
+        )
+    opened = SpecState("stack", layers=tuple(specs)).bound(bound)
+    return TensorStore(driver, driver.transform(), bound, usable, opened)

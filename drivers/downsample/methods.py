@@ -129,7 +129,7 @@ def _median(cells: Array) -> Array:
 def _mode(cells: Array) -> Array:
     """The most frequent element, of several the least."""
     kind = cells.dtype
-    if kind == object:
+    if kind.hasobject:
         return _object_mode(cells)
     if kind.kind in "SV" and kind.type in (np.bytes_, np.void):
         return _mode(np.ascontiguousarray(cells).view(np.uint8)).view(kind)

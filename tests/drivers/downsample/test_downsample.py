@@ -29,7 +29,7 @@ DTYPES = [
 ]  # fmt: skip
 
 
-def numbers(dtype, shape, seed):
+def numbers(dtype, shape, seed) -> np.ndarray:
     """Few distinct values, so that there are ties, and large ones, so that sums overflow."""
     random = np.random.default_rng(seed)
     wanted = ts.dtype(dtype).numpy_dtype
@@ -48,7 +48,7 @@ def numbers(dtype, shape, seed):
 
 
 @st.composite
-def views(draw):
+def views(draw) -> tuple:
     rank = draw(st.integers(1, 3))
     shape = tuple(draw(st.integers(1, 9)) for _ in range(rank))
     factors = [draw(st.integers(1, 5)) for _ in range(rank)]
@@ -59,13 +59,13 @@ def views(draw):
     return shape, factors, origin, reverse
 
 
-def prepared(module, values, dtype, view):
+def prepared(module, values, dtype, view) -> tuple:
     _, factors, origin, reverse = view
     base = module.array(values, dtype=getattr(module, dtype))
     return base.translate_to[origin][reverse], factors
 
 
-def close(found, expected, dtype):
+def close(found, expected, dtype) -> None:
     if "float" in dtype or "complex" in dtype:
         kind = np.complex128 if "complex" in dtype else np.float64
         np.testing.assert_allclose(found.astype(kind), expected.astype(kind), rtol=2e-2, atol=1e-2)
@@ -77,11 +77,11 @@ def close(found, expected, dtype):
     assert found.dtype == ts.dtype(dtype).numpy_dtype
 
 
-def cut_twice(low, high, factor):
+def cut_twice(low, high, factor) -> bool:
     return low // factor == (high - 1) // factor and low % factor and high % factor
 
 
-def of_cell(values, method, dtype):
+def of_cell(values, method, dtype) -> object:
     """What one cell becomes, in the plainest way."""
     if method == "stride":
         return values[0]
@@ -96,7 +96,7 @@ def of_cell(values, method, dtype):
     return {"min": min, "max": max, "median": median_low}[method](values)
 
 
-def by_hand(base, factors, method):
+def by_hand(base, factors, method) -> np.ndarray:
     """All cells of a small array, one by one."""
     values, dtype = base.read().result(), base.dtype.name
     places = []
@@ -221,7 +221,7 @@ def test_index_arrays_count_what_is_inside() -> None:
     assert view.vindex[[1, 0, 1]].read().result().tolist() == [35, 10, 35]
 
 
-def both_stored(module):
+def both_stored(module) -> object:
     return module.open(
         {"driver": "zarr3", "kvstore": "memory://"},
         create=True,
