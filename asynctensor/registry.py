@@ -165,6 +165,7 @@ _DRIVERS = (
         DriverRules(
             "cast",
             scheme="cast",
+            url_path="dtype",
             has_kvstore=False,
             is_directory=False,
             chunked=False,

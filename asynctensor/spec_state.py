@@ -12,7 +12,7 @@ from asynctensor.errors import InvalidArgument, Unimplemented
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.kvstore_spec import KvStoreSpec, joined, kvstore_from_json, kvstore_of_url
 from asynctensor.open_mode import FLAGS, OpenMode
-from asynctensor.pipeline_url import format_component, parse_pipeline
+from asynctensor.pipeline_url import UrlComponent, format_component, parse_pipeline
 from asynctensor.registry import REGISTRY
 from asynctensor.resource_names import ResourceNames
 from asynctensor.runtime.context import Context, ContextResource
@@ -30,7 +30,7 @@ from asynctensor.schema.json_value import (
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import NO_SCHEMA, SchemaState
 from asynctensor.schema.schema_transform import inverse_transformed
-from asynctensor.spec_rules import DriverRules, SpecRules
+from asynctensor.spec_rules import DriverRules, KvStoreRules, SpecRules
 
 #: Members of every spec.
 _COMMON: Final = frozenset({"driver", "context", "dtype", "rank", "transform", "schema"})
@@ -230,13 +230,19 @@ class SpecState:
         Raises:
             InvalidArgument: There is none.
         """
-        if self.kvstore is None:
-            raise InvalidArgument("A spec without a kvstore has no URL")
-        scheme = self.driver_rules.scheme
-        if scheme is None:
+        rules = self.driver_rules
+        if rules.scheme is None:
             raise InvalidArgument(f'Driver "{self.driver}" has no URL; use the JSON of the spec')
-        path = str(self.options.get(self.driver_rules.url_path or "", ""))
-        return f"{self.kvstore.url}|{format_component(scheme, path, is_root=False)}"
+        if self.base is not None:
+            below = self.base.url()
+        elif self.kvstore is not None:
+            below = self.kvstore.url
+        else:
+            raise InvalidArgument("A spec without a kvstore has no URL")
+        path = self.options.get(rules.url_path or "", "")
+        if rules.url_path == "dtype":
+            path = "" if self.schema.dtype is None else self.schema.dtype.name
+        return f"{below}|{format_component(rules.scheme, str(path), is_root=False)}"
 
     def minimal(self) -> SpecState:
         """The same without what the driver's metadata says beyond the data type."""
@@ -400,25 +406,41 @@ def state_from_url(url: str, rules: SpecRules) -> SpecState:
         kvstore = kvstore_of_url(components[:stores], rules)
         if not formats:
             return SpecState("auto", rules, kvstore)
-        if stores != len(components) - 1:
-            raise InvalidArgument(
-                f'"{components[stores + 1]}" is not valid following a format in a URL'
-            )
-        driver = kinds[-1]
-        assert isinstance(driver, DriverRules)
-        path = components[-1].decoded_path()
+        driver, component = kinds[stores], components[stores]
+        if not isinstance(driver, DriverRules) or driver.has_base:
+            raise InvalidArgument(f'"{component}" must follow a format in a URL')
+        path = component.decoded_path()
         options = {}
         if path and driver.url_path == "path":
             kvstore = kvstore.with_path(joined(kvstore.path, path))
         elif path:
-            with annotated(f'Invalid TensorStore URL component "{components[-1]}"'):
+            with annotated(f'Invalid TensorStore URL component "{component}"'):
                 if driver.url_path is None:
                     raise InvalidArgument("Path not supported")
                 options = _checked_options({driver.url_path: path}, driver)
-    mode = OpenMode().normalized() if driver.chunked else OpenMode()
-    return SpecState(
-        driver.driver, rules, _placed(kvstore, driver), open_mode=mode, options=options
-    )
+        mode = OpenMode().normalized() if driver.chunked else OpenMode()
+        state = SpecState(
+            driver.driver, rules, _placed(kvstore, driver), open_mode=mode, options=options
+        )
+        for kind, component in zip(kinds[stores + 1 :], components[stores + 1 :], strict=True):
+            state = _adapted(state, kind, component)
+    return state
+
+
+def _adapted(
+    base: SpecState, driver: DriverRules | KvStoreRules, component: UrlComponent
+) -> SpecState:
+    """The adapter that a component of a URL says, over what stands before it."""
+    if not isinstance(driver, DriverRules) or not driver.has_base:
+        raise InvalidArgument(f'"{component}" is not valid following a format in a URL')
+    json: dict[str, Any] = {"driver": driver.driver, "base": base.to_json()}
+    with annotated(f'Invalid TensorStore URL component "{component}"'):
+        path = component.decoded_path()
+        if driver.url_path is not None:
+            json[driver.url_path] = path
+        elif path:
+            raise InvalidArgument("Path not supported")
+        return state_from_json(json, base.rules)
 
 
 def placed_kvstore(kvstore: KvStoreSpec, state: SpecState) -> KvStoreSpec:

@@ -46,6 +46,10 @@ class SpecBelow(Protocol):
         """From the indices of the spec to those of the stored array; None if that is not known."""
         ...
 
+    def without_context(self) -> SpecBelow:
+        """The same without the resources that it names or is bound to."""
+        ...
+
     def to_json(self, include_defaults: bool = False) -> dict[str, Any]:
         """Its JSON."""
         ...

@@ -52,7 +52,7 @@ class Layer:
         """The spec that opens it."""
         if isinstance(self.array, View):
             return self.array.spec_json()
-        return self.array.to_json()
+        return self.array.without_context().to_json()
 
     def bound(self, transaction: Transaction | None) -> Layer:
         """The same as `transaction` sees it; of a spec, whatever it gives."""

@@ -131,6 +131,21 @@ def test_specs_open_it_again(stored) -> None:
     assert pickle.loads(pickle.dumps(view.spec())) == view.spec()
 
 
+def test_its_url(stored) -> None:
+    url = stored.astype(ts.int16).url
+    assert url == "memory://|zarr3:|cast:int16"
+    assert ts.open(url, context=stored.context).result().dtype == ts.int16
+    spec = ts.Spec("memory://a/|zarr3:|cast:int8|cast:float32")
+    theirs = tensorstore.Spec("memory://a/|zarr3:|cast:int8|cast:float32")
+    assert spec.to_json() == theirs.to_json()
+    assert spec.url == theirs.url
+    for wrong in ("memory://|cast:int8", "memory://|zarr3:|cast:", "memory://|zarr3:|zarr3:"):
+        with pytest.raises(InvalidArgument):
+            ts.Spec(wrong)
+    with pytest.raises(InvalidArgument, match="no URL"):
+        ts.cast(ts.array([1]), ts.int8).url  # noqa: B018
+
+
 def test_creating_through_it() -> None:
     base = ts.Spec({"driver": "zarr3", "kvstore": "memory://", "dtype": "float32"})
     spec = ts.cast(base, ts.int16)
