@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from types import ModuleType
@@ -13,8 +13,16 @@ from typing import Any, cast
 from asynctensor.chunked.driver_request import DriverOpener
 from asynctensor.chunked.format import ArrayFormat
 from asynctensor.chunked.opening import open_format
-from asynctensor.errors import InvalidArgument, Unimplemented
+from asynctensor.errors import AlreadyExists, InvalidArgument, Unimplemented
 from asynctensor.hierarchy.node_format import NodeFormat
+from asynctensor.names import (
+    DRIVER_GROUP,
+    KVSTORE_GROUP,
+    entry_point_names,
+    load_all_entry_points,
+    load_entry_point,
+    near,
+)
 from asynctensor.schema.schema import Schema
 from asynctensor.spec_rules import DriverRules, KvStoreRules, Signature
 from asynctensor.storage.store_request import StoreOpener
@@ -32,6 +40,8 @@ class _Driver:
     nodes: str | None = None  # "module:class" of its NodeFormat
     #: How a file that is one array of this format shows it.
     signature: Signature | None = None
+    #: Of one that a user wrote: what opens it.
+    opener: DriverOpener | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,8 @@ class _KvStore:
     module: str
     #: How a file that it shows the inside of shows that it is one.
     signature: Signature | None = None
+    #: Of one that a user wrote: what opens it.
+    opener: StoreOpener | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,14 +301,18 @@ class Registry:
 
     def scheme(self, scheme: str, *, first: bool) -> DriverRules | KvStoreRules:
         """See `SpecRules.scheme`."""
-        if scheme in _KVSTORE_SCHEMES:
-            return _KVSTORE_SCHEMES[scheme].rules
-        if not first and scheme in _DRIVER_SCHEMES:
-            return _DRIVER_SCHEMES[scheme].rules
+        for _ in range(2):
+            if scheme in _KVSTORE_SCHEMES:
+                return _KVSTORE_SCHEMES[scheme].rules
+            if not first and scheme in _DRIVER_SCHEMES:
+                return _DRIVER_SCHEMES[scheme].rules
+            # A scheme need not be the name of what has it.
+            load_all_entry_points(KVSTORE_GROUP)
+            load_all_entry_points(DRIVER_GROUP)
         known = [s for s in _KVSTORE_SCHEMES if s]
         if not first:
             known += [s for s in _DRIVER_SCHEMES if s]
-        raise InvalidArgument(f'unsupported URL scheme: "{scheme}"{_near(scheme, known)}')
+        raise InvalidArgument(f'unsupported URL scheme: "{scheme}"{near(scheme, known)}')
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Registry)
@@ -329,7 +345,10 @@ def driver_opener(driver: str) -> DriverOpener:
     Raises:
         InvalidArgument: There is no such driver.
     """
-    module = _driver(driver).module
+    found = _driver(driver)
+    if found.opener is not None:
+        return found.opener
+    module = found.module
     if ":" in module:
         return partial(open_format, format_of(driver))
     return cast("DriverOpener", importlib.import_module(module).open_driver)
@@ -381,31 +400,82 @@ def store_opener(kvstore: str) -> StoreOpener:
     Raises:
         InvalidArgument: There is no such kvstore.
     """
-    module = importlib.import_module(_kvstore(kvstore).module)
-    return cast("StoreOpener", module.open_store)
+    found = _kvstore(kvstore)
+    if found.opener is not None:
+        return found.opener
+    return cast("StoreOpener", importlib.import_module(found.module).open_store)
 
 
 def _driver(name: str) -> _Driver:
+    if name not in _DRIVER_OF:
+        load_entry_point(DRIVER_GROUP, name)
     found = _DRIVER_OF.get(name)
     if found is None:
-        raise InvalidArgument(
-            f'"{name}" is not a registered TensorStore driver{_near(name, _DRIVER_OF)}'
-        )
+        known = (*_DRIVER_OF, *entry_point_names(DRIVER_GROUP))
+        raise InvalidArgument(f'"{name}" is not a registered TensorStore driver{near(name, known)}')
     return found
 
 
 def _kvstore(name: str) -> _KvStore:
+    if name not in _KVSTORE_OF:
+        load_entry_point(KVSTORE_GROUP, name)
     found = _KVSTORE_OF.get(name)
     if found is None:
-        raise InvalidArgument(
-            f'"{name}" is not a registered KvStore driver{_near(name, _KVSTORE_OF)}'
-        )
+        known = (*_KVSTORE_OF, *entry_point_names(KVSTORE_GROUP))
+        raise InvalidArgument(f'"{name}" is not a registered KvStore driver{near(name, known)}')
     return found
 
 
-def _near(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3)
-    if near:
-        return f"; did you mean {' or '.join(repr(n) for n in near)}?"
-    return f"; known are {', '.join(repr(n) for n in names)}"
+# -- what users wrote -------------------------------------------------------------------------
+
+_lock = threading.RLock()
+
+
+def add_driver(rules: DriverRules, opener: DriverOpener, *, replace: bool) -> None:
+    """Makes a driver known by its name and scheme.
+
+    Args:
+        rules: Its rules.
+        opener: What opens its arrays.
+        replace: Whether it may take the place of another one that was added.
+
+    Raises:
+        AlreadyExists: The name or scheme is taken.
+    """
+    with _lock:
+        taken = _DRIVER_OF.get(rules.driver)
+        _check_free("driver", rules.driver, taken is not None, taken and taken.opener, replace)
+        _check_scheme(rules.scheme, rules.driver)
+        if taken is not None and taken.rules.scheme is not None:
+            del _DRIVER_SCHEMES[taken.rules.scheme]
+        made = _DRIVER_OF[rules.driver] = _Driver(rules, "", opener=opener)
+        if rules.scheme is not None:
+            _DRIVER_SCHEMES[rules.scheme] = made
+
+
+def add_kvstore(rules: KvStoreRules, opener: StoreOpener, *, replace: bool) -> None:
+    """Makes a kvstore known by its name and scheme; arguments and errors are as above."""
+    with _lock:
+        taken = _KVSTORE_OF.get(rules.driver)
+        _check_free("kvstore", rules.driver, taken is not None, taken and taken.opener, replace)
+        _check_scheme(rules.scheme, rules.driver)
+        if taken is not None and taken.rules.scheme is not None:
+            del _KVSTORE_SCHEMES[taken.rules.scheme]
+        made = _KVSTORE_OF[rules.driver] = _KvStore(rules, "", opener=opener)
+        if rules.scheme is not None:
+            _KVSTORE_SCHEMES[rules.scheme] = made
+
+
+def _check_free(kind: str, name: str, taken: bool, opener: object, replace: bool) -> None:
+    if taken and (opener is None or not replace):
+        remedy = "choose another name" if opener is None else "pass replace=True to replace it"
+        raise AlreadyExists(f'there is a {kind} "{name}" already; {remedy}')
+
+
+def _check_scheme(scheme: str | None, name: str) -> None:
+    for known in (_DRIVER_SCHEMES, _KVSTORE_SCHEMES):
+        owner = known.get(scheme) if scheme is not None else None
+        if owner is not None and owner.rules.driver != name:
+            raise AlreadyExists(
+                f'the URL scheme "{scheme}" is that of "{owner.rules.driver}"; choose another one'
+            )

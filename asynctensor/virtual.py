@@ -47,9 +47,10 @@ def virtual_chunked(
     never changes; or a `KvStore.TimestampedStorageGeneration`, by which chunks are cached if the
     context's ``cache_pool`` has room. A chunk is then asked for again with its generation as
     ``parameters.if_not_equal``; if that is the newest still, the function leaves the array alone
-    and returns a stamp with an empty generation. In the same way ``parameters.if_equal`` makes a
-    write conditional: an empty generation says that nothing was stored, and the write is begun
-    again from fresh content, so that of concurrent writers none loses an update.
+    and returns a stamp with an empty generation, or the same. In the same way
+    ``parameters.if_equal`` makes a write conditional: an empty generation says that nothing was
+    stored, and the write is begun again from fresh content, so that of concurrent writers none
+    loses an update.
 
     Args:
         read_function: See above; None for an array that can only be written.

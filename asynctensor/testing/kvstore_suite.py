@@ -80,6 +80,8 @@ class KeyValueStoreSuite(KeyValueStoreRaceSuite):
         assert (await read(store, "k")).value == b"short"
 
     async def test_no_generation_ever_comes_back(self, store: KeyValueStore) -> None:
+        if not store.capabilities.can_compare_and_swap:
+            return  # equal bytes may then be one generation
         seen = set()
         for round_ in range(40):
             seen.add((await write(store, "k", b"same")).generation)

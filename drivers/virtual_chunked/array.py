@@ -101,7 +101,7 @@ class VirtualArray:
         )
         if stamp is None:
             stamp = TimestampedStorageGeneration(UNKNOWN, float("inf"))
-        elif entry is not None and known != UNKNOWN and stamp.generation == UNKNOWN:
+        elif entry is not None and known != UNKNOWN and stamp.generation in (UNKNOWN, known):
             # Not changed; when that was is all that is new.
             entry.time = max(entry.time, stamp.time)
             return entry

@@ -12,6 +12,12 @@ from asynctensor.chunked.compression.numcodecs_spec import (
     Numcodec,
     read_numcodec,
 )
+from asynctensor.chunked.compression.user_codec import (
+    OURS,
+    is_user_codec,
+    near_codecs,
+    user_codec,
+)
 from asynctensor.chunked.member import Member
 from asynctensor.errors import Unimplemented
 from asynctensor.storage.kvstore import Json
@@ -46,7 +52,7 @@ def read_compressor(member: Member, *, stored: bool) -> Numcodec | None:
     if member.value is None:
         return None
     found = _read(member, stored=stored)
-    if found.id not in (*STEPS, *SERIALIZERS):
+    if found.id not in (*STEPS, *SERIALIZERS) and not is_user_codec(found.id):
         raise Unimplemented(
             f'member "{member.path}": "{found.id}" compresses nothing, it is a filter'
         )
@@ -69,7 +75,16 @@ def read_filters(member: Member, *, stored: bool) -> tuple[Numcodec, ...]:
 
 
 def _read(member: Member, *, stored: bool) -> Numcodec:
-    name = member.object(required=("id",))["id"].string()
+    members = member.object(required=("id",))
+    name = members.pop("id").string()
+    user = user_codec(name, {key: each.value for key, each in members.items()}, member.path)
+    if user is not None:
+        return Numcodec.of(name, user.values)
+    if name not in OURS:
+        raise Unimplemented(
+            f'member "{member.path}": the codec "{name}" cannot be used: it is not supported'
+            f"{near_codecs(name)}"
+        )
     found = read_numcodec(name, member, generous=stored, without="id")
     values = found.values
     if name == "blosc":

@@ -16,6 +16,7 @@ from asynctensor.chunked.compression.deflate import GzipCodec
 from asynctensor.chunked.compression.numcodecs_build import NumcodecsSerializer, build_step
 from asynctensor.chunked.compression.packbits import PackbitsCodec, bits_of
 from asynctensor.chunked.compression.packed import PackedCodec
+from asynctensor.chunked.compression.user_codec import build_user_codec
 from asynctensor.chunked.compression.vlen import VlenCodec
 from asynctensor.chunked.compression.zstd import ZstdCodec
 from asynctensor.chunked.format import ShardLayout
@@ -26,6 +27,7 @@ from asynctensor.drivers.zarr3.codecs import (
     Chain,
     Crc32c,
     FromNumcodecs,
+    FromUser,
     Gzip,
     Packbits,
     Sharding,
@@ -196,6 +198,8 @@ def _build_step(step: Step, itemsize: int) -> BytesCodec:
             return Crc32cCodec()
         case FromNumcodecs():
             return build_step(step.spec, itemsize)
+        case FromUser():
+            return build_user_codec(step.codec)
 
 
 def _build_sharding(

@@ -16,6 +16,7 @@ from asynctensor.chunked.compression.numcodecs_spec import (
     read_numcodec,
 )
 from asynctensor.chunked.compression.packbits import PADDING_ENCODINGS
+from asynctensor.chunked.compression.user_codec import near_codecs, user_codec
 from asynctensor.chunked.member import MAX_RANK, MAX_SIZE, Member
 from asynctensor.drivers.zarr3.codecs import (
     ENDIANS,
@@ -30,6 +31,7 @@ from asynctensor.drivers.zarr3.codecs import (
     Crc32c,
     Filter,
     FromNumcodecs,
+    FromUser,
     Gzip,
     JsonText,
     Packbits,
@@ -106,7 +108,12 @@ def _read_codec(member: Member, depth: int) -> Codec:
         return _READERS[name](configuration)
     if name == "sharding_indexed":
         return _read_sharding(configuration, depth)
-    raise Unimplemented(f'member "{member.path}": the codec "{name}" is not supported')
+    user = user_codec(name, configuration.value, configuration.path)
+    if user is not None:
+        return FromUser(user)
+    raise Unimplemented(
+        f'member "{member.path}": the codec "{name}" is not supported{near_codecs(name)}'
+    )
 
 
 def _read_bytes(configuration: Member) -> Bytes:

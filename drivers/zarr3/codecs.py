@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, TypeAlias
 
 from asynctensor.chunked.compression.numcodecs_spec import Numcodec
+from asynctensor.chunked.compression.user_codec import UserCodec
 from asynctensor.errors import InvalidArgument
 from asynctensor.storage.kvstore import Json
 
@@ -157,6 +158,18 @@ class FromNumcodecs:
 
 
 @dataclass(frozen=True, slots=True)
+class FromUser:
+    """A codec that a user wrote."""
+
+    codec: UserCodec
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.codec.name
+
+
+@dataclass(frozen=True, slots=True)
 class JsonText:
     """A JSON value that can be compared and hashed."""
 
@@ -171,7 +184,7 @@ class JsonText:
 
 Filter: TypeAlias = Transpose | Reshape | Bitround | ScaleOffset | CastValue | FromNumcodecs
 Serializer: TypeAlias = Bytes | Sharding | Packbits | VlenUtf8 | VlenBytes | FromNumcodecs
-Step: TypeAlias = Gzip | Blosc | Zstd | Crc32c | FromNumcodecs
+Step: TypeAlias = Gzip | Blosc | Zstd | Crc32c | FromNumcodecs | FromUser
 Codec: TypeAlias = Filter | Serializer | Step
 
 
@@ -246,6 +259,8 @@ def codec_to_json(codec: Codec) -> Json:
     if isinstance(codec, FromNumcodecs):
         # Zarr-python wants the member even if it is empty.
         return {"name": codec.name, "configuration": codec.spec.values}
+    if isinstance(codec, FromUser):
+        return {"name": codec.name, "configuration": codec.codec.values}
     for field in fields(codec):
         value = getattr(codec, field.name)
         if isinstance(value, Chain):

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from asynctensor.testing.registrations import registrations_undone
+
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -31,7 +33,7 @@ def pages() -> list[str]:
 def test_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
-    with asyncio.Runner() as runner:
+    with registrations_undone(), asyncio.Runner() as runner:
         for line, code in blocks(ROOT / page):
             tree = ast.increment_lineno(ast.parse(code), line - 1)
             compiled = compile(tree, page, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import struct
 from math import prod
 from typing import Any
@@ -23,6 +24,11 @@ from asynctensor.chunked.compression.deflate import Bz2Codec, GzipCodec, ZlibCod
 from asynctensor.chunked.compression.lzma import LzmaCodec
 from asynctensor.chunked.compression.numcodecs_spec import Numcodec
 from asynctensor.chunked.compression.packed import bytes_of
+from asynctensor.chunked.compression.user_codec import (
+    UserCodec,
+    build_user_codec,
+    is_user_codec,
+)
 from asynctensor.chunked.compression.zstd import ZstdCodec
 from asynctensor.errors import DataLoss, InvalidArgument, Unimplemented
 from asynctensor.storage.kvstore import Buffer
@@ -61,7 +67,7 @@ def _made(spec: Numcodec, values: dict[str, Any]) -> Any:
 
 
 def build_step(spec: Numcodec, itemsize: int) -> BytesCodec:
-    """A codec out of `numcodecs_spec.STEPS`.
+    """A codec out of `numcodecs_spec.STEPS`, or one that a user wrote.
 
     Args:
         spec: The codec.
@@ -71,6 +77,8 @@ def build_step(spec: Numcodec, itemsize: int) -> BytesCodec:
         InvalidArgument: Its members do not fit together.
     """
     values = spec.values
+    if is_user_codec(spec.id):
+        return build_user_codec(UserCodec(spec.id, json.dumps(values)))
     match spec.id:
         case "blosc":
             shuffle = values.get("shuffle", 1)

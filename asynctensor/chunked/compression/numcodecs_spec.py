@@ -221,7 +221,8 @@ _REQUIRED = {
     "bitround": ("keepbits",),
     "categorize": ("labels", "dtype"),
 }
-_REFUSED = {
+#: Names of codecs that nobody gets here, and why.
+REFUSED = {
     "pickle": "it can run any code on reading",
     "msgpack2": "it is not supported",
     "vlen-array": "arrays inside arrays are not supported",
@@ -242,7 +243,7 @@ def read_numcodec(id_: str, member: Member, *, generous: bool, without: str = ""
         Unimplemented: There is no such codec, or none that is safe.
     """
     if id_ not in _MEMBERS:
-        reason = _REFUSED.get(id_, "it is not supported")
+        reason = REFUSED.get(id_, "it is not supported")
         raise Unimplemented(f'member "{member.path}": the codec "{id_}" cannot be used: {reason}')
     table = _MEMBERS[id_]
     known = None if generous else (*table, without) if without else tuple(table)

@@ -1,0 +1,62 @@
+"""Names that nobody here knows: entry points that may know them, and what was perhaps meant."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import threading
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+
+from asynctensor.errors import FailedPrecondition
+
+#: Groups of entry points; loading one registers what it names.
+DRIVER_GROUP = "asynctensor.drivers"
+KVSTORE_GROUP = "asynctensor.kvstores"
+CODEC_GROUP = "asynctensor.codecs"
+
+_log = logging.getLogger(__name__)
+_lock = threading.RLock()
+_loaded: set[tuple[str, str]] = set()
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The end of an error for a name that is not known: which ones are."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=3)
+    if close:
+        return f"; did you mean {' or '.join(repr(n) for n in close)}?"
+    return f"; known are {', '.join(repr(n) for n in names)}" if names else ""
+
+
+def load_entry_point(group: str, name: str) -> None:
+    """Loads the entry point of this name, if there is one that was not loaded yet.
+
+    Raises:
+        FailedPrecondition: It cannot be loaded; the cause is chained.
+    """
+    for point in entry_points(group=group, name=name):
+        with _lock:
+            if (group, point.value) in _loaded:
+                continue
+            try:
+                point.load()
+            except Exception as error:
+                raise FailedPrecondition(
+                    f'the entry point "{name}" of {group} ({point.value}) cannot be loaded: {error}'
+                ) from error
+            _loaded.add((group, point.value))
+
+
+def load_all_entry_points(group: str) -> None:
+    """Loads every entry point of a group; one that cannot be is logged."""
+    for name in entry_point_names(group):
+        try:
+            load_entry_point(group, name)
+        except FailedPrecondition as error:
+            _log.warning("%s", error)
+
+
+def entry_point_names(group: str) -> list[str]:
+    """Names of the entry points that are installed."""
+    return sorted({point.name for point in entry_points(group=group)})
