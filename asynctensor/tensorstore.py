@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 import numpy.typing as npt
 
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
+from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.source import as_source_of, json_source
 from asynctensor.chunked.view import View
 from asynctensor.copying import copy_view
@@ -508,6 +509,31 @@ class TensorStore(SchemaProperties, Indexable):
             return statistics
 
         return start(asked, timeout=timeout, deadline=deadline)
+
+    def explain(
+        self, *, timeout: float | None = None, deadline: float | None = None
+    ) -> Future[Explanation]:
+        """What reading the view would do now: chunks, requests, bytes; and what would be better.
+
+        Nothing is read but sizes, and of shards the index, which says where the inner chunks are;
+        nothing is cached by it. Of a view of very many chunks a part is looked at, and
+        `Explanation.estimated` says so.
+
+        Args:
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the explanation, which ``print`` shows. It fails with `OutOfRange` if the view
+            leaves the array, and with `Unimplemented` if the driver reads no chunks.
+        """
+
+        async def explained() -> Explanation:
+            found = await self._driver.explain(self._transform)
+            size = self.size * self.dtype.numpy_dtype.itemsize
+            return replace(found, shape=self.shape, dtype=self.dtype.name, bytes_returned=size)
+
+        return start(explained, timeout=timeout, deadline=deadline)
 
     # -- spec -------------------------------------------------------------------------------
 

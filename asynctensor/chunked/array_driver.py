@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.explanation import Explanation
+from asynctensor.errors import Unimplemented
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.clock import Deadline
@@ -15,7 +17,7 @@ from asynctensor.runtime.future import Future
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.schema import Schema
-from asynctensor.storage.kvstore import Json, KeyValueStore
+from asynctensor.storage.kvstore import Json, KeyValueStore, ListEntry
 from asynctensor.transaction.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -113,6 +115,31 @@ class ArrayDriver(ABC):
     @abstractmethod
     async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
         """How many chunks of a view are stored, out of how many; at most one if `enough`."""
+
+    async def explain(self, transform: IndexTransform) -> Explanation:
+        """What a read of a view would do; an adapter of one array tells of that one.
+
+        Raises:
+            Unimplemented: The driver cannot tell.
+        """
+        below = self.base(transform)
+        if below is None:
+            raise Unimplemented(
+                f'driver "{self.driver}" reads no chunks that could be explained; '
+                "explain the arrays that it is made of"
+            )
+        return await below.driver.explain(below.transform)
+
+    def stored_entries(self, transform: IndexTransform) -> AsyncIterator[ListEntry]:
+        """Keys, sizes and times of the stored chunks of a view.
+
+        Raises:
+            Unimplemented: The driver stores no chunks.
+        """
+        below = self.base(transform)
+        if below is None:
+            raise Unimplemented(f'arrays of driver "{self.driver}" are not stored in chunks')
+        return below.driver.stored_entries(below.transform)
 
     @abstractmethod
     def schema(self) -> Schema:

@@ -85,6 +85,10 @@ class ChunkCache:
                     self._entries.move_to_end(key)
         return entry
 
+    def peek(self, key: CacheKey) -> CachedChunk | None:
+        """The entry of `key`, as if nobody had asked."""
+        return self._entries.get(key)
+
     def put(
         self, key: CacheKey, entry: CachedChunk, valid: Callable[[], bool] | None = None
     ) -> None:

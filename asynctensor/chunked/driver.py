@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
@@ -25,6 +25,8 @@ from asynctensor.chunked.array_driver import (
 )
 from asynctensor.chunked.cache import ChunkCache
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.explain import explain_read
+from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.grid import Partition
 from asynctensor.chunked.plan import ViewRequest
@@ -32,6 +34,7 @@ from asynctensor.chunked.read import Reader
 from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.source import shaped_source
 from asynctensor.chunked.stage import StagingWriter
+from asynctensor.chunked.stored import partition_of, stored_entries
 from asynctensor.chunked.write import Writer
 from asynctensor.errors import (
     Error,
@@ -51,7 +54,7 @@ from asynctensor.schema.schema import Schema
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.generation import UNKNOWN
 from asynctensor.storage.key_range import KeyRange
-from asynctensor.storage.kvstore import Json, KeyValueStore, ReadOptions
+from asynctensor.storage.kvstore import Json, KeyValueStore, ListEntry, ReadOptions
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
@@ -404,6 +407,16 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
                 if enough:
                     break
         return stored, partition.count
+
+    async def stored_entries(self, transform: IndexTransform) -> AsyncIterator[ListEntry]:
+        view = self._bounded(transform, self.array.layout)
+        async for _, entry in stored_entries(self.array, await partition_of(self.array, view)):
+            yield entry
+
+    async def explain(self, transform: IndexTransform) -> Explanation:
+        view = self._bounded(transform, self.array.layout)
+        found = await explain_read(self.array, view, self._data_bound())
+        return replace(found, driver=self.driver, dtype=self.data_type.name)
 
     # -- what it is -------------------------------------------------------------------------
 

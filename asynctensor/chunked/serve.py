@@ -13,7 +13,14 @@ from asynctensor.chunked.plan import Target, TileTask
 from asynctensor.chunked.shard_plan import ShardPlan
 from asynctensor.chunked.shard_read import inner_chunks, inner_parts
 from asynctensor.chunked.tile_read import decode_tile, read_tile
-from asynctensor.chunked.values import HeldValue, check_exact, check_size, decode_whole, read_raw
+from asynctensor.chunked.values import (
+    HeldValue,
+    check_exact,
+    check_size,
+    count_read,
+    decode_whole,
+    read_raw,
+)
 from asynctensor.errors import Error, NotFound
 from asynctensor.runtime.workers import yield_gil
 from asynctensor.storage.generation import NO_VALUE
@@ -181,8 +188,7 @@ class ChunkServer:
                 return
             if array.layout.shard is None:
                 check_size(value.size, array.form_bytes)
-                done.store_reads += 1
-                done.bytes_read += value.size
+                count_read(done, value, value.size)
                 self._chunk(value, parts[0], origin, done)
             else:
                 self._shard(value, parts, origin, done)

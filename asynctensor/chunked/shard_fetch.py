@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
-from asynctensor.chunked.shard_read import inner_places, read_index, runs
+from asynctensor.chunked.shard_read import inner_places, read_index, runs, span
 from asynctensor.chunked.values import HeldValue
 from asynctensor.errors import OutOfRange
 from asynctensor.storage.byte_range import ByteRange
@@ -21,17 +21,22 @@ async def fetch(array: ChunkedArray, cell: tuple[int, ...], wanted: list[int]) -
     Raises:
         Error: The store failed, or the value changed each time parts of it were read.
     """
-    key, shard = array.key(cell), array.layout.shard
-    whole = (
-        shard is None
-        or not array.store.capabilities.suffix_ranges
-        or len(wanted) >= _WHOLE_SHARE * math.prod(shard.grid)
-    )
-    if not whole:
+    key = array.key(cell)
+    if not fetches_whole(array, len(wanted)):
         held = await _parts(array, cell, wanted)
         if held is not None:
             return held
     return HeldValue.of(await _counted(array, key, ReadOptions()))
+
+
+def fetches_whole(array: ChunkedArray, wanted: int) -> bool:
+    """Whether a value is fetched as a whole for `wanted` of its inner chunks."""
+    shard = array.layout.shard
+    return (
+        shard is None
+        or not array.store.capabilities.suffix_ranges
+        or wanted >= _WHOLE_SHARE * math.prod(shard.grid)
+    )
 
 
 async def _parts(array: ChunkedArray, cell: tuple[int, ...], wanted: list[int]) -> HeldValue | None:
@@ -53,7 +58,7 @@ async def _parts(array: ChunkedArray, cell: tuple[int, ...], wanted: list[int]) 
     index = await array.workers.run(read_index, array, held, cell)
     places, _ = inner_places(index, wanted)
     for run in runs(places):
-        begin, end = run[0][0], max(offset + length for offset, length, _ in run)
+        begin, end = span(run)
         options = ReadOptions(ByteRange(begin, end), if_equal=first.stamp.generation)
         result = await _counted(array, key, options)
         if result.state != "value":
@@ -64,5 +69,6 @@ async def _parts(array: ChunkedArray, cell: tuple[int, ...], wanted: list[int]) 
 
 async def _counted(array: ChunkedArray, key: str, options: ReadOptions) -> ReadResult:
     result = await array.store.read(key, options)
-    array.count(ChunkStatistics(store_reads=1, bytes_read=len(result.value)))
+    if result.state == "value":
+        array.count(ChunkStatistics(store_reads=1, bytes_read=len(result.value)))
     return result

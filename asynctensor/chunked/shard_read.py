@@ -13,14 +13,14 @@ from asynctensor.chunked.cache import CachedChunk
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.format import ShardLayout
 from asynctensor.chunked.grid import Cell, Partition
-from asynctensor.chunked.values import check_size, stored_bytes
+from asynctensor.chunked.values import check_size, count_read, stored_bytes
 from asynctensor.errors import DataLoss
 from asynctensor.storage.kvstore import OpenValue
 
 R = TypeVar("R")
 
 #: Place of the decoded index among a shard's cached inner chunks.
-_INDEX = -1
+INDEX = -1
 #: Unwanted bytes between two inner chunks that are read rather than read around: on a local
 #: store a system call costs about as much as copying so many bytes.
 _GAP = 32 * 1024
@@ -61,22 +61,55 @@ def runs(places: Sequence[tuple[int, int, int]]) -> Iterator[list[tuple[int, int
         yield run
 
 
-def read_index(array: ChunkedArray, value: OpenValue, cell: tuple[int, ...]) -> Array:
+def span(run: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
+    """The bytes from start to stop that a run is read from."""
+    return run[0][0], max([offset + length for offset, length, _ in run])
+
+
+def planned_reads(
+    array: ChunkedArray, size: int, places: Sequence[tuple[int, int, int]]
+) -> list[list[tuple[int, int, int]]] | None:
+    """How inner chunks of a local shard of `size` bytes are read: in runs; None: all at once."""
+    total = sum([length for _, length, _ in places])
+    if places and size <= max(_SMALL, min(2 * total, 2 * array.chunk_bytes)):
+        return None
+    return list(runs(places))
+
+
+def read_index(
+    array: ChunkedArray,
+    value: OpenValue,
+    cell: tuple[int, ...],
+    done: ChunkStatistics | None = None,
+) -> Array:
     """The index of a shard, from the cache if that is of the same generation."""
-    shard = array.layout.shard
-    assert shard is not None
-    key = (array.identity, cell, _INDEX)
+    key = (array.identity, cell, INDEX)
     cached = array.cache.get(key) if array.cache.limit_bytes else None
     if cached is not None and cached.generation == value.generation and cached.array is not None:
         return cached.array
-    if value.size < shard.index_size:
-        raise DataLoss(f"shard has {value.size} bytes, less than its index of {shard.index_size}")
-    offset = value.size - shard.index_size if shard.index_at_end else 0
-    data = stored_bytes(value, array.scratch, offset, shard.index_size)
-    index = shard.decode_index(data, value.size)
+    index = decoded_index(array, value, done)
     if array.cache.limit_bytes:
         array.cache.put(key, CachedChunk(index, value.generation, 0.0))
     return index
+
+
+def decoded_index(
+    array: ChunkedArray, value: OpenValue, done: ChunkStatistics | None = None
+) -> Array:
+    """The index of a shard as it is stored.
+
+    Raises:
+        DataLoss: It is damaged, or does not fit the shard.
+    """
+    shard = array.layout.shard
+    assert shard is not None
+    if value.size < shard.index_size:
+        raise DataLoss(f"shard has {value.size} bytes, less than its index of {shard.index_size}")
+    offset = value.size - shard.index_size if shard.index_at_end else 0
+    if done is not None:
+        count_read(done, value, shard.index_size)
+    data = stored_bytes(value, array.scratch, offset, shard.index_size)
+    return shard.decode_index(data, value.size)
 
 
 def inner_places(
@@ -108,30 +141,27 @@ def inner_chunks(
     Raises:
         DataLoss: The index is damaged, or does not fit the shard.
     """
-    index = read_index(array, value, cell)
+    index = read_index(array, value, cell, done)
     places, missing = inner_places(index, wanted)
     empty: dict[int, memoryview | None] = dict.fromkeys(missing)
     if not places:
         yield empty
         return
-    done.store_reads += 1
-    total = sum(length for _, length, _ in places)
-    if value.size <= max(_SMALL, min(2 * total, 2 * array.chunk_bytes)):
+    planned = planned_reads(array, value.size, places)
+    if planned is None:
         check_size(value.size, array.form_bytes)
         whole = stored_bytes(value, array.scratch, 0, value.size)
-        done.bytes_read += value.size
+        count_read(done, value, value.size)
         found: dict[int, memoryview | None] = {
             inner: whole[offset : offset + length] for offset, length, inner in places
         }
         yield empty | found
         return
-    for run in runs(places):
-        start = run[0][0]
-        stop = max(offset + length for offset, length, _ in run)
+    for run in planned:
+        start, stop = span(run)
         check_size(stop - start, array.form_bytes)
         data = stored_bytes(value, array.scratch, start, stop - start)
-        done.store_reads += 1
-        done.bytes_read += stop - start
+        count_read(done, value, stop - start)
         yield empty | {
             inner: data[offset - start : offset - start + length] for offset, length, inner in run
         }

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from asynctensor.chunked.array import ChunkStatistics
 from asynctensor.chunked.codec import Array, ArrayCodec
 from asynctensor.chunked.scratch import Scratch
 from asynctensor.errors import DataLoss, OutOfRange
@@ -95,6 +96,13 @@ def stored_bytes(value: OpenValue, scratch: Scratch, offset: int, size: int) -> 
     buffer = scratch.encoded(size)
     value.read_into(buffer, offset)
     return buffer
+
+
+def count_read(done: ChunkStatistics, value: OpenValue, size: int) -> None:
+    """Counts a read of `size` bytes of `value`; what was fetched before was counted then."""
+    if not isinstance(value, HeldValue):
+        done.store_reads += 1
+        done.bytes_read += size
 
 
 def check_exact(size: int, expected: int) -> None:

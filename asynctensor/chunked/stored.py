@@ -1,0 +1,49 @@
+"""Which chunks of a view are stored: their keys, sizes and times, and none of their data."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+from asynctensor.chunked.array import ChunkedArray
+from asynctensor.chunked.grid import Partition
+from asynctensor.index_space.transform import IndexTransform
+from asynctensor.storage.directory import stat
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.kvstore import ListEntry
+
+#: Chunks that are looked up one by one; more are found in a listing of the array.
+LOOKUPS = 64
+
+
+async def partition_of(array: ChunkedArray, view: IndexTransform) -> Partition | None:
+    """The chunks that a view touches; None if it is empty."""
+    if 0 in view.input_shape:
+        return None
+    layout = array.layout
+    plan = partial(Partition.of, view, layout.chunk_shape, layout.shape)
+    return await array.workers.run(plan)
+
+
+async def stored_entries(
+    array: ChunkedArray, partition: Partition | None
+) -> AsyncIterator[tuple[tuple[int, ...], ListEntry]]:
+    """The chunks of a view that are stored, by grid position.
+
+    Args:
+        array: The array.
+        partition: The chunks of the view; None if there are none.
+    """
+    if partition is None:
+        return
+    if partition.count <= LOOKUPS:
+        for cell in partition.cells():
+            index = partition.index(cell)
+            entry = await stat(array.store, array.key(index))
+            if entry is not None:
+                yield index, entry
+        return
+    async for entry in array.store.list(KeyRange.prefix(array.path)):
+        found = array.layout.keys.cell(entry.key[len(array.path) :])
+        if found is not None and partition.touches(found):
+            yield found, entry
