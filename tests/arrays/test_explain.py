@@ -130,7 +130,7 @@ async def test_large_shards(kind: str, cache: int, tmp_path: Path) -> None:
     assert one.warnings == ()
     await check(store[100:200, 300:400])
     thin = await check(store[:, 300:301])
-    assert "64 bytes are decoded for each byte returned" in thin.warnings[0]
+    assert "bytes are decoded for each byte returned" in thin.warnings[0]
     assert "64x64" in thin.warnings[0]
     whole = await check(store)
     assert whole.warnings == ()
