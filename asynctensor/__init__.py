@@ -7,7 +7,9 @@ from asynctensor.chunked.virtual_functions import (
 )
 from asynctensor.errors import Error
 from asynctensor.groups.attributes import Attributes
+from asynctensor.groups.finding import Found, find
 from asynctensor.groups.group import Group
+from asynctensor.groups.last_change import LastChange, last_changed
 from asynctensor.groups.member import Member
 from asynctensor.groups.opening import create_group, open_attributes, open_group
 from asynctensor.index_space.dim import Dim
@@ -101,6 +103,7 @@ __all__ = [
     "DimSelectionLike",
     "DownsampleMethod",
     "Error",
+    "Found",
     "Future",
     "FutureLike",
     "Group",
@@ -108,6 +111,7 @@ __all__ = [
     "IndexTransform",
     "Indexable",
     "KvStore",
+    "LastChange",
     "Member",
     "NumpyIndexTerm",
     "NumpyIndexingSpec",
@@ -144,6 +148,7 @@ __all__ = [
     "experimental_collect_prometheus_format_metrics",
     "experimental_push_metrics_to_prometheus",
     "experimental_update_verbose_logging",
+    "find",
     "float4_e2m1fn",
     "float8_e3m4",
     "float8_e4m3b11fnuz",
@@ -163,6 +168,7 @@ __all__ = [
     "int32",
     "int64",
     "json",
+    "last_changed",
     "newaxis",
     "open",
     "open_attributes",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal, TypeVar
@@ -33,6 +33,7 @@ from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
+from asynctensor.runtime.listing import Listing
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.data_type import DTypeLike, dtype
@@ -46,6 +47,7 @@ from asynctensor.schema.unit import Unit
 from asynctensor.spec import Spec
 from asynctensor.spec_options import RecheckCacheOption
 from asynctensor.spec_state import SpecState, state_from_json
+from asynctensor.storage.kvstore import ListEntry
 from asynctensor.transaction.transaction import Transaction
 
 
@@ -509,6 +511,20 @@ class TensorStore(SchemaProperties, Indexable):
             return statistics
 
         return start(asked, timeout=timeout, deadline=deadline)
+
+    def stored_entries(self) -> Listing[ListEntry]:
+        """The stored chunks of the view: their keys, sizes, and times where the store has them.
+
+        Returns:
+            The listing: ``async for``, or ``await`` for a list; in no particular order. It fails
+            with `Unimplemented` if the driver stores no chunks.
+        """
+
+        async def found() -> AsyncIterator[ListEntry]:
+            async for entry in self._driver.stored_entries(self._transform):
+                yield entry
+
+        return Listing(found)
 
     def explain(
         self, *, timeout: float | None = None, deadline: float | None = None

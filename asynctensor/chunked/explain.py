@@ -54,15 +54,19 @@ class ReadCost:
 
     def add(self, other: ReadCost) -> None:
         """Adds the counts of `other`."""
-        for name in self.__slots__:
+        for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.estimated |= other.estimated
 
     def scaled(self, wanted: int, seen: int) -> ReadCost:
         """The counts of `seen` chunks, as they would be for `wanted`."""
         found = ReadCost(estimated=True)
-        for name in self.__slots__[:-1]:
+        for name in _COUNTS:
             setattr(found, name, round(getattr(self, name) * wanted / seen))
         return found
+
+
+_COUNTS = ("stored", "inner", "cached", "decoded", "requests", "reads", "size")
 
 
 async def explain_read(array: ChunkedArray, view: IndexTransform, bound: float) -> Explanation:
@@ -96,7 +100,7 @@ async def explain_read(array: ChunkedArray, view: IndexTransform, bound: float) 
         bytes_read=cost.size,
         bytes_decoded=cost.decoded * math.prod(inner.shape) * layout.dtype.itemsize,
         bytes_returned=math.prod(view.input_shape) * layout.dtype.itemsize,
-        estimated=bool(cost.estimated),
+        estimated=cost.estimated,
     )
 
 

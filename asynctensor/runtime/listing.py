@@ -31,6 +31,10 @@ class Listing(Generic[T]):
         """
         self._make = make
 
+    def search(self) -> AsyncIterator[T]:
+        """The search itself, for those who run on the I/O loop."""
+        return self._make()
+
     def __aiter__(self) -> ListingIterator[T]:
         return ListingIterator(self._make())
 

@@ -211,7 +211,6 @@ async def test_views_and_adapters() -> None:
         await check(bound)
 
 
-
 async def test_the_text() -> None:
     metadata = {"shape": [8, 8], "data_type": "uint16", "chunk_grid": grid([8, 8])}
     store = await open_over(MemoryStore(), "a/", metadata=metadata)
