@@ -1,4 +1,5 @@
-# Each target sets up what it needs under this folder (.venv*) and nothing outside it.
+# Each target sets up what it needs under this folder (.venv*, .srv) and nothing outside it; only
+# test-servers installs packages of the system, where root runs it on Debian.
 #   make demo | test | check | bench        what users and developers run
 #   make docs                               rewrites the generated parts of docs/
 #   make test-pythons                       a fast subset on further Pythons, and without uvloop
@@ -17,11 +18,14 @@ BENCH ?=
 PYTEST ?=
 WORKERS ?= 2
 FURTHER ?= 3.12 3.13
-# What runs on every Python: the library itself, and neither its tools nor its peers.
-ASIDE := benchmarks differential docs examples packaging test_no_skips.py
+# Tests of the stores that talk to servers.
+SERVER_TESTS := $(wildcard $(addprefix tests/kvstores/,azure gcs http s3))
+# What runs on every Python: the library itself, and neither its tools nor its peers nor servers.
+ASIDE := benchmarks differential docs examples packaging test_no_skips.py $(SERVER_TESTS:tests/%=%)
 FAST := -m "not slow" tests $(ASIDE:%=--ignore=tests/%)
 
 BIN := .venv/bin
+SERVERS := azurite moto web
 RUN_TESTS := -m pytest -n $(WORKERS) --timeout 120 --durations 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/pyright
@@ -48,8 +52,22 @@ help:
 demo: .venv/has-demo
 	$(BIN)/python -m examples.demo
 
-test: .venv/has-test
+test: .venv/has-test $(SERVERS:%=.srv/has-%)
 	$(BIN)/python $(RUN_TESTS) $(PYTEST)
+
+# Servers that the tests talk to, each in a folder of its own.
+.srv/has-moto .srv/has-web .srv/has-node: .srv/has-%: tests/servers/%.txt | .venv/made
+	@mkdir -p .srv
+	$(BIN)/python -m venv .srv/$*
+	.srv/$*/bin/python -m pip install --quiet --requirement tests/servers/$*.txt
+	@touch $@
+
+NPM := $(if $(shell command -v npm),,.srv/has-node)
+.srv/has-azurite: tests/servers/azurite.txt | .venv/made $(NPM)
+	@mkdir -p .srv
+	PATH="$$PATH:$(CURDIR)/.srv/node/bin" npm install --silent --no-audit --no-fund \
+		--prefix .srv/azurite $$(cat tests/servers/azurite.txt)
+	@touch $@
 
 check: .venv/has-check .venv/has-test
 	$(BIN)/ruff check .
@@ -94,11 +112,12 @@ test-without-uvloop: .venv/made pyproject.toml
 	@! .venv-asyncio/bin/python -c 'import uvloop' 2>/dev/null || { echo "uvloop is there" >&2; exit 1; }
 	.venv-asyncio/bin/python $(RUN_TESTS) $(FAST)
 
-test-servers:
-	@echo "No store of this version talks to a server: there is nothing to test here yet."
+test-servers: .venv/has-test $(SERVERS:%=.srv/has-%)
+	bash tests/servers/debian.sh
+	$(BIN)/python $(RUN_TESTS) --all-servers $(SERVER_TESTS) $(PYTEST)
 
 test-integrations:
 	@echo "This version has no integration with another library: there is nothing to test here yet."
 
 clean:
-	rm -rf .venv .venv-* build dist *.egg-info examples/output benchmarks/.data
+	rm -rf .venv .venv-* .srv build dist *.egg-info examples/output benchmarks/.data

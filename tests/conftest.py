@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ("tests.servers.fixtures",)
+
 ROWS = Path(__file__).with_name("known_servers.toml")
 
 
@@ -20,6 +22,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=bool(os.environ.get("CI_NO_SKIPS")),
         help="fail every test that is skipped or xfailed and not named in known_servers.toml "
         "(also on with CI_NO_SKIPS=1)",
+    )
+    parser.addoption(
+        "--all-servers",
+        action="store_true",
+        help="run the tests against servers also on those that need Debian's packages",
     )
 
 

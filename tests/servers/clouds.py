@@ -1,0 +1,125 @@
+"""Servers that stand for clouds: how each is started, and how it is reached.
+
+Each can be replaced by one elsewhere, which environment variables name::
+
+    ASYNCTENSOR_TEST_S3=https://host/        with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+                                             AWS_REGION
+    ASYNCTENSOR_TEST_AZURE=https://host/acc  with AZURE_STORAGE_ACCOUNT, AZURE_STORAGE_KEY
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.servers.process import ServerProcess, free_port, installed
+
+
+@dataclass(frozen=True)
+class CloudServer:
+    """A running server.
+
+    Attributes:
+        name: Which.
+        endpoint: Its URL, without a slash at the end.
+        access_key: An account that may do everything.
+        secret_key: Its secret.
+        region: Where it believes to be.
+        process: Its process, if it runs here.
+    """
+
+    name: str
+    endpoint: str
+    access_key: str
+    secret_key: str = field(repr=False)
+    region: str = "us-east-1"
+    process: ServerProcess | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port, for a `FaultProxy`."""
+        parts = urlsplit(self.endpoint)
+        return parts.hostname or "", parts.port or 80
+
+
+def _elsewhere(variable: str, key: str, secret: str) -> CloudServer | None:
+    url = os.environ.get(variable)
+    if not url:
+        return None
+    region = os.environ.get("AWS_REGION", "us-east-1")
+    return CloudServer(
+        "elsewhere", url.rstrip("/"), os.environ[key], os.environ[secret], region, None
+    )
+
+
+@contextmanager
+def moto(folder: Path) -> Iterator[CloudServer]:
+    """S3. One thread, because moto checks a condition and then writes, without a lock."""
+    port = free_port()
+    command = [
+        installed("moto", "bin", "waitress-serve"),
+        *(f"--listen=127.0.0.1:{port}", "--threads=1", "--connection-limit=1000", "moto_app:app"),
+    ]
+    environment = {
+        "PYTHONPATH": str(Path(__file__).parent),
+        "TMPDIR": str(folder),
+        "MOTO_S3_ALLOW_CROSSACCOUNT_ACCESS": "true",
+    }
+    with ServerProcess(command, port, folder, environment) as process:
+        yield CloudServer("moto", f"http://127.0.0.1:{port}", "key", "secret", process=process)
+
+
+@contextmanager
+def radosgw(folder: Path) -> Iterator[CloudServer]:
+    """S3: Ceph's gateway with one monitor and one store in memory; ports are its own choice."""
+    if shutil.which("radosgw") is None:
+        raise RuntimeError("radosgw is not installed: run `make test-servers`, which installs it")
+    port, script = free_port(), Path(__file__).with_name("rgw.sh")
+    subprocess.run(["bash", script, "up", folder / "ceph", str(port)], check=True, timeout=120)
+    try:
+        yield CloudServer("radosgw", f"http://127.0.0.1:{port}", "testkey", "testsecret")
+    finally:
+        subprocess.run(["bash", script, "down", folder / "ceph"], check=False, timeout=60)
+
+
+#: The account that every azurite has; its key is no secret.
+_ACCOUNT = "devstoreaccount1"
+_ACCOUNT_KEY = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+
+
+@contextmanager
+def azurite(folder: Path) -> Iterator[CloudServer]:
+    """Azure Blob Storage."""
+    port = free_port()
+    node = shutil.which("node") or str(installed("node", "bin", "node"))
+    command = [
+        *(node, installed("azurite", "node_modules", ".bin", "azurite-blob")),
+        *("--blobHost", "127.0.0.1", "--blobPort", str(port)),
+        *("--inMemoryPersistence", "--silent", "--disableTelemetry", "--skipApiVersionCheck"),
+    ]
+    with ServerProcess(command, port, folder) as process:
+        endpoint = f"http://127.0.0.1:{port}/{_ACCOUNT}"
+        yield CloudServer("azurite", endpoint, _ACCOUNT, _ACCOUNT_KEY, process=process)
+
+
+Starter = Callable[[Path], AbstractContextManager[CloudServer]]
+S3: dict[str, Starter] = {"moto": moto}
+S3_FURTHER: dict[str, Starter] = {"radosgw": radosgw}
+
+
+def s3_elsewhere() -> CloudServer | None:
+    """The S3 that the environment names."""
+    return _elsewhere("ASYNCTENSOR_TEST_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+def azure_elsewhere() -> CloudServer | None:
+    """The Azure account that the environment names."""
+    return _elsewhere("ASYNCTENSOR_TEST_AZURE", "AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY")
