@@ -30,7 +30,8 @@ tests = ["tests/test_case.py*"]
 
 def run_pytest(folder: Path, case: str, row: str, *options: str) -> int:
     tests = folder / "tests"
-    tests.mkdir()
+    (tests / "servers").mkdir(parents=True)
+    (tests / "servers" / "fixtures.py").touch()
     (folder / "pyproject.toml").write_text("[tool.pytest.ini_options]\ntestpaths = ['tests']\n")
     shutil.copy(HERE / "conftest.py", tests)
     (tests / "known_servers.toml").write_text(row)

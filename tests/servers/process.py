@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 ROOT = Path(__file__).parents[2]
 #: Where `make` puts the servers. Several checkouts may share one folder.
@@ -59,7 +60,7 @@ class ServerProcess:
         self._environment = {**os.environ, "HOME": str(folder), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> ServerProcess:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asynctensor.kvstores._http.exchange import Exchange, RetryOptions
-from asynctensor.kvstores._http.message import Request
+from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.runtime.event_loop import start
 from asynctensor.testing.network_faults import Alter, Refuse, Reply, Reset, Truncate
 
@@ -13,11 +13,13 @@ BODY = bytes(range(256)) * 40
 EXCHANGE = Exchange(RetryOptions(5, 0.001, 0.002))
 
 
-def ask(request: Request, *, idempotent: bool = True, exchange: Exchange = EXCHANGE):
+async def ask(
+    request: Request, *, idempotent: bool = True, exchange: Exchange = EXCHANGE
+) -> Response:
     async def send():
         return await exchange.send(request, idempotent=idempotent)
 
-    return start(send)
+    return await start(send)
 
 
 async def test_whole_value(http_server) -> None:
