@@ -9,13 +9,15 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from asynctensor.errors import InvalidArgument
+from asynctensor.errors import InvalidArgument, Unimplemented
 from asynctensor.pipeline_url import UrlComponent, format_component, parse_pipeline
 from asynctensor.registry import REGISTRY
+from asynctensor.resource_members import checked_resources
 from asynctensor.resource_names import ResourceNames
 from asynctensor.runtime.context import Context, ContextResource
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.json_value import (
+    annotated,
     dump,
     expected,
     in_member,
@@ -56,7 +58,9 @@ class KvStoreSpec:
             self._take(json._driver, json._path, json._base, json._options)
             return
         if isinstance(json, str):
-            made = kvstore_of_url(parse_pipeline(json), rules)
+            components = parse_pipeline(json)
+            with annotated(f'Parsing spec from url: "{json}"'):
+                made = kvstore_of_url(components, rules)
             self._take(made._driver, made._path, made._base, made._options)
             return
         found = members(json)
@@ -76,6 +80,7 @@ class KvStoreSpec:
                     raise InvalidArgument("Expected object, but member is missing")
                 base = kvstore_from_json(found["base"], rules)
         options = {k: v for k, v in found.items() if k not in ("driver", "path", "base")}
+        options = checked_resources(options, kvstore.resources)
         if kvstore.check is not None:
             options = kvstore.check(options, lambda json: _form(json, rules))
         self._take(kvstore.driver, path, base, options)
@@ -129,11 +134,14 @@ class KvStoreSpec:
         """The URL; it says nothing of `options`.
 
         Raises:
-            InvalidArgument: There is no URL for this kvstore or path.
+            Unimplemented: There is no URL for this kvstore.
+            InvalidArgument: There is none for this path.
         """
         kvstore = self.rules.kvstore(self._driver)
         if kvstore.scheme is None:
-            raise InvalidArgument(f"kvstore {dump(self._driver)} has no URL; use its JSON")
+            raise Unimplemented(
+                f"URL representation not supported by kvstore {dump(self._driver)}; use its JSON"
+            )
         if self._base is not None:
             component = format_component(kvstore.scheme, self._path, is_root=False)
             return f"{self._base.url}|{component}"
@@ -302,6 +310,8 @@ def kvstore_of_url(components: Sequence[UrlComponent], rules: SpecRules) -> KvSt
             )
         path = component.decoded_path()
         _check_path(component, kvstore, path)
+        if kvstore.absolute_path:
+            path = _normal_path(path)
         found = KvStoreSpec.of(kvstore.driver, path, base=found, rules=rules)
     if found is None:
         raise InvalidArgument("URL must be non-empty")
@@ -329,6 +339,20 @@ def joined(path: str, component: str) -> str:
     if not path or not component or path.endswith("/") or component.startswith("/"):
         return path + component
     return f"{path}/{component}"
+
+
+def _normal_path(path: str) -> str:
+    """An absolute path without empty, ``.`` and ``..`` components, as TensorStore reads URLs."""
+    found: list[str] = []
+    *components, last = path.split("/")
+    for name in components:
+        if name == "..":
+            found = found[:-1]
+        elif name not in ("", "."):
+            found.append(name)
+    if last == "..":
+        found = found[:-1]
+    return "/".join(["", *found, "" if last in (".", "..") else last])
 
 
 def _check_path(component: UrlComponent, kvstore: KvStoreRules, path: str) -> None:

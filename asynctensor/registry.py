@@ -246,6 +246,7 @@ _KVSTORES = (
             members=frozenset({"atomic", "memory_key_value_store"}),
             resources=frozenset({"memory_key_value_store"}),
             defaults=(("atomic", True),),
+            check=_Lazy("asynctensor.kvstores.memory.opening", "check_members"),
         ),
         "asynctensor.kvstores.memory.opening",
     ),
@@ -263,10 +264,11 @@ _KVSTORES = (
         KvStoreRules(
             "zip",
             scheme="zip",
-            members=_CACHE_RESOURCES,
+            members=_CACHE_RESOURCES | {"compression"},
             resources=_CACHE_RESOURCES,
             adapter=True,
-            defaults=tuple((name, name) for name in sorted(_CACHE_RESOURCES)),
+            defaults=(("compression", "deflate"),),
+            check=_Lazy("asynctensor.kvstores.zip.opening", "check_members"),
         ),
         "asynctensor.kvstores.zip.opening",
         # The end record, its longest comment, and the fixed parts of the ZIP64 records.

@@ -14,6 +14,7 @@ from asynctensor.kvstore_spec import KvStoreSpec, joined, kvstore_from_json, kvs
 from asynctensor.open_mode import FLAGS, OpenMode
 from asynctensor.pipeline_url import UrlComponent, format_component, parse_pipeline
 from asynctensor.registry import REGISTRY
+from asynctensor.resource_members import checked_resources
 from asynctensor.resource_names import ResourceNames
 from asynctensor.runtime.context import Context, ContextResource
 from asynctensor.schema.data_type import dtype
@@ -412,7 +413,8 @@ def state_from_url(url: str, rules: SpecRules) -> SpecState:
         path = component.decoded_path()
         options = {}
         if path and driver.url_path == "path":
-            kvstore = kvstore.with_path(joined(kvstore.path, path))
+            kvstore = kvstore.as_directory()
+            kvstore = kvstore.with_path(kvstore.path + path)
         elif path:
             with annotated(f'Invalid TensorStore URL component "{component}"'):
                 if driver.url_path is None:
@@ -529,9 +531,7 @@ def _checked_options(found: dict[str, Any], driver: DriverRules) -> dict[str, An
                 read = recheck_option if name.startswith("recheck") else boolean
                 found[name] = _take(found, name, read)
     resources = driver.resources.union(CHUNKED_RESOURCES if driver.chunked else ())
-    for name in sorted(resources & found.keys()):
-        with in_member(name):
-            found[name] = _resource(found[name])
+    found = checked_resources(found, resources)
     if "recheck_cached_data" in (driver.members or ()) and "recheck_cached_data" in found:
         found["recheck_cached_data"] = _take(found, "recheck_cached_data", recheck_option)
     if "context" in found:
@@ -544,13 +544,6 @@ def _checked_options(found: dict[str, Any], driver: DriverRules) -> dict[str, An
     if driver.spelled_out is not None:
         found = driver.spelled_out(found)
     return {k: copy.deepcopy(v) for k, v in sorted(found.items())}
-
-
-def _resource(value: Any) -> Any:
-    # A reference by name, or a value for this spec alone; null asks for a new default.
-    if value is None or isinstance(value, (str, Mapping)):
-        return value
-    raise expected("object", value)
 
 
 def _defaults(rules: DriverRules) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def test_relative_files_have_no_url() -> None:
 
 
 def test_a_kvstore_spec_is_a_value() -> None:
-    json = {"driver": "file", "path": "/x", "file_io_locking": {"mode": "os"}}
+    json = {"driver": "file", "path": "/x", "file_io_locking": {"mode": "none"}}
     spec = KvStoreSpec(json, rules=REGISTRY)
     spec.options["file_io_locking"].clear()
     spec.to_json()["file_io_locking"].clear()

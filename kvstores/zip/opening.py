@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
 from weakref import WeakValueDictionary
 
 from asynctensor.kvstores.zip.held_directory import HeldDirectory
 from asynctensor.kvstores.zip.store import ZipStore
+from asynctensor.schema.json_value import dump, expected, in_member
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.store_request import StoreRequest
+
+#: How TensorStore compresses what it writes into zip files.
+_METHODS = ("store", "deflate", "zstd", "xz")
+_DEFAULT = "deflate"
 
 
 def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
@@ -25,4 +32,25 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
     known = slots.setdefault("zip", WeakValueDictionary())
     held = HeldDirectory(base, base_path)
     held = known.setdefault((base.identity, base_path), held)
-    return ZipStore(base, base_path, request.resource("data_copy_concurrency"), held), request.path
+    store = ZipStore(
+        base,
+        base_path,
+        request.resource("data_copy_concurrency"),
+        held,
+        compression=request.options.get("compression", _DEFAULT),
+    )
+    return store, request.path
+
+
+def check_members(options: dict[str, Any], form: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """The members of a spec, checked, without those that have their defaults.
+
+    Raises:
+        InvalidArgument: ``compression``, which is for writers, is none that is known.
+    """
+    del form
+    method = options.get("compression", _DEFAULT)
+    if method not in _METHODS:
+        with in_member("compression"):
+            raise expected(f"one of {', '.join(map(dump, _METHODS))}", method)
+    return {k: v for k, v in options.items() if k != "compression" or v != _DEFAULT}

@@ -63,6 +63,7 @@ class ZipStore(KeyValueStore):
         base_path: Its key there.
         pool: Threads that decode (``data_copy_concurrency``).
         held: What is known of the file already, to be shared.
+        compression: Kept for the spec: how a writer shall compress.
     """
 
     driver = "zip"
@@ -74,21 +75,26 @@ class ZipStore(KeyValueStore):
         base_path: str,
         pool: WorkerPool | None = None,
         held: HeldDirectory | None = None,
+        *,
+        compression: str = "deflate",
     ) -> None:
         self._base = base
         self._base_path = base_path
         self._pool = _shared_pool() if pool is None else pool
         self._held = HeldDirectory(base, base_path) if held is None else held
+        self._compression = compression
 
     def __repr__(self) -> str:
         return f"ZipStore({self._base!r}, {self._base_path!r})"
 
     def __getstate__(self) -> dict[str, object]:
         # Threads, and what was read, are this process's own.
-        return {"_base": self._base, "_base_path": self._base_path}
+        names = ("_base", "_base_path", "_compression")
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["_base"], state["_base_path"])  # type: ignore[misc]
+        base, path, compression = state.values()
+        self.__init__(base, path, compression=compression)  # type: ignore[misc]
 
     @property
     def below(self) -> tuple[KeyValueStore, str]:
@@ -243,6 +249,8 @@ class ZipStore(KeyValueStore):
             "driver": self.driver,
             "base": self._base.spec_json(self._base_path),
         }
+        if self._compression != "deflate":
+            spec["compression"] = self._compression
         if path:
             spec["path"] = path
         return spec

@@ -1,0 +1,47 @@
+"""Members of specs that name or define context resources, checked before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from asynctensor.errors import InvalidArgument
+from asynctensor.runtime.context import ContextResource, ContextSpec
+from asynctensor.runtime.resource_type import quoted
+from asynctensor.runtime.resources import STANDARD_RESOURCES
+from asynctensor.schema.json_value import in_member
+
+
+def checked_resources(options: Mapping[str, Any], resources: frozenset[str]) -> dict[str, Any]:
+    """`options` with the members that are `resources` in their normal form.
+
+    A name (``"cache_pool#a"``) stays, but for that of the context's own; a definition is parsed and
+    written as short as can be; a bound resource and null, which asks for a new default, stay.
+
+    Raises:
+        InvalidArgument: A definition is wrong; the message gives its path.
+    """
+    found = dict(options)
+    if "context" in found:
+        with in_member("context"):
+            ContextSpec(found["context"])
+    for name in sorted(resources & found.keys()):
+        value = found[name]
+        if value == name:
+            del found[name]
+        elif value is not None and not isinstance(value, ContextResource):
+            with in_member(name):
+                found[name] = _checked(name, value)
+    return found
+
+
+def _checked(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        if value.startswith(f"{name}#"):
+            return value
+        raise InvalidArgument(
+            f"Invalid spec or reference to {quoted(name)} resource: {quoted(value)} (name one as "
+            f"{quoted(name + '#name')}, or define it)"
+        )
+    kind = STANDARD_RESOURCES.of_key(name)
+    return kind.to_json(kind.parse(value), False)
