@@ -13,7 +13,7 @@ class ResourceNames:
     """One name per resource, and what the names stand for, as the member ``context``.
 
     A resource keeps the key that its context has for it, unless another one has it already. One
-    that a spec has for itself needs no name.
+    that a spec has for itself, or that is a mere value, needs no name.
 
     Args:
         resources: All that the spec refers to, as often as it does.
@@ -27,7 +27,7 @@ class ResourceNames:
         self._names: dict[ContextResource, str] = {}
         self.context: dict[str, Any] = {}
         for resource, count in uses.items():
-            if resource.key or count > 1:
+            if not resource.resource_type.is_value and (resource.key or count > 1):
                 name = self._free_name(resource)
                 self._names[resource] = name
                 self.context[name] = resource.to_json()

@@ -51,7 +51,7 @@ from asynctensor.storage.kvstore import ListEntry
 from asynctensor.transaction.transaction import Transaction
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class StorageStatistics:
     """What is stored of a view; None where it was not asked. ``TensorStore.StorageStatistics``.
 
@@ -62,6 +62,12 @@ class StorageStatistics:
 
     not_stored: bool | None = None
     fully_stored: bool | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"TensorStore.StorageStatistics(not_stored={self.not_stored}, "
+            f"fully_stored={self.fully_stored})"
+        )
 
 
 _Statistics = StorageStatistics

@@ -60,15 +60,10 @@ def _bound_to_json(bound: int | str, implicit: bool) -> Any:
 
 
 def _map_to_json(item: OutputIndexMap) -> dict[str, Any]:
+    # In the order of their names, as all JSON of specs is.
     members: dict[str, Any] = {}
-    if item.offset:
-        members["offset"] = item.offset
-    if item.stride is not None and item.stride != 1:
-        members["stride"] = item.stride
-    if item.input_dimension is not None:
-        members["input_dimension"] = item.input_dimension
-    if item.index_array is not None:
-        array = item.index_array
+    array = item.index_array
+    if array is not None:
         members["index_array"] = array.tolist()
         low, high = item.range
         if array.size and not (low <= int(array.min()) and int(array.max()) < high):
@@ -76,6 +71,12 @@ def _map_to_json(item: OutputIndexMap) -> dict[str, Any]:
                 "-inf" if low == UNBOUNDED_MIN else low,
                 "+inf" if high == UNBOUNDED_MAX else high - 1,
             ]
+    if item.input_dimension is not None:
+        members["input_dimension"] = item.input_dimension
+    if item.offset:
+        members["offset"] = item.offset
+    if item.stride is not None and item.stride != 1:
+        members["stride"] = item.stride
     return members
 
 

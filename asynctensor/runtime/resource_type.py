@@ -23,6 +23,7 @@ class ResourceType:
             and connections come with first use; it may be called twice, one result dropped.
         to_json: The specification of a configuration; members that have their default value are
             left out unless the second argument is true.
+        is_value: Whether it is nothing but its configuration, so that sharing it means nothing.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ResourceType:
     parse: Callable[[Any], Any]
     make: Callable[[Any], Any]
     to_json: Callable[[Any, bool], Any]
+    is_value: bool = False
 
 
 class ResourceRegistry:

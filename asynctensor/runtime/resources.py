@@ -191,6 +191,7 @@ def standard_resources() -> ResourceRegistry:
 
 
 _object = partial(ResourceType, default_json={})
+_value = partial(_object, make=_same, is_value=True)
 
 STANDARD_RESOURCES = ResourceRegistry(
     [
@@ -213,9 +214,9 @@ STANDARD_RESOURCES = ResourceRegistry(
             to_json=_concurrency_json,
         ),
         # Durable unless told otherwise: a loss is noticed too late, a slow write at once.
-        ResourceType("file_io_sync", True, _parse_bool, _same, _bool_json),
-        _object("file_io_locking", parse=_parse_locking, make=_same, to_json=_locking_json),
-        _object("file_io_mode", parse=_parse_mode, make=_same, to_json=_mode_json),
+        ResourceType("file_io_sync", True, _parse_bool, _same, _bool_json, is_value=True),
+        _value("file_io_locking", parse=_parse_locking, to_json=_locking_json),
+        _value("file_io_mode", parse=_parse_mode, to_json=_mode_json),
         _object(
             "memory_key_value_store",
             parse=_parse_nothing,
