@@ -19,9 +19,7 @@ import pytest
 import asynctensor
 
 # Named as in the stub; whatever is not there yet stands here, and nowhere else.
-NOT_THERE = {
-    "ocdbt",
-}
+NOT_THERE = {"ocdbt"}
 
 Function = ast.FunctionDef
 
