@@ -183,6 +183,7 @@ _DRIVERS = (
             chunked=False,
             resizable=False,
             has_base=True,
+            shares_indices=True,
             effective_schema=_ModuleSchema("cast", "effective_schema"),
             base_schema=_ModuleSchema("cast", "base_schema"),
         ),

@@ -23,13 +23,15 @@ class ResourceNames:
     """
 
     def __init__(self, resources: Iterable[ContextResource]) -> None:
-        uses = Counter(resources)
-        self._names: dict[ContextResource, str] = {}
+        found = [each for each in resources if not each.resource_type.is_value]
+        uses = Counter(map(_object_id, found))
+        self._names: dict[int, str] = {}
         self.context: dict[str, Any] = {}
-        for resource, count in uses.items():
-            if not resource.resource_type.is_value and (resource.key or count > 1):
+        for resource in found:
+            identity = _object_id(resource)
+            if identity not in self._names and (resource.key or uses[identity] > 1):
                 name = self._free_name(resource)
-                self._names[resource] = name
+                self._names[identity] = name
                 self.context[name] = resource.to_json()
 
     def _free_name(self, resource: ContextResource) -> str:
@@ -42,8 +44,9 @@ class ResourceNames:
 
     def reference(self, resource: ContextResource) -> Any:
         """What a member that means `resource` says: a name, or the resource's own JSON."""
-        name = self._names.get(resource)
-        return resource.to_json() if name is None else name
+        name = self._names.get(_object_id(resource))
+        is_value = resource.resource_type.is_value
+        return resource.to_json() if is_value or name is None else name
 
     def members(self, options: Mapping[str, Any], bound: bool) -> dict[str, Any]:
         """The members of a spec with names for resources.
@@ -70,3 +73,8 @@ class ResourceNames:
         if self.context:
             json["context"] = dict(sorted({**json.get("context", {}), **self.context}.items()))
         return dict(sorted(json.items()))
+
+
+def _object_id(resource: ContextResource) -> int:
+    # Contexts have resources of their own that stand for one pool of the process.
+    return id(resource.value)

@@ -146,9 +146,13 @@ class Spec(SchemaProperties, Indexable):
 
     @property
     def base(self) -> Spec | None:
-        """The spec below, if the driver is an adapter."""
-        base = self._state.base
-        return None if base is None else Spec.from_state(base)
+        """The spec below, if the driver is an adapter; seen as this one, if they share indices."""
+        state = self._state
+        if state.base is None:
+            return None
+        base = Spec.from_state(state.base)
+        shared = state.driver_rules.shares_indices and state.transform is not None
+        return base[state.transform] if shared else base
 
     @property
     def url(self) -> str:

@@ -85,6 +85,7 @@ class DriverRules:
         resizable: Whether upper bounds may move, so that those of a spec are implicit.
         has_base: Whether it is an adapter, with the spec of one array in its member ``base``.
         has_layers: Whether it has the specs of several arrays in its member ``layers``.
+        shares_indices: Whether an index means the same to its base.
         url_path: What the path of its URL component is: ``"path"``, the rest of the kvstore's; the
             member of this name; or None, where there must be none.
         defaults: What `members` default to, for ``to_json(include_defaults=True)``.
@@ -105,6 +106,7 @@ class DriverRules:
     resizable: bool = True
     has_base: bool = False
     has_layers: bool = False
+    shares_indices: bool = False
     url_path: str | None = "path"
     defaults: tuple[tuple[str, Any], ...] = ()
     has_json: bool = True

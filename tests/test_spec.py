@@ -12,6 +12,7 @@ import tensorstore as ts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import asynctensor as at
 from asynctensor.errors import IncompatibleType, InvalidArgument, Unimplemented
 from asynctensor.kvstore import KvStore
 from asynctensor.open_mode import OpenMode
@@ -284,6 +285,15 @@ def test_a_kvstore_is_given_once() -> None:
     for spec, module in ((mine, KvStore), (theirs, ts.KvStore)):
         with pytest.raises(ValueError, match='"kvstore" is already specified'):
             spec.update(kvstore=module.Spec("memory://z"))
+
+
+def test_the_base_of_a_cast_is_seen_as_the_cast_is() -> None:
+    def base(module: Any) -> Any:
+        below = module.Spec({**ZARR3, "schema": {"domain": {"shape": [9, 9]}, "dtype": "uint8"}})
+        cast = module.cast(below, module.float32)
+        return [cast.base.to_json(), cast[2:4, 5].base.to_json()]
+
+    assert base(at) == base(ts)
 
 
 def test_minimal_specs_are_tensorstores() -> None:
