@@ -36,6 +36,7 @@ async def copy_view(
     if theirs != ours:
         source = source.astype(ours)
     aligned = source[align_to(source.domain, target.domain)]
+    workers = target.context.resolve("data_copy_concurrency").value
     done = 0
 
     async def copied(piece: Piece) -> None:
@@ -44,7 +45,7 @@ async def copy_view(
         await target[piece].write(data)
         done += 1
         if progress is not None:
-            progress(Progress("copy", done, None))
+            await workers.run(progress, Progress("copy", done, None))
 
     await for_each(list_pieces(target), copied)
 

@@ -200,6 +200,11 @@ def from_os_error(
     return mapped.located(key=key, store=store, operation=operation)
 
 
+def from_memory_error(error: MemoryError, what: str) -> ResourceExhausted:
+    """The error of this tree for `what` that does not fit; the caller raises it ``from error``."""
+    return ResourceExhausted(f"not enough memory for {what}: {error or 'out of memory'}")
+
+
 @contextmanager
 def os_errors_mapped(
     *, key: str | None = None, store: str | None = None, operation: str

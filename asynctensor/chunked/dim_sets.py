@@ -280,10 +280,13 @@ class IndexSet:
         """Whether a point lies in `cell`."""
         if not self.count:
             return False
-        found = np.ones(self.count, dtype=bool)
+        # Asked for each of perhaps many stored chunks: the cells are sorted.
+        begin, end = 0, self.count
         for cells, k in zip(self._cells, cell, strict=True):
-            found &= cells == k
-        return bool(found.any())
+            part = cells[begin:end]
+            low, high = np.searchsorted(part, k, "left"), np.searchsorted(part, k, "right")
+            begin, end = begin + int(low), begin + int(high)
+        return end > begin
 
     def within(self, segment: Segment, sizes: Sequence[int]) -> IndexSet:
         """The points of `segment` on a finer grid that starts where its cell starts."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeAlias
 
+from asynctensor.chunked.grid import product_of_ranges
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.schema.chunk_layout import ChunkLayout
 
@@ -44,21 +45,11 @@ def boxes(
     steps = []
     for low, high, start, step in zip(lower, upper, origin, shape, strict=True):
         steps.append(range(start + (low - start) // step * step, high, step))
-    for corner in _product(steps):
+    for corner in product_of_ranges(steps):
         yield tuple(
             slice(max(low, at), min(high, at + line.step))
             for low, high, at, line in zip(lower, upper, corner, steps, strict=True)
         )
-
-
-def _product(lines: Sequence[range]) -> Iterator[tuple[int, ...]]:
-    """`itertools.product`, which would hold every element of every operand."""
-    if not lines:
-        yield ()
-        return
-    for first in lines[0]:
-        for rest in _product(lines[1:]):
-            yield (first, *rest)
 
 
 def pieces_of(

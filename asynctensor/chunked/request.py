@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
-from asynctensor.errors import DeadlineExceeded, ResourceExhausted
+from asynctensor.errors import DeadlineExceeded, from_memory_error
 from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.event_loop import io_loop
 from asynctensor.runtime.future import Future
+from asynctensor.runtime.inbox import WakingAtOnce
 from asynctensor.runtime.promise import Promise
 
 T = TypeVar("T")
@@ -42,9 +44,10 @@ class Request(Generic[T]):
         "_planned",
         "_promise",
         "_report",
-        "_report_lock",
+        "_reporting",
         "_result",
         "_settled",
+        "_untold",
         "_watchers",
         "future",
         "stopped",
@@ -55,6 +58,7 @@ class Request(Generic[T]):
         self._active = 0
         self._done = 0
         self._report: Callable[[int], object] | None = None
+        self._reporting = False
         self._planned = False
         self._settled = False
         self._watchers: tuple[Callable[[], object], ...] = ()
@@ -70,7 +74,7 @@ class Request(Generic[T]):
 
     def watch(self, report: Callable[[int], object]) -> None:
         """Has ``report(cells done)`` called as cells are done, by one worker at a time."""
-        self._report_lock = threading.Lock()
+        self._untold: deque[int] = deque()
         self._report = report
 
     def limit(self, limit: Deadline, what: str) -> None:
@@ -108,16 +112,29 @@ class Request(Generic[T]):
         self._settle_if_over()
 
     def _tell(self, report: Callable[[int], object], cells: int) -> None:
-        error: Exception | None = None
-        with self._report_lock:
+        """Calls `report`; while it is being called already, leaves that to who calls it.
+
+        Who calls it has cells of its own to finish: all is told before the future is settled.
+        """
+        with self._lock:
             self._done += cells
-            if not self.stopped:
-                try:
-                    report(self._done)
-                except Exception as failure:  # noqa: BLE001
-                    error = failure
-        if error is not None:
-            self.fail(error)
+            self._untold.append(self._done)
+            if self._reporting:
+                return
+            self._reporting = True
+        while True:
+            with self._lock:
+                if not self._untold:
+                    self._reporting = False
+                    return
+                done = self._untold.popleft()
+            if self.stopped:
+                continue
+            try:
+                with WakingAtOnce():
+                    report(done)
+            except BaseException as error:  # noqa: BLE001
+                self.fail(error)
 
     def planned(self) -> None:
         """Says that no further cell will begin."""
@@ -128,7 +145,7 @@ class Request(Generic[T]):
     def fail(self, error: BaseException) -> None:
         """Stops it; the first error is the one delivered."""
         if isinstance(error, MemoryError):
-            cause, error = error, ResourceExhausted(f"not enough memory for a chunk: {error}")
+            cause, error = error, from_memory_error(error, "a chunk, or for planning")
             error.__cause__ = cause
         with self._lock:
             if self._error is None:

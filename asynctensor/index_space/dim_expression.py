@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from asynctensor.errors import IncompatibleType, InvalidIndex
 from asynctensor.index_space import operations
 from asynctensor.index_space.dim_indexing import (
@@ -86,7 +88,7 @@ def _term_text(term: Term) -> str:
     if isinstance(term, BoolTerm):
         return str(term.mask().tolist())
     if isinstance(term, ArrayTerm):
-        return str(term.arrays[0].tolist())
+        return str(np.broadcast_to(term.arrays[0], term.shape).tolist())
     return str(term)
 
 

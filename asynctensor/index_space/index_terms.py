@@ -14,9 +14,15 @@ from typing import Any, SupportsIndex, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from asynctensor.errors import IncompatibleType, InvalidArgument, InvalidIndex
+from asynctensor.errors import (
+    IncompatibleType,
+    InvalidArgument,
+    InvalidIndex,
+    ResourceExhausted,
+    from_memory_error,
+)
 from asynctensor.index_space.integers import is_index, is_scalar_index
-from asynctensor.index_space.output_map import IndexArray
+from asynctensor.index_space.output_map import IndexArray, as_index_array
 
 #: One term of an indexing expression.
 NumpyIndexTerm: TypeAlias = SupportsIndex | slice | EllipsisType | npt.ArrayLike | None
@@ -29,12 +35,16 @@ _ALLOWED = (
 )
 
 
+#: Elements of a boolean mask that are looked at; there is no memory for more of them that differ.
+_MAX_MASK = 2**36
+
+
 class ArrayTerm:
     """Index arrays that are broadcast together and index as many dimensions.
 
     Attributes:
         arrays: One read-only int64 array per dimension that the term consumes; none for a
-            boolean scalar.
+            boolean scalar. Where one merely repeats itself, its size is 1.
         shape: What the term adds to the domain.
     """
 
@@ -45,8 +55,12 @@ class ArrayTerm:
         self.shape = shape
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Through `array_term`, since pickling forgets that an array is read-only.
-        return (array_term, self.arrays)
+        # Not as it is, since pickling forgets that an array is read-only.
+        return (_restored, (self.arrays, self.shape))
+
+
+def _restored(arrays: Sequence[IndexArray], shape: tuple[int, ...]) -> ArrayTerm:
+    return ArrayTerm([as_index_array(array) for array in arrays], shape)
 
 
 class BoolTerm(ArrayTerm):
@@ -63,7 +77,12 @@ class BoolTerm(ArrayTerm):
         if mask.ndim == 0:
             super().__init__((), (int(mask),))
             return
-        arrays = [_frozen(index) for index in np.nonzero(mask)]
+        if mask.size > _MAX_MASK:
+            raise ResourceExhausted(
+                f"a boolean mask of shape {mask.shape} has {mask.size} elements, too many to look "
+                "at: index with slices or integer arrays"
+            )
+        arrays = [as_index_array(index) for index in np.nonzero(mask)]
         super().__init__(arrays, arrays[0].shape)
 
     def mask(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -88,7 +107,15 @@ def parse_terms(indices: object) -> tuple[Term, ...]:
         InvalidIndex: If something cannot be an index, or two ellipses are there.
         InvalidArgument: If nested sequences do not form an array.
         IncompatibleType: If a bound of a slice is no integer, or an index does not fit int64.
+        ResourceExhausted: If there is no memory for an index array.
     """
+    try:
+        return _parsed(indices)
+    except MemoryError as error:
+        raise from_memory_error(error, "an index array; index with less, or with slices") from error
+
+
+def _parsed(indices: object) -> tuple[Term, ...]:
     terms: list[Term] = []
     for item in indices if isinstance(indices, tuple) else (indices,):
         if isinstance(item, slice):
@@ -147,13 +174,7 @@ def array_term(array: np.ndarray[Any, Any]) -> ArrayTerm:
         raise InvalidIndex("Arrays used as indices must be of integer (or boolean) type")
     if kind == "u" and array.dtype.itemsize == 8:
         raise IncompatibleType("an index array of type uint64 does not fit int64: convert it first")
-    return ArrayTerm((_frozen(array),), array.shape)
-
-
-def _frozen(array: np.ndarray[Any, Any]) -> IndexArray:
-    copy = np.array(array, dtype=np.int64, order="C")
-    copy.flags.writeable = False
-    return copy
+    return ArrayTerm((as_index_array(array),), array.shape)
 
 
 def _parse_slice(item: slice) -> list[slice]:

@@ -80,6 +80,10 @@ class LoopInbox:
                     function(argument)
                 except Exception:  # noqa: BLE001 -- the other calls still have to be made
                     _log.exception("A call posted to an event loop failed: %r", function)
+                except BaseException:
+                    # Ctrl-C ends this run of the loop, and not what others wait for in the next.
+                    self._go_on_later()
+                    raise
             if monotonic() >= until:
                 self._go_on_later()
                 return
@@ -116,6 +120,24 @@ class WakingTogether:
     def __exit__(self, *_: object) -> None:
         wake_now()
         PROCESS.local.unwoken = None
+
+
+class WakingAtOnce:
+    """A part of such a stretch that may wait, such as a call of a user's function.
+
+    What it waits for may depend on a loop that this very thread has yet to wake.
+    """
+
+    __slots__ = ("_outer",)
+
+    def __enter__(self) -> None:
+        local = PROCESS.local
+        self._outer: list[LoopInbox] | None = local.unwoken
+        wake_now()
+        local.unwoken = None
+
+    def __exit__(self, *_: object) -> None:
+        PROCESS.local.unwoken = self._outer
 
 
 def wake_now() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from typing import Any, Protocol
 
-from asynctensor.errors import DeadlineExceeded
+from asynctensor.errors import DeadlineExceeded, from_memory_error
 from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.inbox import inbox_of
 
@@ -104,6 +104,10 @@ class Job:
                 result = await _until(self._deadline, function, args)
         except CancelledError:
             self._settle(CANCELLED, None)
+        except MemoryError as error:
+            failure = from_memory_error(error, "this operation")
+            failure.__cause__ = error
+            self._settle(FAILED, failure)
         except BaseException as error:  # noqa: BLE001 -- whoever awaits the future gets it
             self._settle(FAILED, error)
         else:

@@ -9,7 +9,7 @@ from asyncio.events import _get_running_loop
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from asynctensor.runtime.inbox import LoopInbox
+from asynctensor.runtime.inbox import LoopInbox, WakingAtOnce
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +69,9 @@ class Callback:
     def fire(self, future: Any) -> None:
         """See `Waiter`."""
         try:
-            self.function(future)
-        except Exception:  # noqa: BLE001 -- whoever settles the future is not to blame
+            with WakingAtOnce():
+                self.function(future)
+        except KeyboardInterrupt:
+            raise  # the main thread's, and no error of the callback
+        except BaseException:  # noqa: BLE001 -- whoever settles the future is not to blame
             _log.exception("A done callback of a Future failed: %r", self.function)

@@ -155,6 +155,10 @@ class JsonDocument:
                 return errors
         raise Aborted("others changed the document each time it was about to be replaced")
 
+    async def call(self, function: Callable[..., object], *args: Any) -> None:
+        """Calls a user's function, on a worker."""
+        await self._pool.run(function, *args)
+
     async def _run(self, size: int, function: Callable[..., T], *args: Any) -> T:
         if size <= _SMALL:
             return function(*args)

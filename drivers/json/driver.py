@@ -101,7 +101,7 @@ class JsonDriver(ArrayDriver):
                 # Whoever changes one of them changes no other, and nothing that is kept here.
                 found[index] = copied(value)
             if progress is not None:
-                progress(Progress("read", 1, 1))
+                await self._document.call(progress, Progress("read", 1, 1))
             return found
 
         return start(done, timeout=None if limit.never else limit.remaining())
@@ -136,7 +136,7 @@ class JsonDriver(ArrayDriver):
                 error.located(key=self._place.key, operation="write")
                 raise
             if progress is not None:
-                progress(Progress("write", 1, 1))
+                await self._document.call(progress, Progress("write", 1, 1))
 
         copy: Future[None] = Future.resolved(None)
         if isinstance(self._view, StagedStore):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -267,9 +268,16 @@ async def test_copy_between_arrays() -> None:
         chunk_layout=ts.ChunkLayout(chunk_shape=[3, 7]),
     )  # fmt: skip
     seen: list[ts.Progress] = []
-    await target.write(source, progress=seen.append)
+    threads: set[str] = set()
+
+    def progress(told: ts.Progress) -> None:
+        threads.add(threading.current_thread().name)
+        seen.append(told)
+
+    await target.write(source, progress=progress)
     assert (await target.read() == data(10, 12)).all()
     assert seen
+    assert "asynctensor-io" not in threads
     assert {p.operation for p in seen} == {"copy"}
     await target[2:5].write(source[0])
     assert (await target[2:5].read() == data(10, 12)[0]).all()

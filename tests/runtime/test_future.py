@@ -239,12 +239,13 @@ def test_callbacks_are_removed_by_equality_and_counted() -> None:
     assert future.remove_done_callback(got.append) == 0
 
 
-def test_a_callback_that_fails_is_logged_and_the_others_are_called(caplog) -> None:
+@pytest.mark.parametrize("error", [Oops, asyncio.CancelledError, SystemExit])
+def test_a_callback_that_fails_is_logged_and_the_others_are_called(caplog, error) -> None:
     got: list[Future] = []
     promise, future = Promise.new()
 
     def fail(_: Future) -> None:
-        raise Oops("in the callback")
+        raise error("in the callback")
 
     future.add_done_callback(fail)
     future.add_done_callback(got.append)

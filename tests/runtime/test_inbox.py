@@ -4,8 +4,17 @@ import asyncio
 import gc
 import logging
 import threading
+from contextlib import suppress
 
-from asynctensor.runtime.inbox import LoopInbox, inbox_of
+import pytest
+
+from asynctensor.runtime.inbox import (
+    LoopInbox,
+    WakingAtOnce,
+    WakingTogether,
+    inbox_of,
+    wake_now,
+)
 
 
 class CountingLoop(asyncio.SelectorEventLoop):
@@ -119,4 +128,79 @@ def test_a_call_that_fails_does_not_keep_the_others(caplog) -> None:
         loop.run_forever()
     assert got == [1]
     assert "ZeroDivisionError" in caplog.text
+    loop.close()
+
+
+def counting() -> tuple[CountingLoop, LoopInbox, list[int]]:
+    loop = CountingLoop()
+    return loop, LoopInbox(loop), []
+
+
+def test_a_stretch_wakes_a_loop_once_at_its_end() -> None:
+    loop, inbox, got = counting()
+    with WakingTogether():
+        inbox.post(got.append, 1)
+        inbox.post(got.append, 2)
+        assert loop.wakes == 0
+    assert loop.wakes == 1
+    with WakingTogether():
+        inbox.post(got.append, 3)
+        wake_now()
+        assert loop.wakes == 1  # it has not run since it was woken
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert got == [1, 2, 3]
+    loop.close()
+
+
+def test_a_stretch_that_fails_wakes_the_loop_all_the_same() -> None:
+    loop, inbox, got = counting()
+    with suppress(KeyError), WakingTogether():
+        inbox.post(got.append, 1)
+        raise KeyError
+    assert loop.wakes == 1
+    inbox.post(got.append, 2)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert got == [1, 2]
+    inbox.post(got.append, 3)
+    assert loop.wakes == 2
+    loop.close()
+
+
+def test_what_may_wait_finds_the_loops_woken_and_wakes_them_itself() -> None:
+    loop, inbox, got = counting()
+    with WakingTogether():
+        inbox.post(got.append, 1)
+        with WakingAtOnce():
+            assert loop.wakes == 1
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+            inbox.post(got.append, 2)
+            assert loop.wakes == 2
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        inbox.post(got.append, 3)
+        assert loop.wakes == 2
+    assert loop.wakes == 3
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert got == [1, 2, 3]
+    loop.close()
+
+
+def test_an_interrupt_in_a_posted_call_leaves_the_others_to_be_made() -> None:
+    loop, inbox, got = counting()
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    inbox.post(got.append, 1)
+    inbox.post(interrupted, None)
+    inbox.post(got.append, 2)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    loop.call_soon(loop.call_soon, loop.stop)
+    loop.run_forever()
+    assert got == [1, 2]
     loop.close()

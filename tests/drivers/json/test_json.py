@@ -405,3 +405,16 @@ def test_in_a_zip_file(tmp_path: Path) -> None:
     assert array.read().result().item() == 3
     with pytest.raises(NotImplementedError, match="zip"):
         array.write(1).result()
+
+
+def test_progress_is_told_from_a_worker() -> None:
+    store = World(ts).open("/x/y")
+    told: list[tuple[str, str]] = []
+
+    def progress(so_far: ts.Progress) -> None:
+        told.append((so_far.operation, threading.current_thread().name))
+
+    store.read(progress=progress).result()
+    store.write([1], progress=progress).result()
+    assert [operation for operation, _ in told] == ["read", "write"]
+    assert "asynctensor-io" not in {thread for _, thread in told}
