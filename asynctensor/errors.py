@@ -202,7 +202,7 @@ def from_os_error(
 
 def from_memory_error(error: MemoryError, what: str) -> ResourceExhausted:
     """The error of this tree for `what` that does not fit; the caller raises it ``from error``."""
-    return ResourceExhausted(f"not enough memory for {what}: {error or 'out of memory'}")
+    return ResourceExhausted(f"not enough memory for {what}: {str(error) or 'out of memory'}")
 
 
 @contextmanager

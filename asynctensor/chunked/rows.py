@@ -33,4 +33,4 @@ def copy_rows(target: Array, source: Array) -> None:
 
 def fits_in_element(array: Array) -> bool:
     """Whether a row of `array` can be one element of another array."""
-    return array.shape[-1] * array.itemsize <= _MAX_ELEMENT
+    return int(array.shape[-1]) * array.itemsize <= _MAX_ELEMENT
