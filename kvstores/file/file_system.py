@@ -184,6 +184,17 @@ class FileSystem:
         """
         return os.preadv(fd, (first, second), 0)
 
+    def set_direct(self, fd: int, on: bool) -> None:
+        """Has reads of an open file pass the page cache by, or not.
+
+        Raises:
+            OSError: The file system cannot do it.
+        """
+        if not hasattr(os, "O_DIRECT"):
+            raise OSError(errno.ENOTSUP, "no O_DIRECT here")
+        flags = fcntl.fcntl(fd, fcntl.F_GETFL) & ~os.O_DIRECT
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_DIRECT if on else flags)
+
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         """Reads up to `length` bytes at `offset`."""
         if hasattr(os, "pread"):

@@ -90,6 +90,15 @@ class Glance:
         finally:
             close(fd)
 
+    def is_local(self, fd: int, device: int) -> bool:
+        """Whether an open file is known to be on a file system of this machine.
+
+        Args:
+            fd: The file.
+            device: Its ``st_dev``.
+        """
+        return self._bound is not None and self._is_local(fd, (os.major(device), os.minor(device)))
+
     def _is_local(self, fd: int, device: tuple[int, int]) -> bool:
         known = self._local.get(device)
         if known is None:

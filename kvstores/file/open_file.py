@@ -16,8 +16,7 @@ from asynctensor.runtime.counters import Counter
 class OpenFile:
     """One version of a value (`OpenValue`); later writes replace the file and never change it.
 
-    It is read with plain calls and never mapped into memory: a mapped file that is cut off by
-    another machine kills the process.
+    It is read with plain calls. `MappedFile` and `DirectFile` are for those who ask for them.
     """
 
     __slots__ = (
@@ -65,8 +64,7 @@ class OpenFile:
                 offset += count
 
     def _read_some(self, buffer: memoryview, offset: int) -> int:
-        if offset < 0:
-            raise OutOfRange(f"offset {offset} is before the start of the file")
+        self._check_offset(offset)
         try:
             return self._file_system.read_into(self._fd, buffer, offset)
         except OSError as error:
@@ -74,6 +72,10 @@ class OpenFile:
                 raise
         self._reopen()
         return self._file_system.read_into(self._fd, buffer, offset)
+
+    def _check_offset(self, offset: int) -> None:
+        if offset < 0:
+            raise OutOfRange(f"offset {offset} is before the start of the file")
 
     def read(self, start: int, stop: int) -> bytes:
         """The bytes from `start` to `stop`, which must be within the value.
@@ -107,6 +109,16 @@ class OpenFile:
             raise Aborted("the value was replaced while it was being read; read it again")
         self.close()
         self._fd = fd
+
+    def is_local(self) -> bool:
+        """Whether it is known to be on a file system of this machine."""
+        status = self._file_system.fstat(self._fd)
+        return self._file_system.glance.is_local(self._fd, status.st_dev)
+
+    def hand_over(self, other: OpenFile) -> None:
+        """Makes `other` this file, which is not to be used any more, nor closed."""
+        for name in OpenFile.__slots__:
+            setattr(other, name, getattr(self, name))
 
     def close(self) -> None:
         """See `OpenValue.close`."""

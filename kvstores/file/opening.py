@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asynctensor.errors import InvalidArgument, Unimplemented
+from asynctensor.errors import InvalidArgument
 from asynctensor.kvstores.file.options import FileOptions
 from asynctensor.kvstores.file.store import FileStore, split_path
 from asynctensor.storage.kvstore import KeyValueStore
@@ -14,18 +14,15 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
 
     Raises:
         InvalidArgument: A resource is not specified well.
-        Unimplemented: ``file_io_mode`` asks for memory maps or direct I/O.
     """
     if "\0" in request.path:
         raise InvalidArgument(f"a path of the file system has no null bytes: {request.path!r}")
     locking = request.resource("file_io_locking")
-    mode = request.resource("file_io_mode")
-    if mode != "default":
-        raise Unimplemented(f'file_io_mode "{mode}" is not available; use "default"')
     settings = FileOptions(
         sync=request.resource("file_io_sync"),
         locking=locking.mode,
         acquire_timeout_s=locking.acquire_timeout,
+        mode=request.resource("file_io_mode"),
     )
     root, key = split_path(request.path)
     return FileStore(root, settings, request.resource("file_io_concurrency")), key

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 from asynctensor.errors import InvalidArgument
 
 LockingMode: TypeAlias = Literal["os", "lockfile", "none", "non_atomic"]
+IoMode: TypeAlias = Literal["default", "memmap", "direct"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +30,27 @@ class FileOptions:
               still safe; other conditions are checked, but another writer may slip in between.
             - ``"non_atomic"``: values are written in place, for file systems that cannot rename.
               Readers may see half a value.
+        mode: How values are read (TensorStore's ``file_io_mode``): ``"default"``; ``"memmap"``:
+            large ones through memory maps, see `mapped_file`; ``"direct"``: past the page cache,
+            see `direct_file`.
         acquire_timeout_s: Seconds to wait for another writer of the same key. TensorStore's 60.
     """
 
     sync: bool = True
     locking: LockingMode = "os"
     acquire_timeout_s: float = 60.0
+    mode: IoMode = "default"
 
     def __post_init__(self) -> None:
         if self.locking not in get_args(LockingMode):
             raise InvalidArgument(
                 f"file locking mode {self.locking!r} is not known: use one of "
                 + ", ".join(map(repr, get_args(LockingMode)))
+            )
+        if self.mode not in get_args(IoMode):
+            raise InvalidArgument(
+                f"file I/O mode {self.mode!r} is not known: use one of "
+                + ", ".join(map(repr, get_args(IoMode)))
             )
         if not self.acquire_timeout_s >= 0:
             raise InvalidArgument(

@@ -16,7 +16,7 @@ Promises, and what keeps them:
   (Checking directories once and remembering them would be no cheaper than the kernel's check, and
   wrong as soon as somebody replaces one.)
 - *Network file systems.* A lost reply to ``link`` is recognised, a stale file handle opened again,
-  nothing is mapped into memory, and ``locking="lockfile"`` needs no locks of the system.
+  nothing is mapped into memory there, and ``locking="lockfile"`` needs no locks of the system.
 
 As in TensorStore, a key whose path is a directory has no value, and cannot be written; but a
 directory that holds nothing is no obstacle, and makes way.
@@ -32,11 +32,13 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from asynctensor.errors import Error, os_errors_mapped
+from asynctensor.kvstores.file.direct_file import DirectBuffers, DirectFile
 from asynctensor.kvstores.file.directory import Settled
 from asynctensor.kvstores.file.file_system import FileSystem
 from asynctensor.kvstores.file.generation import generation_of
 from asynctensor.kvstores.file.key import check_key
 from asynctensor.kvstores.file.listing import one, scan, walk
+from asynctensor.kvstores.file.mapped_file import mapped
 from asynctensor.kvstores.file.open_file import NO_SUCH_FILE, OpenFile, open_file
 from asynctensor.kvstores.file.options import DEFAULT_OPTIONS, FileOptions
 from asynctensor.kvstores.file.prepared import Writing
@@ -51,6 +53,7 @@ from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorage
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import (
     DEFAULT_READ,
+    UNREAD,
     BlockingFace,
     Buffer,
     Capabilities,
@@ -218,6 +221,10 @@ class FileFace(BlockingFace):
         self._file_system = file_system
         self._options = options
         self._settled = Settled()
+        # What is written in place may be cut off while it is mapped.
+        in_place = options.locking == "non_atomic"
+        self._plain = options.mode == "default" or (options.mode == "memmap" and in_place)
+        self._buffers = DirectBuffers()
         self._counters = store_counters("file")
         self._verbose = verbose_flag("file")
         self._writing = Writing(self._root, file_system, options, self._settled)
@@ -229,16 +236,24 @@ class FileFace(BlockingFace):
         if self._verbose.level:
             self._verbose.log("read %s/%s", self._root.path, key)
         try:
-            return open_file(self._root, self._file_system, key, self._counters.bytes_read)
+            opened = open_file(self._root, self._file_system, key, self._counters.bytes_read)
+            return opened if self._plain or opened is None else self._in_mode(opened)
         except (OSError, Error):
             # Only now: the context manager costs a fifth of the whole call.
             with os_errors_mapped(key=key, store=self._root.path, operation="read"):
                 raise
 
+    def _in_mode(self, opened: OpenFile) -> OpenFile:
+        if self._options.mode == "direct":
+            return DirectFile(opened, self._buffers)
+        return mapped(opened)
+
     def read_group(
         self, keys: Sequence[str], buffer: memoryview, size: int
     ) -> Sequence[Buffer | None | Unread]:
         """See `BlockingFace.read_group`."""
+        if self._options.mode == "direct":
+            return [UNREAD] * len(keys)
         found = read_group(self._root, self._file_system, keys, buffer, size)
         self._counters.add_group(found)
         return found
