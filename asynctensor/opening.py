@@ -23,6 +23,7 @@ from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
+from asynctensor.scheduler.scheduled_store import ScheduledStore
 from asynctensor.schema.schema import Schema
 from asynctensor.spec import Spec
 from asynctensor.spec_options import OpenOptions
@@ -266,7 +267,8 @@ def open_store(spec: KvStoreSpec, context: Context) -> tuple[KeyValueStore, str]
         return open_store(KvStoreSpec(json), context)
 
     request = StoreRequest(spec.driver, spec.path, spec.options, context, spec.base, open_base)
-    return store_opener(spec.driver)(request)
+    store, path = store_opener(spec.driver)(request)
+    return (ScheduledStore(store) if store.capabilities.remote else store), path
 
 
 def _mode(state: SpecState) -> Mode:

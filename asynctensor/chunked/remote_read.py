@@ -25,6 +25,7 @@ from asynctensor.chunked.values import HeldValue
 from asynctensor.errors import Aborted
 from asynctensor.runtime.inbox import WakingTogether
 from asynctensor.runtime.workers import yield_gil
+from asynctensor.scheduler.flow import FLOW
 
 #: Decoded bytes whose values are being fetched, or wait to be decoded, for one stream.
 _WINDOW_BYTES = 64 * 2**20
@@ -57,6 +58,8 @@ class RemoteStream:
 
     async def run(self) -> None:
         """Serves the stream to its end."""
+        # Its requests take turns with those of others.
+        FLOW.set(self)
         try:
             while (tasks := await self._array.workers.run(self._planned)) is not None:
                 while tasks:
@@ -115,7 +118,9 @@ class RemoteStream:
     async def _fetch(self, task: Task) -> HeldValue:
         index, targets = task
         epoch = self._array.epoch(index)
-        held = await fetch(self._array, index, sorted(self._server.parts(targets)))
+        wanted = sorted(self._server.parts(targets))
+        bound = max(request.bound for request, _, _ in targets)
+        held = await fetch(self._array, index, wanted, bound)
         held.epoch = epoch
         return held
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
@@ -15,18 +16,26 @@ from asynctensor.storage.kvstore import ReadOptions, ReadResult
 _WHOLE_SHARE = 0.5
 
 
-async def fetch(array: ChunkedArray, cell: tuple[int, ...], wanted: list[int]) -> HeldValue:
+async def fetch(
+    array: ChunkedArray, cell: tuple[int, ...], wanted: list[int], bound: float = float("inf")
+) -> HeldValue:
     """The value at `cell`, at least as much of it as the inner chunks `wanted` need.
+
+    Args:
+        array: The array.
+        cell: Grid position of the chunk or shard.
+        wanted: Inner chunks.
+        bound: The value must have been current at this time (Unix seconds) or later.
 
     Raises:
         Error: The store failed, or the value changed each time parts of it were read.
     """
     key = array.key(cell)
     if not fetches_whole(array, len(wanted)):
-        held = await _parts(array, cell, wanted)
+        held = await _parts(array, cell, wanted, bound)
         if held is not None:
             return held
-    return HeldValue.of(await _counted(array, key, ReadOptions()))
+    return HeldValue.of(await _counted(array, key, ReadOptions(staleness_bound=bound)))
 
 
 def fetches_whole(array: ChunkedArray, wanted: int) -> bool:
@@ -39,14 +48,17 @@ def fetches_whole(array: ChunkedArray, wanted: int) -> bool:
     )
 
 
-async def _parts(array: ChunkedArray, cell: tuple[int, ...], wanted: list[int]) -> HeldValue | None:
+async def _parts(
+    array: ChunkedArray, cell: tuple[int, ...], wanted: list[int], bound: float
+) -> HeldValue | None:
     """The parts that are needed; None if the value is too small or changes under the reads."""
     key, shard = array.key(cell), array.layout.shard
     assert shard is not None
     start = -shard.index_size if shard.index_at_end else 0
     stop = None if shard.index_at_end else shard.index_size
     try:
-        first = await _counted(array, key, ReadOptions(ByteRange(start, stop)))
+        options = ReadOptions(ByteRange(start, stop), staleness_bound=bound)
+        first = await _counted(array, key, options)
     except OutOfRange:
         return None
     if first.state == "missing":
@@ -57,10 +69,23 @@ async def _parts(array: ChunkedArray, cell: tuple[int, ...], wanted: list[int]) 
     held.add(size - shard.index_size if shard.index_at_end else 0, first.value)
     index = await array.workers.run(read_index, array, held, cell)
     places, _ = inner_places(index, wanted)
-    for run in runs(places):
-        begin, end = span(run)
-        options = ReadOptions(ByteRange(begin, end), if_equal=first.stamp.generation)
-        result = await _counted(array, key, options)
+    # What lies between them is the store's to judge: it is told of all in one turn.
+    together = list(runs(places, gap=0 if array.store.capabilities.remote else None))
+    spans = [span(run) for run in together]
+    generation = first.stamp.generation
+    try:
+        # Which has ended only when all of them have.
+        async with asyncio.TaskGroup() as group:
+            reads = [
+                group.create_task(
+                    _counted(array, key, ReadOptions(ByteRange(*each), if_equal=generation))
+                )
+                for each in spans
+            ]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    for (begin, _), read in zip(spans, reads, strict=True):
+        result = read.result()
         if result.state != "value":
             return None
         held.add(begin, result.value)

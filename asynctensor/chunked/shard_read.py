@@ -46,13 +46,22 @@ def inner_parts(
     return parts
 
 
-def runs(places: Sequence[tuple[int, int, int]]) -> Iterator[list[tuple[int, int, int]]]:
-    """Groups (offset, length, inner) into runs to read at once; sorted by offset."""
+def runs(
+    places: Sequence[tuple[int, int, int]], gap: int | None = None
+) -> Iterator[list[tuple[int, int, int]]]:
+    """Groups (offset, length, inner) into runs to read at once; sorted by offset.
+
+    Args:
+        places: Where they are.
+        gap: Unwanted bytes between two of them that are read all the same; None: those that a
+            local store takes no longer for than for one more call.
+    """
+    gap = _GAP if gap is None else gap
     run: list[tuple[int, int, int]] = []
     end = 0
     for place in sorted(places):
         offset, length, _ = place
-        if run and (offset - end > _GAP or max(end, offset + length) - run[0][0] > _RUN):
+        if run and (offset - end > gap or max(end, offset + length) - run[0][0] > _RUN):
             yield run
             run = []
         end = max(end, offset + length) if run else offset + length

@@ -88,6 +88,8 @@ class Capabilities:
     suffix_ranges: bool = False
     #: Survives the process, and a crash of the machine, once a write is acknowledged.
     durable: bool = False
+    #: Each read is a request to another machine: reads are worth batching and merging.
+    remote: bool = False
     #: Its `read` and `write` finish without waiting for anything, in microseconds: any thread, the
     #: I/O loop's included, may run them to their end.
     never_waits: bool = False

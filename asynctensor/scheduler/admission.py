@@ -1,0 +1,149 @@
+"""Who may send a request now: pure.
+
+Three limits, and one rule. Each host has a number of requests that may be under way, which grows by
+one per so many answers while it is used up, and halves when the host says that it is too much
+(additive increase, multiplicative decrease). The process has a number of bytes that may be on their
+way. Each store may give a host a limit of its own. Within them, the *flows* of a host (the reads of
+one user's operation) take turns, so that one huge read does not hold up the small ones.
+
+Nothing here waits, and time is an argument: `gate` is the shell that does.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+
+#: Requests under way at one host, to begin with: TensorStore's ``*_request_concurrency``.
+INITIAL = 32
+#: ... and at most, unless its store says otherwise; each is a connection.
+GREATEST = 256
+#: Seconds in which a host's limit is halved at most once: complaints about one burst come together.
+_CALM = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """One request that wants to be sent, or is under way.
+
+    Attributes:
+        host: Where it goes.
+        flow: The operation it belongs to.
+        weight: Bytes that it brings or sends, about.
+    """
+
+    host: Hashable
+    flow: Hashable
+    weight: int = 0
+
+
+@dataclass(slots=True)
+class _Host:
+    limit: float
+    most: int
+    under_way: int = 0
+    halved: float = float("-inf")
+    #: Flows that wait, in the order of their turns.
+    waiting: OrderedDict[Hashable, deque[Ticket]] = field(default_factory=OrderedDict)
+
+
+class Admission:
+    """The limits of all hosts, and who is waiting for them.
+
+    Args:
+        budget: Bytes that may be under way in all, more only if it is one request alone.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self.bytes_under_way = 0
+        self._hosts: dict[Hashable, _Host] = {}
+        #: Hosts in the order of their turns at the budget.
+        self._turns: deque[Hashable] = deque()
+
+    def ask(self, ticket: Ticket, most: int = GREATEST) -> None:
+        """Puts a request into the queue of its flow.
+
+        Args:
+            ticket: Which.
+            most: Requests that its store allows at once at this host.
+        """
+        host = self._hosts.get(ticket.host)
+        if host is None:
+            host = self._hosts[ticket.host] = _Host(float(min(INITIAL, most)), most)
+            self._turns.append(ticket.host)
+        if most != host.most:
+            host.most = most
+            host.limit = min(host.limit, float(most))
+        host.waiting.setdefault(ticket.flow, deque()).append(ticket)
+
+    def withdraw(self, ticket: Ticket) -> bool:
+        """Takes a request that still waits out of its queue; False if it waits no more."""
+        host = self._hosts[ticket.host]
+        queue = host.waiting.get(ticket.flow)
+        if queue is None or ticket not in queue:
+            return False
+        queue.remove(ticket)
+        if not queue:
+            del host.waiting[ticket.flow]
+        return True
+
+    def admit(self) -> Iterator[Ticket]:
+        """The requests that may be sent now, as under way from here on."""
+        refused = 0
+        while self._turns and refused < len(self._turns):
+            name = self._turns[0]
+            self._turns.rotate(-1)
+            ticket = self._next(self._hosts[name])
+            if ticket is None:
+                refused += 1
+                continue
+            refused = 0
+            yield ticket
+
+    def _next(self, host: _Host) -> Ticket | None:
+        if not host.waiting or host.under_way >= int(host.limit):
+            return None
+        flow, queue = next(iter(host.waiting.items()))
+        ticket = queue[0]
+        if self.bytes_under_way and self.bytes_under_way + ticket.weight > self.budget:
+            return None
+        queue.popleft()
+        # The flow goes to the end of the line.
+        del host.waiting[flow]
+        if queue:
+            host.waiting[flow] = queue
+        host.under_way += 1
+        self.bytes_under_way += ticket.weight
+        return ticket
+
+    def release(self, ticket: Ticket, *, now: float, pushed_back: bool, ok: bool) -> None:
+        """Says that a request is over.
+
+        Args:
+            ticket: Which.
+            now: Seconds of any steady clock.
+            pushed_back: Whether the host said, or showed by silence, that it has too much to do.
+            ok: Whether it was answered.
+        """
+        host = self._hosts[ticket.host]
+        used_up = host.under_way >= int(host.limit)
+        host.under_way -= 1
+        self.bytes_under_way -= ticket.weight
+        if pushed_back:
+            if now - host.halved >= _CALM:
+                host.halved = now
+                host.limit = max(1.0, host.limit / 2)
+        elif ok and used_up:
+            # One more after as many answers as may be under way.
+            host.limit = min(float(host.most), host.limit + 1.0 / host.limit)
+
+    def limit_of(self, host: Hashable) -> int:
+        """Requests that may be under way at a host."""
+        known = self._hosts.get(host)
+        return INITIAL if known is None else int(known.limit)
+
+    def waiting(self) -> int:
+        """Requests that wait."""
+        return sum(len(q) for host in self._hosts.values() for q in host.waiting.values())

@@ -1,0 +1,77 @@
+"""Which byte ranges of one object to request, so that everybody gets theirs: pure.
+
+Ranges that lie close together are requested as one, if the bytes between them cost less than a
+request of their own. Three things hold whatever is asked for: no byte is requested twice, no
+request is longer than the cap, and every byte that is wanted is requested.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+#: A half-open range of absolute byte positions; never empty.
+Span: TypeAlias = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RangePlan:
+    """The requests for some wanted ranges.
+
+    Attributes:
+        spans: What to request: disjoint, in order.
+        wanted: Bytes that are wanted, each counted once.
+    """
+
+    spans: tuple[Span, ...]
+    wanted: int
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that are requested."""
+        return sum(stop - start for start, stop in self.spans)
+
+    def parts(self, wanted: Span) -> range:
+        """Which of `spans`, in order, hold a wanted range."""
+        starts = [start for start, _ in self.spans]
+        first = bisect_right(starts, wanted[0]) - 1
+        last = bisect_right(starts, wanted[1] - 1) - 1
+        return range(first, last + 1)
+
+
+def plan_ranges(wanted: Sequence[Span], gap: int, cap: int) -> RangePlan:
+    """Plans requests for ranges of one object.
+
+    Args:
+        wanted: What is wanted, in any order; ranges may overlap.
+        gap: Bytes that nobody wants between two ranges that are requested all the same, at most.
+        cap: Longest request, in bytes; at least 1.
+    """
+    spans: list[Span] = []
+    needed = 0
+    begin = end = 0
+    last_wanted = -1
+    for start, stop in sorted(wanted):
+        needed += max(0, stop - max(start, last_wanted))
+        last_wanted = max(last_wanted, stop)
+        if spans or end:
+            near = start <= end + gap
+            # Ranges that overlap belong together; others are never torn apart by the cap.
+            fits = start < end or max(end, stop) - begin <= cap
+            if near and fits:
+                end = max(end, stop)
+                continue
+            spans += _cut(begin, end, cap)
+        begin, end = start, stop
+    if end:
+        spans += _cut(begin, end, cap)
+    return RangePlan(tuple(spans), needed)
+
+
+def _cut(start: int, stop: int, cap: int) -> list[Span]:
+    """A range in as few requests of about the same length as the cap allows."""
+    count = -(-(stop - start) // cap)
+    size = -(-(stop - start) // count)
+    return [(at, min(at + size, stop)) for at in range(start, stop, size)]

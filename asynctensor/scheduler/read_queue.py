@@ -1,0 +1,299 @@
+"""The reads of one store that meet on the I/O loop: batched, merged, shared, hedged.
+
+::
+
+    asked --(end of the loop's turn)--> planned --> under way --> served
+      `--(nobody waits any more)--> gone        `--(nobody waits any more)--> cancelled
+
+Reads of one key that are asked for in one turn, with the same conditions, become as few requests as
+`plan_ranges` makes of them. A read whose bytes are on their way already waits for those, if they
+are new enough for it. A request lives as long as somebody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, TypeAlias
+
+from asynctensor.errors import Error, OutOfRange
+from asynctensor.scheduler.gap import LearntGap
+from asynctensor.scheduler.hedge import Hedging
+from asynctensor.scheduler.plan import RangePlan, Span, plan_ranges
+from asynctensor.storage.byte_range import ByteRange
+from asynctensor.storage.kvstore import ReadOptions, ReadResult
+
+#: Makes one request.
+Fetch: TypeAlias = Callable[[str, ReadOptions], Coroutine[Any, Any, ReadResult]]
+#: Longest request, in bytes: longer ones are cut, and go side by side.
+CAP = 16 * 2**20
+
+
+@dataclass(slots=True)
+class QueueStatistics:
+    """What the reads of a store came to.
+
+    Attributes:
+        reads: Reads asked for.
+        requests: Requests made for them, hedges included.
+        shared: Reads that waited for a request that was under way for another.
+        hedges: Requests made a second time because the first was late.
+        bytes_asked: Bytes of the answers given.
+        bytes_fetched: Bytes that requests brought.
+    """
+
+    reads: int = 0
+    requests: int = 0
+    shared: int = 0
+    hedges: int = 0
+    bytes_asked: int = 0
+    bytes_fetched: int = 0
+
+
+#: Key, and the generations of the conditions `if_equal` and `if_not_equal`.
+_Subject: TypeAlias = tuple[str, bytes, bytes]
+
+
+@dataclass(slots=True, eq=False)
+class _Read:
+    """One read, and the requests that bring its bytes.
+
+    Attributes:
+        subject: What is read.
+        options: How.
+        answer: What the reader awaits.
+        requests: Set when the turn ends; they follow each other without a gap.
+        offset: Where its bytes begin in what they bring; None: it is all of that.
+        missing: Requests that are not over yet.
+        is_alone: Whether its request was made for it alone.
+    """
+
+    subject: _Subject
+    options: ReadOptions
+    answer: asyncio.Future[ReadResult]
+    requests: list[_Request] = field(default_factory=list)
+    offset: int | None = None
+    missing: int = 0
+    is_alone: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """One request under way, and the reads that wait for it."""
+
+    task: asyncio.Task[ReadResult]
+    since: float
+    reads: list[_Read] = field(default_factory=list)
+
+
+class ReadQueue:
+    """The reads of one store; for the I/O loop alone.
+
+    Args:
+        fetch: Makes one request of the store below.
+        hedging: Decides about second requests; None: there are none.
+    """
+
+    def __init__(self, fetch: Fetch, hedging: Hedging | None = None) -> None:
+        self._fetch = fetch
+        self._hedging = hedging
+        self._asked: list[_Read] | None = None
+        self._under_way: dict[tuple[_Subject, ByteRange], _Request] = {}
+        self.gap = LearntGap()
+        self.statistics = QueueStatistics()
+
+    async def read(self, key: str, options: ReadOptions) -> ReadResult:
+        """See `KeyValueStore.read`."""
+        self.statistics.reads += 1
+        loop = asyncio.get_running_loop()
+        subject = (key, options.if_equal, options.if_not_equal)
+        read = _Read(subject, options, loop.create_future())
+        if self._asked is None:
+            self._asked = []
+            loop.call_soon(self._end_turn)
+        self._asked.append(read)
+        try:
+            result = await read.answer
+        except asyncio.CancelledError:
+            await self._leave(read)
+            raise
+        self.statistics.bytes_asked += len(result.value)
+        return result
+
+    def plan(self, wanted: Sequence[Span]) -> RangePlan:
+        """The requests that reads of one key in one turn become."""
+        return plan_ranges(wanted, self.gap.gap, CAP)
+
+    # -- the end of a turn ------------------------------------------------------------------
+
+    def _end_turn(self) -> None:
+        asked, self._asked = self._asked or [], None
+        subjects: dict[_Subject, list[_Read]] = {}
+        for read in asked:
+            if not read.answer.done():
+                subjects.setdefault(read.subject, []).append(read)
+        for subject, reads in subjects.items():
+            self._start(subject, reads)
+
+    def _start(self, subject: _Subject, reads: list[_Read]) -> None:
+        """Makes the requests for reads of one subject."""
+        ranges: list[tuple[_Read, Span]] = []
+        others: dict[ByteRange, list[_Read]] = {}
+        for read in reads:
+            span = _span(read.options.byte_range)
+            if span is None:
+                others.setdefault(read.options.byte_range, []).append(read)
+            else:
+                ranges.append((read, span))
+        for byte_range, same in others.items():
+            bound = max(read.options.staleness_bound for read in same)
+            request = self._request(subject, byte_range, bound)
+            for read in same:
+                self._wait(read, [request], None)
+        if not ranges:
+            return
+        plan = self.plan([span for _, span in ranges])
+        bound = max(read.options.staleness_bound for read, _ in ranges)
+        requests = [self._request(subject, ByteRange(*span), bound) for span in plan.spans]
+        for read, span in ranges:
+            parts = plan.parts(span)
+            read.is_alone = plan.spans == (span,)
+            begins = plan.spans[parts[0]][0]
+            self._wait(read, requests[parts.start : parts.stop], span[0] - begins)
+
+    def _request(self, subject: _Subject, byte_range: ByteRange, bound: float) -> _Request:
+        """A request for this range: a new one, or one under way that is as new as `bound`."""
+        name = (subject, byte_range)
+        known = self._under_way.get(name)
+        # Without reads it is being cancelled.
+        if known is not None and known.since >= bound and known.reads and not known.task.done():
+            self.statistics.shared += 1
+            return known
+        options = ReadOptions(byte_range, subject[1], subject[2])
+        request = _Request(asyncio.ensure_future(self._made(subject[0], options)), time.time())
+        self._under_way[name] = request
+
+        def over(task: asyncio.Task[ReadResult]) -> None:
+            if self._under_way.get(name) is request:
+                del self._under_way[name]
+            if not task.cancelled():
+                task.exception()
+            for read in request.reads:
+                read.missing -= 1
+                if not read.missing:
+                    self._answer(read)
+
+        request.task.add_done_callback(over)
+        return request
+
+    @staticmethod
+    def _wait(read: _Read, requests: list[_Request], offset: int | None) -> None:
+        read.requests, read.offset, read.missing = requests, offset, len(requests)
+        for request in requests:
+            request.reads.append(read)
+
+    def _answer(self, read: _Read) -> None:
+        """Gives a read its bytes, now that all of its requests are over."""
+        if read.answer.done():
+            return
+        try:
+            read.answer.set_result(_assembled(read))
+        except (OutOfRange, _Torn) as error:
+            if read.is_alone and not isinstance(error, _Torn):
+                read.answer.set_exception(error)
+            else:
+                # Perhaps it is another's range that the value is too short for.
+                self._ask_alone(read)
+        except asyncio.CancelledError:
+            read.answer.cancel()
+        except BaseException as error:  # noqa: BLE001 -- for whoever asked
+            read.answer.set_exception(error)
+
+    def _ask_alone(self, read: _Read) -> None:
+        read.is_alone = True
+        request = self._request(read.subject, read.options.byte_range, float("inf"))
+        self._wait(read, [request], None)
+
+    async def _leave(self, read: _Read) -> None:
+        """Gives a read up, and waits for the end of requests that nobody else wants."""
+        ending = []
+        for request in read.requests:
+            if read in request.reads:
+                request.reads.remove(read)
+            if not request.reads and not request.task.done():
+                request.task.cancel()
+                ending.append(request.task)
+        if ending:
+            await asyncio.wait(ending)
+
+    # -- one request ------------------------------------------------------------------------
+
+    async def _made(self, key: str, options: ReadOptions) -> ReadResult:
+        if self._hedging is not None:
+            return await self._hedged(key, options, self._hedging)
+        began = monotonic()
+        result = await self._once(key, options)
+        self.gap.observe(len(result.value), monotonic() - began)
+        return result
+
+    async def _once(self, key: str, options: ReadOptions) -> ReadResult:
+        self.statistics.requests += 1
+        result = await self._fetch(key, options)
+        self.statistics.bytes_fetched += len(result.value)
+        return result
+
+    async def _hedged(self, key: str, options: ReadOptions, hedging: Hedging) -> ReadResult:
+        began = monotonic()
+        attempts = {asyncio.ensure_future(self._once(key, options))}
+        try:
+            patience = hedging.patience()
+            done, left = await asyncio.wait(attempts, timeout=patience)
+            if not done and hedging.spend():
+                self.statistics.hedges += 1
+                attempts.add(asyncio.ensure_future(self._once(key, options)))
+            while True:
+                done, left = await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
+                for attempt in done:
+                    if attempt.exception() is None or not left:
+                        hedging.observe(monotonic() - began)
+                        return attempt.result()
+                attempts = left
+        finally:
+            for attempt in attempts:
+                attempt.cancel()
+            await asyncio.wait(attempts)
+
+
+class _Torn(Error):
+    """Parts of one read are of different versions of the value."""
+
+    kind = "ABORTED"
+
+
+def _span(byte_range: ByteRange) -> Span | None:
+    """A range of known ends that is not empty; None for others."""
+    start, stop = byte_range.inclusive_min, byte_range.exclusive_max
+    return None if stop is None or start < 0 or stop <= start else (start, stop)
+
+
+def _assembled(read: _Read) -> ReadResult:
+    """A read's own part of what its requests brought; raises what they raised."""
+    results = [request.task.result() for request in read.requests]
+    first = results[0]
+    for result in results:
+        if result.state != "value":
+            return result
+        if result.stamp.generation != first.stamp.generation:
+            raise _Torn("the value was replaced between two parts of one read")
+    if read.offset is None:
+        return first
+    start, stop = read.options.byte_range.inclusive_min, read.options.byte_range.exclusive_max
+    assert stop is not None
+    size = stop - start
+    value = first.value if len(results) == 1 else b"".join([r.value for r in results])
+    if read.offset or len(value) != size:
+        value = value[read.offset : read.offset + size]
+    return ReadResult("value", value, first.stamp)

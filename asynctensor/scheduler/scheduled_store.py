@@ -1,0 +1,127 @@
+"""`ScheduledStore`: any store over a network, its reads batched, merged and shared.
+
+Writes, deletes and listings go straight to the store below, which repeats what may be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Hashable, Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+from asynctensor.runtime.process import PROCESS
+from asynctensor.scheduler.hedge import Hedging
+from asynctensor.scheduler.plan import RangePlan, Span
+from asynctensor.scheduler.read_queue import QueueStatistics, ReadQueue
+from asynctensor.storage.commit_domain import CommitDomain
+from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.kvstore import (
+    DEFAULT_READ,
+    BlockingFace,
+    Buffer,
+    Json,
+    KeyValueStore,
+    ListEntry,
+    ReadOptions,
+    ReadResult,
+)
+
+
+class ScheduledStore(KeyValueStore):
+    """A store whose reads go through a `ReadQueue`, shared by all who use the same store.
+
+    Args:
+        base: The store.
+        hedging: Whether late requests are made a second time.
+    """
+
+    def __init__(self, base: KeyValueStore, *, hedging: bool = False) -> None:
+        self.base = base
+        self.driver = base.driver
+        self.capabilities = base.capabilities
+        self._hedging = hedging
+
+    def __repr__(self) -> str:
+        return f"ScheduledStore({self.base!r})"
+
+    @property
+    def _queue(self) -> ReadQueue:
+        # By identity, which holds the credentials: others share nothing.
+        queues = _queues()
+        name = (self.base.identity, self._hedging)
+        queue = queues.get(name)
+        if queue is None:
+            base = self.base
+            queue = queues.setdefault(
+                name, ReadQueue(base.read, Hedging() if self._hedging else None)
+            )
+        self._held = queue
+        return queue
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is under way is this process's own.
+        return {k: v for k, v in self.__dict__.items() if k != "_held"}
+
+    async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
+        """See `KeyValueStore.read`."""
+        return await self._queue.read(key, options)
+
+    async def write(
+        self, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
+    ) -> TimestampedStorageGeneration:
+        """See `KeyValueStore.write`."""
+        return await self.base.write(key, value, if_equal)
+
+    async def delete_range(self, key_range: KeyRange) -> None:
+        """See `KeyValueStore.delete_range`."""
+        await self.base.delete_range(key_range)
+
+    def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
+        """See `KeyValueStore.list`."""
+        return self.base.list(key_range)
+
+    def spec_json(self, path: str) -> dict[str, Json]:
+        """See `KeyValueStore.spec_json`."""
+        return self.base.spec_json(path)
+
+    def url(self, path: str) -> str:
+        """See `KeyValueStore.url`."""
+        return self.base.url(path)
+
+    def at(self, path: str) -> tuple[KeyValueStore, str]:
+        """See `KeyValueStore.at`."""
+        store, key = self.base.at(path)
+        return (self if store is self.base else ScheduledStore(store, hedging=self._hedging)), key
+
+    @property
+    def identity(self) -> object:
+        """See `KeyValueStore.identity`."""
+        return self.base.identity
+
+    @property
+    def blocking(self) -> BlockingFace | None:
+        """See `KeyValueStore.blocking`."""
+        return self.base.blocking
+
+    @property
+    def commit_domain(self) -> CommitDomain | None:
+        """See `KeyValueStore.commit_domain`."""
+        return self.base.commit_domain
+
+    def statistics(self) -> QueueStatistics:
+        """What the reads of this store, by all who use it, came to so far."""
+        return self._queue.statistics
+
+    def plan(self, wanted: Sequence[Span]) -> RangePlan:
+        """The requests that these reads of one key would become, if made in one turn."""
+        return self._queue.plan(wanted)
+
+
+def _queues() -> WeakValueDictionary[Hashable, ReadQueue]:
+    with PROCESS.lock:
+        found: Any = PROCESS.shared.get("read_queues")
+        if found is None:
+            found = PROCESS.shared["read_queues"] = WeakValueDictionary()
+        queues: WeakValueDictionary[Hashable, ReadQueue] = found
+        return queues

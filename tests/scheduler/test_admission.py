@@ -1,0 +1,99 @@
+"""Limits are kept, flows take turns, and everybody gets through."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from asynctensor.scheduler.admission import GREATEST, INITIAL, Admission, Ticket
+
+
+def test_flows_take_turns() -> None:
+    admission = Admission(10**9)
+    for _ in range(100):
+        admission.ask(Ticket("h", "huge"))
+    first = list(admission.admit())
+    assert len(first) == INITIAL
+    small = Ticket("h", "small")
+    admission.ask(small)
+    admission.release(first[0], now=0, pushed_back=False, ok=True)
+    admission.release(first[1], now=0, pushed_back=False, ok=True)
+    assert small in list(admission.admit())
+
+
+def test_the_budget_holds_and_lets_one_large_request_through() -> None:
+    admission = Admission(100)
+    large, other = Ticket("h", 1, 500), Ticket("h", 2, 10)
+    admission.ask(large)
+    admission.ask(other)
+    assert list(admission.admit()) == [large]
+    assert list(admission.admit()) == []
+    admission.release(large, now=0, pushed_back=False, ok=True)
+    assert list(admission.admit()) == [other]
+
+
+def test_a_host_that_complains_gets_less_once_per_burst() -> None:
+    admission = Admission(10**9)
+    tickets = [Ticket("h", 1) for _ in range(10)]
+    for ticket in tickets:
+        admission.ask(ticket)
+    assert len(list(admission.admit())) == 10
+    for ticket in tickets[:5]:
+        admission.release(ticket, now=10.0, pushed_back=True, ok=False)
+    assert admission.limit_of("h") == INITIAL // 2
+    admission.release(tickets[5], now=12.0, pushed_back=True, ok=False)
+    assert admission.limit_of("h") == INITIAL // 4
+    assert admission.limit_of("another") == INITIAL
+
+
+def test_a_limit_that_is_used_up_grows() -> None:
+    admission = Admission(10**12)
+    waiting = [Ticket("h", 1) for _ in range(20_000)]
+    for ticket in waiting:
+        admission.ask(ticket)
+    under_way = list(admission.admit())
+    for _ in range(19_000):
+        admission.release(under_way.pop(0), now=0, pushed_back=False, ok=True)
+        under_way += admission.admit()
+    assert INITIAL < admission.limit_of("h") <= GREATEST
+    admission.ask(Ticket("h", 2), most=8)
+    assert admission.limit_of("h") == 8
+
+
+def test_random_life() -> None:
+    for seed in range(30):
+        chance = random.Random(seed)
+        admission = Admission(1000)
+        under_way: list[Ticket] = []
+        served: Counter[object] = Counter()
+        asked: Counter[object] = Counter()
+        for _ in range(400):
+            match chance.randrange(3):
+                case 0:
+                    flow, host = chance.randrange(4), chance.randrange(3)
+                    ticket = Ticket(host, flow, chance.randrange(600))
+                    admission.ask(ticket)
+                    if chance.random() < 0.1 and admission.withdraw(ticket):
+                        continue
+                    asked[host, flow] += 1
+                case 1 if under_way:
+                    ticket = under_way.pop(chance.randrange(len(under_way)))
+                    admission.release(
+                        ticket, now=chance.random() * 100, pushed_back=chance.random() < 0.1,
+                        ok=True,
+                    )  # fmt: skip
+                case _:
+                    for ticket in admission.admit():
+                        under_way.append(ticket)
+                        served[ticket.host, ticket.flow] += 1
+            assert sum(t.weight for t in under_way) == admission.bytes_under_way
+            assert admission.bytes_under_way <= 1000 or len(under_way) == 1
+            for host in range(3):
+                assert sum(t.host == host for t in under_way) <= GREATEST
+        while under_way or admission.waiting():
+            under_way += (more := list(admission.admit()))
+            for ticket in more:
+                served[ticket.host, ticket.flow] += 1
+            admission.release(under_way.pop(), now=1e6, pushed_back=False, ok=True)
+        assert served == asked
+        assert admission.bytes_under_way == 0

@@ -1,0 +1,56 @@
+"""Whatever ranges are asked for: no byte twice, no request above the cap, everybody is served."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asynctensor.scheduler.plan import plan_ranges
+
+spans = st.lists(
+    st.tuples(st.integers(0, 300), st.integers(1, 60)).map(lambda s: (s[0], s[0] + s[1])),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(wanted=spans, gap=st.integers(0, 50), cap=st.integers(1, 200))
+def test_what_always_holds(wanted: list[tuple[int, int]], gap: int, cap: int) -> None:
+    plan = plan_ranges(wanted, gap, cap)
+    needed = {b for start, stop in wanted for b in range(start, stop)}
+    fetched = [b for start, stop in plan.spans for b in range(start, stop)]
+    assert len(fetched) == len(set(fetched)) == plan.fetched
+    assert needed <= set(fetched)
+    assert plan.wanted == len(needed)
+    assert all(0 < stop - start <= cap for start, stop in plan.spans)
+    assert list(plan.spans) == sorted(plan.spans)
+    for start, stop in wanted:
+        parts = [plan.spans[k] for k in plan.parts((start, stop))]
+        assert parts[0][0] <= start
+        assert parts[-1][1] >= stop
+        # They follow each other without a gap, and none is superfluous.
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(parts))
+        assert parts[0][1] > start
+        assert parts[-1][0] < stop
+    for byte in set(fetched) - needed:
+        before = max(b for b in needed if b < byte)
+        after = min(b for b in needed if b > byte)
+        assert after - before - 1 <= gap
+
+
+@given(wanted=spans, gap=st.integers(0, 50))
+def test_a_larger_gap_never_takes_more_requests(wanted: list[tuple[int, int]], gap: int) -> None:
+    cap = 10**6
+    fewer, more = plan_ranges(wanted, gap + 10, cap), plan_ranges(wanted, gap, cap)
+    assert len(fewer.spans) <= len(more.spans)
+    assert fewer.fetched >= more.fetched
+
+
+def test_examples() -> None:
+    assert plan_ranges([(0, 10), (20, 30)], 9, 100).spans == ((0, 10), (20, 30))
+    assert plan_ranges([(20, 30), (0, 10)], 10, 100).spans == ((0, 30),)
+    # Neighbours are not torn apart by the cap; one long range is.
+    assert plan_ranges([(0, 60), (60, 120)], 10, 100).spans == ((0, 60), (60, 120))
+    assert plan_ranges([(0, 250)], 10, 100).spans == ((0, 84), (84, 168), (168, 250))

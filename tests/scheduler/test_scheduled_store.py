@@ -1,0 +1,243 @@
+"""A scheduled store keeps the contract, and makes few requests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import pytest
+
+from asynctensor.errors import OutOfRange, Unavailable
+from asynctensor.kvstores.memory.store import MemoryMap, MemoryStore
+from asynctensor.runtime.event_loop import start
+from asynctensor.scheduler import read_queue
+from asynctensor.scheduler.hedge import Hedging
+from asynctensor.scheduler.read_queue import ReadQueue
+from asynctensor.scheduler.scheduled_store import ScheduledStore
+from asynctensor.storage.byte_range import ByteRange
+from asynctensor.storage.kvstore import KeyValueStore, ReadOptions, ReadResult
+from asynctensor.testing.faulty_store import FaultyStore
+from asynctensor.testing.kvstore_calls import write
+from asynctensor.testing.kvstore_race_suite import KeyValueStoreRaceSuite
+from asynctensor.testing.kvstore_suite import KeyValueStoreSuite
+
+VALUE = os.urandom(100_000)
+
+
+class TestContract(KeyValueStoreSuite):
+    pickles_share = False
+
+    @pytest.fixture
+    def store(self) -> KeyValueStore:
+        return ScheduledStore(MemoryStore())
+
+
+class TestRaces(KeyValueStoreRaceSuite):
+    @pytest.fixture
+    def store(self) -> KeyValueStore:
+        return ScheduledStore(FaultyStore(MemoryStore()))
+
+
+@pytest.fixture
+def far() -> FaultyStore:
+    return FaultyStore(MemoryStore(MemoryMap()))
+
+
+@pytest.fixture
+async def store(far: FaultyStore) -> ScheduledStore:
+    await write(far, "k", VALUE)
+    far.requests.clear()
+    return ScheduledStore(far)
+
+
+def part(start_: int, stop: int | None = None, **options: Any) -> ReadOptions:
+    return ReadOptions(ByteRange(start_, stop), **options)
+
+
+async def turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def together(store: KeyValueStore, *reads: tuple[str, ReadOptions]) -> list[Any]:
+    async def gathered() -> list[Any]:
+        return await asyncio.gather(
+            *(store.read(key, options) for key, options in reads), return_exceptions=True
+        )
+
+    return await start(gathered)
+
+
+async def test_reads_of_one_turn_are_merged(store: ScheduledStore, far: FaultyStore) -> None:
+    spans = [(0, 100), (50, 300), (5000, 6000), (99_000, 100_000), (5000, 6000)]
+    found = await together(store, *(("k", part(*span)) for span in spans))
+    assert [r.value for r in found] == [VALUE[a:b] for a, b in spans]
+    assert far.count("read") == 1
+    assert store.statistics().requests == 1
+    assert store.statistics().bytes_fetched == 100_000
+
+
+async def test_other_keys_and_conditions_are_not_merged(
+    store: ScheduledStore, far: FaultyStore
+) -> None:
+    stamp = await write(far, "l", b"other")
+    far.requests.clear()
+    found = await together(
+        store,
+        ("k", part(0, 10)),
+        ("l", part(0, 3)),
+        ("l", part(0, 3, if_equal=stamp.generation)),
+        ("l", part(0, 3, if_not_equal=stamp.generation)),
+    )
+    assert [r.state for r in found] == ["value", "value", "value", "unspecified"]
+    assert far.count("read") == 4
+
+
+async def test_what_is_alike_in_one_turn_is_asked_for_once(
+    store: ScheduledStore, far: FaultyStore
+) -> None:
+    found = await together(store, *[("k", ReadOptions())] * 5, *[("k", part(-10))] * 5)
+    assert [r.value for r in found] == [VALUE] * 5 + [VALUE[-10:]] * 5
+    assert far.count("read") == 2
+
+
+async def test_a_range_beyond_the_end_harms_nobody_else(
+    store: ScheduledStore, far: FaultyStore
+) -> None:
+    good, bad = await together(store, ("k", part(99_990, 100_000)), ("k", part(99_995, 100_010)))
+    assert good.value == VALUE[-10:]
+    assert isinstance(bad, OutOfRange)
+    (alone,) = await together(store, ("k", part(0, 100_001)))
+    assert isinstance(alone, OutOfRange)
+
+
+async def test_an_error_reaches_all_and_is_not_kept(
+    store: ScheduledStore, far: FaultyStore
+) -> None:
+    far.fail("read", Unavailable("boom"))
+    found = await together(store, ("k", part(0, 10)), ("k", part(20, 30)))
+    assert all(isinstance(error, Unavailable) for error in found)
+    (again,) = await together(store, ("k", part(0, 10)))
+    assert again.value == VALUE[:10]
+
+
+async def test_bytes_on_their_way_are_shared_if_they_are_new_enough(
+    store: ScheduledStore, far: FaultyStore
+) -> None:
+    gate = far.hold("read")
+    one = start(store.read, "k", part(0, 10))
+    await gate.reached(1)
+    # What is asked for now must be as of now; what may be older need not be asked for again.
+    fresh = start(store.read, "k", part(0, 10))
+    await gate.reached(2)
+    stale = start(store.read, "k", part(0, 10, staleness_bound=0.0))
+    await start(turns)
+    gate.open()
+    assert [(await r).value for r in (one, fresh, stale)] == [VALUE[:10]] * 3
+    assert far.count("read") == 2
+    assert store.statistics().shared == 1
+
+
+async def test_a_reader_that_leaves_takes_nothing_from_others(
+    store: ScheduledStore, far: FaultyStore
+) -> None:
+    gate = far.hold("read")
+
+    async def pair() -> tuple[asyncio.Task[ReadResult], asyncio.Task[ReadResult]]:
+        return (
+            asyncio.ensure_future(store.read("k", part(0, 10))),
+            asyncio.ensure_future(store.read("k", part(5, 20))),
+        )
+
+    async def leave(task: asyncio.Task[ReadResult]) -> None:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    one, two = await start(pair)
+    await gate.reached(1)
+    await start(leave, one)
+    assert len(far.in_flight) == 1
+    gate.open()
+
+    async def value(task: asyncio.Task[ReadResult]) -> bytes:
+        return (await task).value
+
+    assert await start(value, two) == VALUE[5:20]
+
+
+async def test_a_request_that_nobody_wants_has_ended_when_that_is_told(
+    store: ScheduledStore, far: FaultyStore
+) -> None:
+    gate = far.hold("read", stubborn=True)
+    reading = start(store.read, "k", part(0, 10))
+    await gate.reached(1)
+    reading.cancel()
+    await start(turns)
+    assert not reading.done()
+    gate.open()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert far.in_flight == []
+    # And nobody later is given what was cancelled.
+    assert (await start(store.read, "k", part(0, 10, staleness_bound=0.0))).value == VALUE[:10]
+
+
+async def test_cancelled_before_the_turn_ends(store: ScheduledStore, far: FaultyStore) -> None:
+    async def at_once() -> None:
+        task = asyncio.ensure_future(store.read("k"))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0)
+
+    await start(at_once)
+    assert far.count("read") == 0
+
+
+async def test_parts_of_one_read_are_of_one_version(
+    monkeypatch: pytest.MonkeyPatch, far: FaultyStore
+) -> None:
+    monkeypatch.setattr(read_queue, "CAP", 1000)
+    await write(far, "k", b"a" * 3000)
+    store = ScheduledStore(far)
+    gate = far.hold("read")
+    reading = start(store.read, "k", part(0, 3000))
+    await gate.reached(3)
+
+    # Between its parts, the value is replaced.
+    calls = 0
+    original = far.base.read
+
+    async def replaced(key: str, options: ReadOptions) -> ReadResult:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            await far.base.write("k", b"b" * 3000)
+        return await original(key, options)
+
+    monkeypatch.setattr(far.base, "read", replaced)
+    gate.open()
+    assert (await reading).value in (b"a" * 3000, b"b" * 3000)
+
+
+async def test_late_requests_are_made_again(store: ScheduledStore, far: FaultyStore) -> None:
+    hedging = Hedging()
+    for _ in range(200):
+        hedging.observe(0.001)
+    queue = ReadQueue(far.read, hedging)
+    gate = far.hold("read", when=lambda key: far.count("read") == 1)
+    found = await start(queue.read, "k", part(0, 10))
+    assert found.value == VALUE[:10]
+    assert queue.statistics.hedges == 1
+    assert far.in_flight == []
+    gate.open()
+
+
+async def test_equal_stores_share_a_queue(far: FaultyStore) -> None:
+    one, two = ScheduledStore(far), ScheduledStore(far)
+    other = ScheduledStore(FaultyStore(MemoryStore(MemoryMap())))
+    assert one.statistics() is two.statistics()
+    assert one.statistics() is not other.statistics()
