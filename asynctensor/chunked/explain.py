@@ -7,7 +7,7 @@ are. Chunks themselves are not read.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
 from asynctensor.chunked.array import ChunkedArray
@@ -15,14 +15,13 @@ from asynctensor.chunked.cache import CachedChunk
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.grid import Cell, Partition
-from asynctensor.chunked.shard_fetch import fetches_whole
+from asynctensor.chunked.shard_fetch import asked_spans, fetches_whole
 from asynctensor.chunked.shard_read import (
     INDEX,
     decoded_index,
     inner_parts,
     inner_places,
     planned_reads,
-    runs,
     span,
 )
 from asynctensor.chunked.stored import partition_of, stored_entries
@@ -30,6 +29,7 @@ from asynctensor.chunked.values import HeldValue
 from asynctensor.errors import Aborted
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.in_order import in_order
+from asynctensor.scheduler.scheduled_store import ScheduledStore
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.directory import stat
 from asynctensor.storage.generation import NO_VALUE
@@ -249,11 +249,22 @@ async def _shard(
     known = array.cache.peek((array.identity, place, INDEX)) if local else None
     if known is None or known.generation != await _generation(array, place):
         cost.reads, cost.size = 1, shard.index_size
-    spans = list(runs(places)) if not local else planned_reads(array, entry.size, places)
-    for start, stop in map(span, spans) if spans is not None else ((0, entry.size),):
+    for start, stop in _spans(array, entry.size, places):
         cost.reads += 1
         cost.size += stop - start
     cost.requests = max(1, cost.reads)
+
+
+def _spans(
+    array: ChunkedArray, size: int, places: Sequence[tuple[int, int, int]]
+) -> Iterable[tuple[int, int]]:
+    """The requests for inner chunks at `places`, as whoever makes them plans them."""
+    store = array.store
+    if store.blocking is not None:
+        together = planned_reads(array, size, places)
+        return ((0, size),) if together is None else map(span, together)
+    spans = asked_spans(array, places)
+    return store.plan(spans).spans if isinstance(store, ScheduledStore) else spans
 
 
 async def _index(array: ChunkedArray, entry: ListEntry) -> Array | None:

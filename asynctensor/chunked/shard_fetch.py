@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.shard_read import inner_places, read_index, runs, span
@@ -48,6 +49,17 @@ def fetches_whole(array: ChunkedArray, wanted: int) -> bool:
     )
 
 
+def asked_spans(
+    array: ChunkedArray, places: Sequence[tuple[int, int, int]]
+) -> list[tuple[int, int]]:
+    """The ranges that the store is asked for, in one turn, to have inner chunks at `places`.
+
+    What lies between them is for a remote store to judge, which merges them as it finds best.
+    """
+    gap = 0 if array.store.capabilities.remote else None
+    return [span(run) for run in runs(places, gap)]
+
+
 async def _parts(
     array: ChunkedArray, cell: tuple[int, ...], wanted: list[int], bound: float
 ) -> HeldValue | None:
@@ -69,9 +81,7 @@ async def _parts(
     held.add(size - shard.index_size if shard.index_at_end else 0, first.value)
     index = await array.workers.run(read_index, array, held, cell)
     places, _ = inner_places(index, wanted)
-    # What lies between them is the store's to judge: it is told of all in one turn.
-    together = list(runs(places, gap=0 if array.store.capabilities.remote else None))
-    spans = [span(run) for run in together]
+    spans = asked_spans(array, places)
     generation = first.stamp.generation
     try:
         # Which has ended only when all of them have.

@@ -46,7 +46,7 @@ async def test_whole_value(http_server) -> None:
         Alter(change=lambda head: b"HTTP/1.1 200 OK\r\nbad header\r\n" + head),
         Alter(change=lambda head: b"\0" + head),
     ],
-    ids=repr,
+    ids=lambda fault: type(fault).__name__,
 )
 async def test_passing_faults_are_survived(caddy, fault_proxy_to, fault) -> None:
     (caddy.folder / "k").write_bytes(BODY)
