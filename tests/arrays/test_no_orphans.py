@@ -93,9 +93,12 @@ async def test_no_request_follows_an_error(over: Over, faulty: FaultyStore) -> N
     store = await over()
     await store.write(1)
     gate = faulty.hold("write", when=lambda key: is_chunk(key) and not key.endswith("/0"))
+    failing = faulty.hold("write", when=lambda key: key.endswith("/0"))
     faulty.fail("write", Unavailable(BOOM), when=lambda key: key.endswith("/0"))
     written = store.write(2)
     await gate.reached()
+    await failing.reached()
+    failing.open()
     await settled()
     gate.open()
     with pytest.raises(Unavailable):
