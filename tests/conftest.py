@@ -9,8 +9,13 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ("tests.servers.fixtures",)
+
+# A busy machine is slow to make examples, which says nothing of the code.
+settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 ROWS = Path(__file__).with_name("known_servers.toml")
 
