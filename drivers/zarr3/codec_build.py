@@ -115,7 +115,10 @@ def _build_chain(
     for each in chain.filters:
         step, data_type = build_filter_step(each, data_type, shape)
         arrays.append(step)
-        fill, shape = step.encode_fill(fill), step.encoded_shape
+        shape = step.encoded_shape
+        if isinstance(chain.serializer, Sharding):
+            # Only shards need to know it: what they do not store.
+            fill = step.encode_fill(fill)
     itemsize = 1 if data_type.is_variable else data_type.itemsize
     steps = [_build_step(step, itemsize) for step in chain.steps]
     serializer = _build_serializer(chain, data_type, shape, fill)

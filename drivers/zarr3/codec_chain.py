@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from typing import TypeAlias
 
@@ -76,8 +78,18 @@ def resolve(
         form = encoded_form(resolved, form, where)
     serializer = _resolve_serializer(chain.serializer, form, where, stored=stored)
     itemsize = 1 if form[0].is_variable else form[0].itemsize
-    steps = tuple(_resolve_step(step, itemsize) for step in chain.steps)
+    with _within(where):
+        steps = tuple(_resolve_step(step, itemsize) for step in chain.steps)
     return Chain(tuple(filters), serializer, steps)
+
+
+@contextmanager
+def _within(where: str) -> Iterator[None]:
+    """Has errors of codecs say where in the document these are."""
+    try:
+        yield
+    except InvalidArgument as error:
+        raise InvalidArgument(f'member "{where}": {error.message}') from error
 
 
 def encoded_form(codec: Filter, form: Form, where: str = "codecs") -> Form:
@@ -86,10 +98,8 @@ def encoded_form(codec: Filter, form: Form, where: str = "codecs") -> Form:
     Raises:
         InvalidArgument: It is not for such a chunk.
     """
-    try:
+    with _within(where):
         step, data_type = build_filter_step(codec, *form)
-    except InvalidArgument as error:
-        raise InvalidArgument(f'member "{where}": {error.message}') from error
     size = prod(step.encoded_shape) * data_type.itemsize
     if size > _MAX_BYTES:
         raise InvalidArgument(f'member "{where}": a chunk would have {size} bytes on the way')
@@ -196,7 +206,8 @@ def _resolve_serializer(
             return _resolve_packbits(codec, data_type, where)
         case FromNumcodecs():
             # Made once here, so that it is known to fit.
-            NumcodecsSerializer(codec.spec, shape, data_type.whole_dtype)
+            with _within(where):
+                NumcodecsSerializer(codec.spec, shape, data_type.whole_dtype)
     return codec
 
 

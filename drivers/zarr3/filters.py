@@ -51,7 +51,8 @@ def build_filter_step(
         case CastValue():
             return _cast_step(codec, data_type, shape)
         case FromNumcodecs():
-            if not numpy_dtype.isbuiltin or numpy_dtype.kind in "SV":
+            small = numpy_dtype.type.__module__.startswith("ml_dtypes")
+            if small or numpy_dtype.kind in "SVO":
                 raise InvalidArgument(
                     f'the codec "{codec.name}" is not for the data type "{data_type.name}"'
                 )

@@ -11,6 +11,7 @@ from asynctensor.drivers.zarr3.create import create_metadata, known_schema
 from asynctensor.drivers.zarr3.layout import array_layout
 from asynctensor.drivers.zarr3.metadata import Zarr3Metadata, metadata_to_json, parse_metadata
 from asynctensor.drivers.zarr3.schema import metadata_schema
+from asynctensor.errors import DataLoss, InvalidArgument
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
 
@@ -22,7 +23,12 @@ class Zarr3Format(ArrayFormat[Zarr3Metadata]):
     metadata_key = "zarr.json"
 
     def parse(self, data: bytes) -> Zarr3Metadata:
-        return parse_metadata(data)
+        metadata = parse_metadata(data)
+        try:
+            self._check_chain(metadata)
+        except InvalidArgument as error:
+            raise DataLoss(f"invalid zarr v3 metadata: {error.message}") from error
+        return metadata
 
     def serialize(self, metadata: Zarr3Metadata) -> bytes:
         return dump_document(metadata_to_json(metadata))
@@ -34,7 +40,14 @@ class Zarr3Format(ArrayFormat[Zarr3Metadata]):
         read_constraints(constraints)
 
     def create(self, constraints: dict[str, Json], schema: Schema) -> Zarr3Metadata:
-        return create_metadata(read_constraints(constraints), schema)
+        metadata = create_metadata(read_constraints(constraints), schema)
+        self._check_chain(metadata)
+        return metadata
+
+    def _check_chain(self, metadata: Zarr3Metadata) -> None:
+        """Refuses a fill value that cannot go down the chain."""
+        if metadata.codecs.filters:
+            array_layout(metadata)
 
     def check(self, metadata: Zarr3Metadata, constraints: dict[str, Json], schema: Schema) -> None:
         check_metadata(metadata, read_constraints(constraints), schema)

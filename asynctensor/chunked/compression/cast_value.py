@@ -94,9 +94,14 @@ def _first(values: Array, wrong: Array) -> _Outside:
     return _Outside(str(values[wrong].reshape(-1)[0]))
 
 
+def _library(dtype: np.dtype[Any]) -> Any:
+    """Who knows the limits of a type."""
+    small = dtype.type.__module__.startswith("ml_dtypes")
+    return importlib.import_module("ml_dtypes") if small else np
+
+
 def _range(dtype: np.dtype[Any]) -> tuple[int, int]:
-    library: Any = np if dtype.kind in "iu" else importlib.import_module("ml_dtypes")
-    info = library.iinfo(dtype)
+    info = _library(dtype).iinfo(dtype)
     return int(info.min), int(info.max)
 
 
@@ -187,8 +192,7 @@ def _to_floats(chunk: Array, cast: Cast) -> Array:
 
 
 def _largest(target: np.dtype[Any]) -> float:
-    library: Any = np if target.kind == "f" else importlib.import_module("ml_dtypes")
-    return float(library.finfo(target).max)
+    return float(_library(target).finfo(target).max)
 
 
 def _beyond(target: np.dtype[Any]) -> float:
@@ -196,8 +200,7 @@ def _beyond(target: np.dtype[Any]) -> float:
     if target.name == "float64":
         return np.inf
     largest = _largest(target)
-    library: Any = np if target.kind == "f" else importlib.import_module("ml_dtypes")
-    info = library.finfo(target)
+    info = _library(target).finfo(target)
     spacing = 2.0 ** (int(np.floor(np.log2(largest))) - int(info.nmant))
     return largest + spacing / 2
 

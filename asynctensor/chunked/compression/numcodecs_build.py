@@ -50,17 +50,32 @@ def _made(spec: Numcodec, values: dict[str, Any]) -> Any:
         Unimplemented: A library is not installed.
     """
     registry = importlib.import_module("numcodecs.registry")
+    if spec.id in _EXTRAS:
+        _library(spec.id, spec.id)
     try:
-        if spec.id in _EXTRAS:
-            importlib.import_module(spec.id)
         return registry.get_codec({"id": spec.id, **values})
-    except ImportError as error:
-        extra = _EXTRAS.get(spec.id, spec.id)
-        raise Unimplemented(
-            f'the codec "{spec.id}" needs a library: pip install "asynctensor[{extra}]"'
-        ) from error
     except _FAILURES as error:
         raise InvalidArgument(f'the codec "{spec.id}": {error}') from error
+
+
+def _library(id_: str, module: str) -> Any:
+    """A library that is not always installed.
+
+    Raises:
+        Unimplemented: It is not.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise Unimplemented(
+            f'the codec "{id_}" needs a library: pip install "asynctensor[{_EXTRAS[id_]}]"'
+        ) from error
+
+
+def _zfpy_options(values: dict[str, Any]) -> dict[str, Any]:
+    """What zfpy calls a codec's mode and its one parameter; numcodecs' default is accuracy."""
+    name = {2: "rate", 3: "precision", 5: None}.get(values.get("mode", 4), "tolerance")
+    return {} if name is None else {name: values.get(name, -1)}
 
 
 # -- bytes to bytes ---------------------------------------------------------------------------
@@ -371,10 +386,10 @@ class NumcodecsSerializer(ArrayCodec):
             raise InvalidArgument(f'the codec "{spec.id}" is not for elements of type {dtype.name}')
         if spec.id == "zfpy" and not 1 <= len(shape) <= 4:
             raise InvalidArgument(f'the codec "zfpy" is for 1 to 4 dimensions, not {len(shape)}')
-        self._codec = _made(spec, spec.values)
-        self._library: Any = importlib.import_module(
-            "zfpy" if spec.id == "zfpy" else "pcodec.standalone"
-        )
+        # numcodecs' own class of zfpy does not know all modes.
+        self._codec = _made(spec, spec.values) if spec.id == "pcodec" else None
+        self._library = _library(spec.id, "zfpy" if spec.id == "zfpy" else "pcodec.standalone")
+        self._zfpy_options = _zfpy_options(spec.values)
 
     def decode(self, data: Buffer, out: Array | None = None) -> Array:
         if not prod(self.shape):
@@ -417,7 +432,13 @@ class NumcodecsSerializer(ArrayCodec):
         if not chunk.size:
             return b""
         try:
-            encoded: Buffer = self._codec.encode(np.ascontiguousarray(chunk))
+            contiguous = np.ascontiguousarray(chunk)
+            if self._codec is not None:
+                encoded: Buffer = self._codec.encode(contiguous)
+            else:
+                encoded = self._library.compress_numpy(
+                    contiguous, write_header=True, **self._zfpy_options
+                )
         except _FAILURES as error:
             raise InvalidArgument(f"{self.name}: {error}") from error
         return encoded

@@ -183,7 +183,8 @@ _MEMBERS: dict[str, dict[str, Callable[[Member], None]]] = {
         "equal_pages_up_to": _integer(1, 2**31 - 1),
     },
     "zfpy": {
-        "mode": _integer(0, 5),
+        # Fixed rate, precision or accuracy, or reversible.
+        "mode": _integer(2, 5),
         "tolerance": _number,
         "rate": _number,
         "precision": _integer(-1, 128),
