@@ -62,6 +62,9 @@ class _MetadataSchema:
 
     def __call__(self, options: Mapping[str, Any], schema: Schema) -> Schema:
         fmt = format_of(self.driver)
+        if options.get("field") is not None or options.get("open_as_void"):
+            # The metadata is about whole elements.
+            return schema
         known = fmt.constraint_schema(options.get("metadata", {}))
         known.update(schema=schema)
         if known.rank is not None:
@@ -116,7 +119,7 @@ _DRIVERS = (
         DriverRules(
             "zarr3",
             scheme="zarr3",
-            members=frozenset({"metadata"}),
+            members=frozenset({"metadata", "field", "open_as_void"}),
             effective_schema=_MetadataSchema("zarr3"),
             spelled_out=_MetadataOptions("zarr3"),
         ),
@@ -128,7 +131,9 @@ _DRIVERS = (
         DriverRules(
             "zarr",
             scheme="zarr2",
-            members=frozenset({"metadata", "field", "key_encoding", "metadata_key"}),
+            members=frozenset(
+                {"metadata", "field", "open_as_void", "key_encoding", "metadata_key"}
+            ),
             effective_schema=_MetadataSchema("zarr"),
             spelled_out=_MetadataOptions("zarr"),
         ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+import numpy as np
+
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
@@ -33,6 +35,9 @@ class BytesFormat(ArrayFormat[M]):
 
     def check_constraints(self, constraints: dict[str, Json]) -> None:
         self._whole.check_constraints(constraints)
+
+    def record(self, metadata: M) -> np.dtype[Any] | None:
+        return self._whole.record(metadata)
 
     def create(self, constraints: dict[str, Json], schema: Schema) -> M:
         return self._whole.as_bytes(self._whole.create(constraints, schema))

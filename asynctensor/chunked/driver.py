@@ -136,7 +136,8 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         """The array that all handles over this pool share; in a transaction, over `base`."""
         fmt, layout = self.format, self.format.layout(self._metadata)
         kind = fmt.serialize(fmt.resized(self._metadata, (0,) * len(layout.shape)))
-        key = (self.store.identity, self.path, fmt.driver, kind)
+        # Bytes of records and the records themselves are kept apart.
+        key = (self.store.identity, self.path, fmt.driver, kind, str(layout.dtype))
         versions = pools.cache.shared(key, ChunkVersions)
         store = self.store if base is None else self._view
         return pools.cache.shared(
@@ -419,6 +420,11 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         return replace(found, driver=self.driver, dtype=self.data_type.name)
 
     # -- what it is -------------------------------------------------------------------------
+
+    @property
+    def generation(self) -> bytes:
+        """The generation of the metadata."""
+        return self._generation
 
     @property
     def metadata(self) -> M:

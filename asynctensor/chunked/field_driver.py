@@ -16,6 +16,7 @@ from asynctensor.chunked.bytes_format import BytesFormat
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.driver import ChunkedDriver
 from asynctensor.chunked.schema_match import finished_layout
+from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.source import shaped_source
 from asynctensor.errors import FailedPrecondition, Unimplemented
 from asynctensor.index_space.domain import IndexDomain
@@ -23,6 +24,7 @@ from asynctensor.index_space.output_map import OutputIndexMap
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.clock import Deadline
+from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.data_type import dtype
@@ -140,14 +142,19 @@ class FieldDriver(PartDriver):
     def _below(self, transform: IndexTransform) -> IndexTransform:
         """The same view of the bytes, in which the field's come last."""
         maps = [
-            OutputIndexMap(m.offset, m.stride, m.input_dimension)
-            if m.index_array is None and m.input_dimension is not None
-            else OutputIndexMap(m.offset)
+            m
             if m.index_array is None
-            else OutputIndexMap(m.offset, m.stride, m.index_array[..., np.newaxis], m.index_range)
-            for m in transform.maps
+            else OutputIndexMap(
+                offset=m.offset,
+                stride=m.stride,
+                index_array=m.index_array[..., np.newaxis],
+                index_range=m.index_range,
+            )
+            for m in transform.output
         ]
-        maps.append(OutputIndexMap(self._offset, 1, transform.input_rank))
+        maps.append(
+            OutputIndexMap(offset=self._offset, stride=1, input_dimension=transform.input_rank)
+        )
         return IndexTransform(domain=self._extended(transform.domain), output=maps)
 
     def _extended(self, domain: IndexDomain) -> IndexDomain:
@@ -161,16 +168,22 @@ class FieldDriver(PartDriver):
 
     def _shifted(self, transform: IndexTransform) -> IndexTransform:
         """The same view of the bytes: those of the field begin at its offset."""
-        last = transform.maps[-1]
+        *others, last = transform.output
+        offset = last.offset + self._offset
         if last.index_array is not None:
             moved = OutputIndexMap(
-                last.offset + self._offset, last.stride, last.index_array, last.index_range
+                offset=offset,
+                stride=last.stride,
+                index_array=last.index_array,
+                index_range=last.index_range,
             )
         elif last.input_dimension is not None:
-            moved = OutputIndexMap(last.offset + self._offset, last.stride, last.input_dimension)
+            moved = OutputIndexMap(
+                offset=offset, stride=last.stride, input_dimension=last.input_dimension
+            )
         else:
-            moved = OutputIndexMap(last.offset + self._offset)
-        return IndexTransform(domain=transform.domain, output=[*transform.output[:-1], moved])
+            moved = OutputIndexMap(offset=offset)
+        return IndexTransform(domain=transform.domain, output=[*others, moved])
 
     # -- the contract -----------------------------------------------------------------------
 
@@ -201,18 +214,25 @@ class FieldDriver(PartDriver):
         progress: ProgressFunction | None,
         batch: Batch | None,
     ) -> Future[Array]:
+        below = self._shifted(transform) if self._keeps_dimension else self._below(transform)
+        # The bytes of an element lie together only in C order.
+        layout = order if self._keeps_dimension else "C"
+        found = self.below.read(below, layout, limit, progress, batch)
+        if found.done() and found.exception() is None:
+            return Future.resolved(self._joined(found.result(), order))
+        return start(self._joined_later, found, order)
+
+    async def _joined_later(self, found: Future[Array], order: Literal["C", "F"]) -> Array:
+        return await self.below.pools.workers.run(self._joined, await found, order)
+
+    def _joined(self, data: Array, order: Literal["C", "F"]) -> Array:
         native = self.data_type.numpy_dtype
         if self._keeps_dimension:
-            found = self.below.read(self._shifted(transform), order, limit, progress, batch)
-            return found.map(lambda data: data.view(native))
-        # The bytes of an element lie together only in C order.
-        found = self.below.read(self._below(transform), "C", limit, progress, batch)
-
-        def joined(data: Array) -> Array:
-            whole = data.view(self._stored.base).reshape(data.shape[:-1])
-            return whole.astype(native, order=order, copy=order == "F")
-
-        return found.map(joined)
+            return data.view(native)
+        whole = data.view(self._stored.base).reshape(data.shape[:-1])
+        found = new_output(whole.shape, native, order)
+        found[...] = whole
+        return found
 
     def write(
         self,

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.errors import Unimplemented
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Buffer, Json
 
@@ -151,6 +152,20 @@ class ArrayFormat(ABC, Generic[M]):
             InvalidArgument: Wrong member; the message gives its path.
         """
         return constraints
+
+    def record(self, metadata: M) -> np.dtype[Any] | None:
+        """The NumPy type of one element as it is stored, if it is a record; else None."""
+        return None
+
+    def as_bytes(self, metadata: M) -> M:
+        """The same array seen as the bytes of its elements, along one more dimension.
+
+        What is stored, and the document, stay as they are.
+
+        Raises:
+            Unimplemented: The format cannot do it, or the array has no such bytes.
+        """
+        raise Unimplemented(f"{self.driver} arrays cannot be opened as bytes")
 
     @abstractmethod
     def create(self, constraints: dict[str, Json], schema: Schema) -> M:

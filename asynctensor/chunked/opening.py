@@ -8,12 +8,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from asynctensor.chunked.array import ChunkOptions
+from asynctensor.chunked.array_driver import ArrayDriver
 from asynctensor.chunked.cache import ChunkCache
 from asynctensor.chunked.driver import ChunkedDriver, ChunkedOptions, Pools
 from asynctensor.chunked.driver_request import DriverRequest, Mode
+from asynctensor.chunked.field_driver import part_of
 from asynctensor.chunked.format import ArrayFormat
-from asynctensor.errors import AlreadyExists, Error, NotFound
+from asynctensor.chunked.member import Member
+from asynctensor.chunked.schema_match import check_schema
+from asynctensor.errors import AlreadyExists, Error, InvalidArgument, NotFound
 from asynctensor.schema.schema import Schema
+from asynctensor.schema.schema_state import SchemaState
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import Json, KeyValueStore
@@ -46,10 +51,12 @@ class OpenRequest:
     transaction: Transaction | None = None
 
 
-async def open_format(fmt: ArrayFormat[M], request: DriverRequest) -> ChunkedDriver[M]:
-    """`open_chunked`, of what a spec says."""
+async def open_format(fmt: ArrayFormat[M], request: DriverRequest) -> ArrayDriver:
+    """`open_chunked`, of what a spec says; perhaps one field of it, or its bytes."""
     store, path = request.stored()
-    return await open_chunked(
+    part = _wanted_part(request.options)
+    schema = request.schema if part is None else _of_whole(request.schema, part)
+    driver = await open_chunked(
         fmt,
         OpenRequest(
             store,
@@ -57,11 +64,49 @@ async def open_format(fmt: ArrayFormat[M], request: DriverRequest) -> ChunkedDri
             request.mode,
             _pools(request),
             dict(request.options.get("metadata", {})),
-            request.schema,
+            schema,
             _options(request.options),
             request.transaction,
         ),
     )
+    if part is None and not _is_one_field(driver, request.schema):
+        return driver
+    found = part_of(driver, part or {})
+    check_schema(found.schema(), request.schema)
+    return found
+
+
+def _wanted_part(options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The members that ask for a part of each element; None if the spec has none.
+
+    Raises:
+        InvalidArgument: One is wrong, or there are two.
+    """
+    found = Member(dict(options), "").object()
+    field_, void = found.get("field"), found.get("open_as_void")
+    part: dict[str, Any] = {}
+    if field_ is not None and field_.value is not None:
+        part["field"] = field_.string()
+    if void is not None and void.boolean():
+        part["open_as_void"] = True
+    if len(part) > 1:
+        raise InvalidArgument('"field" and "open_as_void" cannot both be given')
+    return part or None
+
+
+def _of_whole(schema: Schema, part: Mapping[str, Any]) -> Schema:
+    """What a schema for a part says of the whole array."""
+    if "open_as_void" in part:
+        # It has another rank.
+        return Schema.from_state(SchemaState(codec=schema.state.codec))
+    return Schema.from_state(replace(schema.state, dtype=None, fill_value=None))
+
+
+def _is_one_field(driver: ChunkedDriver[Any], schema: Schema) -> bool:
+    """Whether records have one field only, which then, as in TensorStore, is the array."""
+    record = driver.format.record(driver.metadata)
+    one = record is not None and len(record.names or ()) == 1
+    return one and schema.dtype != driver.data_type
 
 
 def _pools(request: DriverRequest) -> Pools:

@@ -68,12 +68,25 @@ class DataType:
         stored: The NumPy type of one stored element, with its byte order.
         inner: Size of the extra last dimension into which an element is split, if any: strings
             are seen as characters and raw data as bytes, as TensorStore sees them.
+        whole: What it is, if it is seen as its bytes only.
     """
 
     spelling: str
     element: dtype
     stored: np.dtype[Any]
     inner: int | None = None
+    whole: DataType | None = None
+
+    def as_bytes(self) -> DataType:
+        """The same, seen as its bytes.
+
+        Raises:
+            Unimplemented: It has none.
+        """
+        if self.is_variable:
+            raise Unimplemented(f"elements of {self.spelling} have no bytes of their own")
+        size = self.stored.itemsize
+        return DataType(self.spelling, dtype("byte"), np.dtype(f"V{size}"), size, self)
 
     @property
     def hidden_shape(self) -> tuple[int, ...]:
@@ -330,6 +343,11 @@ def fill_json(fill_bytes: bytes | None, data_type: DataType) -> Json:
     """The document's ``fill_value``."""
     if fill_bytes is None:
         return None
+    if data_type.whole is not None:
+        native_fill = np.frombuffer(fill_bytes, data_type.whole.stored).astype(
+            data_type.whole.native
+        )
+        return fill_json(native_fill.tobytes(), data_type.whole)
     native = data_type.native
     if data_type.is_variable:
         value = _object_fill(fill_bytes, data_type)

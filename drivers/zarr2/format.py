@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.member import dump_document
@@ -13,6 +16,7 @@ from asynctensor.drivers.zarr2.layout import array_layout
 from asynctensor.drivers.zarr2.metadata import (
     KNOWN,
     Zarr2Metadata,
+    metadata_as_bytes,
     metadata_to_json,
     parse_metadata,
 )
@@ -59,6 +63,13 @@ class Zarr2Format(ArrayFormat[Zarr2Metadata]):
 
     def schema(self, metadata: Zarr2Metadata) -> Schema:
         return metadata_schema(metadata)
+
+    def record(self, metadata: Zarr2Metadata) -> np.dtype[Any] | None:
+        whole = metadata.data_type.whole or metadata.data_type
+        return whole.stored if whole.stored.names else None
+
+    def as_bytes(self, metadata: Zarr2Metadata) -> Zarr2Metadata:
+        return metadata_as_bytes(metadata)
 
     def resized(self, metadata: Zarr2Metadata, shape: tuple[int, ...]) -> Zarr2Metadata:
         return replace(metadata, shape=tuple(shape[: metadata.rank]))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from asynctensor.chunked.codec import Array
-from asynctensor.chunked.compression.numcodecs_spec import Numcodec
+from asynctensor.chunked.compression.numcodecs_spec import SERIALIZERS, Numcodec
 from asynctensor.chunked.constraint_checks import check_chunk_bytes
 from asynctensor.chunked.member import Member, load_document
 from asynctensor.drivers.zarr2.codecs import (
@@ -23,7 +25,7 @@ from asynctensor.drivers.zarr2.data_types import (
     read_data_type,
     read_fill_value,
 )
-from asynctensor.errors import DataLoss, InvalidArgument
+from asynctensor.errors import DataLoss, InvalidArgument, Unimplemented
 from asynctensor.storage.kvstore import Json
 
 #: Members with a meaning here; all others are ignored, and kept.
@@ -114,6 +116,22 @@ def _read_document(document: Member) -> Zarr2Metadata:
         extensions=json.dumps({k: m.value for k, m in found.items() if k not in KNOWN}),
         filters=filters,
     )
+
+
+def metadata_as_bytes(metadata: Zarr2Metadata) -> Zarr2Metadata:
+    """The same array, whose elements are seen as bytes along one more dimension.
+
+    Raises:
+        Unimplemented: They have none, or a compressor sees numbers.
+    """
+    data_type = metadata.data_type
+    if metadata.compressor is not None and metadata.compressor.id in SERIALIZERS:
+        raise Unimplemented(f"{metadata.compressor.id} compresses numbers, not their bytes")
+    fill_bytes = metadata.fill_bytes
+    if fill_bytes is not None and not data_type.is_variable:
+        native = np.frombuffer(fill_bytes, data_type.native)
+        fill_bytes = native.astype(data_type.stored).tobytes()
+    return replace(metadata, data_type=data_type.as_bytes(), fill_bytes=fill_bytes)
 
 
 def read_separator(member: Member | None) -> str | None:

@@ -57,12 +57,21 @@ class DataType:
         inner: Size of the extra last dimension into which an element is split, if any: raw bits
             are seen as bytes, as TensorStore sees them.
         configuration: JSON text of what its object says beside the name; empty for nothing.
+        whole: What it is, if it is seen as its bytes only.
+        stored: The NumPy type of `whole` as it is stored.
     """
 
     name: str
     element: dtype
     inner: int | None = None
     configuration: str = ""
+    whole: DataType | None = None
+    stored: np.dtype[Any] | None = None
+
+    def as_bytes(self, stored: np.dtype[Any]) -> DataType:
+        """The same, seen as its bytes, which are stored as `stored`."""
+        size = stored.itemsize
+        return DataType(self.name, dtype("byte"), size, self.configuration, self, stored)
 
     @property
     def hidden_shape(self) -> tuple[int, ...]:
@@ -139,6 +148,9 @@ class DataType:
 
     def fill_to_json(self, fill_bytes: bytes) -> Json:
         """The document's ``fill_value``."""
+        if self.whole is not None:
+            fill = np.frombuffer(fill_bytes, self.stored).astype(self.whole.whole_dtype)
+            return self.whole.fill_to_json(fill.tobytes())
         if self.name == "string":
             return fill_bytes.decode()
         if self.is_variable or self.name in _SPLIT:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.member import dump_document
 from asynctensor.drivers.zarr3.constraints import check_metadata, read_constraints
 from asynctensor.drivers.zarr3.create import create_metadata, known_schema
 from asynctensor.drivers.zarr3.layout import array_layout
-from asynctensor.drivers.zarr3.metadata import Zarr3Metadata, metadata_to_json, parse_metadata
+from asynctensor.drivers.zarr3.metadata import (
+    Zarr3Metadata,
+    metadata_as_bytes,
+    metadata_to_json,
+    parse_metadata,
+    stored_dtype,
+)
 from asynctensor.drivers.zarr3.schema import metadata_schema
 from asynctensor.errors import DataLoss, InvalidArgument
 from asynctensor.schema.schema import Schema
@@ -57,6 +66,13 @@ class Zarr3Format(ArrayFormat[Zarr3Metadata]):
 
     def schema(self, metadata: Zarr3Metadata) -> Schema:
         return metadata_schema(metadata)
+
+    def record(self, metadata: Zarr3Metadata) -> np.dtype[Any] | None:
+        whole = metadata.data_type.whole or metadata.data_type
+        return stored_dtype(metadata.codecs, whole) if whole.whole_dtype.names else None
+
+    def as_bytes(self, metadata: Zarr3Metadata) -> Zarr3Metadata:
+        return metadata_as_bytes(metadata)
 
     def resized(self, metadata: Zarr3Metadata, shape: tuple[int, ...]) -> Zarr3Metadata:
         return replace(metadata, shape=tuple(shape[: metadata.rank]))

@@ -7,15 +7,24 @@ and the spelling that the strictest of them accepts is written. Source: zarr v3 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.constraint_checks import check_chunk_bytes
 from asynctensor.chunked.member import Member, load_document
 from asynctensor.drivers.zarr3.codec_chain import resolve
 from asynctensor.drivers.zarr3.codec_reading import read_chain
-from asynctensor.drivers.zarr3.codecs import Chain, chain_to_json
+from asynctensor.drivers.zarr3.codecs import (
+    Bytes,
+    Chain,
+    Reshape,
+    Sharding,
+    Transpose,
+    chain_to_json,
+)
 from asynctensor.drivers.zarr3.data_types import DataType, read_data_type
 from asynctensor.errors import DataLoss, FailedPrecondition, InvalidArgument, Unimplemented
 from asynctensor.storage.kvstore import Json
@@ -90,6 +99,35 @@ class Zarr3Metadata:
     def fill_value(self) -> Array:
         """The fill value of the array: 0-dimensional, or a vector along the hidden dimension."""
         return self.data_type.fill_array(self.fill_bytes)
+
+
+def stored_dtype(chain: Chain, data_type: DataType) -> np.dtype[Any]:
+    """The NumPy type of an element, in the byte order in which a chain stores it.
+
+    Raises:
+        Unimplemented: It does not store elements as they are.
+    """
+    codec: Chain | None = chain
+    while codec is not None:
+        if not all(isinstance(each, Transpose | Reshape) for each in codec.filters):
+            break
+        if isinstance(codec.serializer, Bytes) and not data_type.is_variable:
+            big = codec.serializer.endian == "big"
+            return data_type.whole_dtype.newbyteorder(">" if big else "<")
+        codec = codec.serializer.codecs if isinstance(codec.serializer, Sharding) else None
+    raise Unimplemented("the codecs do not store elements as they are; they have no bytes here")
+
+
+def metadata_as_bytes(metadata: Zarr3Metadata) -> Zarr3Metadata:
+    """The same array, whose elements are seen as bytes along one more dimension.
+
+    Raises:
+        Unimplemented: As for `stored_dtype`.
+    """
+    data_type = metadata.data_type
+    stored = stored_dtype(metadata.codecs, data_type)
+    fill = np.frombuffer(metadata.fill_bytes, data_type.whole_dtype).astype(stored)
+    return replace(metadata, data_type=data_type.as_bytes(stored), fill_bytes=fill.tobytes())
 
 
 def parse_metadata(data: bytes) -> Zarr3Metadata:
