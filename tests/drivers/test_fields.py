@@ -44,10 +44,6 @@ STORED_PLAIN = {
 }
 
 
-def data_of(store: ts.TensorStore) -> Any:
-    return store.read().result().tolist()
-
-
 def opened(driver: str, path: Path, metadata: Any = None, **more: Any) -> ts.TensorStore:
     spec = {"driver": driver, "kvstore": f"file://{path}/", **more}
     if metadata is not None:
