@@ -111,11 +111,12 @@ class FieldDriver(PartDriver):
         super().__init__(bytes_driver, said)
         self._record = self._stored_record()
         name = said.get("field", (self._record.names or ("",))[0])
-        if self._record.fields is None or name not in self._record.fields:
+        fields: dict[object, Any] = dict(self._record.fields or {})
+        if name not in fields:
             raise FailedPrecondition(
                 f'Requested field "{name}" is not one of: {[*(self._record.names or ())]}'
             )
-        stored, self._offset = self._record.fields[str(name)][:2]
+        stored, self._offset = fields[name][:2]
         if stored.subdtype is not None and stored.base.itemsize > 1:
             raise Unimplemented(
                 f'the field "{name}" is an array itself; read whole records, and take it from them'
