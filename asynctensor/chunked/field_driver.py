@@ -111,12 +111,13 @@ class FieldDriver(PartDriver):
         super().__init__(bytes_driver, said)
         self._record = self._stored_record()
         name = said.get("field", (self._record.names or ("",))[0])
-        fields: dict[object, Any] = dict(self._record.fields or {})
+        fields: dict[object, Any] = {**(self._record.fields or {})}
         if name not in fields:
             raise FailedPrecondition(
                 f'Requested field "{name}" is not one of: {[*(self._record.names or ())]}'
             )
-        stored, self._offset = fields[name][:2]
+        stored: np.dtype[Any] = fields[name][0]
+        self._offset: int = fields[name][1]
         if stored.subdtype is not None and stored.base.itemsize > 1:
             raise Unimplemented(
                 f'the field "{name}" is an array itself; read whole records, and take it from them'
