@@ -110,14 +110,13 @@ class FieldDriver(PartDriver):
     def __init__(self, bytes_driver: ChunkedDriver[Any], said: dict[str, Json]) -> None:
         super().__init__(bytes_driver, said)
         self._record = self._stored_record()
-        name = said.get("field", (self._record.names or ("",))[0])
-        fields: dict[object, Any] = {**(self._record.fields or {})}
+        name = str(said.get("field", (self._record.names or ("",))[0]))
+        fields = _fields_of(self._record)
         if name not in fields:
             raise FailedPrecondition(
                 f'Requested field "{name}" is not one of: {[*(self._record.names or ())]}'
             )
-        stored: np.dtype[Any] = fields[name][0]
-        self._offset: int = fields[name][1]
+        stored, self._offset = fields[name]
         if stored.subdtype is not None and stored.base.itemsize > 1:
             raise Unimplemented(
                 f'the field "{name}" is an array itself; read whole records, and take it from them'
@@ -296,6 +295,11 @@ class FieldDriver(PartDriver):
         if self._keeps_dimension:
             return data.view(self.data_type.numpy_dtype)
         return data.view(self._stored.base)[0:1].astype(self.data_type.numpy_dtype).reshape(())
+
+
+def _fields_of(record: np.dtype[Any]) -> dict[str, tuple[np.dtype[Any], int]]:
+    """The type of each field, and where its bytes begin."""
+    return {name: (field[0], field[1]) for name, field in (record.fields or {}).items()}
 
 
 def _known(size: int | None) -> int:
