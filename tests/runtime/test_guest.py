@@ -342,7 +342,7 @@ def test_no_iterable_is_refused() -> None:
 PRELUDE = """
 import asyncio, os, sys, threading
 from asynctensor.errors import FailedPrecondition
-from asynctensor.runtime.event_loop import run_on, shutdown, start
+from asynctensor.runtime.event_loop import guest_loop, run_on, shutdown, start
 from asynctensor.runtime.guest import Guest
 
 begun = threading.Event()
@@ -387,10 +387,12 @@ future = start(guest.call, wait); begun.wait()
     "ended and begun again": (
         """
 print(start(guest.call, answer).result())
+loop = guest_loop()
 shutdown()
+print(loop.is_closed())
 print(start(guest.call, answer).result())
 """,
-        "asynctensor-guests\nasynctensor-guests\n",
+        "asynctensor-guests\nTrue\nasynctensor-guests\n",
     ),
     "in a forked child": (
         """

@@ -181,6 +181,30 @@ def test_written_chunk_is_cached() -> None:
     assert backing.asked() == [("write", b""), ("read", b"v1")]
 
 
+async def test_content_from_before_a_write_is_not_cached() -> None:
+    values, begun, go = [1], asyncio.Event(), asyncio.Event()
+
+    async def read(domain, chunk, parameters) -> Any:
+        chunk[...] = values[0]
+        stamp = Stamp(b"%d" % values[0], time.time() + 3600)
+        begun.set()
+        await go.wait()
+        return stamp
+
+    def write(domain, chunk, parameters) -> Any:
+        values[0] = int(chunk[0])
+        return Stamp(b"", 0.0) if parameters.if_equal else Stamp(b"new", 0.0)
+
+    context = ts.Context(CACHE)
+    array = ts.virtual_chunked(read, write, dtype=ts.uint8, shape=[4], context=context)
+    reader = asyncio.create_task(array.read())
+    await begun.wait()
+    await array.write(2)
+    go.set()
+    assert (await reader).tolist() == [1] * 4
+    assert (await array.read()).tolist() == [2] * 4
+
+
 def test_reopened_spec_shares_the_cache() -> None:
     calls = []
 
