@@ -10,7 +10,9 @@ import builtins
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
+from asynctensor.display.page import Display, Displayed
 from asynctensor.errors import (
+    Error,
     FailedPrecondition,
     IncompatibleType,
     InvalidArgument,
@@ -48,7 +50,7 @@ class KvStoreOpener(Protocol):
         ...
 
 
-class KvStore:
+class KvStore(Displayed):
     """A key-value store and a path prefix in it; keys are appended to the prefix as they are.
 
     Cheap to make and to copy. All methods may be called from any thread, inside and outside of
@@ -226,6 +228,27 @@ class KvStore:
                 "process; use with_transaction(None)"
             )
         return (_restore, (self._store, self._path, self._context, self._opened))
+
+    @property
+    def place(self) -> str:
+        """The URL, or where there is none the driver and the path."""
+        try:
+            return self.url
+        except Error:
+            return f"{self._store.driver}:{self._path}"
+
+    def _display(self) -> Display:
+        can = self._store.capabilities
+        said = {
+            "listed": can.listable,
+            "written": can.writable,
+            "compared and swapped": can.can_compare_and_swap,
+            "committed together": self._store.commit_domain is not None,
+        }
+        rows = [("path", self._path), ("can be", ", ".join(k for k, v in said.items() if v))]
+        if self._transaction is not None:
+            rows.append(("transaction", "open" if self._transaction.open else "ended"))
+        return Display("KvStore", self.place, tuple(row for row in rows if row[1]))
 
     def __repr__(self) -> str:
         return f"KvStore({json_repr(self.spec(unbind_context=True).to_json())})"

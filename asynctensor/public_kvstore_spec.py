@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from asynctensor.display.page import Display, Displayed
 from asynctensor.errors import IncompatibleType
 from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.kvstore_values import KeyLike, to_key
@@ -11,7 +12,7 @@ from asynctensor.runtime.context import Context
 from asynctensor.schema.json_value import check_document
 
 
-class PublicKvStoreSpec:
+class PublicKvStoreSpec(Displayed):
     """A kvstore that has not been opened: driver, path, base, options, resources.
 
     Mutable by `update` and `path`, not hashable; equal by JSON and by the resources it is bound to.
@@ -119,6 +120,11 @@ class PublicKvStoreSpec:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (PublicKvStoreSpec, (self._value,))
+
+    def _display(self) -> Display:
+        json = self.to_json()
+        rows = [(name, str(value)) for name, value in json.items() if name != "driver"]
+        return Display("KvStore.Spec", str(json["driver"]), tuple(rows))
 
     def __repr__(self) -> str:
         return repr(self._value)

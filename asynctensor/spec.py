@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar, Unpack
 
+from asynctensor.display.page import Display, Displayed
 from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.indexable import Indexable
@@ -19,6 +20,7 @@ from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.json_value import annotated, check_document, reject_extra
 from asynctensor.schema.keywords import checked_type
 from asynctensor.schema.schema import Schema, SchemaOptions
+from asynctensor.schema.schema_display import schema_display
 from asynctensor.schema.schema_properties import SchemaProperties
 from asynctensor.schema.schema_state import SchemaState
 from asynctensor.schema.schema_transform import transformed
@@ -42,7 +44,7 @@ _KEYWORDS = (
 _RECHECKS = ("recheck_cached_metadata", "recheck_cached_data")
 
 
-class Spec(SchemaProperties, Indexable):
+class Spec(SchemaProperties, Indexable, Displayed):
     """What is needed to open an array: driver, kvstore, constraints, a transform, options.
 
     Mutable by `update`, not hashable; equal by JSON and by the resources it is bound to.
@@ -245,6 +247,16 @@ class Spec(SchemaProperties, Indexable):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Spec.from_state, (self._state,))
+
+    def _display(self) -> Display:
+        state = self._state
+        rows = [("driver", self.driver)]
+        if state.kvstore is not None:
+            rows.append(("store", repr(state.kvstore.to_json())))
+        flags = ", ".join(self.open_mode.flags())
+        if flags:
+            rows.append(("open mode", flags))
+        return schema_display("Spec", self.schema, (), rows)
 
     def __repr__(self) -> str:
         if not self._state.has_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal, TypeVar
@@ -14,6 +14,7 @@ from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.source import as_source_of, json_source
 from asynctensor.chunked.view import View
 from asynctensor.copying import copy_view
+from asynctensor.display.page import Display, Displayed
 from asynctensor.errors import (
     FailedPrecondition,
     IncompatibleType,
@@ -40,6 +41,7 @@ from asynctensor.schema.data_type import DTypeLike, dtype
 from asynctensor.schema.data_type import dtype as data_type
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.schema import Schema
+from asynctensor.schema.schema_display import schema_display
 from asynctensor.schema.schema_properties import SchemaProperties
 from asynctensor.schema.schema_state import SchemaState
 from asynctensor.schema.schema_transform import transformed
@@ -82,7 +84,7 @@ class WritableSubscript(Subscript["TensorStore"]):
         self[key]._write_now(source)
 
 
-class TensorStore(SchemaProperties, Indexable):
+class TensorStore(SchemaProperties, Indexable, Displayed):
     """An array, or a lazy view of one: an index transform over a driver.
 
     Made by `open`. Indexing gives views and never reads; `read` and `write` do. Cheap to copy,
@@ -611,6 +613,23 @@ class TensorStore(SchemaProperties, Indexable):
             unbind_context=unbind_context,
         )
         return spec
+
+    def _display(self) -> Display:
+        return schema_display("TensorStore", self.schema, (), tuple(self._rows()))
+
+    def _rows(self) -> Iterator[tuple[str, str]]:
+        """What is shown of it beside the schema."""
+        yield "driver", self._driver.driver
+        kvstore = self.kvstore
+        if kvstore is not None:
+            yield "store", kvstore.place
+        if self.mode != "rw":
+            yield "mode", {"r": "read only", "w": "write only"}[self.mode]
+        if self.transaction is not None:
+            yield "transaction", "open" if self.transaction.open else "ended"
+        spec = self._context.spec
+        if spec is not None:
+            yield "context", json_repr(spec.to_json(), width=10**6)
 
     def __repr__(self) -> str:
         spec = self.spec(unbind_context=True)

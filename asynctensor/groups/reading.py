@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Self
 
 from asynctensor.chunked.member import dump_document
+from asynctensor.display.page import Display, Displayed
+from asynctensor.display.picture import shape_text
+from asynctensor.display.tree import Tree, TreeNode, tree_of
 from asynctensor.errors import (
     Error,
     FailedPrecondition,
@@ -33,8 +37,11 @@ from asynctensor.spec import Spec
 from asynctensor.tensorstore import TensorStore
 from asynctensor.transaction.transaction import Transaction
 
+#: Attributes shown; levels of a tree.
+_ATTRIBUTES, _MAX_TREE_DEPTH = 20, 64
 
-class ReadableGroup:
+
+class ReadableGroup(Displayed):
     """A group that can be looked at; see `Group`."""
 
     __slots__ = ("_attributes", "_copies", "_place")
@@ -141,6 +148,20 @@ class ReadableGroup:
             )
         return type(self), (self._place, Node("group", self._attributes.asdict()), self._copies)
 
+    def _display(self) -> Display:
+        shown = [(f"@{name}", json.dumps(self._attributes[name])) for name in self._attributes]
+        rows = [("driver", self.driver), *shown[:_ATTRIBUTES]]
+        if len(shown) > _ATTRIBUTES:
+            rows.append(("", f"… and {len(shown) - _ATTRIBUTES} more attributes"))
+        if self._copies is not None:
+            rows.append(("metadata", f"consolidated: {len(self._copies)} nodes below"))
+        if self.mode != "rw":
+            rows.append(("mode", {"r": "read only", "w": "write only"}[self.mode]))
+        if self.transaction is not None:
+            rows.append(("transaction", "open" if self.transaction.open else "ended"))
+        where = store_name(self._place.store, self._place.prefix)
+        return Display("Group", where, tuple(rows))
+
     def __repr__(self) -> str:
         where = store_name(self._place.store, self._place.prefix)
         return f"Group({where!r}, driver={self.driver!r})"
@@ -185,13 +206,13 @@ class ReadableGroup:
         return await child(place.view, place.child(names).prefix, place.format, sure=False)
 
     async def _array(self, names: tuple[str, ...], node: Node) -> TensorStore:
-        json: dict[str, Any] = {"driver": self.driver, "open": True}
+        spec: dict[str, Any] = {"driver": self.driver, "open": True}
         if self._copies is not None:
             # The copy stands in for the document until `TensorStore.resolve` looks.
             fmt = format_of(self.driver)
-            json["metadata"] = fmt.to_json(fmt.parse(dump_document(dict(node.document))))
-            json["assume_cached_metadata"] = True
-        return await self._place.child(names).open_array(Spec(json))
+            spec["metadata"] = fmt.to_json(fmt.parse(dump_document(dict(node.document))))
+            spec["assume_cached_metadata"] = True
+        return await self._place.child(names).open_array(Spec(spec))
 
     def _not_found(self, names: tuple[str, ...]) -> Error:
         return NotFound(
@@ -289,6 +310,41 @@ class ReadableGroup:
             if max_depth is None or path.count("/") <= max_depth:
                 yield path, self._copies[path]
 
+    def tree(
+        self,
+        max_depth: int | None = None,
+        max_nodes: int = 500,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[Tree]:
+        """What is below, to be looked at: ``print(await group.tree())``.
+
+        Args:
+            max_depth: Levels below the children; None for as many as are of use.
+            max_nodes: Nodes shown at most, nearer ones first.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the tree, with `is_complete` false if nodes are left out. Notebooks and rich
+            show it too.
+        """
+        depth = _MAX_TREE_DEPTH if max_depth is None else min(max_depth, _MAX_TREE_DEPTH)
+
+        async def drawn() -> Tree:
+            found: list[tuple[str, TreeNode]] = []
+            complete = True
+            # One level deeper, only to see whether something is there.
+            async for path, node in self._nodes(depth + 1):
+                if len(found) == max_nodes or path.count("/") > depth:
+                    complete = False
+                    break
+                found.append((path, _tree_node(path, node)))
+            return tree_of(self.path.rpartition("/")[2] or "/", found, is_complete=complete)
+
+        return start(drawn, timeout=timeout, deadline=deadline)
+
     def keys(self) -> Listing[str]:
         """Names of the arrays and groups directly below."""
 
@@ -329,3 +385,11 @@ class ReadableGroup:
 
     def __bool__(self) -> bool:
         return True
+
+
+def _tree_node(path: str, node: Node) -> TreeNode:
+    found = node.summary
+    name = path.rpartition("/")[2]
+    if found is None:
+        return TreeNode(name, is_group=True)
+    return TreeNode(name, f"({shape_text(found.shape)}) {found.dtype}")
