@@ -214,6 +214,9 @@ def _read_bytes(dtype: np.dtype[Any], value: Any) -> Scalar:
         data = bytes(value)
     else:
         raise ValueError("expected a list of byte values")
+    if dtype.kind == "S":
+        # What NUL bytes end is written without them by newer versions of zarr-python.
+        data = data.ljust(dtype.itemsize, b"\0")
     if len(data) != dtype.itemsize:
         raise ValueError(f"expected {dtype.itemsize} bytes, got {len(data)}")
     return np.frombuffer(data, dtype).reshape(())

@@ -108,6 +108,9 @@ class ModelArray:
     def interleaved_views(self, store: TensorStore, count: int) -> list[View]:
         """Views that share every chunk, and no element: every `count`-th, of the flat order."""
         whole = self._all(store)
+        if not self.data.ndim:
+            # One element cannot be shared out.
+            return [whole]
         points = np.unravel_index(whole.places, self.data.shape)
         views = []
         for first in range(count):

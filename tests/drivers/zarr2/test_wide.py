@@ -302,7 +302,7 @@ FILL = base64.b64encode(np.array((1, 2), [("a", "<i2"), ("b", ">i4")]).tobytes()
     [
         ("|S3", "", [b""] * 3), ("|S3", "YWI=", [b"a", b"b", b""]), ("|S3", 0, [b""] * 3),
         ("|S3", None, [b""] * 3), ("<U3", "ab", "ab"), ("<U3", "", ""), ("<U3", 0, ""),
-        ("<M8[s]", "NaT", np.datetime64("NaT")), ("<M8[s]", 5, np.datetime64(5, "s")),
+        ("<M8[s]", "NaT", np.datetime64("NaT", "s")), ("<M8[s]", 5, np.datetime64(5, "s")),
         (STRUCT, FILL, (1, 2)), (STRUCT, 0, (0, 0)), (STRUCT, None, (0, 0)),
         (STRUCT, {"a": 3, "b": 4}, (3, 4)), ("<c8", [1.0, 2.0], 1 + 2j), ("<f4", "NaN", np.nan),
         ("|b1", 0, False),

@@ -63,7 +63,7 @@ def sample(numpy_dtype: np.dtype[Any], seed: int = 0) -> np.ndarray:
         return rng.integers(0, 2, SHAPE) == 1
     if numpy_dtype.kind in "mM":
         found = rng.integers(-(2**40), 2**40, SHAPE).astype(numpy_dtype)
-        found[0, 0] = "NaT"
+        found.view(np.int64)[0, 0] = np.iinfo(np.int64).min  # NaT
         return found
     if numpy_dtype.kind == "V" and not numpy_dtype.type.__module__.startswith("ml_dtypes"):
         data = rng.integers(0, 256, (*SHAPE, numpy_dtype.itemsize), np.uint8)
