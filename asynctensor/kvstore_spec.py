@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from asynctensor.errors import InvalidArgument, Unimplemented
-from asynctensor.pipeline_url import UrlComponent, format_component, parse_pipeline
+from asynctensor.pipeline_url import (
+    UrlComponent,
+    format_component,
+    parse_pipeline,
+    refused_query,
+    shown_url,
+)
 from asynctensor.registry import REGISTRY
 from asynctensor.resource_members import checked_resources
 from asynctensor.resource_names import ResourceNames
@@ -59,7 +65,7 @@ class KvStoreSpec:
             return
         if isinstance(json, str):
             components = parse_pipeline(json)
-            with annotated(f'Parsing spec from url: "{json}"'):
+            with annotated(f'Parsing spec from url: "{shown_url(json)}"'):
                 made = kvstore_of_url(components, rules)
             self._take(made._driver, made._path, made._base, made._options)
             return
@@ -83,6 +89,8 @@ class KvStoreSpec:
         options = checked_resources(options, kvstore.resources)
         if kvstore.check is not None:
             options = kvstore.check(options, lambda json: _form(json, rules))
+        if kvstore.place is not None:
+            options, path = kvstore.place(options, path)
         self._take(kvstore.driver, path, base, options)
 
     def _take(
@@ -142,6 +150,8 @@ class KvStoreSpec:
             raise Unimplemented(
                 f"URL representation not supported by kvstore {dump(self._driver)}; use its JSON"
             )
+        if kvstore.urls is not None:
+            return kvstore.urls.write(self._options, self._path)
         if self._base is not None:
             component = format_component(kvstore.scheme, self._path, is_root=False)
             return f"{self._base.url}|{component}"
@@ -308,6 +318,13 @@ def kvstore_of_url(components: Sequence[UrlComponent], rules: SpecRules) -> KvSt
             raise InvalidArgument(
                 f'"{component}" is not a {"kvstore adapter" if found else "root kvstore"} in a URL'
             )
+        if kvstore.urls is not None:
+            with annotated(f'Invalid kvstore URL component "{component}"'):
+                options, path = kvstore.urls.read(component)
+            found = KvStoreSpec.of(kvstore.driver, path, options=options, rules=rules)
+            continue
+        if component.query is not None:
+            raise refused_query(component)
         path = component.decoded_path()
         _check_path(component, kvstore, path)
         if kvstore.absolute_path:

@@ -24,7 +24,7 @@ from asynctensor.names import (
     near,
 )
 from asynctensor.schema.schema import Schema
-from asynctensor.spec_rules import DriverRules, KvStoreRules, Signature
+from asynctensor.spec_rules import DriverRules, KvStoreRules, Signature, UrlRules
 from asynctensor.storage.store_request import StoreOpener
 
 
@@ -112,6 +112,9 @@ class _ModuleSchema:
 
 _FILE_RESOURCES = frozenset(
     {"file_io_concurrency", "file_io_sync", "file_io_locking", "file_io_mode"}
+)
+_HTTP_RESOURCES = frozenset(
+    {"http_credentials", "http_request_concurrency", "http_request_retries"}
 )
 _CACHE_RESOURCES = frozenset({"cache_pool", "data_copy_concurrency"})
 _DRIVERS = (
@@ -289,11 +292,28 @@ _KVSTORES = (
         ),
         "asynctensor.kvstores.kvstack.opening",
     ),
+    _KvStore(
+        KvStoreRules(
+            "http",
+            scheme="http",
+            members=_HTTP_RESOURCES | {"base_url", "headers"},
+            resources=_HTTP_RESOURCES,
+            defaults=(("headers", []),),
+            check=_Lazy("asynctensor.kvstores.http.address", "check_members"),
+            place=_Lazy("asynctensor.kvstores.http.address", "place"),
+            urls=UrlRules(
+                _Lazy("asynctensor.kvstores.http.address", "read_url"),
+                _Lazy("asynctensor.kvstores.http.address", "write_url"),
+                ("https",),
+            ),
+        ),
+        "asynctensor.kvstores.http.opening",
+    ),
 )
 _DRIVER_OF = {name: d for d in _DRIVERS for name in (d.rules.driver, *d.aliases)}
 _KVSTORE_OF = {k.rules.driver: k for k in _KVSTORES}
 _DRIVER_SCHEMES = {d.rules.scheme: d for d in _DRIVERS}
-_KVSTORE_SCHEMES = {k.rules.scheme: k for k in _KVSTORES if k.rules.scheme}
+_KVSTORE_SCHEMES = {scheme: k for k in _KVSTORES for scheme in k.rules.all_schemes()}
 
 
 class Registry:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from asynctensor.pipeline_url import UrlComponent
 from asynctensor.schema.schema import Schema
 
 #: Gives all that is known of an array without opening it: from the driver's members of a spec (of
@@ -24,6 +25,23 @@ KvStoreForm: TypeAlias = Callable[[Any], dict[str, Any]]
 #: Checks a kvstore's own members and brings them into their normal form, given that of kvstores
 #: within them. Raises `InvalidArgument` with the path of the wrong member.
 MemberCheck: TypeAlias = Callable[[dict[str, Any], KvStoreForm], dict[str, Any]]
+#: Members and path of a kvstore's spec.
+Place: TypeAlias = tuple[dict[str, Any], str]
+
+
+@dataclass(frozen=True, slots=True)
+class UrlRules:
+    """How a kvstore is named in URLs that hold more than its path (a host, a bucket, a query).
+
+    Attributes:
+        read: Members and path that a component of a URL stands for. Raises `InvalidArgument`.
+        write: The URL of members and path. Raises `InvalidArgument` where there is none.
+        schemes: Its further schemes.
+    """
+
+    read: Callable[[UrlComponent], Place]
+    write: Callable[[Mapping[str, Any], str], str]
+    schemes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +75,9 @@ class KvStoreRules:
         has_layers: Whether it stands on several kvstores, each the ``base`` of one of the objects
             in its member ``layers``.
         check: Checks `members`; None: any JSON goes.
+        place: Brings members and path together into their normal form, after `check`. Raises
+            `InvalidArgument` where they contradict.
+        urls: How URLs name it; None: by `scheme` and path.
     """
 
     driver: str
@@ -68,6 +89,13 @@ class KvStoreRules:
     defaults: tuple[tuple[str, Any], ...] = ()
     has_layers: bool = False
     check: MemberCheck | None = None
+    place: Callable[[dict[str, Any], str], Place] | None = None
+    urls: UrlRules | None = None
+
+    def all_schemes(self) -> tuple[str, ...]:
+        """Its schemes in URLs."""
+        further = self.urls.schemes if self.urls is not None else ()
+        return further if self.scheme is None else (self.scheme, *further)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from asynctensor.errors import InvalidArgument, Unimplemented
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.kvstore_spec import KvStoreSpec, joined, kvstore_from_json, kvstore_of_url
 from asynctensor.open_mode import FLAGS, OpenMode
-from asynctensor.pipeline_url import UrlComponent, format_component, parse_pipeline
+from asynctensor.pipeline_url import UrlComponent, format_component, parse_pipeline, shown_url
 from asynctensor.registry import REGISTRY
 from asynctensor.resource_members import checked_resources
 from asynctensor.resource_names import ResourceNames
@@ -398,7 +398,7 @@ def state_from_url(url: str, rules: SpecRules) -> SpecState:
         InvalidArgument: It is no URL, or its components do not fit together.
     """
     components = parse_pipeline(url)
-    with annotated(f'Parsing spec from url: "{url}"'):
+    with annotated(f'Parsing spec from url: "{shown_url(url)}"'):
         kinds = [
             rules.scheme(each.scheme, first=place == 0) for place, each in enumerate(components)
         ]

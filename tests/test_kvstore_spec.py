@@ -111,3 +111,8 @@ def test_a_kvstore_spec_is_a_value() -> None:
     assert spec.without_context().to_json() == {"driver": "file", "path": "/x"}
     assert spec.as_directory().path == "/x/"
     assert KvStoreSpec("memory://").as_directory().path == ""
+
+
+def test_a_query_is_refused_where_a_kvstore_has_none() -> None:
+    with pytest.raises(InvalidArgument, match="Query string not supported; write %3F"):
+        KvStoreSpec("memory://a?b")

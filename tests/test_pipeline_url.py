@@ -15,6 +15,7 @@ from asynctensor.pipeline_url import (
     format_component,
     looks_like_url,
     parse_pipeline,
+    shown_url,
 )
 
 
@@ -49,7 +50,7 @@ def test_escapes_are_tensorstores(path: str) -> None:
         ("zarr3:", "not valid as the first URL pipeline component"),
         ("/tmp/x", 'unsupported URL scheme: "/tmp/x"'),
         ("memory://x|", 'unsupported URL scheme: ""'),
-        ("memory://a?b", "Query string not supported; write %3F"),
+        ("memory://a|zarr3:b?c", "Query string not supported; write %3F"),
         ("memory://a|zarr3:b#c", "Fragment identifier not supported; write %23"),
         ("memory://a|memory://b", '"memory://b" is only valid as the first'),
         ("file:/tmp/x", "not valid as the first"),
@@ -72,3 +73,22 @@ def test_paths_are_told_from_urls() -> None:
     assert looks_like_url("s3+x://bucket")
     assert not looks_like_url("/a://b")
     assert not looks_like_url("C:\\data")
+
+
+def test_a_query_is_part_of_the_root_alone() -> None:
+    root, container = parse_pipeline("http://h:8/a%2Fb?x=%20&y|zip:c")
+    assert (root.path, root.query, root.is_root) == ("h:8/a%2Fb", "x=%20&y", True)
+    assert (container.path, container.query) == ("c", None)
+
+
+def test_what_may_be_secret_in_a_url_is_not_shown() -> None:
+    for url in (
+        "https://h/a?sig=SECRET",
+        "http://u:SECRET@h/a",
+        "http://u:SECRET@h?x=SECRET|zip:a",
+    ):
+        assert "SECRET" not in shown_url(url)
+        assert "SECRET" not in str(parse_pipeline(url)[0])
+        with pytest.raises(InvalidArgument) as error:
+            parse_pipeline(url + "#SECRET")
+        assert "SECRET" not in str(error.value).replace("#SECRET", "")

@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args
 
 from asynctensor.errors import InvalidArgument
 from asynctensor.runtime.duration import format_duration, parse_duration
+from asynctensor.runtime.http_credentials import http_credentials_resource
+from asynctensor.runtime.request_resources import request_resources
 from asynctensor.runtime.resource_type import (
     ResourceRegistry,
     ResourceType,
@@ -223,6 +225,8 @@ STANDARD_RESOURCES = ResourceRegistry(
             make=_make_memory,
             to_json=_nothing_json,
         ),
+        *request_resources(),
+        http_credentials_resource(),
     ],
     restore=standard_resources,
 )

@@ -1,0 +1,112 @@
+"""The resources of stores that send requests (TensorStore's names, defaults and JSON)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from asynctensor.runtime.duration import format_duration, parse_duration
+from asynctensor.runtime.resource_type import ResourceType, members, wrong_member
+
+_MAX_INT64 = 2**63 - 1
+_MAX_UINT64 = 2**64 - 1
+_SERVICES = ("azure", "gcs", "http", "s3")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestConcurrency:
+    """``*_request_concurrency``: how many requests may be under way at one host.
+
+    Attributes:
+        limit: That many; None (``"shared"``): as many as the host turns out to bear, together with
+            all other stores.
+    """
+
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRetries:
+    """``*_request_retries``: how often a failed request is repeated.
+
+    Attributes:
+        max_retries: Attempts beyond the first.
+        initial_delay: Seconds before the first of them.
+        max_delay: Seconds that a wait may grow to.
+    """
+
+    max_retries: int = 32
+    initial_delay: float = 1.0
+    max_delay: float = 32.0
+
+
+_DEFAULT = RequestRetries()
+
+
+def request_resources() -> Iterator[ResourceType]:
+    """The resources of each service."""
+    for service in _SERVICES:
+        yield ResourceType(
+            f"{service}_request_concurrency", {}, _parse_concurrency, _same, _concurrency_json
+        )
+        yield ResourceType(f"{service}_request_retries", {}, _parse_retries, _same, _retries_json)
+
+
+def _same(config: Any) -> Any:
+    return config
+
+
+def _parse_concurrency(value: Any) -> RequestConcurrency:
+    limit = members(value, "limit").get("limit", "shared")
+    if limit == "shared":
+        return RequestConcurrency()
+    number = _integer(limit)
+    if number is None or not 1 <= number <= _MAX_UINT64:
+        raise wrong_member("limit", f'integer in the range [1, {_MAX_UINT64}] or "shared"', limit)
+    return RequestConcurrency(number)
+
+
+def _concurrency_json(config: RequestConcurrency, include_defaults: bool) -> Any:
+    if config.limit is None:
+        return {"limit": "shared"} if include_defaults else {}
+    return {"limit": config.limit}
+
+
+def _parse_retries(value: Any) -> RequestRetries:
+    given = members(value, "max_retries", "initial_delay", "max_delay")
+    retries = _integer(given.get("max_retries", _DEFAULT.max_retries))
+    if retries is None or not 0 <= retries <= _MAX_INT64:
+        expected = f"integer in the range [0, {_MAX_INT64}]"
+        raise wrong_member("max_retries", expected, given["max_retries"])
+    delay = partial(_delay, given)
+    return RequestRetries(retries, delay("initial_delay", 1.0), delay("max_delay", 32.0))
+
+
+def _delay(given: dict[str, Any], name: str, default: float) -> float:
+    if name not in given:
+        return default
+    seconds = parse_duration(given[name])
+    if seconds is None:
+        units = 'duration with the units "ns", "us", "ms", "s", "m", or "h"'
+        raise wrong_member(name, units, given[name])
+    return seconds
+
+
+def _retries_json(config: RequestRetries, include_defaults: bool) -> Any:
+    found: dict[str, Any] = {}
+    if include_defaults or config.initial_delay != _DEFAULT.initial_delay:
+        found["initial_delay"] = format_duration(config.initial_delay)
+    if include_defaults or config.max_delay != _DEFAULT.max_delay:
+        found["max_delay"] = format_duration(config.max_delay)
+    if include_defaults or config.max_retries != _DEFAULT.max_retries:
+        found["max_retries"] = config.max_retries
+    return found
+
+
+def _integer(value: object) -> int | None:
+    # TensorStore takes 1.0 for 1, as JSON has one kind of number only.
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if value == value // 1 else None  # not for nan and inf

@@ -1,0 +1,154 @@
+"""Reading one value: the request, and what its answer means."""
+
+from __future__ import annotations
+
+import time as clock
+from dataclasses import replace
+
+from asynctensor.errors import OutOfRange
+from asynctensor.kvstores._http.encodings import codings, decoded_body
+from asynctensor.kvstores._http.errors import plain_problem, refusal
+from asynctensor.kvstores._http.message import Request, Response
+from asynctensor.kvstores._http.ranges import range_header, ranged_body, unsatisfied_size
+from asynctensor.kvstores.http.asking import MISSING, MOST_UNASKED, Asker, Fields
+from asynctensor.kvstores.http.generation import (
+    generation_of,
+    if_equal_headers,
+    if_not_equal_headers,
+    last_modified,
+)
+from asynctensor.storage.byte_range import FULL, ByteRange
+from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
+from asynctensor.storage.kvstore import DEFAULT_READ, ListEntry, ReadOptions, ReadResult
+
+
+async def read_value(asker: Asker, url: str, options: ReadOptions) -> ReadResult:
+    """Reads the value at a URL; see `KeyValueStore.read`."""
+    wanted = options.byte_range
+    conditions = _conditions(options)
+    part = range_header(wanted)
+    look = conditions is None or (part is None and not wanted.is_full)
+    fields = (*(conditions or ()), *freshness(options))
+    if part is not None:
+        fields = (*fields, ("Range", part))
+    answer = await asker.ask("HEAD" if look else "GET", url, fields, _weight(wanted))
+    time = _time(answer)
+    if answer.status in MISSING:
+        unmet = options.if_equal not in (UNKNOWN, NO_VALUE)
+        stamp = TimestampedStorageGeneration(NO_VALUE, time)
+        return ReadResult("unspecified" if unmet else "missing", b"", stamp)
+    if answer.status == 304:
+        return _unspecified(options.if_not_equal, time)
+    if answer.status == 412:
+        return _unspecified(UNKNOWN, time)
+    if answer.status == 416 and not look:
+        return await _past_the_end(asker, url, options, answer)
+    if answer.status not in (200, 206):
+        raise refusal(Request("GET", url), answer, plain_problem(answer))
+    if look:
+        return _looked(answer, options, time)
+    return await _found(asker, url, answer, options, time)
+
+
+async def _found(
+    asker: Asker, url: str, answer: Response, options: ReadOptions, time: float
+) -> ReadResult:
+    wanted = options.byte_range
+    if codings(answer):
+        if answer.status == 206:
+            # A part of something packed is not a part of the value.
+            whole = await read_value(asker, url, replace(options, byte_range=FULL))
+            start, stop = wanted.resolve(len(whole.value))
+            return replace(whole, value=whole.value[start:stop])
+        answer = replace(answer, body=decoded_body(answer, MOST_UNASKED))
+    body, size = ranged_body(answer, wanted)
+    generation = generation_of(answer.headers, size)
+    if unspecified := _fails(generation, options, time):
+        return unspecified
+    stamp = TimestampedStorageGeneration(generation, time)
+    return ReadResult("value", body if isinstance(body, bytes) else bytes(body), stamp)
+
+
+async def _past_the_end(
+    asker: Asker, url: str, options: ReadOptions, answer: Response
+) -> ReadResult:
+    """A range that the server has not: nothing at the very end of the value, or too much."""
+    size = unsatisfied_size(answer)
+    if size is not None:
+        options.byte_range.resolve(size)
+    head = await asker.ask("HEAD", url, freshness(options), 0)
+    if head.status != 200:
+        raise OutOfRange(f"requested byte range {options.byte_range} is not in the value")
+    return _looked(head, options, _time(head))
+
+
+async def stat(asker: Asker, url: str, key: str) -> ListEntry | None:
+    """Size and time of the value at a URL; None if there is none."""
+    answer = await asker.ask("HEAD", url, freshness(DEFAULT_READ))
+    if answer.status in MISSING:
+        return None
+    if answer.status != 200:
+        raise refusal(Request("HEAD", url), answer, plain_problem(answer))
+    return ListEntry(key, length(answer), last_modified(answer.headers))
+
+
+def _conditions(options: ReadOptions) -> Fields | None:
+    """The conditions of a read as headers; None: none can hold, only its absence is of interest."""
+    found: list[tuple[str, str]] = []
+    if options.if_equal != UNKNOWN:
+        asked = None if options.if_equal == NO_VALUE else if_equal_headers(options.if_equal)
+        if asked is None:
+            return None
+        found += asked
+    if options.if_not_equal not in (UNKNOWN, NO_VALUE):
+        found += if_not_equal_headers(options.if_not_equal)
+    return tuple(found)
+
+
+def _fails(generation: bytes, options: ReadOptions, time: float) -> ReadResult | None:
+    """The result where a condition does not hold, whether or not the server has looked at it."""
+    if options.if_equal not in (UNKNOWN, generation) or options.if_not_equal == generation:
+        return _unspecified(generation, time)
+    return None
+
+
+def _unspecified(generation: bytes, time: float) -> ReadResult:
+    return ReadResult("unspecified", b"", TimestampedStorageGeneration(generation, time))
+
+
+def _looked(head: Response, options: ReadOptions, time: float) -> ReadResult:
+    """What a look at the head of a value says: a range of no bytes, or that a condition fails."""
+    size = length(head)
+    if size >= 0 and not codings(head):
+        options.byte_range.resolve(size)
+    generation = generation_of(head.headers, size if size >= 0 else None)
+    if unspecified := _fails(generation, options, time):
+        return unspecified
+    return ReadResult("value", b"", TimestampedStorageGeneration(generation, time))
+
+
+def length(answer: Response) -> int:
+    """Bytes of a value, by the head of an answer; -1 if it does not say."""
+    text = answer.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else -1
+
+
+def freshness(options: ReadOptions) -> Fields:
+    """What caches on the way may answer, as a header."""
+    bound = options.staleness_bound
+    if bound == float("-inf"):
+        return ()
+    age = clock.time() - bound
+    return (("Cache-Control", f"max-age={int(age)}" if age >= 1 else "no-cache"),)
+
+
+def _time(answer: Response) -> float:
+    """When an answer was current: that of a cache on the way says how old it is."""
+    age = answer.headers.get("age", "")
+    return answer.time - (int(age) if age.isascii() and age.isdigit() and len(age) < 12 else 0)
+
+
+def _weight(wanted: ByteRange) -> int:
+    if wanted.inclusive_min < 0:
+        return -wanted.inclusive_min
+    return 0 if wanted.exclusive_max is None else wanted.exclusive_max - wanted.inclusive_min

@@ -1,0 +1,24 @@
+"""The whole contract of stores, on each server; what is written is written beside the server."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from asynctensor.kvstores.http.address import Address
+from asynctensor.kvstores.http.store import HttpStore
+from asynctensor.testing.kvstore_suite import KeyValueStoreSuite
+from tests.kvstores.http.served_folder import ServedFolder
+
+
+class TestHttpStore(KeyValueStoreSuite):
+    """Of each server."""
+
+    large_value_size: ClassVar[int] = 1_000_003
+    rounds: ClassVar[int] = 3
+
+    @pytest.fixture
+    def store(self, http_server) -> ServedFolder:
+        http = HttpStore(Address(http_server.url.rstrip("/")))
+        return ServedFolder(http, http_server.folder, lists=http_server.lists)
