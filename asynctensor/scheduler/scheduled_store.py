@@ -81,6 +81,10 @@ class ScheduledStore(KeyValueStore):
         """See `KeyValueStore.list`."""
         return self.base.list(key_range)
 
+    def list_directory(self, prefix: str) -> AsyncIterator[ListEntry] | None:
+        """See `KeyValueStore.list_directory`."""
+        return self.base.list_directory(prefix)
+
     def spec_json(self, path: str) -> dict[str, Json]:
         """See `KeyValueStore.spec_json`."""
         return self.base.spec_json(path)
@@ -98,6 +102,11 @@ class ScheduledStore(KeyValueStore):
     def identity(self) -> object:
         """See `KeyValueStore.identity`."""
         return self.base.identity
+
+    @property
+    def below(self) -> tuple[KeyValueStore, str] | None:
+        """See `KeyValueStore.below`: it is no adapter of its own to whoever looks."""
+        return self.base.below
 
     @property
     def blocking(self) -> BlockingFace | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from random import uniform
+from time import monotonic
 from typing import TypeAlias, TypeVar
 
 from asynctensor.errors import DeadlineExceeded, Error, Unavailable
@@ -18,32 +19,24 @@ from asynctensor.kvstores._http.errors import (
     refusal,
 )
 from asynctensor.kvstores._http.message import Request, Response
+from asynctensor.kvstores._http.redirects import origin
 from asynctensor.kvstores._http.shared_transport import shared_transport
 from asynctensor.kvstores._http.transport import Transport
 from asynctensor.runtime.clock import NEVER, Deadline
+from asynctensor.runtime.verbose_flag import verbose_flag
+from asynctensor.scheduler.admission import GREATEST
+from asynctensor.scheduler.gate import shared_gate
+from asynctensor.scheduler.retry import RetryPolicy
 
 T = TypeVar("T")
 #: Completes a request right before it is sent, each time anew: signs it, with fresh credentials.
 Signer: TypeAlias = Callable[[Request], Awaitable[Request]]
+DEFAULT_RETRIES = RetryPolicy()
+_VERBOSE = verbose_flag("http_transport")
 
 
 class OutcomeUnknown(Unavailable):
     """What became of a write cannot be told from the answer: look at what is stored now."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetryOptions:
-    """How often a request is repeated, and how long to wait before (TensorStore's defaults).
-
-    Attributes:
-        max_retries: Attempts beyond the first.
-        initial_delay: Seconds before the first of them.
-        max_delay: Seconds that a wait may grow to.
-    """
-
-    max_retries: int = 32
-    initial_delay: float = 1.0
-    max_delay: float = 32.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +45,15 @@ class Exchange:
 
     Attributes:
         retries: How often and when a request is repeated.
+        concurrency: Requests that the store allows at once at one host; None: as many as that
+            turns out to bear.
         read_problem: Reads the service's own error bodies.
         sign: Completes each request right before it is sent; None: they are sent as they are.
         transport: What sends them; None: the transport that all stores of the process share.
     """
 
-    retries: RetryOptions = RetryOptions()
+    retries: RetryPolicy = DEFAULT_RETRIES
+    concurrency: int | None = None
     read_problem: ProblemReader = plain_problem
     sign: Signer | None = field(default=None, repr=False)
     transport: Transport | None = None
@@ -76,7 +72,7 @@ class Exchange:
             request: What to send, unsigned.
             idempotent: Whether doing it twice does no more than doing it once. Others are repeated
                 only if the server has certainly done nothing.
-            weight: Bytes that the answer is expected to bring.
+            weight: Bytes that the request and its answer are expected to have.
             limit: When to give up.
 
         Returns:
@@ -91,45 +87,68 @@ class Exchange:
         Of a cancelled call, what reads is given up. What writes is waited for, and not repeated:
         when the cancellation is delivered, it has either happened or will never happen.
         """
-        reads = request.method in ("GET", "HEAD")
-        attempt = 0
+        attempt, delay = 0, 0.0
         while True:
             attempt += 1
-            failure: Error
-            try:
-                ready = request if self.sign is None else await self.sign(request)
-                sending = (self.transport or shared_transport()).send(ready, limit)
-                answer = await (sending if reads else _to_its_end(sending))
-            except NoAnswer as error:
-                failure, after, again = error, None, error.passing
-                untouched = not error.sent
-            else:
+            answer = await self._attempt(request, attempt, weight, limit)
+            if isinstance(answer, Response):
                 problem = self.read_problem(answer) if answer.status >= 400 else None
                 if problem is None or not is_passing(answer, problem):
                     return answer
-                failure, again = refusal(request, answer, problem), True
-                after = _seconds(answer.headers.get("retry-after"))
-                untouched = answer.status in UNTOUCHED_STATUSES
+                failure: Error = refusal(request, answer, problem)
+                untouched, passing = answer.status in UNTOUCHED_STATUSES, True
+                asked = _seconds(answer.headers.get("retry-after"))
+            else:
+                failure, asked = answer, None
+                untouched, passing = not answer.sent, answer.passing
             if not idempotent and not untouched:
-                raise OutcomeUnknown(f"{failure.message}; whether it was done is not known")
-            if not again or attempt > self.retries.max_retries:
-                raise _given_up(failure, attempt)
-            await self._wait(attempt, after, limit, failure)
+                raise OutcomeUnknown(
+                    f"{failure.message}; whether it was done is not known"
+                ) from failure
+            after = None
+            if passing:
+                after = self.retries.delay(attempt, delay, asked, limit.remaining(), uniform)
+            if after is None:
+                raise self._given_up(failure, attempt, limit) from failure
+            delay = after
+            # A connection that the server had closed meanwhile is no sign of trouble.
+            if attempt > 1 or isinstance(answer, Response) or untouched:
+                await asyncio.sleep(after)
 
-    async def _wait(
-        self, attempt: int, after: float | None, limit: Deadline, failure: Error
-    ) -> None:
-        retries = self.retries
-        longest = min(retries.max_delay, retries.initial_delay * 2 ** min(attempt - 1, 30))
-        # A connection that the server closed meanwhile is no sign of trouble.
-        delay = 0.0 if attempt == 1 and isinstance(failure, NoAnswer) else longest
-        delay *= random.uniform(0.5, 1.0)  # noqa: S311 -- no secret
-        delay = max(delay, after or 0.0)
-        if delay >= limit.remaining():
-            raise DeadlineExceeded(
-                f"the time is over before attempt {attempt + 1}; the last one: {failure.message}"
-            ) from failure
-        await asyncio.sleep(delay)
+    async def _attempt(
+        self, request: Request, attempt: int, weight: int, limit: Deadline
+    ) -> Response | NoAnswer:
+        """One attempt, when it is its turn."""
+        most = GREATEST if self.concurrency is None else self.concurrency
+        async with shared_gate().admitted(origin(request.url), weight, most) as outcome:
+            begun = monotonic()
+            answer: Response | NoAnswer
+            try:
+                ready = request if self.sign is None else await self.sign(request)
+                sending = (self.transport or shared_transport()).send(ready, limit)
+                reads = request.method in ("GET", "HEAD")
+                answer = await (sending if reads else _to_its_end(sending))
+            except NoAnswer as error:
+                answer = error
+            is_answer = isinstance(answer, Response)
+            outcome.pushed_back = isinstance(answer, Response) and answer.status in (429, 503)
+            outcome.ok = is_answer and not outcome.pushed_back
+        if _VERBOSE.level:
+            said = answer.status if isinstance(answer, Response) else answer.message
+            size = len(answer.body) if isinstance(answer, Response) else 0
+            _VERBOSE.log(
+                "%r attempt %d: %s, %d bytes, %.1f ms",
+                *(request, attempt, said, size, 1000 * (monotonic() - begun)),
+            )
+        return answer
+
+    def _given_up(self, failure: Error, attempts: int, limit: Deadline) -> Error:
+        if attempts <= self.retries.max_retries and not limit.never:
+            return DeadlineExceeded(
+                f"the time is over before attempt {attempts + 1}; the last one: {failure.message}"
+            )
+        times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
+        return type(failure)(f"{failure.message} ({times})")
 
 
 async def _to_its_end(sending: Awaitable[T]) -> T:
@@ -145,14 +164,6 @@ async def _to_its_end(sending: Awaitable[T]) -> T:
         task.exception()
         raise asyncio.CancelledError
     return task.result()
-
-
-def _given_up(failure: Error, attempts: int) -> Error:
-    if attempts == 1:
-        return failure
-    made = type(failure)(f"{failure.message} (attempt {attempts}, the last)")
-    made.__cause__ = failure
-    return made
 
 
 def _seconds(text: str | None) -> float | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from asynctensor.errors import InvalidArgument
-from asynctensor.kvstores._http.exchange import Exchange, RetryOptions
+from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores.http.address import parse_address, split_header
 from asynctensor.kvstores.http.credentials import Authorization, of_user
 from asynctensor.kvstores.http.store import HttpStore
+from asynctensor.scheduler.retry import RetryPolicy
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.store_request import StoreRequest
 
@@ -31,7 +32,10 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
         credentials = of_user(user)
     store = HttpStore(
         address,
-        Exchange(RetryOptions(retries.max_retries, retries.initial_delay, retries.max_delay)),
+        Exchange(
+            RetryPolicy(retries.max_retries, retries.initial_delay, retries.max_delay),
+            request.resource("http_request_concurrency").limit,
+        ),
         tuple((name, value) for name, value in headers if name.lower() != "authorization"),
         Authorization(credentials, header),
     )

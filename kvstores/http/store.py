@@ -48,7 +48,9 @@ class HttpStore(KeyValueStore):
     """
 
     driver = "http"
-    capabilities = Capabilities(writable=False, lists_in_order=True, suffix_ranges=True)
+    capabilities = Capabilities(
+        writable=False, lists_in_order=True, suffix_ranges=True, remote=True
+    )
 
     def __init__(
         self,

@@ -99,5 +99,3 @@ class _Threading(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         # Clients that go away in the middle are the point of some tests.
         pass
-
-

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from asynctensor.kvstores._http.exchange import Exchange, RetryOptions
+from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.runtime.event_loop import start
+from asynctensor.scheduler.retry import RetryPolicy
 from asynctensor.testing.network_faults import Alter, Refuse, Reply, Reset, Truncate
 
 BODY = bytes(range(256)) * 40
-EXCHANGE = Exchange(RetryOptions(5, 0.001, 0.002))
+EXCHANGE = Exchange(RetryPolicy(5, 0.001, 0.002))
 
 
 async def ask(
