@@ -227,7 +227,11 @@ class KvStore(Displayed):
                 "a KvStore bound to a transaction cannot be pickled: its staged writes are in this "
                 "process; use with_transaction(None)"
             )
-        return (_restore, (self._store, self._path, self._context, self._opened))
+        opened = self._opened
+        if opened is not None:
+            # As the store says it: without the secrets that it was opened with.
+            opened = KvStoreSpec(self._store.spec_json(self._path)).bound_as(opened)
+        return (_restore, (self._store, self._path, self._context, opened))
 
     @property
     def place(self) -> str:

@@ -66,6 +66,8 @@ class UrlComponent:
 
 def shown_url(url: str) -> str:
     """`url` without what may be secret: queries, and users with passwords."""
+    if "://" not in url:
+        return url
     return _SECRETS.sub(lambda found: f"{found[1]}{found[2]}{'?...' if found[3] else ''}", url)
 
 

@@ -13,7 +13,7 @@ from asynctensor.chunked.cache import CachedChunk
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.format import ShardLayout
 from asynctensor.chunked.grid import Cell, Partition
-from asynctensor.chunked.values import check_size, count_read, stored_bytes
+from asynctensor.chunked.values import HeldValue, check_size, count_read, stored_bytes
 from asynctensor.errors import DataLoss
 from asynctensor.storage.kvstore import OpenValue
 
@@ -155,6 +155,10 @@ def inner_chunks(
     empty: dict[int, memoryview | None] = dict.fromkeys(missing)
     if not places:
         yield empty
+        return
+    if isinstance(value, HeldValue):
+        # What was fetched is here, and what lies between need not be.
+        yield empty | {inner: value.view(offset, length) for offset, length, inner in places}
         return
     planned = planned_reads(array, value.size, places)
     if planned is None:

@@ -172,7 +172,7 @@ class ReadQueue:
         if known is not None and known.since >= bound and known.reads and not known.task.done():
             self.statistics.shared += 1
             return known
-        options = ReadOptions(byte_range, subject[1], subject[2])
+        options = ReadOptions(byte_range, subject[1], subject[2], bound)
         request = _Request(asyncio.ensure_future(self._made(subject[0], options)), time.time())
         self._under_way[name] = request
 

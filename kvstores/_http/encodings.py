@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from typing import Final
 
@@ -21,7 +22,7 @@ def codings(response: Response) -> tuple[str, ...]:
     return tuple(name for name in names if name not in ("", "identity", "aws-chunked"))
 
 
-def decoded_body(response: Response, max_size: int) -> bytes | bytearray | memoryview:
+async def decoded_body(response: Response, max_size: int) -> bytes | bytearray | memoryview:
     """The body of a whole answer without its content codings.
 
     Args:
@@ -33,8 +34,16 @@ def decoded_body(response: Response, max_size: int) -> bytes | bytearray | memor
         DataLoss: The body is damaged.
         ResourceExhausted: The result is longer than `max_size`.
     """
-    body = response.body
     applied = codings(response)
+    if not applied:
+        return response.body
+    # Unpacking takes long enough to hold up the I/O loop.
+    return await asyncio.to_thread(_decoded, response.body, applied, max_size)
+
+
+def _decoded(
+    body: bytes | bytearray | memoryview, applied: tuple[str, ...], max_size: int
+) -> bytes | bytearray | memoryview:
     if len(applied) > _MOST:
         raise Unimplemented(f"the answer has {len(applied)} content codings")
     for name in reversed(applied):

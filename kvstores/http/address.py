@@ -78,7 +78,7 @@ def parse_address(base_url: str) -> tuple[Address, str | None]:
         raise InvalidArgument(
             f'Expected scheme of "http" or "https" but received: {dump(scheme if mark else "")}'
         )
-    before, mark, query = rest.partition("?")
+    before, _, query = rest.partition("?")
     authority, slash, path = before.partition("/")
     user, at, host = authority.rpartition("@")
     try:
@@ -88,7 +88,7 @@ def parse_address(base_url: str) -> tuple[Address, str | None]:
         bad = True
     if bad:
         raise InvalidArgument(f"Expected a host, and a port if any, but received: {dump(host)}")
-    found = Address(f"{scheme}://{host}", slash + path, query if mark else None)
+    found = Address(f"{scheme}://{host}", slash + path, query or None)
     return found, user if at else None
 
 

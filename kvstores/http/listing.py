@@ -59,7 +59,7 @@ async def read_index(asker: Asker, url: str) -> list[IndexEntry]:
         )
     if answer.status != 200:
         raise refusal(Request("GET", url), answer, plain_problem(answer))
-    return parse_index(bytes(decoded_body(answer, _MOST_INDEX)))
+    return parse_index(bytes(await decoded_body(answer, _MOST_INDEX)))
 
 
 def parse_index(body: bytes) -> list[IndexEntry]:

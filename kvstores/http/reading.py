@@ -60,7 +60,7 @@ async def _found(
             whole = await read_value(asker, url, replace(options, byte_range=FULL))
             start, stop = wanted.resolve(len(whole.value))
             return replace(whole, value=whole.value[start:stop])
-        answer = replace(answer, body=decoded_body(answer, MOST_UNASKED))
+        answer = replace(answer, body=await decoded_body(answer, MOST_UNASKED))
     body, size = ranged_body(answer, wanted)
     generation = generation_of(answer.headers, size)
     if unspecified := _fails(generation, options, time):

@@ -23,7 +23,14 @@ DEFAULTS = {
     "file_io_locking": ({}, {"acquire_timeout": "1m", "mode": "os"}),
     "file_io_mode": ({}, {"mode": "default"}),
     "memory_key_value_store": ({}, {}),
+    "http_credentials": ({"type": "none"}, {"type": "none"}),
 }
+for _service in ("azure", "gcs", "http", "s3"):
+    DEFAULTS[f"{_service}_request_concurrency"] = ({}, {"limit": "shared"})
+    DEFAULTS[f"{_service}_request_retries"] = (
+        {},
+        {"initial_delay": "1s", "max_delay": "32s", "max_retries": 32},
+    )
 
 
 def test_every_standard_resource_is_tested_here() -> None:

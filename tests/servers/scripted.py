@@ -66,6 +66,9 @@ class ScriptedServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Head and body in one segment: in two, the second waits for the other side's
+            # delayed acknowledgement.
+            wbufsize = 1 << 16
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

@@ -133,6 +133,14 @@ def test_secrets_are_not_shown() -> None:
         assert not [text for text in shown if "SECRET" in text]
         assert b"SECRET" not in pickle.dumps(each)
     assert header.spec().to_json()["headers"] == ["X: y"]
+    written = {
+        "driver": "http",
+        "base_url": "https://u:SECRET@h?SECRET",
+        "headers": ["Authorization: SECRET"],
+        "http_credentials": {"type": "bearer", "token": "SECRET"},
+    }
+    assert "SECRET" not in repr(ts.KvStore.Spec(written))
+    assert "SECRET" not in repr(ts.Spec({"driver": "zarr3", "kvstore": written}))
     assert "NOT-SHOWN" not in repr(store)
     # It is part of the address.
     assert store.url == "http://h/a/?sig=NOT-SHOWN"
@@ -153,7 +161,6 @@ def test_who_asks_is_said_once() -> None:
         {"type": "bearer", "token": "SECRET\n"},
         {"type": "digest", "token": "SECRET"},
         {"type": "bearer", "password": "SECRET"},
-        "SECRET",
         {},
     ],
 )
@@ -161,3 +168,19 @@ def test_wrong_credentials_are_refused_without_showing_them(value) -> None:
     with pytest.raises(InvalidArgument) as error:
         ts.Context({"http_credentials": value})["http_credentials"]
     assert "SECRET" not in str(error.value)
+
+
+async def test_arrays_show_and_pickle_no_secret(caddy) -> None:
+    await ts.open(f"file://{caddy.folder}/a/|zarr3:", create=True, dtype="int8", shape=[2])
+    host = caddy.url.removeprefix("http://").rstrip("/")
+    spec = {
+        "driver": "zarr3",
+        "kvstore": {"driver": "http", "base_url": f"http://u:SECRET@{host}", "path": "/a/"},
+    }
+    array = await ts.open(spec)
+    for retain in (False, True):
+        shown = array.spec(retain_context=retain)
+        assert "SECRET" not in str(shown.to_json())
+        assert "SECRET" not in repr(shown)
+    assert "SECRET" not in repr(array) + repr(array.kvstore) + str(array.url)
+    assert b"SECRET" not in pickle.dumps(array) + pickle.dumps(array.kvstore)
