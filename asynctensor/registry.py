@@ -65,11 +65,7 @@ class _MetadataSchema:
         if options.get("field") is not None or options.get("open_as_void"):
             # The metadata is about whole elements.
             return schema
-        known = fmt.constraint_schema(options.get("metadata", {}))
-        known.update(schema=schema)
-        if known.rank is not None:
-            known.update(schema=fmt.rank_schema(known.rank))
-        return known
+        return fmt.constraint_schema(options.get("metadata", {}), schema)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import asynctensor as at
 from asynctensor.errors import IncompatibleType, InvalidArgument, Unimplemented
 from asynctensor.kvstore import KvStore
 from asynctensor.open_mode import OpenMode
+from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.schema import Schema
 from asynctensor.spec import Spec
 
@@ -204,11 +205,11 @@ def test_properties_see_through_the_transform() -> None:
     assert (spec.shape, spec.origin, spec.size, spec.ndim) == ((2,), (1,), 2, 1)
     assert spec.driver == "zarr3"
     assert spec.dtype is None
-    assert spec.codec is None
+    assert spec.codec == CodecSpec({"driver": "zarr3"})
     assert spec.base is None
     assert spec.fill_value == np.array(3)
     assert spec.kvstore == KvStore.Spec({"driver": "memory"})
-    assert spec.stored_schema == Schema(SHAPED["schema"])
+    assert spec.stored_schema == Schema({**SHAPED["schema"], "codec": {"driver": "zarr3"}})
     assert Spec(ZARR3).rank is Spec(ZARR3).domain is Spec(ZARR3).transform is None
     assert Spec({"driver": "zarr3"}).kvstore is None
     with pytest.raises(InvalidArgument, match="domain"):

@@ -30,8 +30,8 @@ class BytesFormat(ArrayFormat[M]):
     def serialize(self, metadata: M) -> bytes:
         return self._whole.serialize(metadata)
 
-    def constraint_schema(self, constraints: dict[str, Json]) -> Schema:
-        return self._whole.constraint_schema(constraints)
+    def constraint_schema(self, constraints: dict[str, Json], schema: Schema) -> Schema:
+        return self._whole.constraint_schema(constraints, schema)
 
     def check_constraints(self, constraints: dict[str, Json]) -> None:
         self._whole.check_constraints(constraints)

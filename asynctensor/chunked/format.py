@@ -123,11 +123,12 @@ class ArrayFormat(ABC, Generic[M]):
         """The document to store, written so that the strictest known reader accepts it."""
 
     @abstractmethod
-    def constraint_schema(self, constraints: dict[str, Json]) -> Schema:
-        """What a spec's partial ``metadata`` member says, as a schema.
+    def constraint_schema(self, constraints: dict[str, Json], schema: Schema) -> Schema:
+        """What a spec says: its partial ``metadata`` member and its schema together.
 
         Raises:
-            InvalidArgument: Unknown or wrong member; the message gives its path.
+            InvalidArgument: Unknown or wrong member, of which the message gives the path; or one
+                that contradicts the schema.
         """
 
     @abstractmethod
@@ -137,11 +138,6 @@ class ArrayFormat(ABC, Generic[M]):
         Raises:
             InvalidArgument: Unknown or wrong member; the message gives its path.
         """
-
-    def rank_schema(self, rank: int) -> Schema:
-        """What is so of every array of this format with `rank` dimensions."""
-        del rank
-        return Schema()
 
     def spelled_out(self, constraints: dict[str, Json]) -> dict[str, Json]:
         """A spec's partial ``metadata`` member, as a spec gives it back.

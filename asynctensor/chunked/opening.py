@@ -19,8 +19,8 @@ from asynctensor.chunked.schema_match import check_schema
 from asynctensor.errors import AlreadyExists, Error, InvalidArgument, NotFound
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import SchemaState
+from asynctensor.storage.clearing import clear
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
-from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import Json, KeyValueStore
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
@@ -173,7 +173,7 @@ async def _metadata(
     if mode.delete_existing:
         # Worked out first: a mistake in the call must not cost the existing array.
         metadata = fmt.create(constraints, schema)
-        await view.delete_range(KeyRange.prefix(path))
+        await clear(view, path)
         created = await _create(fmt, view, key, metadata)
         if created is None:
             raise AlreadyExists("somebody else created an array here at the same time")

@@ -9,8 +9,8 @@ from asynctensor.errors import AlreadyExists, FailedPrecondition, NotFound
 from asynctensor.hierarchy.documents import read_node, store_name
 from asynctensor.hierarchy.node_format import Node, NodeFormat
 from asynctensor.hierarchy.walk import child
+from asynctensor.storage.clearing import check_clearing, clear
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
-from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import Json, KeyValueStore
 
 
@@ -78,9 +78,10 @@ async def delete_node(store: KeyValueStore, prefix: str, fmt: NodeFormat) -> Non
 
     Its own documents go first, so that nobody opens an array that has lost half of its chunks.
     """
+    await check_clearing(store, prefix)
     for name in fmt.documents:
         await store.write(prefix + name, None)
-    await store.delete_range(KeyRange.prefix(prefix))
+    await clear(store, prefix)
 
 
 def _existing(

@@ -77,6 +77,10 @@ class ScheduledStore(KeyValueStore):
         """See `KeyValueStore.delete_range`."""
         await self.base.delete_range(key_range)
 
+    async def precious(self, prefix: str) -> str | None:
+        """See `KeyValueStore.precious`."""
+        return await self.base.precious(prefix)
+
     def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
         """See `KeyValueStore.list`."""
         return self.base.list(key_range)

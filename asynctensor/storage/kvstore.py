@@ -181,6 +181,14 @@ class KeyValueStore(ABC):
         """
         return None
 
+    async def precious(self, prefix: str) -> str | None:
+        """What below `prefix` is surely no part of an array: why not to delete all of it at once.
+
+        Returns:
+            A few words for an error message (``"the home directory"``); None: nothing known.
+        """
+        return None
+
     @property
     def identity(self) -> object:
         """Hashable; equal for two stores exactly when they share keys, values and credentials."""

@@ -226,6 +226,10 @@ class FaultyStore(KeyValueStore):
         first = key_range.inclusive_min
         await self._done("delete_range", first, lambda: self.base.delete_range(key_range))
 
+    async def precious(self, prefix: str) -> str | None:
+        """See `KeyValueStore.precious`."""
+        return await self.base.precious(prefix)
+
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
         """See `KeyValueStore.list`."""
 

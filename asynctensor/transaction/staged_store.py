@@ -291,6 +291,9 @@ class StagedStore(KeyValueStore):
                 staging.versions.pop(key, None)
             staging.deleted.append(key_range)
 
+    async def precious(self, prefix: str) -> str | None:
+        return await self.base.precious(prefix)
+
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
         staging = self.staging()
         with staging.lock:

@@ -32,14 +32,15 @@ class N5Format(ArrayFormat[N5Metadata]):
     def serialize(self, metadata: N5Metadata) -> bytes:
         return dump_document(metadata_to_json(metadata, stored=True))
 
-    def constraint_schema(self, constraints: dict[str, Json]) -> Schema:
-        return known_schema(read_constraints(constraints))
+    def constraint_schema(self, constraints: dict[str, Json], schema: Schema) -> Schema:
+        known = known_schema(read_constraints(constraints))
+        known.update(schema=schema)
+        if known.rank is not None:
+            known.update(schema=rank_schema(known.rank))
+        return known
 
     def check_constraints(self, constraints: dict[str, Json]) -> None:
         read_constraints(constraints)
-
-    def rank_schema(self, rank: int) -> Schema:
-        return rank_schema(rank)
 
     def spelled_out(self, constraints: dict[str, Json]) -> dict[str, Json]:
         return constraints_to_json(read_constraints(constraints))

@@ -43,7 +43,7 @@ def inner_order(rank: int) -> tuple[int, ...]:
 
 
 def rank_schema(rank: int) -> Schema:
-    """See `ArrayFormat.rank_schema`."""
+    """What is so of every array of this format with `rank` dimensions."""
     layout = ChunkLayout(rank=rank)
     if rank:
         layout.update(inner_order=inner_order(rank), grid_origin=[0] * rank)

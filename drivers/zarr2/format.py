@@ -11,7 +11,7 @@ from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.member import dump_document
 from asynctensor.drivers.zarr2.codec_chain import build_codec
 from asynctensor.drivers.zarr2.constraints import check_metadata, read_constraints
-from asynctensor.drivers.zarr2.create import create_metadata, known_schema
+from asynctensor.drivers.zarr2.create import create_metadata
 from asynctensor.drivers.zarr2.layout import array_layout
 from asynctensor.drivers.zarr2.metadata import (
     KNOWN,
@@ -21,6 +21,7 @@ from asynctensor.drivers.zarr2.metadata import (
     parse_metadata,
 )
 from asynctensor.drivers.zarr2.schema import metadata_schema
+from asynctensor.drivers.zarr2.spec_schema import spec_schema
 from asynctensor.errors import DataLoss, InvalidArgument
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
@@ -44,8 +45,8 @@ class Zarr2Format(ArrayFormat[Zarr2Metadata]):
     def serialize(self, metadata: Zarr2Metadata) -> bytes:
         return dump_document(metadata_to_json(metadata))
 
-    def constraint_schema(self, constraints: dict[str, Json]) -> Schema:
-        return known_schema(read_constraints(constraints))
+    def constraint_schema(self, constraints: dict[str, Json], schema: Schema) -> Schema:
+        return spec_schema(read_constraints(constraints), schema)
 
     def check_constraints(self, constraints: dict[str, Json]) -> None:
         read_constraints(constraints)

@@ -61,7 +61,7 @@ def metadata_schema(metadata: Zarr2Metadata) -> Schema:
 def codec_spec(compressor: Numcodec | None, filters: tuple[Numcodec, ...]) -> CodecSpec:
     """The codec of a schema."""
     members = {"compressor": codec_to_json(compressor), "filters": filters_to_json(filters)}
-    return CodecSpec({"driver": DRIVER, **members}, merge=_merge_members)
+    return CodecSpec({"driver": DRIVER, **members}, merge=merged_members)
 
 
 def codecs_of(codec: CodecSpec | None) -> WantedCodecs:
@@ -84,7 +84,8 @@ def _read(members: Mapping[str, Any]) -> WantedCodecs:
         return WantedCodecs(compressor, said, filters or None)
 
 
-def _merge_members(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+def merged_members(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    """How the members of two codec specs are merged."""
     merged = merge_codecs(_read(a), _read(b))
     found: dict[str, Any] = {"filters": filters_to_json(merged.filters or ())}
     if merged.compressor_said:

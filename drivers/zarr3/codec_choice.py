@@ -36,6 +36,22 @@ def said_inner_shape(chain: Chain, rank: int) -> tuple[int, ...] | None:
     return tuple(sizes[axis] for axis in range(rank))
 
 
+def said_order(chain: Chain, rank: int) -> tuple[int, ...] | None:
+    """The order of dimensions inside the innermost chunks, if nothing is open that changes it.
+
+    Raises:
+        InvalidArgument: A transpose is of another rank.
+    """
+    order = tuple(range(rank))
+    level: Chain | None = chain
+    while level is not None and level.keeps_shape:
+        order = _followed(order, level)
+        if not isinstance(level.serializer, Sharding):
+            return None if level.serializer is None else order
+        level = level.serializer.codecs
+    return None
+
+
 def choose_codecs(
     chain: Chain,
     inner_order: Constraint[tuple[int, ...]] | None,

@@ -10,7 +10,7 @@ import numpy as np
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.member import dump_document
 from asynctensor.drivers.zarr3.constraints import check_metadata, read_constraints
-from asynctensor.drivers.zarr3.create import create_metadata, known_schema
+from asynctensor.drivers.zarr3.create import create_metadata
 from asynctensor.drivers.zarr3.layout import array_layout
 from asynctensor.drivers.zarr3.metadata import (
     Zarr3Metadata,
@@ -20,6 +20,7 @@ from asynctensor.drivers.zarr3.metadata import (
     stored_dtype,
 )
 from asynctensor.drivers.zarr3.schema import metadata_schema
+from asynctensor.drivers.zarr3.spec_schema import spec_schema
 from asynctensor.errors import DataLoss, InvalidArgument
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
@@ -42,8 +43,8 @@ class Zarr3Format(ArrayFormat[Zarr3Metadata]):
     def serialize(self, metadata: Zarr3Metadata) -> bytes:
         return dump_document(metadata_to_json(metadata))
 
-    def constraint_schema(self, constraints: dict[str, Json]) -> Schema:
-        return known_schema(read_constraints(constraints))
+    def constraint_schema(self, constraints: dict[str, Json], schema: Schema) -> Schema:
+        return spec_schema(read_constraints(constraints), schema)
 
     def check_constraints(self, constraints: dict[str, Json]) -> None:
         read_constraints(constraints)

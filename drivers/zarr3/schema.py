@@ -73,7 +73,11 @@ def innermost(
 
 def codec_spec(chain: Chain) -> CodecSpec:
     """The codec of a schema."""
-    return CodecSpec({"driver": DRIVER, "codecs": chain_to_json(chain)}, merge=_merge_members)
+    return CodecSpec({"driver": DRIVER, **_members(chain)}, merge=_merge_members)
+
+
+def _members(chain: Chain) -> dict[str, Any]:
+    return {"codecs": chain_to_json(chain)} if [*chain] else {}
 
 
 def chain_of(codec: CodecSpec | None) -> Chain:
@@ -95,7 +99,7 @@ def _chain_of_members(members: Mapping[str, Any]) -> Chain:
 
 
 def _merge_members(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    return {"codecs": chain_to_json(merge_chains(_chain_of_members(a), _chain_of_members(b)))}
+    return _members(merge_chains(_chain_of_members(a), _chain_of_members(b)))
 
 
 def attribute_units(attributes: str | None, rank: int) -> tuple[Unit | None, ...]:

@@ -153,6 +153,10 @@ class FileStore(KeyValueStore):
         finally:
             steps.close()
 
+    async def precious(self, prefix: str) -> str | None:
+        """See `KeyValueStore.precious`."""
+        return await self._pool.run(_precious, f"{self._path}/{prefix}")
+
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
         """See `KeyValueStore.list`."""
         async for entry in self._pieces(self._face.walk(key_range)):
@@ -205,6 +209,23 @@ def split_path(path: str) -> tuple[str, str]:
     """
     root, slash, key = path.rpartition("/")
     return root + slash, key
+
+
+def _precious(folder: str) -> str | None:
+    """Why a folder cannot be an array's: it is, or holds, one that everything depends on."""
+    real = os.path.realpath(folder)
+    if real == os.path.realpath(os.sep):
+        return "the whole file system"
+    home = os.path.expanduser("~")  # noqa: PTH111
+    places = {"the current directory": ".", "the home directory": home}
+    for name, place in places.items():
+        try:
+            if os.path.commonpath([real, os.path.realpath(place)]) == real:
+                return name
+        except (OSError, ValueError):
+            # It is gone, or on another drive: in no danger.
+            continue
+    return None
 
 
 class FileFace(BlockingFace):

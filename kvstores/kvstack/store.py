@@ -105,6 +105,17 @@ class KvStackStore(KeyValueStore):
             store, path = layer.base
             await store.delete_range(layer.stripped_range(part).under(path))
 
+    async def precious(self, prefix: str) -> str | None:
+        """See `KeyValueStore.precious`."""
+        for layer, part in within(self._layers, KeyRange.prefix(prefix)):
+            store, path = layer.base
+            below = layer.stripped_range(part).under(path)
+            whole = below == KeyRange.prefix(below.inclusive_min)
+            found = await store.precious(below.inclusive_min) if whole else None
+            if found is not None:
+                return found
+        return None
+
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
         """See `KeyValueStore.list`."""
         for layer, part in within(self._layers, key_range):

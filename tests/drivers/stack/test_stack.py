@@ -101,7 +101,9 @@ def test_overlays_read_as_tensorstores(case, data) -> None:
             view.read().result()
         with pytest.raises(ValueError, match="missing layer mapping") as other:
             theirs.oindex[tuple(terms)].read().result()
-        if not lists and rank == 1:
+        backwards = any(isinstance(each, slice) and each.step == -1 for each in places)
+        # Of several holes, which one is named first is up to whoever looks for them.
+        if not lists and rank == 1 and not backwards:
             mine = caught.value.message.partition(" missing")[0]
             assert mine == str(other.value).partition(" missing")[0]
         return
