@@ -112,6 +112,9 @@ _FILE_RESOURCES = frozenset(
 _HTTP_RESOURCES = frozenset(
     {"http_credentials", "http_request_concurrency", "http_request_retries"}
 )
+_S3_RESOURCES = frozenset(
+    {"aws_credentials", "data_copy_concurrency", "s3_request_concurrency", "s3_request_retries"}
+)
 _CACHE_RESOURCES = frozenset({"cache_pool", "data_copy_concurrency"})
 _DRIVERS = (
     _Driver(
@@ -304,6 +307,31 @@ _KVSTORES = (
             ),
         ),
         "asynctensor.kvstores.http.opening",
+    ),
+    _KvStore(
+        KvStoreRules(
+            "s3",
+            scheme="s3",
+            members=_S3_RESOURCES
+            | {
+                "aws_region",
+                "bucket",
+                "conditional_delete",
+                "endpoint",
+                "host_header",
+                "requester_pays",
+                "unquoted_etags",
+                "use_conditional_write",
+            },
+            resources=_S3_RESOURCES,
+            defaults=(("aws_region", ""), ("requester_pays", False)),
+            check=_Lazy("asynctensor.kvstores.s3.address", "check_members"),
+            urls=UrlRules(
+                _Lazy("asynctensor.kvstores.s3.address", "read_url"),
+                _Lazy("asynctensor.kvstores.s3.address", "write_url"),
+            ),
+        ),
+        "asynctensor.kvstores.s3.opening",
     ),
 )
 _DRIVER_OF = {name: d for d in _DRIVERS for name in (d.rules.driver, *d.aliases)}

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 from asynctensor.errors import InvalidArgument
+from asynctensor.runtime.aws_credentials import aws_credentials_resource
 from asynctensor.runtime.duration import format_duration, parse_duration
 from asynctensor.runtime.http_credentials import http_credentials_resource
 from asynctensor.runtime.request_resources import request_resources
@@ -227,6 +228,7 @@ STANDARD_RESOURCES = ResourceRegistry(
         ),
         *request_resources(),
         http_credentials_resource(),
+        aws_credentials_resource(),
     ],
     restore=standard_resources,
 )

@@ -46,6 +46,8 @@ class KeyValueStoreSuite(KeyValueStoreRaceSuite):
     #: Whether a store that was pickled and loaded shows the same keys.
     pickles_share: ClassVar[bool] = True
     large_value_size: ClassVar[int] = 5_000_003
+    #: Whether equal bytes may be one generation, before and after others (S3's ETag is a hash).
+    equal_bytes_may_be_equal_generations: ClassVar[bool] = False
 
     @pytest.fixture
     def store(self) -> KeyValueStore:
@@ -80,8 +82,8 @@ class KeyValueStoreSuite(KeyValueStoreRaceSuite):
         assert (await read(store, "k")).value == b"short"
 
     async def test_no_generation_ever_comes_back(self, store: KeyValueStore) -> None:
-        if not store.capabilities.can_compare_and_swap:
-            return  # equal bytes may then be one generation
+        if not store.capabilities.can_compare_and_swap or self.equal_bytes_may_be_equal_generations:
+            return
         seen = set()
         for round_ in range(40):
             seen.add((await write(store, "k", b"same")).generation)
@@ -216,7 +218,7 @@ class KeyValueStoreSuite(KeyValueStoreRaceSuite):
         assert (await read(store, "k")).state == "missing"
 
     async def test_generation_does_not_survive_a_delete(self, store: KeyValueStore) -> None:
-        if not store.capabilities.can_compare_and_swap:
+        if not store.capabilities.can_compare_and_swap or self.equal_bytes_may_be_equal_generations:
             return
         old = (await write(store, "k", b"1")).generation
         await write(store, "k", None)

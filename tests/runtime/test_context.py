@@ -24,6 +24,7 @@ DEFAULTS = {
     "file_io_mode": ({}, {"mode": "default"}),
     "memory_key_value_store": ({}, {}),
     "http_credentials": ({"type": "none"}, {"type": "none"}),
+    "aws_credentials": ({"type": "default"}, {"type": "default"}),
 }
 for _service in ("azure", "gcs", "http", "s3"):
     DEFAULTS[f"{_service}_request_concurrency"] = ({}, {"limit": "shared"})

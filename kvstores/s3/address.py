@@ -1,0 +1,175 @@
+"""Which URL a bucket and a key have, and the members of a spec. Pure.
+
+Without ``endpoint``, a bucket is a host of AWS (``bucket.s3.region.amazonaws.com``), unless its
+name cannot be one for TLS: then it begins the path. With it, the bucket, if one is given, begins
+the path below the endpoint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from asynctensor.errors import InvalidArgument, Unimplemented
+from asynctensor.kvstores.s3.signing import Pairs, encoded_key, encoded_query
+from asynctensor.pipeline_url import UrlComponent, encoded_path
+from asynctensor.schema.json_value import boolean, dump, in_member, string
+
+#: Names of buckets that were made in us-east-1 before 2018 may be longer and hold more.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+_STRICT = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_IPV4 = re.compile(r"\d+\.\d+\.\d+\.\d+")
+#: What begins or ends names that are no buckets' own.
+_RESERVED_STARTS = ("xn--", "sthree-")
+_RESERVED_ENDS = ("-s3alias", "--ol-s3")
+#: Bytes of a key (S3's limit).
+MOST_KEY = 1024
+_STRINGS = ("aws_region", "bucket", "endpoint", "host_header")
+_BOOLEANS = ("conditional_delete", "requester_pays", "unquoted_etags", "use_conditional_write")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a bucket is.
+
+    Attributes:
+        bucket: Its name; empty where the endpoint is the bucket.
+        endpoint: The URL of the service, without a slash at the end; None: AWS.
+        host_header: What ``Host`` says instead of the endpoint's own host.
+    """
+
+    bucket: str
+    endpoint: str | None = None
+    host_header: str | None = None
+
+    def url(self, region: str, key: str | None, query: Pairs = ()) -> str:
+        """The URL of a key, or of the bucket itself.
+
+        Raises:
+            InvalidArgument: No object can have this key.
+        """
+        root = self._root(region)
+        # A bucket in the path has no slash behind it.
+        path = "" if key is None and urlsplit(root).path else "/"
+        if key is not None:
+            path += self._encoded(key)
+        asked = encoded_query(query)
+        return f"{root}{path}?{asked}" if asked else f"{root}{path}"
+
+    def _root(self, region: str) -> str:
+        if self.endpoint is not None:
+            return f"{self.endpoint}/{self.bucket}" if self.bucket else self.endpoint
+        domain = f"s3.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+        if _STRICT.fullmatch(self.bucket) and "." not in self.bucket:
+            return f"https://{self.bucket}.{domain}"
+        return f"https://{domain}/{self.bucket}"
+
+    def _encoded(self, key: str) -> str:
+        if not key:
+            raise InvalidArgument("no object can have the empty key", key=key)
+        try:
+            size = len(key.encode())
+        except UnicodeEncodeError:
+            raise InvalidArgument(f"key {key!r} is no Unicode text", key=key) from None
+        if size > MOST_KEY:
+            raise InvalidArgument(
+                f"a key of {size} bytes is longer than the {MOST_KEY} bytes that S3 allows", key=key
+            )
+        if "\0" in key:
+            raise InvalidArgument(f"key {key!r} holds a null character, which S3 refuses", key=key)
+        return encoded_key(key)
+
+    def __str__(self) -> str:
+        if self.endpoint is None:
+            return f"s3://{self.bucket}"
+        return f"{self.endpoint}/{self.bucket}" if self.bucket else self.endpoint
+
+
+def parse_endpoint(text: str) -> str:
+    """The endpoint that a spec names, without a slash at its end.
+
+    Raises:
+        InvalidArgument: It is none.
+    """
+    if not all("!" <= c <= "~" for c in text) or "?" in text or "#" in text:
+        raise InvalidArgument('Invalid "endpoint": expected a URL without query and fragment')
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise InvalidArgument(
+            'Invalid "endpoint": expected http://host[:port][/path] or https://...'
+        )
+    if "@" in urlsplit(text).netloc:
+        raise InvalidArgument(
+            'Invalid "endpoint": it names a user; say who asks with aws_credentials'
+        )
+    return text.rstrip("/")
+
+
+def check_members(options: dict[str, Any], form: object) -> dict[str, Any]:
+    """The members of a spec, checked.
+
+    Raises:
+        InvalidArgument: One is wrong; the message gives its path.
+    """
+    for names, check in ((_STRINGS, string), (_BOOLEANS, boolean)):
+        for name in names:
+            if name in options:
+                with in_member(name):
+                    check(options[name])
+    bucket = options.get("bucket", "")
+    if not options.get("endpoint"):
+        if "host_header" in options:
+            raise InvalidArgument('"host_header" cannot be set without also setting "endpoint"')
+        if not bucket:
+            raise InvalidArgument('"bucket" must be specified when "endpoint" is not set')
+    if bucket:
+        check_bucket(bucket)
+    # What says nothing is left out, as TensorStore does.
+    return {n: v for n, v in options.items() if v != "" and not (n == "requester_pays" and not v)}
+
+
+def check_bucket(name: str) -> None:
+    """Checks the name of a bucket.
+
+    Raises:
+        InvalidArgument: No bucket has such a name.
+    """
+    if (
+        _NAME.fullmatch(name) is None
+        or (len(name) > 63 and name == name.lower() and "_" not in name)
+        or ".." in name
+        or ".-" in name
+        or "-." in name
+        or _IPV4.fullmatch(name)
+        or name.startswith(_RESERVED_STARTS)
+        or name.endswith(_RESERVED_ENDS)
+    ):
+        raise InvalidArgument(f"Invalid S3 bucket name: {dump(name)}")
+
+
+def read_url(component: UrlComponent) -> tuple[dict[str, Any], str]:
+    """Members and path that a URL stands for."""
+    if component.query is not None:
+        raise InvalidArgument("Query string not supported")
+    bucket, _, path = component.path.partition("/")
+    check_bucket(bucket)
+    decoded = UrlComponent(component.scheme, path, is_root=True).decoded_path()
+    return {"bucket": bucket}, decoded
+
+
+def write_url(options: Mapping[str, Any], path: str) -> str:
+    """The URL of members and path.
+
+    Raises:
+        Unimplemented: There is none for a bucket with an endpoint of its own.
+    """
+    if options.get("endpoint"):
+        raise Unimplemented("S3 URL syntax not supported with explicit endpoint")
+    return f"s3://{options['bucket']}/{encoded_path(path)}"

@@ -1,0 +1,192 @@
+"""The keys that requests are signed with, now."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+from pathlib import Path
+from typing import Any
+
+from asynctensor.errors import FailedPrecondition, PermissionDenied
+from asynctensor.kvstores.s3.signing import Keys
+from asynctensor.runtime.aws_credentials import AwsCredentials
+from asynctensor.runtime.process import PROCESS
+
+_NAME = "aws keys"
+#: Variables that say that there are keys somewhere, which it takes botocore to find.
+_ELSEWHERE = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+
+
+class KeySource:
+    """Gives the keys of one `AwsCredentials`; used on the I/O loop.
+
+    Args:
+        given: Where they are.
+    """
+
+    def __init__(self, given: AwsCredentials) -> None:
+        self._given = given
+        #: botocore's object, once it has been asked; None: there are no keys.
+        self._found: Any = None
+        self._asked = False
+        self._lock = asyncio.Lock()
+
+    @property
+    def may_change(self) -> bool:
+        """Whether there may be other keys when these are refused."""
+        return self._given.type not in ("anonymous", "static")
+
+    def forget(self) -> None:
+        """Has the keys looked up anew: they were refused."""
+        self._asked, self._found = False, None
+
+    async def keys(self) -> Keys | None:
+        """The keys now; None: requests are not signed.
+
+        Raises:
+            PermissionDenied: There are none where they were said to be.
+            FailedPrecondition: Looking for them takes a package that is not installed.
+        """
+        given = self._given
+        if given.type == "anonymous":
+            return None
+        if given.type == "static":
+            if given.secret_access_key is None:
+                raise PermissionDenied(
+                    "the credentials of this store were left behind where it was pickled; open it "
+                    'anew, or use aws_credentials of type "environment" or "profile"'
+                )
+            access = given.option("access_key_id") or ""
+            return Keys(access, given.secret_access_key, given.session_token)
+        if given.type in ("default", "environment") and given.option("profile") is None:
+            found = _of_environment()
+            if found is not None:
+                return found
+            if given.type == "environment":
+                raise PermissionDenied(
+                    "the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not "
+                    'set, which aws_credentials of type "environment" takes the keys from'
+                )
+        return await self._of_botocore()
+
+    async def _of_botocore(self) -> Keys | None:
+        async with self._lock:
+            if not self._asked:
+                self._found = await asyncio.to_thread(_look_up, self._given)
+                self._asked = True
+            found = self._found
+            if found is None:
+                return None
+            needed = getattr(found, "refresh_needed", None)
+            if needed is None or needed():
+                frozen = await asyncio.to_thread(_frozen, found)
+            else:
+                frozen = found.get_frozen_credentials()
+        return Keys(frozen.access_key, frozen.secret_key, frozen.token)
+
+
+def key_source(given: AwsCredentials) -> KeySource:
+    """The process's source for these credentials: what was looked up is shared."""
+    loop = asyncio.get_running_loop()
+    sources: Any = PROCESS.shared.setdefault(_NAME, {})
+    name = (id(loop), given)
+    found: KeySource | None = sources.get(name)
+    if found is None:
+        found = sources[name] = KeySource(given)
+    return found
+
+
+def _of_environment() -> Keys | None:
+    access = os.environ.get("AWS_ACCESS_KEY_ID")
+    secret = os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if not access or not secret:
+        return None
+    return Keys(access, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
+
+
+def _look_up(given: AwsCredentials) -> Any:
+    """Botocore's credentials; None if there are none and none were asked for by name."""
+    try:
+        session_module = importlib.import_module("botocore.session")
+        providers = importlib.import_module("botocore.credentials")
+        utils = importlib.import_module("botocore.utils")
+    except ImportError as error:
+        if given.type == "default" and given.option("profile") is None and not _hints():
+            return None
+        raise FailedPrecondition(
+            f'aws_credentials of type "{given.type}" are looked up by botocore, which is not '
+            'installed: pip install "asynctensor[s3]"'
+        ) from error
+    session = session_module.Session(profile=given.option("profile"))
+    try:
+        if given.type == "profile":
+            found = _of_profile(session, given)
+        elif given.type == "imds":
+            fetcher = utils.InstanceMetadataFetcher(timeout=2, num_attempts=2)
+            found = providers.InstanceMetadataProvider(fetcher).load()
+        elif given.type == "ecs":
+            found = providers.ContainerProvider(environ=_container(given)).load()
+        else:
+            found = session.get_credentials()
+    except Exception as error:
+        raise _none(given, type(error).__name__) from error
+    if found is None and (given.type != "default" or given.option("profile") is not None):
+        raise _none(given, "there are none")
+    return found
+
+
+def _of_profile(session: Any, given: AwsCredentials) -> Any:
+    for option, variable in (
+        ("credentials_file", "credentials_file"),
+        ("config_file", "config_file"),
+    ):
+        value = given.option(option)
+        if value is not None:
+            session.set_config_variable(variable, value)
+    if given.option("profile") is None:
+        session.set_config_variable("profile", "default")
+    resolver = session.get_component("credential_provider")
+    # The variables of the environment come first there, and are not meant.
+    for name in ("env", "container-role", "iam-role"):
+        resolver.remove(name)
+    return resolver.load_credentials()
+
+
+def _container(given: AwsCredentials) -> dict[str, str]:
+    variables = dict(os.environ)
+    endpoint = given.option("endpoint")
+    if endpoint is not None:
+        variables.pop("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", None)
+        variables["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = endpoint
+    token = given.option("auth_token_file")
+    if token is not None:
+        variables["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = token
+    return variables
+
+
+def _frozen(found: Any) -> Any:
+    try:
+        return found.get_frozen_credentials()
+    except Exception as error:  # noqa: BLE001 -- whatever botocore raises
+        # Its text may show what the service said.
+        raise PermissionDenied(
+            f"no new keys were given when the old ones expired ({type(error).__name__})"
+        ) from None
+
+
+def _none(given: AwsCredentials, why: str) -> PermissionDenied:
+    return PermissionDenied(f'no keys were found by aws_credentials of type "{given.type}": {why}')
+
+
+def _hints() -> bool:
+    named = (os.environ.get("AWS_SHARED_CREDENTIALS_FILE"), os.environ.get("AWS_CONFIG_FILE"))
+    usual = [Path("~/.aws/credentials").expanduser(), Path("~/.aws/config").expanduser()]
+    files = [Path(each) for each in named if each] + usual
+    return any(os.environ.get(n) for n in _ELSEWHERE) or any(file.exists() for file in files)

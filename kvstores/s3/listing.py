@@ -1,0 +1,205 @@
+"""Listing a bucket, page after page, and deleting many of its objects at once.
+
+Source: "ListObjectsV2" and "DeleteObjects" in AWS's reference of the S3 API.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import md5
+from typing import Final
+from urllib.parse import unquote_plus
+from xml.etree.ElementTree import Element
+from xml.sax.saxutils import escape
+
+from asynctensor.errors import DataLoss, Error
+from asynctensor.kvstores.s3.asking import Asker
+from asynctensor.kvstores.s3.errors import parse_document, problem
+from asynctensor.kvstores.s3.reading import is_missing
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.kvstore import ListEntry
+
+#: Keys in one request to delete (S3's limit).
+_MOST_DELETED: Final = 1000
+#: What XML 1.0 cannot hold, not even escaped, or does not keep as it is.
+_NOT_IN_XML: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a listing.
+
+    Attributes:
+        entries: The objects in it, and folders, whose keys end in ``/``.
+        token: Where the next page begins; None: this is the last.
+    """
+
+    entries: Sequence[ListEntry]
+    token: str | None
+
+
+async def list_range(asker: Asker, key_range: KeyRange) -> AsyncIterator[ListEntry]:
+    """The objects of a range, in order."""
+    query = [("prefix", key_range.common_prefix)]
+    after = _before(key_range.inclusive_min)
+    if after and key_range.inclusive_min != key_range.common_prefix:
+        query.append(("start-after", after))
+    async for page in _pages(asker, query):
+        for entry in page.entries:
+            if entry.key in key_range:
+                yield entry
+        if page.entries and _is_beyond(page.entries[-1].key, key_range):
+            return
+
+
+async def list_folder(asker: Asker, prefix: str) -> AsyncIterator[ListEntry]:
+    """What is directly below a prefix, which is empty or ends in ``/``."""
+    async for page in _pages(asker, [("prefix", prefix), ("delimiter", "/")]):
+        for entry in page.entries:
+            yield entry
+
+
+async def delete_keys(asker: Asker, keys: Iterable[str]) -> None:
+    """Deletes up to `_MOST_DELETED` objects, those that there are.
+
+    Raises:
+        Error: Some could not be deleted.
+    """
+    plain = [key for key in keys if _NOT_IN_XML.search(key) is None]
+    odd = [key for key in keys if _NOT_IN_XML.search(key) is not None]
+    for key in odd:
+        await _delete_one(asker, key)
+    if not plain:
+        return
+    items = "".join([f"<Object><Key>{escape(key)}</Key></Object>" for key in plain])
+    body = (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        '<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet>'
+        f"{items}</Delete>"
+    ).encode()
+    digest = base64.b64encode(md5(body, usedforsecurity=False).digest()).decode()
+    fields = (("Content-MD5", digest), ("Content-Type", "application/xml"))
+    answer = await asker.ask("POST", None, query=(("delete", ""),), fields=fields, body=body)
+    if answer.status in (405, 501):
+        # Not every service has it.
+        for key in plain:
+            await _delete_one(asker, key)
+        return
+    if answer.status != 200:
+        raise asker.refused("POST", None, answer)
+    for failed in parse_document(answer.body).iter("Error"):
+        raise _not_deleted(failed)
+
+
+async def delete_range(asker: Asker, key_range: KeyRange) -> None:
+    """Deletes the objects of a range."""
+    found: list[str] = []
+    async for entry in list_range(asker, key_range):
+        found.append(entry.key)
+        if len(found) == _MOST_DELETED:
+            await delete_keys(asker, found)
+            found = []
+    if found:
+        await delete_keys(asker, found)
+
+
+async def _delete_one(asker: Asker, key: str) -> None:
+    answer = await asker.ask("DELETE", key)
+    if answer.status >= 300 and not is_missing(answer):
+        raise asker.refused("DELETE", key, answer)
+
+
+def _not_deleted(failed: Element) -> Error:
+    said = problem(failed.findtext("Code") or "", failed.findtext("Message") or "")
+    cls = said.error or Error
+    key = failed.findtext("Key")
+    return cls(f"the server deleted no such object: {said.code} {said.message}", key=key)
+
+
+async def _pages(asker: Asker, query: list[tuple[str, str]]) -> AsyncIterator[Page]:
+    token: str | None = None
+    while True:
+        asked = [("list-type", "2"), ("encoding-type", "url"), *query]
+        if token is not None:
+            asked.append(("continuation-token", token))
+        answer = await asker.ask("GET", None, query=asked)
+        if answer.status != 200:
+            raise asker.refused("GET", None, answer)
+        page = parse_page(parse_document(answer.body))
+        yield page
+        if page.token is None:
+            return
+        if page.token == token:
+            raise DataLoss("the server answers every request for a page with the same one")
+        token = page.token
+
+
+def parse_page(root: Element) -> Page:
+    """A page of a listing.
+
+    Raises:
+        DataLoss: It is none.
+    """
+    if root.tag != "ListBucketResult":
+        raise DataLoss(f"asked for a listing, the server sent {root.tag!r}")
+    encoded = root.findtext("EncodingType") == "url"
+    entries = [_entry(each, encoded=encoded) for each in root.iter("Contents")]
+    entries += [
+        ListEntry(_text(each, "Prefix", encoded=encoded)) for each in root.iter("CommonPrefixes")
+    ]
+    entries.sort(key=lambda entry: entry.key.encode("utf-8", "surrogatepass"))
+    token = None
+    if root.findtext("IsTruncated") == "true":
+        token = root.findtext("NextContinuationToken")
+        if not token:
+            raise DataLoss("a page of a listing does not say where the next one begins")
+    return Page(entries, token)
+
+
+def _entry(element: Element, *, encoded: bool) -> ListEntry:
+    size = element.findtext("Size") or ""
+    return ListEntry(
+        _text(element, "Key", encoded=encoded),
+        int(size) if size.isascii() and size.isdigit() and len(size) <= 18 else -1,
+        _time(element.findtext("LastModified") or ""),
+    )
+
+
+def _text(element: Element, name: str, *, encoded: bool) -> str:
+    text = element.findtext(name)
+    if not text:
+        raise DataLoss(f"a listing holds an entry without {name!r}")
+    if not encoded:
+        return text
+    try:
+        return unquote_plus(text, errors="strict")
+    except UnicodeDecodeError as error:
+        raise DataLoss(f"a listing holds the key {text!r}, which is no Unicode text") from error
+
+
+def _time(text: str) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _before(key: str) -> str:
+    """A key below `key`, with few between; listings begin after what they are given."""
+    if not key:
+        return ""
+    last = key[-1]
+    if last == "\0":
+        return key[:-1]
+    return f"{key[:-1]}{chr(ord(last) - 1)}~~~~" if "!" < last <= "~" else key[:-1]
+
+
+def _is_beyond(key: str, key_range: KeyRange) -> bool:
+    stop = key_range.exclusive_max
+    return bool(stop) and key.encode("utf-8", "surrogatepass") >= stop.encode(
+        "utf-8", "surrogatepass"
+    )

@@ -1,0 +1,159 @@
+"""Signatures of requests, as AWS defines them. Pure.
+
+Source: "Signature Version 4 signing process" and "Authenticating Requests: Using Query Parameters"
+in AWS's documentation of S3::
+
+    canonical = method LF path LF query LF *( name ":" value LF ) LF names LF payload-hash
+    to-sign   = "AWS4-HMAC-SHA256" LF time LF scope LF hex(sha256(canonical))
+    scope     = date "/" region "/s3/aws4_request"
+    key       = hmac(hmac(hmac(hmac("AWS4" secret, date), region), "s3"), "aws4_request")
+
+The path is signed as it is sent: S3, unlike AWS's other services, does not encode it a second time.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from time import gmtime, strftime
+from typing import Final, TypeAlias
+from urllib.parse import quote, urlsplit
+
+from asynctensor.kvstores._http.message import Body, Request
+
+Pairs: TypeAlias = "Sequence[tuple[str, str]]"
+_ALGORITHM: Final = "AWS4-HMAC-SHA256"
+#: Where a body is neither hashed nor signed: TLS, and checksums of its own, protect it.
+UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
+EMPTY_PAYLOAD: Final = sha256(b"").hexdigest()
+#: What is not percent-encoded in a path or query (RFC 3986's unreserved characters).
+_UNRESERVED: Final = "-._~"
+#: What servers on the way may change.
+_UNSIGNED_FIELDS: Final = frozenset({"accept-encoding", "authorization", "user-agent"})
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What requests are signed with.
+
+    Attributes:
+        access_key_id: Says who asks.
+        secret_access_key: Proves it.
+        session_token: Of keys that are valid for some time only.
+    """
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+def encoded_key(key: str) -> str:
+    """A key as it stands in the path of a URL.
+
+    Raises:
+        UnicodeEncodeError: It is no Unicode text.
+    """
+    return quote(key, safe=f"{_UNRESERVED}/")
+
+
+def encoded_query(pairs: Pairs) -> str:
+    """A query in the canonical form, which is also sent."""
+    encoded = [(quote(n, safe=_UNRESERVED), quote(v, safe=_UNRESERVED)) for n, v in pairs]
+    return "&".join([f"{name}={value}" for name, value in sorted(encoded)])
+
+
+def payload_hash(body: Body | None) -> str:
+    """The hash of a body, as ``x-amz-content-sha256`` says it."""
+    if body is None:
+        return EMPTY_PAYLOAD
+    digest = sha256()
+    for piece in body if isinstance(body, tuple) else (body,):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def host_of(url: str) -> str:
+    """What ``Host`` says in a request for a URL: without the port that its scheme has anyhow."""
+    scheme, _, rest = url.partition("://")
+    host = rest.partition("/")[0].partition("?")[0]
+    return host.removesuffix(":443" if scheme == "https" else ":80")
+
+
+def signed(request: Request, keys: Keys, region: str, time: float) -> Request:
+    """`request` with the header that says who asks.
+
+    Args:
+        request: With the header ``x-amz-content-sha256``, and with ``Host`` unless that is the
+            URL's own.
+        keys: Whose request it is.
+        region: Where the bucket is.
+        time: Now, in Unix seconds.
+    """
+    moment = strftime("%Y%m%dT%H%M%SZ", gmtime(time))
+    fields = (*request.headers, ("x-amz-date", moment))
+    if keys.session_token is not None:
+        fields = (*fields, ("x-amz-security-token", keys.session_token))
+    canonical, names = _canonical_fields(fields, request.url)
+    payload = next(v for n, v in request.headers if n.lower() == "x-amz-content-sha256")
+    scope = f"{moment[:8]}/{region}/s3/aws4_request"
+    path, _, query = _target(request.url)
+    text = f"{request.method}\n{path}\n{query}\n{canonical}\n{names}\n{payload}"
+    signature = _signature(keys, scope, moment, text)
+    authorization = (
+        f"{_ALGORITHM} Credential={keys.access_key_id}/{scope}, SignedHeaders={names}, "
+        f"Signature={signature}"
+    )
+    return replace(request, headers=(*fields, ("Authorization", authorization)))
+
+
+def presigned(method: str, url: str, keys: Keys, region: str, time: float, seconds: int) -> str:
+    """A URL with which anybody may send one kind of request for some time.
+
+    Args:
+        method: ``"GET"``.
+        url: The URL, without a query.
+        keys: Whose request it will be.
+        region: Where the bucket is.
+        time: From when on, in Unix seconds.
+        seconds: For how long: a week at most.
+    """
+    moment = strftime("%Y%m%dT%H%M%SZ", gmtime(time))
+    scope = f"{moment[:8]}/{region}/s3/aws4_request"
+    pairs = [
+        ("X-Amz-Algorithm", _ALGORITHM),
+        ("X-Amz-Credential", f"{keys.access_key_id}/{scope}"),
+        ("X-Amz-Date", moment),
+        ("X-Amz-Expires", str(seconds)),
+        ("X-Amz-SignedHeaders", "host"),
+    ]
+    if keys.session_token is not None:
+        pairs.append(("X-Amz-Security-Token", keys.session_token))
+    canonical, names = _canonical_fields((), url)
+    query = encoded_query(pairs)
+    path = _target(url)[0]
+    text = f"{method}\n{path}\n{query}\n{canonical}\n{names}\n{UNSIGNED_PAYLOAD}"
+    return f"{url}?{query}&X-Amz-Signature={_signature(keys, scope, moment, text)}"
+
+
+def _target(url: str) -> tuple[str, str, str]:
+    parts = urlsplit(url)
+    path, mark, query = url[url.index("://") + 3 + len(parts.netloc) :].partition("?")
+    return path or "/", mark, query
+
+
+def _canonical_fields(fields: Pairs, url: str) -> tuple[str, str]:
+    found = {name.lower(): " ".join(value.split()) for name, value in fields}
+    found.setdefault("host", host_of(url))
+    names = sorted(name for name in found if name not in _UNSIGNED_FIELDS)
+    return "".join([f"{name}:{found[name]}\n" for name in names]), ";".join(names)
+
+
+def _signature(keys: Keys, scope: str, moment: str, canonical: str) -> str:
+    key = f"AWS4{keys.secret_access_key}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    digest = sha256(canonical.encode()).hexdigest()
+    text = f"{_ALGORITHM}\n{moment}\n{scope}\n{digest}"
+    return hmac.digest(key, text.encode(), "sha256").hex()

@@ -1,0 +1,205 @@
+"""What goes wrong on the way to S3, or there: survived, or told with a typed error."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from asynctensor.errors import (
+    DataLoss,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unavailable,
+)
+from asynctensor.kvstores.s3.address import Address
+from asynctensor.kvstores.s3.reading import Head, crc32c
+from asynctensor.kvstores.s3.store import S3Store
+from asynctensor.kvstores.s3.writing import _Fate, _Write
+from asynctensor.runtime.aws_credentials import ANONYMOUS
+from asynctensor.runtime.event_loop import start
+from asynctensor.storage.byte_range import ByteRange
+from asynctensor.storage.generation import NO_VALUE, UNKNOWN
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.kvstore import ReadOptions
+from asynctensor.testing.fault_proxy import FaultProxy
+from asynctensor.testing.kvstore_calls import entries, keys, read, write
+from asynctensor.testing.network_faults import Refuse, Reply, Reset, Truncate
+from tests.kvstores.s3.buckets import EXCHANGE, new_store
+from tests.servers.scripted import Asked, Said, ScriptedServer
+
+SLOW_DOWN = (
+    b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate</Message></Error>"
+)
+CONFLICT = b"<Error><Code>ConditionalRequestConflict</Code><Message>Try again</Message></Error>"
+INTERNAL = b"<Error><Code>InternalError</Code><Message>We erred</Message></Error>"
+#: The server has not done it, whatever it is.
+UNDONE = [Reply(status=503, body=SLOW_DOWN), Reply(status=500, body=INTERNAL), Refuse(),
+          Reply(status=429, headers=(("Retry-After", "0"),))]  # fmt: skip
+#: It has, and the answer is lost.
+LOST = [Reset(after=0), Reset(after=20), Truncate(after=20)]
+
+
+def is_put(head: bytes) -> bool:
+    return head.startswith(b"PUT")
+
+
+def is_delete(head: bytes) -> bool:
+    return head.startswith(b"DELETE")
+
+
+@pytest.fixture
+def proxy(s3, fault_proxy_to) -> FaultProxy:
+    return fault_proxy_to(*s3.address)
+
+
+@pytest.fixture
+def store(s3, proxy) -> S3Store:
+    return new_store(s3, endpoint=proxy.url)
+
+
+def name(fault) -> str:
+    return f"{type(fault).__name__}-{getattr(fault, 'status', getattr(fault, 'after', ''))}"
+
+
+@pytest.mark.parametrize("fault", [*UNDONE, *LOST], ids=name)
+async def test_every_operation_survives(store, proxy, fault) -> None:
+    async def faulty(call):
+        proxy.plan(fault)
+        before = proxy.statistics.faults
+        result = await call
+        assert proxy.statistics.faults == before + 1
+        return result
+
+    stamp = await faulty(write(store, "a/b", b"value"))
+    assert (await faulty(read(store, "a/b"))).stamp.generation == stamp.generation
+    assert (await faulty(read(store, "a/b", ReadOptions(ByteRange(1, 3))))).value == b"al"
+    assert [e.key for e in await faulty(entries(store))] == ["a/b"]
+    assert (await faulty(write(store, "a/b", None))).generation == NO_VALUE
+    assert await keys(store) == []
+
+
+@pytest.mark.parametrize(
+    "fault", [UNDONE[1], Refuse(), *LOST[:2], Reply(status=409, body=CONFLICT)], ids=name
+)
+async def test_conditional_writes_are_found_again(store, proxy, fault) -> None:
+    proxy.plan(replace(fault, when=is_put))
+    first = await write(store, "k", b"1", NO_VALUE)
+    assert (await read(store, "k")).stamp.generation == first.generation != UNKNOWN
+    proxy.plan(replace(fault, when=is_put))
+    second = await write(store, "k", b"2", first.generation)
+    found = await read(store, "k")
+    assert (found.value, found.stamp.generation) == (b"2", second.generation)
+    # One that fails is not taken for one that was done.
+    proxy.plan(replace(fault, when=is_put))
+    assert (await write(store, "k", b"3", first.generation)).generation == UNKNOWN
+    proxy.plan(replace(fault, when=is_delete))
+    assert (await write(store, "k", None, second.generation)).generation == NO_VALUE
+    assert await keys(store) == []
+    assert proxy.statistics.faults == 4
+
+
+async def test_what_nobody_can_know_is_said(store, proxy) -> None:
+    await write(store, "k", b"somebody else's, just written")
+    proxy.plan(Reset(after=0, when=is_put))
+    with pytest.raises(Unavailable, match="not known"):
+        await write(store, "k", b"1", NO_VALUE)
+
+
+def test_what_was_there_before_is_not_ours() -> None:
+    fate = _Write(NO_VALUE, "token -").fate
+    assert fate(Head(b"\0x", 1, "", None, 60.0, 0.0), 1.0) is _Fate.REFUSED
+    assert fate(Head(b"\0x", 1, "", None, 2.0, 0.0), 1.0) is _Fate.HIDDEN
+
+
+# -- What S3 says, from a server that says what it is told ----------------------------------------
+
+
+def refusing(status: int, code: str, **fields: str) -> ScriptedServer:
+    body = f"<Error><Code>{code}</Code><Message>Because.</Message></Error>".encode()
+    return ScriptedServer(lambda asked: Said(status, tuple(fields.items()), body))
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        (403, "AccessDenied", PermissionDenied),
+        (403, "SignatureDoesNotMatch", PermissionDenied),
+        (403, "RequestTimeTooSkewed", FailedPrecondition),
+        (404, "NoSuchBucket", NotFound),
+        (400, "ExpiredToken", PermissionDenied),
+        (301, "PermanentRedirect", FailedPrecondition),
+        (507, "QuotaExceeded", ResourceExhausted),
+    ],
+)
+async def test_refusals_are_typed_and_not_repeated(status, code, error) -> None:
+    with refusing(status, code) as server:
+        store = S3Store(Address("bucket", server.url), EXCHANGE, ANONYMOUS)
+        calls = [lambda: read(store, "k"), lambda: write(store, "k", b"1"),
+                 lambda: write(store, "k", None), lambda: entries(store)]  # fmt: skip
+        for count, call in enumerate(calls, 1):
+            with pytest.raises(error, match=code):
+                await call()
+            assert len(server.asked) == count
+
+
+async def test_the_region_is_learnt_from_answers(monkeypatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+
+    def script(asked: Asked) -> Said:
+        if "/eu-nowhere-1/s3/" in asked.fields["authorization"]:
+            return Said(200, (("ETag", '"1"'),), b"value")
+        return Said(
+            400,
+            body=b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>wrong region</Message>"
+            b"<Region>eu-nowhere-1</Region></Error>",
+        )
+
+    with ScriptedServer(script) as server:
+        store = S3Store(Address("bucket", server.url), EXCHANGE)
+        assert (await read(store, "k")).value == b"value"
+        assert (await read(store, "k")).value == b"value"
+        assert len(server.asked) == 3
+
+
+async def test_damage_on_the_way_is_noticed() -> None:
+    fields = (("ETag", '"1"'), ("x-amz-checksum-crc32c", crc32c(b"value")))
+    with ScriptedServer(lambda asked: Said(200, fields, b"valve")) as server:
+        store = S3Store(Address("bucket", server.url), EXCHANGE, ANONYMOUS)
+        with pytest.raises(DataLoss, match="CRC-32C"):
+            await read(store, "k")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"<", b"<Other/>", b"<ListBucketResult><Contents/></ListBucketResult>",
+        b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+        b"<!DOCTYPE a [<!ENTITY b 'c'>]><ListBucketResult>&b;</ListBucketResult>",
+        b"<L><IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken></L>"
+        .replace(b"L>", b"ListBucketResult>"),
+    ],
+)  # fmt: skip
+async def test_damaged_listings_are_refused(body) -> None:
+    with ScriptedServer(lambda asked: Said(200, body=body)) as server:
+        store = S3Store(Address("bucket", server.url), EXCHANGE, ANONYMOUS)
+        with pytest.raises(DataLoss):
+            await entries(store)
+
+
+async def test_keys_that_no_object_can_have(s3) -> None:
+    store = new_store(s3)
+    for key in ("", "a" * 1025, "é" * 513, "a\0b", "\ud800"):
+        with pytest.raises(InvalidArgument):
+            await write(store, key, b"1")
+    odd = ["a//b", "/a", "a/../b", "a/./b", "k" * 900, "\x01", "a\tb", "a\u2028b", "?", "%2F"]
+    for key in odd:
+        await write(store, key, key.encode())
+        assert (await read(store, key)).value == key.encode()
+    assert await keys(store) == sorted(odd, key=str.encode)
+    await start(store.delete_range, KeyRange())
+    assert await keys(store) == []
