@@ -5,6 +5,7 @@ from asynctensor.chunked.virtual_functions import (
     VirtualChunkedReadParameters,
     VirtualChunkedWriteParameters,
 )
+from asynctensor.copying import copy
 from asynctensor.errors import Error
 from asynctensor.groups.attributes import Attributes
 from asynctensor.groups.finding import Found, find
@@ -140,6 +141,7 @@ __all__ = [
     "complex64",
     "complex128",
     "concat",
+    "copy",
     "create_group",
     "d",
     "downsample",

@@ -18,6 +18,7 @@ from asynctensor.resource_members import checked_resources
 from asynctensor.resource_names import ResourceNames
 from asynctensor.runtime.context import Context, ContextResource
 from asynctensor.schema.data_type import dtype
+from asynctensor.schema.elements import Elements
 from asynctensor.schema.json_value import (
     annotated,
     boolean,
@@ -220,7 +221,7 @@ class SpecState:
     def _options_json(self, include_defaults: bool) -> dict[str, Any]:
         chunked = self.driver_rules.chunked
         return {
-            name: copy.deepcopy(value)
+            name: value.to_json() if isinstance(value, Elements) else copy.deepcopy(value)
             for name, value in self.options.items()
             if include_defaults or not chunked or CHUNKED_DEFAULTS.get(name, ...) != value
         }

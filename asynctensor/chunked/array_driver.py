@@ -161,6 +161,10 @@ class ArrayDriver(ABC):
         """What a view shows of the array below, if this is an adapter of one."""
         return None
 
+    def version(self) -> bytes | None:
+        """What changes when the array is made anew; None where nothing tells."""
+        return None
+
     @abstractmethod
     def kvstore(self) -> tuple[KeyValueStore, str] | None:
         """Where it is stored, and under which path; None if nowhere."""

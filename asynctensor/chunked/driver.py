@@ -443,6 +443,9 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         spec.update(self.options.spec)
         return spec
 
+    def version(self) -> bytes | None:
+        return self._generation
+
     def kvstore(self) -> tuple[KeyValueStore, str] | None:
         return self._view, self.path
 

@@ -21,7 +21,6 @@ from asynctensor.chunked.source import as_source, shaped_source
 from asynctensor.drivers.array.indexing import bounded, put, taken
 from asynctensor.drivers.array.spec import (
     array_schema,
-    array_to_json,
     effective_schema,
     in_order,
     read_members,
@@ -36,6 +35,7 @@ from asynctensor.runtime.future import Future
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.data_type import dtype
+from asynctensor.schema.elements import Elements
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_transform import transformed
 from asynctensor.storage.kvstore import Json, KeyValueStore
@@ -147,7 +147,7 @@ class InMemoryArray(ArrayDriver):
         values, over = visible(taken(self.array, view), transform)
         json = {
             "driver": self.driver,
-            "array": array_to_json(values, self.data_type),
+            "array": Elements(values, self.data_type),
             "dtype": self.data_type.name,
         }
         units = transformed(self.schema().state, transform).units
@@ -192,6 +192,8 @@ async def open_driver(request: DriverRequest) -> InMemoryArray:
     order = schema.chunk_layout.inner_order
     if order is not None:
         array = in_order(array, order)
+    # What is opened is its own: the spec stays as it is.
+    array = np.array(array, order="K")
     return InMemoryArray(array, data_type, request.resource("data_copy_concurrency"), schema)
 
 

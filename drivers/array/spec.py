@@ -12,16 +12,12 @@ from asynctensor.errors import InvalidArgument
 from asynctensor.index_space.output_map import OutputIndexMap
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.schema.chunk_layout import ChunkLayout
-from asynctensor.schema.conversion import convert, from_json
+from asynctensor.schema.conversion import from_json
 from asynctensor.schema.data_type import dtype
-from asynctensor.schema.data_type import json as json_type
-from asynctensor.schema.fill_constraint import fill_from_json, fill_to_json
+from asynctensor.schema.elements import LISTS, Elements
+from asynctensor.schema.fill_constraint import fill_from_json
 from asynctensor.schema.json_value import annotated, expected, in_member
 from asynctensor.schema.schema import Schema
-
-#: Data types whose elements are lists in JSON, so that where an array ends must be counted.
-_LISTS = frozenset({"complex64", "complex128", "char", "byte"})
-_WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
 def array_from_json(json: Any, data_type: dtype) -> Array:
@@ -32,7 +28,7 @@ def array_from_json(json: Any, data_type: dtype) -> Array:
             message gives its position.
     """
     with in_member("array"):
-        if data_type.name in _LISTS:
+        if data_type.name in LISTS:
             return np.array(fill_from_json(json, data_type))
         shape = _shape(json)
         found = np.empty(shape, data_type.numpy_dtype)
@@ -74,24 +70,6 @@ def _fill(found: Array, json: Any, read: Any, at: tuple[int, ...]) -> None:
 
 def _braces(numbers: tuple[int, ...]) -> str:
     return "{" + ", ".join(map(str, numbers)) + "}"
-
-
-def array_to_json(values: Array, data_type: dtype) -> Any:
-    """Nested lists of the elements; numbers that JSON lacks as words."""
-    if data_type.name in _LISTS:
-        return fill_to_json(np.ascontiguousarray(values).reshape(values.shape))
-    found = convert(values, data_type, json_type)
-    if data_type.numpy_dtype.kind in "fV":
-        found = _worded(found)
-    return found.tolist()
-
-
-def _worded(values: Array) -> Array:
-    found = np.empty(values.shape, object)
-    flat = found.reshape(-1)
-    for place, value in enumerate(values.ravel()):
-        flat[place] = _WORDS.get(str(value), value)
-    return found
 
 
 def visible(values: Array, transform: IndexTransform) -> tuple[Array, IndexTransform]:
@@ -144,7 +122,14 @@ def read_members(options: Mapping[str, Any], schema: Schema) -> tuple[Array, dty
         raise InvalidArgument(
             'Error parsing object member "array": Expected array, but member is missing'
         )
-    return array_from_json(options["array"], data_type), data_type
+    given = options["array"]
+    if isinstance(given, Elements):
+        if given.data_type != data_type:
+            raise InvalidArgument(
+                f"dtype {data_type.name} is not that of the elements, {given.data_type.name}"
+            )
+        return given.values, data_type
+    return array_from_json(given, data_type), data_type
 
 
 def effective_schema(options: Mapping[str, Any], schema: Schema) -> Schema:

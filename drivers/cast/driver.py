@@ -181,6 +181,9 @@ class CastDriver(ArrayDriver):
     def base(self, transform: IndexTransform) -> View:
         return View(self.below, transform, self.below.access)
 
+    def version(self) -> bytes | None:
+        return self.below.version()
+
     def kvstore(self) -> tuple[KeyValueStore, str] | None:
         return self.below.kvstore()
 

@@ -8,15 +8,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from asynctensor.chunked.array_driver import (
-    ArrayDriver,
-    Progress,
-    ProgressFunction,
-    ResizeRequest,
-)
+from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.driver_request import DriverRequest
-from asynctensor.chunked.pieces import PIECE_BYTES, Piece, for_each, pieces_of, place_of
+from asynctensor.chunked.pieces import (
+    PIECE_BYTES,
+    Counter,
+    Piece,
+    PieceGrid,
+    boxes,
+    for_each,
+    pieces_of,
+    place_of,
+)
 from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.view import View
 from asynctensor.drivers.downsample.cells import (
@@ -168,6 +172,9 @@ class DownsampleDriver(ArrayDriver):
             return self.below
         return self._shown(transform)
 
+    def version(self) -> bytes | None:
+        return self.below.driver.version()
+
     def kvstore(self) -> tuple[KeyValueStore, str] | None:
         return self.below.driver.kvstore()
 
@@ -229,30 +236,29 @@ class _Reading:
         view = self._view
         if 0 in view.input_shape:
             return found
-        origin = view.input_origin
-        done = 0
+        origin, pieces = view.input_origin, self._pieces()
+        counter = Counter(progress, "read", pieces.count, self._driver.workers)
 
         async def piece(where: Piece) -> None:
-            nonlocal done
             place = found[place_of(where, origin)]
             # A view even of rank 0, into which the piece is put.
             await self._piece(view[where], place if view.input_rank else found)
-            done += 1
-            if progress is not None:
-                progress(Progress("read", done, None))
+            await counter.count()
 
-        await for_each(self._pieces(), piece)
+        await for_each(pieces, piece)
         return found
 
     def _output(self, order: Literal["C", "F"]) -> Array:
         shape = tuple(self._view.input_shape)
         return new_output(shape, self._driver.data_type.numpy_dtype, order)
 
-    def _pieces(self) -> Any:
+    def _pieces(self) -> PieceGrid:
         itemsize = self._driver.data_type.numpy_dtype.itemsize * math.prod(self._driver.factors)
         domain = self._view.domain
         if domain.size * itemsize <= PIECE_BYTES:
-            return iter([tuple(map(slice, domain.inclusive_min, domain.exclusive_max))])
+            return boxes(
+                domain.inclusive_min, domain.exclusive_max, domain.origin, domain.shape, domain.size
+            )
         layout = View(self._driver, self._view).schema().chunk_layout
         return pieces_of(domain, layout, itemsize)
 

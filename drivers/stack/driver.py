@@ -6,15 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from asynctensor.chunked.array_driver import (
-    ArrayDriver,
-    Progress,
-    ProgressFunction,
-    ResizeRequest,
-)
+from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.driver_request import DriverRequest, OpenView, SpecBelow, schema_of
-from asynctensor.chunked.pieces import PIECE_BYTES, PIECES, Piece, for_each, pieces_of, place_of
+from asynctensor.chunked.pieces import PIECE_BYTES, PIECES, Counter, Piece, for_each, pieces_of, place_of
 from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.source import shaped_source
 from asynctensor.chunked.view import View
@@ -26,6 +21,7 @@ from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
+from asynctensor.runtime.workers import WorkerPool
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json, KeyValueStore
@@ -84,6 +80,7 @@ class StackDriver(ArrayDriver):
         layers: Sequence[Layer],
         schema: Schema,
         transaction: Transaction | None,
+        workers: WorkerPool,
     ) -> None:
         """Puts layers together.
 
@@ -96,7 +93,7 @@ class StackDriver(ArrayDriver):
             raise InvalidArgument("dtype must be specified: no layer says it")
         assert domain is not None
         self.layers, self._schema, self.transaction = tuple(layers), stacked.schema, transaction
-        self.data_type = data_type
+        self.data_type, self._workers = data_type, workers
         self._grid = LayerGrid(domain, stacked.domains)
         self._transform = IndexTransform(domain)
         modes = [layer.array.mode for layer in layers if isinstance(layer.array, View)]
@@ -151,16 +148,14 @@ class StackDriver(ArrayDriver):
     ) -> Array:
         found = new_output(shape, self.data_type.numpy_dtype, order)
 
-        async def one(piece: Piece) -> None:
-            number = piece[0].start
+        async def one(number: int) -> None:
             future = begun[number]
             if future is None:
                 await self._read_part(parts[number], found, order)
             else:
                 found[parts[number].place] = await future
 
-        numbers = ((slice(number, number + 1),) for number in range(len(parts)))
-        await for_each(iter(numbers), one, len(parts))
+        await for_each(range(len(parts)), one, len(parts))
         return found
 
     async def _read(
@@ -206,17 +201,13 @@ class StackDriver(ArrayDriver):
         operation: str,
         progress: ProgressFunction | None,
     ) -> None:
-        done = 0
+        counter = Counter(progress, operation, len(parts), self._workers)
 
-        async def one(piece: Piece) -> None:
-            nonlocal done
-            await work(parts[piece[0].start])
-            done += 1
-            if progress is not None:
-                progress(Progress(operation, done, len(parts)))
+        async def one(part: Part) -> None:
+            await work(part)
+            await counter.count()
 
-        numbers = ((slice(number, number + 1),) for number in range(len(parts)))
-        await for_each(iter(numbers), one)
+        await for_each(parts, one)
 
     async def _layer(self, number: int) -> View:
         try:
@@ -293,7 +284,7 @@ class StackDriver(ArrayDriver):
 
     def bound(self, transaction: Transaction | None) -> StackDriver:
         layers = [layer.bound(transaction) for layer in self.layers]
-        return StackDriver(layers, self._schema, transaction)
+        return StackDriver(layers, self._schema, transaction, self._workers)
 
     def statistics(self) -> Any:
         """Those of the opened layers, None for the others."""
@@ -318,6 +309,7 @@ def stacked(
     schema: Schema,
     open_view: OpenView,
     transaction: Transaction | None,
+    workers: WorkerPool,
 ) -> StackDriver:
     """Layers put together; see `asynctensor.overlay`.
 
@@ -339,7 +331,7 @@ def stacked(
                 )
             layer = layer.bound(transaction)
         found.append(layer)
-    return StackDriver(found, schema, common)
+    return StackDriver(found, schema, common, workers)
 
 
 async def open_driver(request: DriverRequest) -> StackDriver:
@@ -349,4 +341,5 @@ async def open_driver(request: DriverRequest) -> StackDriver:
         InvalidArgument: A member is missing or wrong, or the layers do not fit together.
     """
     layers = [Layer(spec, request.open_view) for spec in request.options.get("layers", ())]
-    return StackDriver(layers, request.schema, request.transaction)
+    workers = request.resource("data_copy_concurrency")
+    return StackDriver(layers, request.schema, request.transaction, workers)
