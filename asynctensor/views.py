@@ -328,9 +328,7 @@ def _stacked(
             specs.append(layer.state.bound(bound))
             below.append(specs[-1])
     opener = view_opener(bound, transaction, mode)
-    driver = driver_module("stack").stacked(
-        below, schema, opener, transaction, _workers(bound)
-    )
+    driver = driver_module("stack").stacked(below, schema, opener, transaction, _workers(bound))
     usable = "".join(each for each in mode if each in driver.access)
     if not usable or (read and "r" not in usable) or (write and "w" not in usable):
         raise InvalidArgument(

@@ -9,7 +9,15 @@ from typing import Any, Literal
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.driver_request import DriverRequest, OpenView, SpecBelow, schema_of
-from asynctensor.chunked.pieces import PIECE_BYTES, PIECES, Counter, Piece, for_each, pieces_of, place_of
+from asynctensor.chunked.pieces import (
+    PIECE_BYTES,
+    PIECES,
+    Counter,
+    Piece,
+    for_each,
+    pieces_of,
+    place_of,
+)
 from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.source import shaped_source
 from asynctensor.chunked.view import View
