@@ -181,6 +181,7 @@ _text = st.text(st.sampled_from("abé"), max_size=3)
 
 
 @given(st.lists(st.tuples(_text, _text), max_size=5), _text, _text)
+@settings(deadline=None)
 def test_the_last_layer_of_a_key_has_it(ranges: list[tuple[str, str]], low: str, high: str) -> None:
     layers = [Layer(n, KeyRange(*bounds), 0) for n, bounds in enumerate(ranges)]
     found = resolved(layers)

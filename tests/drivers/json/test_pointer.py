@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asynctensor.drivers.json.pointer import ABSENT, find, format_pointer, parse_pointer, put
@@ -47,6 +47,7 @@ def test_no_pointers(pointer: str) -> None:
 
 
 @given(values, tokens, values)
+@settings(deadline=None)
 def test_what_is_put_is_found(document: Any, path: list[str], value: Any) -> None:
     before = copy.deepcopy(document)
     try:
@@ -62,6 +63,7 @@ def test_what_is_put_is_found(document: Any, path: list[str], value: Any) -> Non
 
 
 @given(tokens)
+@settings(deadline=None)
 def test_into_nothing(path: list[str]) -> None:
     assert find(put(ABSENT, tuple(path), 5), tuple(path)) == 5
 
@@ -73,6 +75,7 @@ def test_huge_indices() -> None:
 
 
 @given(values)
+@settings(deadline=None)
 def test_documents_are_read_as_they_are_written(value: Any) -> None:
     assert parse(serialize(copied(value))) == value
     mine = copied(value)
