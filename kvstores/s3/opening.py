@@ -41,6 +41,7 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
             writes=options.get("use_conditional_write", True),
             deletes=options.get("conditional_delete", True),
             unquoted=options.get("unquoted_etags", False),
+            parts=not endpoint,
         ),
     )
     return store, request.path

@@ -14,6 +14,7 @@ from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores.s3.address import Address, write_url
 from asynctensor.kvstores.s3.asking import Asker
 from asynctensor.kvstores.s3.listing import delete_range, list_folder, list_range
+from asynctensor.kvstores.s3.multipart import Uploads
 from asynctensor.kvstores.s3.reading import read_object, stat
 from asynctensor.kvstores.s3.writing import Conditions, delete_object, write_object
 from asynctensor.runtime.aws_credentials import AwsCredentials
@@ -36,6 +37,7 @@ _COUNTERS = store_counters("s3")
 _VERBOSE = verbose_flag("s3")
 _ANYBODY = AwsCredentials()
 _CHECKED = Conditions()
+_UPLOADS = Uploads()
 
 
 class S3Store(KeyValueStore):
@@ -48,6 +50,7 @@ class S3Store(KeyValueStore):
         region: In which region it is; empty: found out.
         requester_pays: Whether whoever asks agrees to pay.
         conditions: Which conditions the server checks.
+        uploads: How large objects are sent.
     """
 
     driver = "s3"
@@ -61,9 +64,11 @@ class S3Store(KeyValueStore):
         *,
         requester_pays: bool = False,
         conditions: Conditions = _CHECKED,
+        uploads: Uploads = _UPLOADS,
     ) -> None:
         self._address = address
         self._conditions = conditions
+        self._uploads = uploads
         self._asker = Asker(
             exchange or Exchange(), address, region, credentials, requester_pays=requester_pays
         )
@@ -83,7 +88,7 @@ class S3Store(KeyValueStore):
         asker = self._asker
         return _restored, (
             self._address, asker.given_exchange, asker.credentials, asker.region,
-            asker.requester_pays, self._conditions,
+            asker.requester_pays, self._conditions, self._uploads,
         )  # fmt: skip
 
     @property
@@ -123,7 +128,9 @@ class S3Store(KeyValueStore):
             _COUNTERS.write.value += 1
             if value is None:
                 return await delete_object(self._asker, self._conditions, key, if_equal)
-            stamp = await write_object(self._asker, self._conditions, key, value, if_equal)
+            stamp = await write_object(
+                self._asker, self._conditions, self._uploads, key, value, if_equal
+            )
         _COUNTERS.bytes_written.value += memoryview(value).nbytes
         return stamp
 
@@ -199,6 +206,7 @@ def _restored(
     region: str,
     requester_pays: bool,
     conditions: Conditions,
+    uploads: Uploads,
 ) -> S3Store:
     return S3Store(
         address,
@@ -207,4 +215,5 @@ def _restored(
         region,
         requester_pays=requester_pays,
         conditions=conditions,
+        uploads=uploads,
     )
