@@ -65,15 +65,14 @@ class Upload:
         Args:
             fields: What is said of the object.
         """
-        kinds = (("x-amz-checksum-algorithm", "CRC32C"), ("x-amz-checksum-type", "FULL_OBJECT"))
-        answer = await self._asker.ask(
-            "POST", self._key, query=(("uploads", ""),), fields=(*fields, *kinds)
-        )
-        if answer.status != 200:
-            raise self._asker.refused("POST", self._key, answer)
-        self._id = parse_document(answer.body).findtext("UploadId") or ""
-        if not self._id:
-            raise FailedPrecondition("the server began an upload in parts without naming it")
+        begun = asyncio.ensure_future(self._begin(fields))
+        try:
+            await asyncio.shield(begun)
+        except asyncio.CancelledError:
+            # What is to be aborted must have a name.
+            with contextlib.suppress(Error):
+                await begun
+            raise
         size = max(self._uploads.part, math.ceil(len(self._body) / _MOST_PARTS))
         starts = range(0, len(self._body), size)
         turn = asyncio.Semaphore(self._uploads.beside)
@@ -86,6 +85,17 @@ class Upload:
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         self._list = _list_of([part.result() for part in parts])
+
+    async def _begin(self, fields: Pairs) -> None:
+        kinds = (("x-amz-checksum-algorithm", "CRC32C"), ("x-amz-checksum-type", "FULL_OBJECT"))
+        answer = await self._asker.ask(
+            "POST", self._key, query=(("uploads", ""),), fields=(*fields, *kinds)
+        )
+        if answer.status != 200:
+            raise self._asker.refused("POST", self._key, answer)
+        self._id = parse_document(answer.body).findtext("UploadId") or ""
+        if not self._id:
+            raise FailedPrecondition("the server began an upload in parts without naming it")
 
     async def _part(
         self, turn: asyncio.Semaphore, number: int, piece: memoryview
@@ -131,7 +141,10 @@ class Upload:
             raise OutcomeUnknown(
                 f"the parts were not put together: {said.code} {said.message}"
             ) from failure
-        tag = parse_document(answer.body).findtext("ETag") or ""
+        tag = parse_document(answer.body).findtext("ETag")
+        if not tag:
+            # Ceph leaves it empty.
+            raise OutcomeUnknown("the parts were put together, the server does not say as what")
         return replace(answer, headers=type(answer.headers)([("ETag", tag)]))
 
     async def abort(self) -> None:

@@ -14,6 +14,7 @@ from asynctensor.errors import (
     PermissionDenied,
     ResourceExhausted,
     Unavailable,
+    Unimplemented,
 )
 from asynctensor.kvstores.s3.address import Address
 from asynctensor.kvstores.s3.reading import Head, crc32c
@@ -28,7 +29,7 @@ from asynctensor.storage.kvstore import ReadOptions
 from asynctensor.testing.fault_proxy import FaultProxy
 from asynctensor.testing.kvstore_calls import entries, keys, read, write
 from asynctensor.testing.network_faults import Refuse, Reply, Reset, Truncate
-from tests.kvstores.s3.buckets import EXCHANGE, new_store
+from tests.kvstores.s3.buckets import EXCHANGE, conditions_of, new_store
 from tests.servers.scripted import Asked, Said, ScriptedServer
 
 SLOW_DOWN = (
@@ -85,7 +86,7 @@ async def test_every_operation_survives(store, proxy, fault) -> None:
 @pytest.mark.parametrize(
     "fault", [UNDONE[1], Refuse(), *LOST[:2], Reply(status=409, body=CONFLICT)], ids=name
 )
-async def test_conditional_writes_are_found_again(store, proxy, fault) -> None:
+async def test_conditional_writes_are_found_again(s3, store, proxy, fault) -> None:
     proxy.plan(replace(fault, when=is_put))
     first = await write(store, "k", b"1", NO_VALUE)
     assert (await read(store, "k")).stamp.generation == first.generation != UNKNOWN
@@ -96,6 +97,11 @@ async def test_conditional_writes_are_found_again(store, proxy, fault) -> None:
     # One that fails is not taken for one that was done.
     proxy.plan(replace(fault, when=is_put))
     assert (await write(store, "k", b"3", first.generation)).generation == UNKNOWN
+    if not conditions_of(s3).deletes:
+        with pytest.raises(Unimplemented, match="conditional_delete"):
+            await write(store, "k", None, second.generation)
+        assert (await read(store, "k")).value == b"2"
+        return
     proxy.plan(replace(fault, when=is_delete))
     assert (await write(store, "k", None, second.generation)).generation == NO_VALUE
     assert await keys(store) == []
