@@ -239,7 +239,7 @@ class KvStoreSpec:
         if not self.rules.kvstore(self._driver).has_layers:
             return []
         layers = self._options.get("layers", ())
-        return [KvStoreSpec(layer["base"], rules=self.rules) for layer in layers]
+        return [_read_back(layer["base"], self.rules) for layer in layers]
 
     def _with_layers(
         self, options: Mapping[str, Any], form: Callable[[KvStoreSpec], Any]
@@ -297,6 +297,9 @@ class KvStoreSpec:
     def __hash__(self) -> int:
         return hash((self._driver, self._path, self._base))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> KvStoreSpec:
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (_restore, (self._driver, self._path, self._base, self._options, self.rules))
 
@@ -349,6 +352,16 @@ def kvstore_from_json(json: Any, rules: SpecRules) -> KvStoreSpec:
 def _form(json: Any, rules: SpecRules) -> dict[str, Any]:
     form: dict[str, Any] = kvstore_from_json(json, rules).to_json()
     return form
+
+
+def _read_back(form: Any, rules: SpecRules) -> KvStoreSpec:
+    """The spec whose `_form` this is, or this itself; nothing is checked again."""
+    if isinstance(form, KvStoreSpec):
+        return form
+    options = dict(form)
+    driver, path, base = options.pop("driver"), options.pop("path", ""), options.pop("base", None)
+    below = None if base is None else _read_back(base, rules)
+    return KvStoreSpec.of(driver, path, base=below, options=options, rules=rules)
 
 
 def joined(path: str, component: str) -> str:

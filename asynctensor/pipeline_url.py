@@ -76,6 +76,10 @@ def looks_like_url(text: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.\-_]*://", text) is not None
 
 
+#: As deep as JSON may be nested.
+_MAX_COMPONENTS = 64
+
+
 def parse_pipeline(url: str) -> tuple[UrlComponent, ...]:
     """The components of a URL, from the root kvstore to the format.
 
@@ -85,6 +89,8 @@ def parse_pipeline(url: str) -> tuple[UrlComponent, ...]:
     """
     if not url:
         raise InvalidArgument("URL must be non-empty")
+    if url.count("|") >= _MAX_COMPONENTS:
+        raise InvalidArgument(f"Expected a URL of at most {_MAX_COMPONENTS} components")
     found = tuple(_component(text, url) for text in url.split("|"))
     if not found[0].is_root:
         raise InvalidArgument(

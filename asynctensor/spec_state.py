@@ -78,6 +78,8 @@ class SpecState:
     schema: SchemaState = NO_SCHEMA
     transform: IndexTransform | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: What `effective_schema` found: adapters ask what is below them again and again.
+    _effective: SchemaState | None = field(default=None, init=False, repr=False)
 
     @property
     def driver_rules(self) -> DriverRules:
@@ -95,11 +97,14 @@ class SpecState:
 
     def effective_schema(self) -> Schema:
         """The schema with what the driver's own members say, of the stored array."""
-        rules = self.driver_rules
-        own = Schema.from_state(self.schema)
-        if rules.effective_schema is not None:
-            return rules.effective_schema(self.driver_members(), own)
-        return own
+        if self._effective is None:
+            rules = self.driver_rules
+            found = Schema.from_state(self.schema)
+            if rules.effective_schema is not None:
+                found = rules.effective_schema(self.driver_members(), found)
+            object.__setattr__(self, "_effective", found.state)
+        assert self._effective is not None
+        return Schema.from_state(self._effective)
 
     def constrained(self, changes: Mapping[str, Any]) -> SpecState:
         """The same with more constraints: keywords of `Schema.update`, in the spec's own indices.
