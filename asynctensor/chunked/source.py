@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from asynctensor.chunked.codec import Array
-from asynctensor.errors import IncompatibleType, InvalidArgument
+from asynctensor.errors import IncompatibleType, InvalidArgument, ResourceExhausted
 from asynctensor.index_space.alignment import align_shape_to
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.schema import data_type
@@ -86,6 +86,7 @@ def shaped_source(source: Array, domain: IndexDomain) -> Array:
 
     Raises:
         InvalidArgument: The shapes do not fit.
+        ResourceExhausted: There are more elements than can be counted.
     """
     shape = tuple(domain.shape)
     if source.shape == shape:
@@ -96,4 +97,12 @@ def shaped_source(source: Array, domain: IndexDomain) -> Array:
     extra = source.ndim - len(shape)
     if extra > 0:
         source = source.reshape(source.shape[extra:])
-    return np.broadcast_to(source, shape)
+    try:
+        return np.broadcast_to(source, shape)
+    except ValueError as error:
+        # The shapes fit, as is checked above.
+        raise ResourceExhausted(
+            f"the shape {list(shape)} has more elements than one write can have; write smaller "
+            "parts: store[slice].write(...)",
+            operation="write",
+        ) from error

@@ -110,3 +110,12 @@ async def test_points_for_which_there_is_no_memory() -> None:
         await view.with_transaction(txn).write(1)
     txn.abort()
     assert (await view[0, 0].read()).shape == (1024, 1024)
+
+
+async def test_a_write_of_more_elements_than_can_be_counted() -> None:
+    array = await made(dtype="int8", shape=[2**61] * 3)
+    for view in (array, array[..., 0]):
+        with pytest.raises(ResourceExhausted, match="write smaller parts"):
+            await view.write(1)
+        with pytest.raises(ResourceExhausted, match="write smaller parts"):
+            view[...] = 1
