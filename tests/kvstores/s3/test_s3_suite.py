@@ -21,3 +21,8 @@ class TestS3Store(KeyValueStoreSuite):
     @pytest.fixture
     def store(self, s3) -> S3Store:
         return new_store(s3)
+
+    async def test_unconditional_writes_do_not_slip_into_conditional_ones(self, store, s3) -> None:
+        if s3.name == "radosgw":
+            pytest.skip("Ceph answers 200 to a write that it drops: tests/known_servers.toml")
+        await super().test_unconditional_writes_do_not_slip_into_conditional_ones(store)
