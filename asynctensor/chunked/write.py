@@ -41,6 +41,8 @@ from asynctensor.storage.kvstore import Buffer, Replacement, whole
 _GROUP_BYTES = 8 * 2**20
 #: Groups of one array that are encoded and wait to be stored; with the above, the memory for it.
 _MAX_STORING = 6
+#: Values handed to the store in one call; what `file` makes durable at once.
+_PIECE = 64
 #: Store requests that one stream has under way on a store without a blocking face.
 _ASYNC_REQUESTS = 32
 
@@ -189,10 +191,28 @@ class Writer:
         following: list[Task],
         done: ChunkStatistics,
     ) -> None:
-        """Stores new values; adds to `following` what is to be written next."""
+        """Stores new values; adds to `following` what is to be written next.
+
+        In pieces, so that who gives up waits for one of them at most.
+        """
         assert self._face is not None
-        if not group:
-            return
+        for start in range(0, len(group), _PIECE):
+            wanted = []
+            for task, replacement in group[start : start + _PIECE]:
+                if _patches(task[1]):
+                    wanted.append((task, replacement))
+                else:
+                    self._finished(task, following)
+            if wanted:
+                self._store_piece(wanted, following, done)
+
+    def _store_piece(
+        self,
+        group: Sequence[tuple[Task, Replacement]],
+        following: list[Task],
+        done: ChunkStatistics,
+    ) -> None:
+        assert self._face is not None
         results: Sequence[TimestampedStorageGeneration | Exception]
         try:
             results = self._face.replace([replacement for _, replacement in group])
