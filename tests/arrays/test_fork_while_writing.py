@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import traceback
 
 import asynctensor as ts
+
+#: Seconds; a few hundredths of one is usual.
+PATIENCE = 50
 
 
 def test_a_child_writes_the_chunk_that_its_parent_is_writing() -> None:
@@ -24,8 +28,11 @@ def test_a_child_writes_the_chunk_that_its_parent_is_writing() -> None:
             if child == 0:
                 status = 1
                 try:
-                    store[70].write(70).result(timeout=20)
-                    status = 0 if store[70].read().result(timeout=20) == 70 else 2
+                    # It waits for the parent's replacements, and those for the disk.
+                    store[70].write(70).result(timeout=PATIENCE)
+                    status = 0 if store[70].read().result(timeout=PATIENCE) == 70 else 2
+                except BaseException:
+                    traceback.print_exc()
                 finally:
                     sys.stderr.flush()
                     os._exit(status)
