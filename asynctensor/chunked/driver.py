@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
@@ -32,15 +31,14 @@ from asynctensor.chunked.grid import Partition
 from asynctensor.chunked.plan import ViewRequest
 from asynctensor.chunked.read import Reader
 from asynctensor.chunked.scratch import new_output
+from asynctensor.chunked.shrink import delete_outside
 from asynctensor.chunked.source import shaped_source
 from asynctensor.chunked.stage import StagingWriter
-from asynctensor.chunked.stored import partition_of, stored_entries
+from asynctensor.chunked.stored import count_stored, partition_of, stored_entries
+from asynctensor.chunked.stored_metadata import StoredMetadata
 from asynctensor.chunked.write import Writer
 from asynctensor.errors import (
     Error,
-    FailedPrecondition,
-    InvalidArgument,
-    NotFound,
     ResourceExhausted,
 )
 from asynctensor.index_space.propagate_bounds import propagate_bounds
@@ -51,18 +49,13 @@ from asynctensor.runtime.future import Future
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.schema import Schema
-from asynctensor.storage.byte_range import ByteRange
-from asynctensor.storage.generation import UNKNOWN
-from asynctensor.storage.key_range import KeyRange
-from asynctensor.storage.kvstore import Json, KeyValueStore, ListEntry, ReadOptions
+from asynctensor.storage.kvstore import Json, KeyValueStore, ListEntry
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
 M = TypeVar("M")
 #: Index arrays of more points are sorted into chunks by a worker, not on the caller's thread.
 _INLINE_POINTS = 1024
-#: Chunks of a view that are looked up one by one; more are counted from a listing.
-_LOOKUPS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,21 +103,20 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         self.options, self.pools = options, pools
         self.transaction = transaction
         self.driver = fmt.driver
-        self._metadata, self._generation = metadata, generation
         layout = fmt.layout(metadata)
         schema = fmt.schema(metadata)
         assert schema.dtype is not None
         self.data_type = schema.dtype
         self._view = store if transaction is None else StagedStore(store, transaction)
-        self._transform = _domain_transform(schema)
-        self.array = self._shared_array(pools, None)
+        self.array = self._shared_array(pools, metadata, None)
         if transaction is None:
             self.array.layout = layout
         else:
             # Nothing is cached in a transaction, but its handles share their arrays.
             cache = transaction.slot("chunks", lambda: ChunkCache(0))
             pools = Pools(cache, pools.workers, pools.io_workers)
-            self.array = self._shared_array(pools, self.array)
+            self.array = self._shared_array(pools, metadata, self.array)
+        self._stored = StoredMetadata(fmt, self._view, self.array, metadata, generation)
         self._reader = Reader(self.array)
         self._stager = (
             None
@@ -132,10 +124,10 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             else StagingWriter(self.array, StagedStore(store, transaction), transaction)
         )
 
-    def _shared_array(self, pools: Pools, base: ChunkedArray | None) -> ChunkedArray:
+    def _shared_array(self, pools: Pools, metadata: M, base: ChunkedArray | None) -> ChunkedArray:
         """The array that all handles over this pool share; in a transaction, over `base`."""
-        fmt, layout = self.format, self.format.layout(self._metadata)
-        kind = fmt.serialize(fmt.resized(self._metadata, (0,) * len(layout.shape)))
+        fmt, layout = self.format, self.format.layout(metadata)
+        kind = fmt.serialize(fmt.resized(metadata, (0,) * len(layout.shape)))
         # Bytes of records and the records themselves are kept apart.
         key = (self.store.identity, self.path, fmt.driver, kind, str(layout.dtype))
         versions = pools.cache.shared(key, ChunkVersions)
@@ -159,7 +151,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     # -- reading and writing ----------------------------------------------------------------
 
     def transform(self) -> IndexTransform:
-        return self._transform
+        return self._stored.transform
 
     def read(
         self,
@@ -239,7 +231,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     def _rely_on_metadata(self) -> None:
         """Has the commit fail if the array has another shape by then than this write is for."""
         if isinstance(self._view, StagedStore):
-            self._view.rely_on(self.path + self.format.metadata_key, self._generation)
+            self._view.rely_on(self._stored.key, self._stored.generation)
 
     def _bounded(self, transform: IndexTransform, layout: ArrayLayout) -> IndexTransform:
         if True not in transform.implicit_upper_bounds + transform.implicit_lower_bounds:
@@ -284,130 +276,20 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     # -- metadata ---------------------------------------------------------------------------
 
     async def refresh(self) -> None:
-        if self.options.recheck_metadata is False:
-            return
-        await self._look_again()
-
-    def _adopt(self, metadata: M, generation: bytes) -> None:
-        self._check_kind(metadata)
-        self._metadata, self._generation = metadata, generation
-        self._transform = _domain_transform(self.format.schema(metadata))
-        self.array.layout = self.format.layout(metadata)
-
-    def _check_kind(self, metadata: M) -> None:
-        """Refuses metadata under which this array's chunks would mean something else."""
-        old, new = self.array.layout, self.format.layout(metadata)
-        same = len(old.shape) == len(new.shape) and self.format.serialize(
-            self.format.resized(metadata, old.shape)
-        ) == self.format.serialize(self.format.resized(self._metadata, old.shape))
-        if not same and (old.dtype, old.chunk_shape) != (new.dtype, new.chunk_shape):
-            raise FailedPrecondition(
-                "the stored metadata was replaced by one of another kind of array; open it again",
-                array=self.array.url,
-            )
+        if self.options.recheck_metadata is not False:
+            await self._stored.look_again()
 
     async def resize(self, request: ResizeRequest, progress: ProgressFunction | None) -> None:
-        key = self.path + self.format.metadata_key
-        while True:
-            found = await self._view.read(key)
-            if found.state != "value":
-                raise NotFound("the array was deleted", key=key, array=self.array.url)
-            current = self.format.parse(found.value)
-            self._check_kind(current)
-            old_shape = self.format.layout(current).shape
-            shape = _resized_shape(old_shape, request)
-            metadata = self.format.resized(current, shape)
-            self._check_storable(metadata)
-            if shape == old_shape:
-                self._adopt(current, found.stamp.generation)
-                return
-            conditional = self._view.capabilities.can_compare_and_swap
-            stamp = await self._view.write(
-                key,
-                self.format.serialize(metadata),
-                found.stamp.generation if conditional else UNKNOWN,
-            )
-            if stamp.generation != UNKNOWN:
-                break
         # The new shape is what counts from here on: whatever a crash leaves of the chunks outside
         # it is not visible.
-        self._adopt(metadata, stamp.generation)
-        shrinks = any(n < o for n, o in zip(shape, old_shape, strict=True))
+        shrinks = await self._stored.resize(request)
         if shrinks and not request.metadata_only:
-            await self._delete_outside(progress)
-
-    def _check_storable(self, metadata: M) -> None:
-        """Refuses what could be stored, but not be opened again."""
-        try:
-            self.format.parse(self.format.serialize(metadata))
-        except Error as error:
-            raise InvalidArgument(f"the array cannot get this shape: {error.message}") from error
-
-    async def _delete_outside(self, progress: ProgressFunction | None) -> None:
-        """Deletes the stored chunks that lie wholly outside the array.
-
-        Somebody may let the array grow again meanwhile, and write there: a chunk goes only if,
-        after its generation was looked at, the metadata still leaves it outside.
-        """
-        keys = self.array.layout.keys
-        deleted = 0
-        async for entry in self._view.list(KeyRange.prefix(self.path)):
-            cell = keys.cell(entry.key[len(self.path) :])
-            if cell is None or self._is_inside(cell):
-                continue
-            found = await self._view.read(entry.key, ReadOptions(ByteRange(0, 0)))
-            await self._look_again()
-            if found.state == "missing" or self._is_inside(cell):
-                continue
-            conditional = self._view.capabilities.can_compare_and_swap
-            generation = found.stamp.generation if conditional else UNKNOWN
-            await self._view.write(entry.key, None, generation)
-            self.array.forget(cell)
-            deleted += 1
-            if progress is not None:
-                await self.pools.workers.run(progress, Progress("resize", deleted, None))
-
-    def _is_inside(self, cell: tuple[int, ...]) -> bool:
-        """Whether a chunk has elements of the array."""
-        layout = self.array.layout
-        return all(
-            k * c < n for k, c, n in zip(cell, layout.chunk_shape, layout.shape, strict=True)
-        )
-
-    async def _look_again(self) -> None:
-        """Takes over the stored metadata if it has changed.
-
-        Raises:
-            NotFound: It was deleted.
-        """
-        key = self.path + self.format.metadata_key
-        found = await self._view.read(key, ReadOptions(if_not_equal=self._generation))
-        if found.state == "missing":
-            raise NotFound("the array was deleted", key=key, array=self.array.url)
-        if found.state == "value":
-            self._adopt(self.format.parse(found.value), found.stamp.generation)
+            await delete_outside(self.array, self._view, self._stored.look_again, progress)
 
     async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
-        layout = self.array.layout
-        view = self._bounded(transform, layout)
-        plan = partial(Partition.of, view, layout.chunk_shape, layout.shape)
-        partition = await self.pools.workers.run(plan)
-        stored = 0
-        if partition.count <= _LOOKUPS:
-            for cell in partition.cells():
-                key = self.array.key(partition.index(cell))
-                found = await self._view.read(key, ReadOptions(if_not_equal=b"?"))
-                stored += found.state == "value"
-                if stored and enough:
-                    break
-            return stored, partition.count
-        async for entry in self._view.list(KeyRange.prefix(self.path)):
-            index = layout.keys.cell(entry.key[len(self.path) :])
-            if index is not None and partition.touches(index):
-                stored += 1
-                if enough:
-                    break
-        return stored, partition.count
+        partition = await partition_of(self.array, self._bounded(transform, self.array.layout))
+        stored = await count_stored(self.array, partition, enough=enough)
+        return stored, 0 if partition is None else partition.count
 
     async def stored_entries(self, transform: IndexTransform) -> AsyncIterator[ListEntry]:
         view = self._bounded(transform, self.array.layout)
@@ -424,21 +306,21 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     @property
     def generation(self) -> bytes:
         """The generation of the metadata."""
-        return self._generation
+        return self._stored.generation
 
     @property
     def metadata(self) -> M:
         """The metadata as it is known now."""
-        return self._metadata
+        return self._stored.value
 
     def schema(self) -> Schema:
-        return self.format.schema(self._metadata)
+        return self.format.schema(self._stored.value)
 
     def spec_json(self) -> dict[str, Json]:
         spec: dict[str, Json] = {
             "driver": self.driver,
             "kvstore": self.store.spec_json(self.path),
-            "metadata": self.format.to_json(self._metadata),
+            "metadata": self.format.to_json(self._stored.value),
         }
         spec.update(self.options.spec)
         return spec
@@ -453,8 +335,9 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         """The same array in `transaction`, with the metadata known here."""
         if transaction is self.transaction:
             return self
+        stored = self._stored
         return ChunkedDriver(
-            self.format, self.store, self.path, self._metadata, self._generation, self.options,
+            self.format, self.store, self.path, stored.value, stored.generation, self.options,
             self.pools, transaction,
         )  # fmt: skip
 
@@ -482,26 +365,6 @@ def _output(shape: tuple[int, ...], element: np.dtype[Any], order: Literal["C", 
             "smaller part of it: store[slice].read()",
             operation="read",
         ) from error
-
-
-def _domain_transform(schema: Schema) -> IndexTransform:
-    domain = schema.domain
-    assert domain is not None
-    return IndexTransform(domain)
-
-
-def _resized_shape(old: tuple[int, ...], request: ResizeRequest) -> tuple[int, ...]:
-    shape = []
-    for dim, (size, new) in enumerate(zip(old, request.exclusive_max, strict=True)):
-        chosen = size if new is None else new
-        if chosen < 0:
-            raise FailedPrecondition(f"cannot resize dimension {dim} to the upper bound {chosen}")
-        if request.expand_only:
-            chosen = max(size, chosen)
-        if request.shrink_only:
-            chosen = min(size, chosen)
-        shape.append(chosen)
-    return tuple(shape)
 
 
 def _url(store: KeyValueStore, path: str, driver: str) -> str:

@@ -8,12 +8,14 @@ from functools import partial
 from asynctensor.chunked.array import ChunkedArray
 from asynctensor.chunked.grid import Partition
 from asynctensor.index_space.transform import IndexTransform
+from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.directory import stat
 from asynctensor.storage.key_range import KeyRange
-from asynctensor.storage.kvstore import ListEntry
+from asynctensor.storage.kvstore import ListEntry, ReadOptions
 
 #: Chunks that are looked up one by one; more are found in a listing of the array.
 LOOKUPS = 64
+_NO_BYTES = ReadOptions(ByteRange(0, 0))
 
 
 async def partition_of(array: ChunkedArray, view: IndexTransform) -> Partition | None:
@@ -47,3 +49,26 @@ async def stored_entries(
         found = array.layout.keys.cell(entry.key[len(array.path) :])
         if found is not None and partition.touches(found):
             yield found, entry
+
+
+async def count_stored(array: ChunkedArray, partition: Partition | None, *, enough: bool) -> int:
+    """How many chunks of a view are stored.
+
+    Args:
+        array: The array.
+        partition: The chunks of the view; None if there are none.
+        enough: Whether one is enough to know.
+    """
+    stored = 0
+    if partition is not None and partition.count <= LOOKUPS:
+        for cell in partition.cells():
+            key = array.key(partition.index(cell))
+            stored += (await array.store.read(key, _NO_BYTES)).state == "value"
+            if stored and enough:
+                break
+        return stored
+    async for _ in stored_entries(array, partition):
+        stored += 1
+        if enough:
+            break
+    return stored

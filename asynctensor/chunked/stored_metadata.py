@@ -1,0 +1,142 @@
+"""The metadata document of one open array: what is known of it, and how it changes."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from asynctensor.chunked.array import ChunkedArray
+from asynctensor.chunked.array_driver import ResizeRequest
+from asynctensor.chunked.format import ArrayFormat
+from asynctensor.errors import Error, FailedPrecondition, InvalidArgument, NotFound
+from asynctensor.index_space.transform import IndexTransform
+from asynctensor.schema.schema import Schema
+from asynctensor.storage.generation import UNKNOWN
+from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
+
+M = TypeVar("M")
+
+
+class StoredMetadata(Generic[M]):
+    """The metadata as it is known now; a newer version is taken over as a whole.
+
+    Args:
+        fmt: The format.
+        view: Where it is stored, as the transaction sees it.
+        array: The array, whose layout follows it.
+        value: The metadata.
+        generation: Its generation.
+
+    Attributes:
+        key: Where it is stored.
+        transform: The array's domain under it.
+    """
+
+    def __init__(
+        self,
+        fmt: ArrayFormat[M],
+        view: KeyValueStore,
+        array: ChunkedArray,
+        value: M,
+        generation: bytes,
+    ) -> None:
+        self._format, self._view, self._array = fmt, view, array
+        self.key = array.path + fmt.metadata_key
+        self.value, self.generation = value, generation
+        self.transform = _domain_transform(fmt.schema(value))
+
+    async def look_again(self) -> None:
+        """Takes over what is stored if it has changed.
+
+        Raises:
+            NotFound: It was deleted.
+            FailedPrecondition: It is of another kind of array now.
+        """
+        found = await self._view.read(self.key, ReadOptions(if_not_equal=self.generation))
+        if found.state == "missing":
+            raise self._deleted()
+        if found.state == "value":
+            self._adopt(self._format.parse(found.value), found.stamp.generation)
+
+    async def resize(self, request: ResizeRequest) -> bool:
+        """Stores another shape, whatever others store meanwhile.
+
+        Returns:
+            Whether some dimension became smaller.
+
+        Raises:
+            NotFound: The array was deleted.
+            FailedPrecondition: It is of another kind now, or a bound cannot change so.
+            InvalidArgument: An array of that shape could not be opened again.
+        """
+        while True:
+            found = await self._view.read(self.key)
+            if found.state != "value":
+                raise self._deleted()
+            current = self._format.parse(found.value)
+            self._check_kind(current)
+            old = self._format.layout(current).shape
+            shape = _resized_shape(old, request)
+            metadata = self._format.resized(current, shape)
+            self._check_storable(metadata)
+            if shape == old:
+                self._adopt(current, found.stamp.generation)
+                return False
+            conditional = self._view.capabilities.can_compare_and_swap
+            stamp = await self._view.write(
+                self.key,
+                self._format.serialize(metadata),
+                found.stamp.generation if conditional else UNKNOWN,
+            )
+            if stamp.generation != UNKNOWN:
+                break
+        self._adopt(metadata, stamp.generation)
+        return any(n < o for n, o in zip(shape, old, strict=True))
+
+    def _deleted(self) -> NotFound:
+        return NotFound("the array was deleted", key=self.key, array=self._array.url)
+
+    def _adopt(self, value: M, generation: bytes) -> None:
+        self._check_kind(value)
+        self.value, self.generation = value, generation
+        self.transform = _domain_transform(self._format.schema(value))
+        self._array.layout = self._format.layout(value)
+
+    def _check_kind(self, value: M) -> None:
+        """Refuses metadata under which this array's chunks would mean something else."""
+        fmt = self._format
+        old, new = self._array.layout, fmt.layout(value)
+        same = len(old.shape) == len(new.shape) and fmt.serialize(
+            fmt.resized(value, old.shape)
+        ) == fmt.serialize(fmt.resized(self.value, old.shape))
+        if not same and (old.dtype, old.chunk_shape) != (new.dtype, new.chunk_shape):
+            raise FailedPrecondition(
+                "the stored metadata was replaced by one of another kind of array; open it again",
+                array=self._array.url,
+            )
+
+    def _check_storable(self, value: M) -> None:
+        """Refuses what could be stored, but not be opened again."""
+        try:
+            self._format.parse(self._format.serialize(value))
+        except Error as error:
+            raise InvalidArgument(f"the array cannot get this shape: {error.message}") from error
+
+
+def _domain_transform(schema: Schema) -> IndexTransform:
+    domain = schema.domain
+    assert domain is not None
+    return IndexTransform(domain)
+
+
+def _resized_shape(old: tuple[int, ...], request: ResizeRequest) -> tuple[int, ...]:
+    shape = []
+    for dim, (size, new) in enumerate(zip(old, request.exclusive_max, strict=True)):
+        chosen = size if new is None else new
+        if chosen < 0:
+            raise FailedPrecondition(f"cannot resize dimension {dim} to the upper bound {chosen}")
+        if request.expand_only:
+            chosen = max(size, chosen)
+        if request.shrink_only:
+            chosen = min(size, chosen)
+        shape.append(chosen)
+    return tuple(shape)
