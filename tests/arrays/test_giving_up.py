@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from asynctensor.kvstores.file.file_system import FileSystem
 from asynctensor.kvstores.file.options import FileOptions
 from asynctensor.kvstores.file.store import FileStore
-from asynctensor.kvstores.file.file_system import FileSystem
 from asynctensor.testing.open_over import open_over
 
 CHUNKS = 3000
