@@ -326,7 +326,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         return spec
 
     def version(self) -> bytes | None:
-        return self._generation
+        return self._stored.generation
 
     def kvstore(self) -> tuple[KeyValueStore, str] | None:
         return self._view, self.path
