@@ -84,6 +84,7 @@ class FaultProxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy")
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._clients: set[_Client] = set()
 
     @property
     def url(self) -> str:
@@ -127,7 +128,7 @@ class FaultProxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def _accepted(self) -> _Client:
-        client = _Client()
+        client = _Client(self._clients)
         task = self._loop.create_task(self._serve(client))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -141,6 +142,11 @@ class FaultProxy:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        for client in tuple(self._clients):
+            client.reset()
+        # Sockets are closed in the next turns of the loop.
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def _serve(self, client: _Client) -> None:
         self.statistics.connections += 1
@@ -177,7 +183,8 @@ class FaultProxy:
 class _Client(asyncio.Protocol):
     """The client's side: what it sent and nobody has taken yet, and the way back to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, connected: set[_Client]) -> None:
+        self._connected = connected
         self._held = bytearray()
         self._ended = False
         self._changed = asyncio.Event()
@@ -187,12 +194,14 @@ class _Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._connected.add(self)
 
     def data_received(self, data: bytes) -> None:
         self._held += data
         self._changed.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._connected.discard(self)
         self._ended = True
         self._changed.set()
         self._drained.set()

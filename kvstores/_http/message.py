@@ -31,6 +31,13 @@ class Headers(Mapping[str, str]):
             known = self._fields.get(name.lower())
             self._fields[name.lower()] = value if known is None else f"{known}, {value}"
 
+    @classmethod
+    def of_lower(cls, fields: dict[str, str]) -> Headers:
+        """Fields whose names are in lower case already; the dictionary is not copied."""
+        made = cls.__new__(cls)
+        made._fields = fields
+        return made
+
     def __getitem__(self, name: str) -> str:
         return self._fields[name.lower()]
 

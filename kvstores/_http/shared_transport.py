@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 
 from asynctensor.kvstores._http.aiohttp_transport import AiohttpTransport, ConnectionOptions
+from asynctensor.kvstores._http.fast_transport import FastTransport
 from asynctensor.kvstores._http.proxies import Proxies
 from asynctensor.kvstores._http.transport import Transport
 from asynctensor.runtime.event_loop import at_exit
@@ -17,16 +19,24 @@ _NAME = "http transport"
 @dataclass(frozen=True, slots=True)
 class _Shared:
     loop: asyncio.AbstractEventLoop
-    transport: AiohttpTransport
+    transport: Transport
 
 
 def shared_transport() -> Transport:
-    """The transport of the running loop, which is the I/O loop; the runtime closes it."""
+    """The transport of the running loop, which is the I/O loop; the runtime closes it.
+
+    It heeds ``HTTP_PROXY`` and its like; with ``ASYNCTENSOR_FAST_HTTP=0`` aiohttp does everything.
+    """
     loop = asyncio.get_running_loop()
     found = PROCESS.shared.get(_NAME)
     if isinstance(found, _Shared) and found.loop is loop:
         return found.transport
-    made = _Shared(loop, AiohttpTransport(ConnectionOptions(proxies=Proxies.of_environment())))
-    PROCESS.shared[_NAME] = made
-    at_exit(made.transport.close)
-    return made.transport
+    options = ConnectionOptions(proxies=Proxies.of_environment())
+    patient = AiohttpTransport(options)
+    at_exit(patient.close)
+    transport: Transport = patient
+    if os.environ.get("ASYNCTENSOR_FAST_HTTP") != "0":
+        transport = fast = FastTransport(patient, options)
+        at_exit(fast.close)
+    PROCESS.shared[_NAME] = _Shared(loop, transport)
+    return transport

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ def rclone(folder: Path) -> Iterator[HttpServer]:
 
 
 _NGINX = """
-daemon off; worker_processes 1; pid {own}/pid; error_log {own}/error;
+{user}daemon off; worker_processes 1; pid {own}/pid; error_log {own}/error;
 events {{ worker_connections 1024; }}
 http {{
     access_log off; default_type application/octet-stream; sendfile on; keepalive_requests 1000000;
@@ -84,7 +85,9 @@ def nginx(folder: Path) -> Iterator[HttpServer]:
     if found is None:
         raise RuntimeError("nginx is not installed: run `make test-servers`, which installs it")
     config = own / "nginx.conf"
-    config.write_text(_NGINX.format(own=own, port=port, served=served))
+    # Root's workers would be somebody who may not read the folder.
+    user = "user root; " if os.geteuid() == 0 else ""
+    config.write_text(_NGINX.format(own=own, port=port, served=served, user=user))
     own.chmod(0o755)
     with ServerProcess([found, "-e", own / "error", "-c", config], port, own) as process:
         yield HttpServer("nginx", "127.0.0.1", port, served, True, False, process)

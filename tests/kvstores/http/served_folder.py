@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import time
@@ -51,6 +52,14 @@ class ServedFolder(KeyValueStore):
     ) -> TimestampedStorageGeneration:
         if if_equal != UNKNOWN:
             return await self._http.write(key, value, if_equal)
+        writing = asyncio.ensure_future(self._write(key, value))
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            raise
+
+    async def _write(self, key: str, value: Buffer | None) -> TimestampedStorageGeneration:
         written = await self._files.write(key, value)
         if written.generation == NO_VALUE:
             return written

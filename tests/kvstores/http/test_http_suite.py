@@ -22,3 +22,8 @@ class TestHttpStore(KeyValueStoreSuite):
     def store(self, http_server) -> ServedFolder:
         http = HttpStore(Address(http_server.url.rstrip("/")))
         return ServedFolder(http, http_server.folder, lists=http_server.lists)
+
+    async def test_special_characters(self, store: ServedFolder, http_server) -> None:
+        if http_server.name == "nginx":
+            pytest.xfail("its index leaves out names that begin with a dot")
+        await super().test_special_characters(store)
