@@ -48,8 +48,8 @@ TERMS = st.lists(
             st.just(...),
         ),
     ),
-    # tensorstore 0.1.86 ends the process at some chains of three, and writes index arrays that repeat
-    # each other in another form than alone.
+    # tensorstore 0.1.86 ends the process at some chains of three, and writes index arrays that
+    # repeat each other in another form than alone.
     max_size=2,
 )
 
