@@ -60,7 +60,13 @@ def _lines(each: Counter) -> Iterator[str]:
 
 
 def experimental_push_metrics_to_prometheus(
-    pushgateway: str = "", job: str = "", instance: str = "", metric_prefix: str = ""
+    pushgateway: str = "",
+    job: str = "",
+    instance: str = "",
+    metric_prefix: str = "",
+    *,
+    timeout: float | None = None,
+    deadline: float | None = None,
 ) -> Future[int]:
     """Sends the metrics to a Prometheus Pushgateway.
 
@@ -69,6 +75,8 @@ def experimental_push_metrics_to_prometheus(
         job: Name of the job.
         instance: Name of the instance; empty for none.
         metric_prefix: Of the names of the metrics to send.
+        timeout: Seconds after which to give up.
+        deadline: The same as a Unix time.
 
     Returns:
         Future of the HTTP status of the answer. It fails with `Unavailable` if there is none
@@ -84,7 +92,7 @@ def experimental_push_metrics_to_prometheus(
     url = f"{pushgateway.rstrip('/')}/metrics/job/{quote(job, safe='')}"
     if instance:
         url += f"/instance/{quote(instance, safe='')}"
-    return start(_push, url, metric_prefix)
+    return start(_push, url, metric_prefix, timeout=timeout, deadline=deadline)
 
 
 async def _push(url: str, metric_prefix: str) -> int:

@@ -237,3 +237,32 @@ def test_functions_say_what_they_do(item: Item) -> None:
     value = _ours(item.path)
     if not item.path[-1].startswith("__"):
         assert value.__doc__
+
+
+def operations() -> Iterator[tuple[str, inspect.Signature]]:
+    """All that gives a future, but for what gives a finished one or makes promises."""
+    for name in asynctensor.__all__:
+        thing = getattr(asynctensor, name)
+        members = [thing] if not inspect.isclass(thing) else vars_of(thing)
+        if thing in (asynctensor.Future, asynctensor.Promise, asynctensor.WriteFutures):
+            continue
+        for member in members:
+            try:
+                signature = inspect.signature(member)
+            except (TypeError, ValueError):
+                continue
+            gives = str(signature.return_annotation)
+            if gives.startswith(("Future", "WriteFutures", "Awaitable")):
+                yield f"{name}: {member.__name__}", signature
+
+
+def vars_of(kind: type) -> list[Any]:
+    found = [inspect.getattr_static(kind, name) for name in dir(kind) if not name.startswith("_")]
+    return [getattr(each, "__func__", each) for each in found if not isinstance(each, property)]
+
+
+def test_every_operation_takes_a_timeout_and_a_deadline() -> None:
+    named = dict(operations())
+    assert len(named) > 20
+    for name, signature in named.items():
+        assert {"timeout", "deadline"} <= set(signature.parameters), name

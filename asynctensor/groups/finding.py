@@ -39,8 +39,14 @@ class Found(Member):
     url: str = ""
     _location: Location | None = field(default=None, repr=False, compare=False)
 
-    def open(self) -> Future[Opened]:
+    def open(
+        self, *, timeout: float | None = None, deadline: float | None = None
+    ) -> Future[Opened]:
         """Opens it.
+
+        Args:
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
 
         Returns:
             Future of a `TensorStore` or a `Group`, for reading and writing.
@@ -58,7 +64,7 @@ class Found(Member):
             async def opened() -> Opened:
                 return await open_group(kvstore, driver=self.driver)
 
-            return start(opened)
+            return start(opened, timeout=timeout, deadline=deadline)
         place = GroupPlace(
             location.store,
             location.prefix,
@@ -68,7 +74,8 @@ class Found(Member):
             location.transaction,
             "rw",
         )
-        return start(place.open_array, Spec({"driver": self.driver, "open": True}))
+        spec = Spec({"driver": self.driver, "open": True})
+        return start(place.open_array, spec, timeout=timeout, deadline=deadline)
 
 
 def find(

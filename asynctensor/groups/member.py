@@ -42,10 +42,10 @@ class Member:
     chunk_shape: tuple[int, ...] | None = None
     shard_shape: tuple[int, ...] | None = None
     codecs: tuple[str, ...] = ()
-    _open: Callable[[str], Future[Any]] | None = field(default=None, repr=False, compare=False)
+    _open: Callable[..., Future[Any]] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of(cls, path: str, node: Node, opener: Callable[[str], Future[Any]]) -> Member:
+    def of(cls, path: str, node: Node, opener: Callable[..., Future[Any]]) -> Member:
         """From the documents of a node."""
         found = node.summary
         if found is None:
@@ -68,11 +68,17 @@ class Member:
         """The last component of the path."""
         return self.path.rpartition("/")[2]
 
-    def open(self) -> Future[Opened]:
+    def open(
+        self, *, timeout: float | None = None, deadline: float | None = None
+    ) -> Future[Opened]:
         """Opens it.
+
+        Args:
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
 
         Returns:
             Future of a `TensorStore` or a `Group`; see `Group.open`.
         """
         assert self._open is not None
-        return self._open(self.path)
+        return self._open(self.path, timeout=timeout, deadline=deadline)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from asynctensor.errors import Aborted, Error, FailedPrecondition, Unimplemented
+from asynctensor.errors import (
+    Aborted,
+    DeadlineExceeded,
+    Error,
+    FailedPrecondition,
+    Unimplemented,
+)
+from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.promise import Promise
@@ -112,19 +120,29 @@ class Transaction:
         self._future.add_done_callback(settle)
         return future
 
-    def commit_async(self) -> Future[None]:
+    def commit_async(
+        self, *, timeout: float | None = None, deadline: float | None = None
+    ) -> Future[None]:
         """Starts the commit; calling it again gives the same future.
 
         A commit that was started is not cancelled: the future tells how it ended.
 
+        Args:
+            timeout: Seconds in which the changes must have begun to be handed to the stores; a
+                hand-over that has begun is finished.
+            deadline: The same as a Unix time.
+
         Raises (through the future):
+            DeadlineExceeded: The time ran out before that. Nothing was written if atomic; else
+                some stores may have all of their changes, and others none.
             Aborted: Something that was read has changed; nothing was written if atomic.
             Error: The store failed.
         """
+        limit = Deadline.of(timeout, deadline)
         with self._lock:
             if self._commit is None:
                 self._move(Event.COMMIT)
-                started = start(self._run_commit)
+                started = start(self._run_commit, limit)
                 self._commit = self._future
                 # The future of the transaction tells the outcome; this only keeps the work alive.
                 self._work = started
@@ -281,13 +299,14 @@ class Transaction:
 
     # -- the commit -------------------------------------------------------------------------
 
-    async def _run_commit(self) -> None:
+    async def _run_commit(self, limit: Deadline) -> None:
         try:
-            await self._finish_staging()
+            await _within(limit, self._finish_staging())
             if self._atomic:
-                await self._commit_atomic()
+                await self._commit_atomic(limit)
             else:
                 for participant in list(self._participants.values()):
+                    _check(limit)
                     await participant.commit_isolated()
         except BaseException as error:  # noqa: BLE001
             with self._lock:
@@ -316,23 +335,26 @@ class Transaction:
             for staging in waiting:
                 await staging
 
-    async def _commit_atomic(self) -> None:
+    async def _commit_atomic(self, limit: Deadline) -> None:
         participants = list(self._participants.values())
         if not participants:
             return
         domain = participants[0].commit_domain
         assert domain is not None
-        while not await self._attempt(domain, participants):
+        while not await self._attempt(domain, participants, limit):
             pass
 
-    async def _attempt(self, domain: CommitDomain, participants: list[Participant]) -> bool:
+    async def _attempt(
+        self, domain: CommitDomain, participants: list[Participant], limit: Deadline
+    ) -> bool:
         """One try; False if values that were only written, not read, changed meanwhile."""
         expected: dict[str, bytes] = {}
         values: dict[str, bytes | None] = {}
         for participant in participants:
-            part = await participant.prepare()
+            part = await _within(limit, participant.prepare())
             expected.update(part.expected)
             values.update(part.values)
+        _check(limit)
         try:
             await domain.commit(Commit(expected, values))
         except Aborted as error:
@@ -349,3 +371,25 @@ class Transaction:
         for participant in participants:
             participant.discard()
         self._promise.set_exception(error)
+
+
+def _check(limit: Deadline) -> None:
+    if limit.expired():
+        raise _too_late()
+
+
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded("the time given by timeout= or deadline= ran out during the commit")
+
+
+async def _within(limit: Deadline, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives, unless that takes until `limit`: then it is cancelled."""
+    if limit.never:
+        return await work
+    try:
+        async with asyncio.timeout(limit.remaining()) as within:
+            return await work
+    except TimeoutError as error:
+        if not within.expired():
+            raise
+        raise _too_late() from error

@@ -335,3 +335,24 @@ async def test_what_was_read_before_a_write_is_not_cached_after_it(
     assert (await reading)[0] in (1, 2)
     assert (await store[:4].read() == 2).all()
     assert (await store[:4].read() == 2).all()
+
+
+@pytest.mark.parametrize("step", ["staging", "preparing"])
+async def test_a_commit_keeps_its_deadline(over: Over, faulty: FaultyStore, step: str) -> None:
+    store = await over()
+    await store.write(1)
+    txn = ts.Transaction(atomic=False)
+    staged = store.with_transaction(txn)
+    if step == "staging":
+        gate = faulty.hold("read")
+        staged[:8].write(staged[8:16])
+    else:
+        await staged[::2].write(2)
+        gate = faulty.hold("read", when=is_chunk)
+    limit = {"timeout": 0.02} if step == "staging" else {"timeout": -1}
+    with pytest.raises(DeadlineExceeded, match="commit"):
+        await ended(txn.commit_async(**limit), faulty)
+    assert txn.aborted
+    gate.open()
+    await nothing_follows(faulty)
+    assert (await store.read() == 1).all()
