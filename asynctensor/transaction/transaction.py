@@ -386,8 +386,9 @@ async def _within(limit: Deadline, work: Coroutine[Any, Any, T]) -> T:
     """What `work` gives, unless that takes until `limit`: then it is cancelled."""
     if limit.never:
         return await work
+    within = asyncio.timeout(limit.remaining())
     try:
-        async with asyncio.timeout(limit.remaining()) as within:
+        async with within:
             return await work
     except TimeoutError as error:
         if not within.expired():
