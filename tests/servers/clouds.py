@@ -77,11 +77,14 @@ def moto(folder: Path) -> Iterator[CloudServer]:
 
 @contextmanager
 def radosgw(folder: Path) -> Iterator[CloudServer]:
-    """S3: Ceph's gateway with one monitor and one store in memory; ports are its own choice."""
+    """S3: Ceph's gateway with one monitor and one store in memory."""
     if shutil.which("radosgw") is None:
         raise RuntimeError("radosgw is not installed: run `make test-servers`, which installs it")
-    port, script = free_port(), Path(__file__).with_name("rgw.sh")
-    subprocess.run(["bash", script, "up", folder / "ceph", str(port)], check=True, timeout=120)
+    script = Path(__file__).with_name("rgw.sh")
+    # The gateway's own, and two of its monitor: every test process has a gateway.
+    port, *monitor = (free_port() for _ in range(3))
+    command = ["bash", script, "up", folder / "ceph", *map(str, (port, *monitor))]
+    subprocess.run(command, check=True, timeout=120)
     try:
         yield CloudServer("radosgw", f"http://127.0.0.1:{port}", "testkey", "testsecret")
     finally:

@@ -1,7 +1,6 @@
 #!/bin/bash
-# rgw.sh up FOLDER PORT | rgw.sh down FOLDER
-# Ceph's S3 gateway with one monitor and one store in memory, all on the loopback. The monitor's
-# ports are fixed: one instance at a time.
+# rgw.sh up FOLDER PORT MONITOR_PORT MONITOR_PORT | rgw.sh down FOLDER
+# Ceph's S3 gateway with one monitor and one store in memory, all on the loopback.
 set -eu
 folder=$2
 ceph=(-c "$folder/ceph.conf")
@@ -14,6 +13,7 @@ if [ "$1" = down ]; then
 fi
 
 port=$3
+monitor="[v2:127.0.0.1:$4,v1:127.0.0.1:$5]"
 rm -rf "$folder"
 mkdir -p "$folder/mon" "$folder/osd" "$folder/run"
 touch "$folder/keyring"
@@ -23,7 +23,7 @@ fsid=$(cat /proc/sys/kernel/random/uuid)
 cat > "$folder/ceph.conf" <<CONF
 [global]
 fsid = $fsid
-mon_host = [v2:127.0.0.1:33300,v1:127.0.0.1:36789]
+mon_host = $monitor
 public_addr = 127.0.0.1
 cluster_addr = 127.0.0.1
 auth_cluster_required = none
@@ -54,7 +54,7 @@ rgw_frontends = beast endpoint=127.0.0.1:$port
 rgw_data = $folder/run
 rgw_dns_name = localhost
 CONF
-monmaptool --create --fsid "$fsid" --addv a '[v2:127.0.0.1:33300,v1:127.0.0.1:36789]' \
+monmaptool --create --fsid "$fsid" --addv a "$monitor" \
 	"$folder/monmap" >/dev/null
 ceph-mon "${ceph[@]}" --mkfs -i a --monmap "$folder/monmap" --keyring "$folder/keyring"
 ceph-mon "${ceph[@]}" -i a
