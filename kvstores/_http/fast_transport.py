@@ -23,9 +23,10 @@ from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.transport import Transport
 from asynctensor.runtime.clock import NEVER, Deadline
 
-#: Field lines that are sent as they are.
-_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
+#: A request that is sent as it is (RFC 9112, section 3).
+_MESSAGE: Final = re.compile(
+    r"GET [!-~]+ HTTP/1\.1\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e]*\r\n)+\r\n"
+)
 _AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.\-_]+)(?::(\d{1,5}))?")
 #: Seconds between two looks at the connections of a host.
 _SWEEP: Final = 5.0
@@ -127,15 +128,14 @@ class FastTransport:
         if host.shunned_until and host.shunned_until > monotonic():
             return None
         lines = [f"GET /{path}{mark}{query} HTTP/1.1"]
-        named = False
-        for name, value in request.headers:
-            if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
-                return None
-            named = named or name.lower() == "host"
-            lines.append(f"{name}: {value}")
-        if not named:
+        lines += [f"{name}: {value}" for name, value in request.headers]
+        if not any([name in ("Host", "host") for name, _ in request.headers]):
             lines.insert(1, f"Host: {authority}")
-        return host, "\r\n".join([*lines, "", ""]).encode("ascii")
+        text = "\r\n".join([*lines, "", ""])
+        # No field may bring lines of its own.
+        if _MESSAGE.fullmatch(text) is None or text.count("\n") != len(lines) + 1:
+            return None
+        return host, text.encode("ascii")
 
     def _host(self, url: str, authority: str) -> _Host | None:
         if authority in self._hosts:

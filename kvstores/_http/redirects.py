@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from asynctensor.errors import FailedPrecondition
@@ -44,7 +45,13 @@ def redirect_target(url: str, response: Response) -> str:
 
 def origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port: what may see the same credentials (RFC 6454)."""
-    parts = urlsplit(url)
+    end = url.find("/", 8)
+    return _origin(url if end < 0 else url[:end])
+
+
+@lru_cache(maxsize=256)
+def _origin(root: str) -> tuple[str, str, int]:
+    parts = urlsplit(root)
     return parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme, 0)
 
 

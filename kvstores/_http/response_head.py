@@ -17,12 +17,16 @@ from dataclasses import dataclass
 from asynctensor.kvstores._http.message import Headers
 
 _TEXT = rb"[\t\x20-\x7e\x80-\xff]*"
-_STATUS = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)(?: " + _TEXT + rb")?\r\n")
-_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(" + _TEXT + rb"?)[ \t]*\r\n")
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_HEAD = re.compile(
+    rb"HTTP/1\.1 [2-5]\d\d(?: " + _TEXT + rb")?\r\n(?:" + _TOKEN + rb":" + _TEXT + rb"\r\n)*\r\n"
+)
 #: More digits are not meant seriously.
-_LENGTH = re.compile(rb"\d{1,15}", re.ASCII)
+_LENGTH = re.compile(r"\d{1,15}", re.ASCII)
 #: Statuses whose answers have no body (RFC 9110, section 6.4.1).
 _BODILESS = frozenset({204, 304})
+#: Fields that two of in one head say nothing.
+_SINGLE = frozenset({"content-length", "content-range", "etag"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +52,24 @@ def parse_head(head: bytes) -> ResponseHead | None:
     Such are: what breaks the grammar, HTTP/1.0, interim responses, transfer codings, no length or
     several.
     """
-    found = _STATUS.match(head)
-    if found is None:
+    if _HEAD.fullmatch(head) is None:
         return None
-    status = int(found[1])
+    lines = head[:-4].decode("utf-8", "surrogateescape").split("\r\n")
+    status = int(lines[0][9:12])
     fields: dict[str, str] = {}
-    at, last = found.end(), len(head) - 2
-    while at < last:
-        field = _FIELD.match(head, at)
-        if field is None:
-            return None
-        at = field.end()
-        name = field[1].lower().decode("ascii")
-        value = field[2].decode("utf-8", "surrogateescape")
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        name, value = name.lower(), value.strip(" \t")
         if name in fields:
-            if name in ("content-length", "content-range", "etag"):
+            if name in _SINGLE:
                 return None
             value = f"{fields[name]}, {value}"
         fields[name] = value
-    if head[at:] != b"\r\n" or "transfer-encoding" in fields:
+    if "transfer-encoding" in fields:
         return None
     length = 0
     if status not in _BODILESS:
-        text = fields.get("content-length", "").encode("utf-8", "surrogateescape")
+        text = fields.get("content-length", "")
         if _LENGTH.fullmatch(text) is None:
             return None
         length = int(text)

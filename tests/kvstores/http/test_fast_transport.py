@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asynctensor.errors import DeadlineExceeded, ResourceExhausted
+from asynctensor.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
 from asynctensor.kvstores._http.aiohttp_transport import AiohttpTransport, ConnectionOptions
 from asynctensor.kvstores._http.errors import NoAnswer
 from asynctensor.kvstores._http.fast_transport import FastTransport
@@ -105,6 +105,7 @@ async def test_many_at_once_share_connections(caddy, pair: Pair) -> None:
         Request("GET", "https://127.0.0.1:1/"),
         Request("GET", "http://u:p@127.0.0.1:1/"),
         Request("GET", "http://127.0.0.1:1/", (("A", "é"),)),
+        Request("GET", "http://127.0.0.1:1/", (("A b", "c"),)),
         Request("GET", "http://127.0.0.1:1/"),
     ],
 )
@@ -112,6 +113,13 @@ async def test_other_requests_are_left_to_the_one_behind(pair: Pair, request_) -
     with pytest.raises(NoAnswer):
         await pair.fast.send(request_)
     assert pair.behind.sent == 1
+
+
+async def test_no_field_brings_lines_of_its_own(caddy, pair: Pair) -> None:
+    for bad in ("a\r\nB: c", "a\nB: c", "a\r\n\r\nGET /x HTTP/1.1\r\nHost: h"):
+        with pytest.raises(InvalidArgument, match="no request that can be sent"):
+            await pair.get(caddy.url + "k", ("A", bad))
+    assert pair.behind.sent == 3
 
 
 async def test_proxied_requests_are_left_to_the_one_behind() -> None:

@@ -1,0 +1,102 @@
+"""https: what is trusted, and what is said of what is not."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from asynctensor.errors import FailedPrecondition
+from asynctensor.kvstores._http.aiohttp_transport import AiohttpTransport, ConnectionOptions
+from asynctensor.kvstores._http.exchange import Exchange
+from asynctensor.kvstores._http.message import Request
+from asynctensor.kvstores.http.address import Address
+from asynctensor.kvstores.http.store import HttpStore
+from asynctensor.runtime.event_loop import start
+from asynctensor.scheduler.retry import RetryPolicy
+from asynctensor.storage.byte_range import ByteRange
+from asynctensor.storage.kvstore import ReadOptions
+from tests.servers.scripted import Said, ScriptedServer
+
+RETRIES = RetryPolicy(3, 0.001, 0.002)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def serving(authority: trustme.CA, name: str) -> ScriptedServer:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return ScriptedServer(lambda asked: Said(200, (("ETag", '"a"'),), b"0123456789"), context)
+
+
+@pytest.fixture
+def server(authority: trustme.CA) -> Iterator[ScriptedServer]:
+    with serving(authority, "127.0.0.1") as made:
+        yield made
+
+
+@pytest.fixture
+def transport(authority: trustme.CA) -> Iterator[AiohttpTransport]:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    made = AiohttpTransport(ConnectionOptions(ssl=context))
+    yield made
+    start(made.close).result()
+
+
+async def test_what_is_trusted_is_read(server, transport) -> None:
+    store = HttpStore(Address(server.url), Exchange(RETRIES, transport=transport))
+    for _ in range(3):
+        found = await start(store.read, "k", ReadOptions(ByteRange(2, 5)))
+        assert found.value == b"234"
+
+
+async def test_an_unknown_authority_is_told_at_once(server) -> None:
+    store = HttpStore(Address(server.url), Exchange(RETRIES))
+    with pytest.raises(FailedPrecondition, match=r"certificate of 127\.0\.0\.1 is not trusted"):
+        await start(store.read, "k")
+    assert server.asked == []
+
+
+async def test_another_name_is_told_at_once(authority, transport) -> None:
+    with serving(authority, "other.example") as server:
+        store = HttpStore(Address(server.url), Exchange(RETRIES, transport=transport))
+        with pytest.raises(FailedPrecondition, match="is the name right"):
+            await start(store.read, "k")
+        assert server.asked == []
+
+
+async def test_http_where_https_is_spoken_and_the_other_way_round(authority, caddy) -> None:
+    with serving(authority, "127.0.0.1") as server:
+        url = server.url.replace("https", "http")
+        with pytest.raises(OSError, match="attempts"):
+            await start(HttpStore(Address(url), Exchange(RETRIES)).read, "k")
+    url = caddy.url.replace("http", "https").rstrip("/")
+    with pytest.raises(FailedPrecondition, match="is it http, not https"):
+        await start(HttpStore(Address(url), Exchange(RETRIES)).read, "k")
+
+
+async def test_the_systems_trust_is_heeded(
+    authority, server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    authority.cert_pem.write_to_path(bundle)
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    made = AiohttpTransport(ConnectionOptions(ssl=ssl.create_default_context()))
+    try:
+        answer = await start(made.send, Request("GET", server.url + "/k"))
+    finally:
+        await start(made.close)
+    assert answer.body == b"0123456789"
+
+
+async def test_an_unknown_host_is_told_at_once() -> None:
+    store = HttpStore(Address("http://no-such-host.invalid"), Exchange(RETRIES))
+    with pytest.raises(OSError, match=r"no address of no-such-host\.invalid was found"):
+        await start(store.read, "k")

@@ -1,0 +1,24 @@
+"""``s3`` when the network or the server fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from asynctensor.kvstores.s3.store import S3Store
+from asynctensor.testing.fault_proxy import FaultProxy
+from asynctensor.testing.network_suite import NetworkSuite
+from tests.kvstores.s3.buckets import new_store
+
+
+class TestS3Faults(NetworkSuite):
+    """Behind a proxy."""
+
+    cancelled_reads = 160
+
+    @pytest.fixture
+    def proxy(self, s3_server, fault_proxy_to) -> FaultProxy:
+        return fault_proxy_to(*s3_server.address)
+
+    @pytest.fixture
+    def store(self, s3, proxy) -> S3Store:
+        return new_store(s3, endpoint=proxy.url)
