@@ -27,6 +27,7 @@ from typing import Any, Final, Self, TypeVar, cast
 from asynctensor.testing.network_faults import (
     Alter,
     Fault,
+    Follow,
     Refuse,
     Reply,
     Reset,
@@ -312,10 +313,14 @@ class _Connection:
         asked = asyncio.ensure_future(self._client.something())
         delayed = _Delayed(self._client, self._proxy.latency)
         try:
-            first = True
+            first, left = True, 0
             while (piece := await _next_piece(reader, asked)) is not None:
                 if first and isinstance(fault, Alter):
                     piece = fault.change(piece)
+                if isinstance(fault, Follow):
+                    left = (_answer_size(piece) if first else left) - len(piece)
+                    if left == 0:
+                        piece += fault.data
                 first = False
                 await delayed.write(piece if budget is None else piece[:budget])
                 if budget is not None:
@@ -337,6 +342,12 @@ class _Connection:
             self._client.reset()
         elif isinstance(fault, Stall):
             await self._client.something()
+
+
+def _answer_size(beginning: bytes) -> int:
+    """How long an answer is, by its head."""
+    length = _LENGTH.search(beginning)
+    return beginning.find(_END_OF_HEAD) + len(_END_OF_HEAD) + (int(length[1]) if length else 0)
 
 
 async def _next_piece(reader: asyncio.StreamReader, asked: asyncio.Future[None]) -> bytes | None:

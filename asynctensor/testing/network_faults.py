@@ -84,3 +84,14 @@ class Alter(Fault):
     """
 
     change: Callable[[bytes], bytes] = bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Follow(Fault):
+    """More bytes come right after the whole answer, which says its length.
+
+    Attributes:
+        data: The bytes.
+    """
+
+    data: bytes = b""

@@ -19,7 +19,7 @@ from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.proxies import Proxies
 from asynctensor.kvstores._http.response_head import parse_head
 from asynctensor.runtime.clock import Deadline
-from asynctensor.testing.network_faults import Alter, Reset, Stall, Truncate
+from asynctensor.testing.network_faults import Alter, Follow, Reset, Stall, Truncate
 
 BODY = bytes(range(251)) * 1000
 OK = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\n\r\n"
@@ -195,7 +195,7 @@ async def test_what_follows_an_answer_is_never_taken_for_the_next(
     (caddy.folder / "b").write_bytes(b"B" * 10)
     proxy = fault_proxy_to(caddy.host, caddy.port)
     smuggled = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nsmuggled!!"
-    proxy.plan(Alter(change=lambda answer: answer + smuggled))
+    proxy.plan(Follow(data=smuggled))
     assert (await pair.get(proxy.url + "/a")).body == b"A" * 10
     assert pair.fast.connections() == (0, 0)
     assert (await pair.get(proxy.url + "/b")).body == b"B" * 10
