@@ -19,6 +19,8 @@ from asynctensor.chunked.grid import Cell, Partition, product_of_ranges
 #: Decoded bytes of a tile at most. That rows of the output are long matters more than that a tile
 #: stays in a core's own cache: eight 64^3 chunks side by side are copied 2.6 times as fast as two.
 TILE_BYTES = 4 * 2**20
+#: Chunks of a tile at most, whatever their size: about a millisecond of Python.
+TILE_CHUNKS = 256
 
 
 class Tile:
@@ -128,7 +130,7 @@ def ragged(partition: Partition) -> Iterator[Cell]:
 
 def tile_limit(chunk_bytes: int) -> int:
     """Chunks of this size in one tile at most."""
-    return max(1, TILE_BYTES // max(1, chunk_bytes))
+    return max(1, min(TILE_CHUNKS, TILE_BYTES // max(1, chunk_bytes)))
 
 
 def _wholes(partition: Partition) -> list[range] | None:

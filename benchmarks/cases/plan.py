@@ -92,19 +92,19 @@ def plan_alone(library: Any) -> float:
 def first_request() -> Iterator[list[float]]:
     """Records when asynctensor's memory store is first asked for a value."""
     face = importlib.import_module("asynctensor.kvstores.memory.store").MemoryFace
-    original = face.open
+    original = face.read_group
     asked: list[float] = []
 
-    def recording(self: Any, key: str) -> Any:
+    def recording(self: Any, *arguments: Any) -> Any:
         asked.append(time.perf_counter())
-        face.open = original
-        return original(self, key)
+        face.read_group = original
+        return original(self, *arguments)
 
-    face.open = recording
+    face.read_group = recording
     try:
         yield asked
     finally:
-        face.open = original
+        face.read_group = original
 
 
 @contextmanager
