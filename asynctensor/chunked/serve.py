@@ -104,7 +104,7 @@ class ChunkServer:
             return False
         try:
             self._from_cache(parts, cached, done)
-        except Error as error:
+        except Exception as error:  # noqa: BLE001
             self.failed(index, targets, error)
         self._array.count(done)
         for request, _, _ in targets:

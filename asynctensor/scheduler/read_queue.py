@@ -101,6 +101,7 @@ class ReadQueue:
         self._fetch = fetch
         self._hedging = hedging
         self._asked: list[_Read] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._under_way: dict[tuple[_Subject, ByteRange], _Request] = {}
         self.gap = LearntGap()
         self.statistics = QueueStatistics()
@@ -109,6 +110,9 @@ class ReadQueue:
         """See `KeyValueStore.read`."""
         self.statistics.reads += 1
         loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # What an I/O loop that has ended left behind is never answered.
+            self._loop, self._asked, self._under_way = loop, None, {}
         subject = (key, options.if_equal, options.if_not_equal)
         read = _Read(subject, options, loop.create_future())
         if self._asked is None:

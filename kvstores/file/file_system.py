@@ -204,23 +204,19 @@ class FileSystem:
 
     def write(self, fd: int, *pieces: memoryview) -> None:
         """Writes all pieces, one after the other, where the file stands."""
-        if len(pieces) > 1 and hasattr(os, "writev"):
-            for start in range(0, len(pieces), _MAX_PIECES):
-                self._write_together(fd, list(pieces[start : start + _MAX_PIECES]))
-            return
-        for piece in pieces:
-            rest = piece
-            while rest:
-                rest = rest[os.write(fd, rest[:_MAX_WRITE]) :]
-
-    def _write_together(self, fd: int, pieces: list[memoryview]) -> None:
-        # The system itself writes no more than about 2 GiB at once.
-        written = os.writev(fd, pieces)
-        for k, piece in enumerate(pieces):
-            if written < len(piece):
-                self.write(fd, piece[written:], *pieces[k + 1 :])
-                return
-            written -= len(piece)
+        left = [piece for piece in pieces if len(piece)]
+        while left:
+            if len(left) > 1 and hasattr(os, "writev"):
+                written = os.writev(fd, left[:_MAX_PIECES])
+            else:
+                written = os.write(fd, left[0][:_MAX_WRITE])
+            whole = 0
+            while whole < len(left) and written >= len(left[whole]):
+                written -= len(left[whole])
+                whole += 1
+            del left[:whole]
+            if written:
+                left[0] = left[0][written:]
 
     def start_flush(self, fd: int) -> None:
         """Lets the disk begin with the file before `fsync` waits for it; only a hint.

@@ -26,7 +26,7 @@ _RESOLVE_CACHED = 0x20
 _WANTED = 0x0001 | 0x0100 | 0x0200 | 0x0040
 #: Mask; mode, inode, size; modification time; device: as ``struct statx`` has them.
 _MASK = struct.Struct("=I")
-_FILE = struct.Struct("=28xH2xQQ64xqI12xII")
+_FILE = struct.Struct("=28xH2xQQ64xqI")
 _S_IFMT, _S_IFREG = 0o170000, 0o100000
 #: Types of file systems that nobody changes from elsewhere (``linux/magic.h``): ext2 to ext4, XFS,
 #: Btrfs, F2FS, ZFS, tmpfs, ramfs, overlayfs, bcachefs.
@@ -46,10 +46,9 @@ _LOCAL = frozenset(
 
 
 class Glance:
-    """The calls, and which devices are local; one for all threads."""
+    """The calls; one for all threads."""
 
     def __init__(self) -> None:
-        self._local: dict[tuple[int, int], bool] = {}
         self._bound: tuple[Any, Any, Any, Any] | None = None
         self._how = ctypes.create_string_buffer(
             struct.pack(
@@ -82,33 +81,25 @@ class Glance:
             found = ctypes.create_string_buffer(256)
             if statx(fd, b"", _AT_EMPTY_PATH | _AT_STATX_DONT_SYNC, _WANTED, found) != 0:
                 return None
-            mode, inode, size, seconds, nanoseconds, major, minor = _FILE.unpack_from(found)
+            mode, inode, size, seconds, nanoseconds = _FILE.unpack_from(found)
             told = _MASK.unpack_from(found)[0] & _WANTED == _WANTED
-            if not told or mode & _S_IFMT != _S_IFREG or not self._is_local(fd, (major, minor)):
+            if not told or mode & _S_IFMT != _S_IFREG or not self._is_local(fd):
                 return None
             return pack_generation(inode, seconds * 10**9 + nanoseconds, size)
         finally:
             close(fd)
 
-    def is_local(self, fd: int, device: int) -> bool:
-        """Whether an open file is known to be on a file system of this machine.
+    def is_local(self, fd: int) -> bool:
+        """Whether an open file is known to be on a file system of this machine."""
+        return self._bound is not None and self._is_local(fd)
 
-        Args:
-            fd: The file.
-            device: Its ``st_dev``.
-        """
-        return self._bound is not None and self._is_local(fd, (os.major(device), os.minor(device)))
-
-    def _is_local(self, fd: int, device: tuple[int, int]) -> bool:
-        known = self._local.get(device)
-        if known is None:
-            assert self._bound is not None
-            found = ctypes.create_string_buffer(256)
-            known = self._bound[2](fd, found) == 0 and (
-                struct.unpack_from("=q", found)[0] & 0xFFFFFFFF in _LOCAL
-            )
-            self._local[device] = known
-        return known
+    def _is_local(self, fd: int) -> bool:
+        # Not remembered by device: the numbers of network file systems are given out again.
+        assert self._bound is not None
+        found = ctypes.create_string_buffer(256)
+        if self._bound[2](fd, found) != 0:
+            return False
+        return struct.unpack_from("=q", found)[0] & 0xFFFFFFFF in _LOCAL
 
 
 def _bind() -> tuple[Any, Any, Any, Any] | None:

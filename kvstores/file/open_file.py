@@ -112,8 +112,7 @@ class OpenFile:
 
     def is_local(self) -> bool:
         """Whether it is known to be on a file system of this machine."""
-        status = self._file_system.fstat(self._fd)
-        return self._file_system.glance.is_local(self._fd, status.st_dev)
+        return self._file_system.glance.is_local(self._fd)
 
     def hand_over(self, other: OpenFile) -> None:
         """Makes `other` this file, which is not to be used any more, nor closed."""

@@ -57,7 +57,7 @@ def test_what_is_no_plain_file_takes_a_real_look(face: FileFace, tmp_path: Path)
 
 def test_file_systems_of_other_machines_are_not_believed(face: FileFace) -> None:
     class Remote(Glance):
-        def _is_local(self, fd: int, device: tuple[int, int]) -> bool:
+        def _is_local(self, fd: int) -> bool:
             return False
 
     write(face, "x", b"1")

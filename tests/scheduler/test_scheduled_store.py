@@ -241,3 +241,39 @@ async def test_equal_stores_share_a_queue(far: FaultyStore) -> None:
     other = ScheduledStore(FaultyStore(MemoryStore(MemoryMap())))
     assert one.statistics() is two.statistics()
     assert one.statistics() is not other.statistics()
+
+
+def test_a_queue_outlives_the_loop_that_it_was_used_on() -> None:
+    store = MemoryStore(MemoryMap())
+    hangs = True
+
+    async def fetch(key: str, options: ReadOptions) -> ReadResult:
+        if hangs:
+            await asyncio.get_running_loop().create_future()
+        return await store.read(key, options)
+
+    queue = ReadQueue(fetch)
+    options = part(0, 10, staleness_bound=0.0)
+
+    async def left_behind() -> None:
+        await store.write("k", VALUE)
+        tasks = [asyncio.ensure_future(queue.read("k", options))]
+        await turns()
+        # And one whose turn never ends.
+        tasks.append(asyncio.ensure_future(queue.read("k", options)))
+        await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(left_behind())
+    hangs = False
+    reading = asyncio.wait_for(queue.read("k", options), 10)
+    assert asyncio.run(_value(reading)) == VALUE[:10]
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.close()
+
+
+async def _value(reading: Any) -> bytes:
+    found: bytes = (await reading).value
+    return found
