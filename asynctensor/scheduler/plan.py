@@ -1,8 +1,10 @@
 """Which byte ranges of one object to request, so that everybody gets theirs: pure.
 
 Ranges that lie close together are requested as one, if the bytes between them cost less than a
-request of their own. Three things hold whatever is asked for: no byte is requested twice, no
-request is longer than the cap, and every byte that is wanted is requested.
+request of their own. Four things hold whatever is asked for: no byte is requested twice, no
+request is longer than the cap, every byte that is wanted is requested, and of what is requested in
+one piece at least half is wanted (far apart in a large object, even cheap gaps add up: random reads
+of 64 KiB in 64 MiB fetched fifteen times what they needed).
 """
 
 from __future__ import annotations
@@ -51,20 +53,22 @@ def plan_ranges(wanted: Sequence[Span], gap: int, cap: int) -> RangePlan:
     """
     spans: list[Span] = []
     needed = 0
-    begin = end = 0
+    begin = end = useful = 0
     last_wanted = -1
     for start, stop in sorted(wanted):
-        needed += max(0, stop - max(start, last_wanted))
+        new = max(0, stop - max(start, last_wanted))
+        needed += new
         last_wanted = max(last_wanted, stop)
         if spans or end:
-            near = start <= end + gap
+            near = start <= end + gap and max(end, stop) - begin <= 2 * (useful + new)
             # Ranges that overlap belong together; others are never torn apart by the cap.
             fits = start < end or max(end, stop) - begin <= cap
             if near and fits:
                 end = max(end, stop)
+                useful += new
                 continue
             spans += _cut(begin, end, cap)
-        begin, end = start, stop
+        begin, end, useful = start, stop, new
     if end:
         spans += _cut(begin, end, cap)
     return RangePlan(tuple(spans), needed)
