@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import threading
 from collections.abc import Iterable
-from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from asynctensor.errors import FailedPrecondition
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 #: Groups of entry points; loading one registers what it names.
 DRIVER_GROUP = "asynctensor.drivers"
@@ -22,6 +24,8 @@ _loaded: set[tuple[str, str]] = set()
 
 def near(name: str, known: Iterable[str]) -> str:
     """The end of an error for a name that is not known: which ones are."""
+    import difflib
+
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=3)
     if close:
@@ -35,7 +39,7 @@ def load_entry_point(group: str, name: str) -> None:
     Raises:
         FailedPrecondition: It cannot be loaded; the cause is chained.
     """
-    for point in entry_points(group=group, name=name):
+    for point in _entry_points(group).select(name=name):
         with _lock:
             if (group, point.value) in _loaded:
                 continue
@@ -59,4 +63,11 @@ def load_all_entry_points(group: str) -> None:
 
 def entry_point_names(group: str) -> list[str]:
     """Names of the entry points that are installed."""
-    return sorted({point.name for point in entry_points(group=group)})
+    return sorted({point.name for point in _entry_points(group)})
+
+
+def _entry_points(group: str) -> EntryPoints:
+    # Loaded on first use: it brings the parsers of mail, a tenth of the time of this import.
+    from importlib.metadata import entry_points
+
+    return entry_points(group=group)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorstore as ts
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from asynctensor.errors import IncompatibleType, InvalidArgument
@@ -77,7 +77,12 @@ def test_schemas_merge_as_in_tensorstore(first: dict, second: dict) -> None:
         schema.update(schema=cls({"dtype": "uint8", **second}))
         return schema
 
-    assert outcome(lambda: merged(Schema)) == outcome(lambda: merged(ts.Schema))
+    theirs = outcome(lambda: merged(ts.Schema))
+    labels = [] if theirs == "refused" else theirs.get("domain", {}).get("labels", [])
+    given_labels = [label for label in labels if label]
+    # tensorstore lets one label be given twice in this way; it refuses that everywhere else.
+    assume(len(given_labels) == len(set(given_labels)))
+    assert outcome(lambda: merged(Schema)) == theirs
 
 
 FULL: dict[str, Any] = {
