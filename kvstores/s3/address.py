@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from asynctensor.errors import InvalidArgument, Unimplemented
-from asynctensor.kvstores.s3.signing import Pairs, encoded_key, encoded_query
+from asynctensor.kvstores._http.query import Pairs, encoded_key, encoded_query
 from asynctensor.pipeline_url import UrlComponent, encoded_path
 from asynctensor.schema.json_value import boolean, dump, in_member, string
 
@@ -86,30 +86,6 @@ class Address:
         if self.endpoint is None:
             return f"s3://{self.bucket}"
         return f"{self.endpoint}/{self.bucket}" if self.bucket else self.endpoint
-
-
-def parse_endpoint(text: str) -> str:
-    """The endpoint that a spec names, without a slash at its end.
-
-    Raises:
-        InvalidArgument: It is none.
-    """
-    if not all("!" <= c <= "~" for c in text) or "?" in text or "#" in text:
-        raise InvalidArgument('Invalid "endpoint": expected a URL without query and fragment')
-    try:
-        parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        good = False
-    if not good:
-        raise InvalidArgument(
-            'Invalid "endpoint": expected http://host[:port][/path] or https://...'
-        )
-    if "@" in urlsplit(text).netloc:
-        raise InvalidArgument(
-            'Invalid "endpoint": it names a user; say who asks with aws_credentials'
-        )
-    return text.rstrip("/")
 
 
 def check_members(options: dict[str, Any], form: object) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from asynctensor.errors import NotFound, PermissionDenied
 from asynctensor.kvstores._http.errors import refusal
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores._http.message import Body, Request, Response
+from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores.s3.address import Address
 from asynctensor.kvstores.s3.credentials import KeySource, key_source
 from asynctensor.kvstores.s3.errors import EXPIRED, parse_document, read_problem
 from asynctensor.kvstores.s3.signing import (
     EMPTY_PAYLOAD,
     UNSIGNED_PAYLOAD,
-    Pairs,
     payload_hash,
     signed,
 )

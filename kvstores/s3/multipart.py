@@ -15,13 +15,13 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from asynctensor.errors import Error, FailedPrecondition
+from asynctensor.kvstores._http.checksums import crc32c
 from asynctensor.kvstores._http.errors import refusal
 from asynctensor.kvstores._http.exchange import OutcomeUnknown
 from asynctensor.kvstores._http.message import Request, Response
+from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores.s3.asking import Asker
 from asynctensor.kvstores.s3.errors import parse_document, read_problem
-from asynctensor.kvstores.s3.reading import crc32c
-from asynctensor.kvstores.s3.signing import Pairs
 
 #: Parts that an object may have.
 _MOST_PARTS: Final = 10_000

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from asynctensor.errors import Unimplemented
+from asynctensor.kvstores._http.endpoint import parse_endpoint
 from asynctensor.kvstores._http.exchange import Exchange
-from asynctensor.kvstores.s3.address import Address, parse_endpoint
+from asynctensor.kvstores.s3.address import Address
 from asynctensor.kvstores.s3.store import S3Store
 from asynctensor.kvstores.s3.writing import Conditions
 from asynctensor.scheduler.retry import RetryPolicy
@@ -27,7 +28,7 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
     store = S3Store(
         Address(
             bucket,
-            parse_endpoint(endpoint) if endpoint else None,
+            parse_endpoint(endpoint, "aws_credentials") if endpoint else None,
             options.get("host_header") or None,
         ),
         Exchange(

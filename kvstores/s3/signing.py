@@ -14,22 +14,19 @@ The path is signed as it is sent: S3, unlike AWS's other services, does not enco
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from time import gmtime, strftime
-from typing import Final, TypeAlias
-from urllib.parse import quote, urlsplit
+from typing import Final
+from urllib.parse import urlsplit
 
 from asynctensor.kvstores._http.message import Body, Request
+from asynctensor.kvstores._http.query import Pairs, encoded_query
 
-Pairs: TypeAlias = "Sequence[tuple[str, str]]"
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 #: Where a body is neither hashed nor signed: TLS, and checksums of its own, protect it.
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
 EMPTY_PAYLOAD: Final = sha256(b"").hexdigest()
-#: What is not percent-encoded in a path or query (RFC 3986's unreserved characters).
-_UNRESERVED: Final = "-._~"
 #: What servers on the way may change.
 _UNSIGNED_FIELDS: Final = frozenset({"accept-encoding", "authorization", "user-agent"})
 
@@ -47,21 +44,6 @@ class Keys:
     access_key_id: str
     secret_access_key: str = field(repr=False)
     session_token: str | None = field(default=None, repr=False)
-
-
-def encoded_key(key: str) -> str:
-    """A key as it stands in the path of a URL.
-
-    Raises:
-        UnicodeEncodeError: It is no Unicode text.
-    """
-    return quote(key, safe=f"{_UNRESERVED}/")
-
-
-def encoded_query(pairs: Pairs) -> str:
-    """A query in the canonical form, which is also sent."""
-    encoded = [(quote(n, safe=_UNRESERVED), quote(v, safe=_UNRESERVED)) for n, v in pairs]
-    return "&".join([f"{name}={value}" for name, value in sorted(encoded)])
 
 
 def payload_hash(body: Body | None) -> str:

@@ -16,10 +16,11 @@ from asynctensor.errors import (
     Unavailable,
     Unimplemented,
 )
+from asynctensor.kvstores._http.checksums import crc32c
+from asynctensor.kvstores._http.lost_answers import ConditionalWrite, Fate
+from asynctensor.kvstores._http.stored import Head
 from asynctensor.kvstores.s3.address import Address
-from asynctensor.kvstores.s3.reading import Head, crc32c
 from asynctensor.kvstores.s3.store import S3Store
-from asynctensor.kvstores.s3.writing import _Fate, _Write
 from asynctensor.runtime.aws_credentials import ANONYMOUS
 from asynctensor.runtime.event_loop import start
 from asynctensor.storage.byte_range import ByteRange
@@ -116,9 +117,9 @@ async def test_what_nobody_can_know_is_said(store, proxy) -> None:
 
 
 def test_what_was_there_before_is_not_ours() -> None:
-    fate = _Write(NO_VALUE, "token -").fate
-    assert fate(Head(b"\0x", 1, "", None, 60.0, 0.0), 1.0) is _Fate.REFUSED
-    assert fate(Head(b"\0x", 1, "", None, 2.0, 0.0), 1.0) is _Fate.HIDDEN
+    fate = ConditionalWrite(NO_VALUE, "token -").fate
+    assert fate(Head(b"\0x", 1, "", None, 60.0, 0.0), 1.0) is Fate.REFUSED
+    assert fate(Head(b"\0x", 1, "", None, 2.0, 0.0), 1.0) is Fate.HIDDEN
 
 
 # -- What S3 says, from a server that says what it is told ----------------------------------------
