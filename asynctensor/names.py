@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from asynctensor.errors import FailedPrecondition
+from asynctensor.runtime.process import PROCESS
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
@@ -18,8 +19,23 @@ KVSTORE_GROUP = "asynctensor.kvstores"
 CODEC_GROUP = "asynctensor.codecs"
 
 _log = logging.getLogger(__name__)
-_lock = threading.RLock()
-_loaded: set[tuple[str, str]] = set()
+
+
+class _Loaded:
+    """The entry points that this process has loaded, and who is loading one."""
+
+    def __init__(self) -> None:
+        self.points: set[tuple[str, str]] = set()
+        self.after_fork()
+        PROCESS.survives(self)
+
+    def after_fork(self) -> None:
+        """See `AfterFork`: nobody here is loading what a thread of the parent was."""
+        # Re-entrant: what is loaded may ask for another one.
+        self.lock = threading.RLock()
+
+
+_LOADED = _Loaded()
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -40,8 +56,8 @@ def load_entry_point(group: str, name: str) -> None:
         FailedPrecondition: It cannot be loaded; the cause is chained.
     """
     for point in _entry_points(group).select(name=name):
-        with _lock:
-            if (group, point.value) in _loaded:
+        with _LOADED.lock:
+            if (group, point.value) in _LOADED.points:
                 continue
             try:
                 point.load()
@@ -49,7 +65,7 @@ def load_entry_point(group: str, name: str) -> None:
                 raise FailedPrecondition(
                     f'the entry point "{name}" of {group} ({point.value}) cannot be loaded: {error}'
                 ) from error
-            _loaded.add((group, point.value))
+            _LOADED.points.add((group, point.value))
 
 
 def load_all_entry_points(group: str) -> None:

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from asynctensor import registry
-from asynctensor.chunked.compression import user_codec
+from asynctensor.chunked.compression.user_codec import CODECS
+from asynctensor.registry import DRIVER_TABLE, KVSTORE_TABLE
 
 
 @contextmanager
 def registrations_undone() -> Iterator[None]:
-    """Forgets, at the end of its block, stores, drivers and codecs registered in it."""
-    tables: list[dict[Any, Any]] = [
-        registry._DRIVER_OF,
-        registry._KVSTORE_OF,
-        registry._DRIVER_SCHEMES,
-        registry._KVSTORE_SCHEMES,
-        user_codec._CODECS,
-    ]
-    before = [dict(table) for table in tables]
+    """Forgets, at the end of its block, stores, drivers, formats and codecs registered in it."""
+    codecs = dict(CODECS)
     try:
-        yield
+        with DRIVER_TABLE.undone(), KVSTORE_TABLE.undone():
+            yield
     finally:
-        for table, known in zip(tables, before, strict=True):
-            table.clear()
-            table.update(known)
+        CODECS.clear()
+        CODECS.update(codecs)

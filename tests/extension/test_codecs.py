@@ -112,7 +112,7 @@ async def test_array_whose_codec_is_not_registered() -> None:
     await made({"name": "xor"}, context=context)
     from asynctensor.chunked.compression import user_codec
 
-    del user_codec._CODECS["xor"]
+    del user_codec.CODECS["xor"]
     with pytest.raises(Unimplemented, match='"xor"'):
         await ts.open({"driver": "zarr3", "kvstore": "memory://"}, context=context)
 

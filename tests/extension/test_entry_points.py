@@ -49,7 +49,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "[asynctensor.codecs]\nforeign_codec = foreign_package:Codec\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(names, "_loaded", set())
+    monkeypatch.setattr(names._LOADED, "points", set())
     sys.modules.pop("foreign_package", None)
     return "foreign_package"
 

@@ -43,7 +43,7 @@ OURS = frozenset(
         *ARRAYS, *SERIALIZERS, *OBJECTS, *STEPS, *REFUSED,
     }
 )  # fmt: skip
-_CODECS: dict[str, CodecDefinition] = {}
+CODECS: dict[str, CodecDefinition] = {}
 
 
 def add_codec(name: str, definition: CodecDefinition, *, replace: bool) -> None:
@@ -54,9 +54,9 @@ def add_codec(name: str, definition: CodecDefinition, *, replace: bool) -> None:
     """
     if name in OURS or name.startswith("numcodecs."):
         raise AlreadyExists(f'there is a codec "{name}" already; choose another name')
-    if name in _CODECS and not replace:
+    if name in CODECS and not replace:
         raise AlreadyExists(f'there is a codec "{name}" already; pass replace=True to replace it')
-    _CODECS[name] = definition
+    CODECS[name] = definition
 
 
 def is_user_codec(name: str) -> bool:
@@ -67,14 +67,14 @@ def is_user_codec(name: str) -> bool:
 def _definition(name: str) -> CodecDefinition | None:
     if name in OURS:
         return None
-    if name not in _CODECS:
+    if name not in CODECS:
         load_entry_point(CODEC_GROUP, name)
-    return _CODECS.get(name)
+    return CODECS.get(name)
 
 
 def near_codecs(name: str) -> str:
     """The end of an error for a name that no codec has: what users' codecs are like it."""
-    return near(name, (*_CODECS, *entry_point_names(CODEC_GROUP)))
+    return near(name, (*CODECS, *entry_point_names(CODEC_GROUP)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,140 @@
+"""The kvstores that there are: their rules, and the modules that are loaded on first use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from asynctensor.lazy import Lazy
+from asynctensor.spec_rules import KvStoreRules, Signature, UrlRules
+from asynctensor.storage.store_request import StoreOpener
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKvStore:
+    """One kvstore.
+
+    Attributes:
+        rules: Of its specs.
+        module: Offers ``open_store``.
+        signature: How a file that it shows the inside of shows that it is one.
+        opener: Of one that a user wrote: what opens it.
+        from_user: Whether a user registered it.
+    """
+
+    rules: KvStoreRules
+    module: str = ""
+    signature: Signature | None = None
+    opener: StoreOpener | None = None
+    from_user: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its names in JSON."""
+        return (self.rules.driver,)
+
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """Its schemes in URLs."""
+        return self.rules.all_schemes()
+
+
+#: Context resources that are members of what keeps data decoded.
+CACHE_RESOURCES: Final = frozenset({"cache_pool", "data_copy_concurrency"})
+FILE_RESOURCES: Final = frozenset(
+    {"file_io_concurrency", "file_io_sync", "file_io_locking", "file_io_mode"}
+)
+HTTP_RESOURCES: Final = frozenset(
+    {"http_credentials", "http_request_concurrency", "http_request_retries"}
+)
+S3_RESOURCES: Final = frozenset(
+    {"aws_credentials", "data_copy_concurrency", "s3_request_concurrency", "s3_request_retries"}
+)
+KVSTORES: Final = (
+    KnownKvStore(
+        KvStoreRules(
+            "memory",
+            scheme="memory",
+            members=frozenset({"atomic", "memory_key_value_store"}),
+            resources=frozenset({"memory_key_value_store"}),
+            defaults=(("atomic", True),),
+            check=Lazy("asynctensor.kvstores.memory.opening", "check_members"),
+        ),
+        "asynctensor.kvstores.memory.opening",
+    ),
+    KnownKvStore(
+        KvStoreRules(
+            "file",
+            scheme="file",
+            members=FILE_RESOURCES,
+            resources=FILE_RESOURCES,
+            absolute_path=True,
+        ),
+        "asynctensor.kvstores.file.opening",
+    ),
+    KnownKvStore(
+        KvStoreRules(
+            "zip",
+            scheme="zip",
+            members=CACHE_RESOURCES | {"compression"},
+            resources=CACHE_RESOURCES,
+            adapter=True,
+            defaults=(("compression", "deflate"),),
+            check=Lazy("asynctensor.kvstores.zip.opening", "check_members"),
+        ),
+        "asynctensor.kvstores.zip.opening",
+        # The end record, its longest comment, and the fixed parts of the ZIP64 records.
+        Signature(Lazy("asynctensor.kvstores.zip.records", "is_zip_file"), tail_bytes=65_633),
+    ),
+    KnownKvStore(
+        KvStoreRules(
+            "kvstack",
+            members=frozenset({"layers"}),
+            has_layers=True,
+            check=Lazy("asynctensor.kvstores.kvstack.layers", "check_members"),
+        ),
+        "asynctensor.kvstores.kvstack.opening",
+    ),
+    KnownKvStore(
+        KvStoreRules(
+            "http",
+            scheme="http",
+            members=HTTP_RESOURCES | {"base_url", "headers"},
+            resources=HTTP_RESOURCES,
+            defaults=(("headers", []),),
+            check=Lazy("asynctensor.kvstores.http.address", "check_members"),
+            place=Lazy("asynctensor.kvstores.http.address", "place"),
+            urls=UrlRules(
+                Lazy("asynctensor.kvstores.http.address", "read_url"),
+                Lazy("asynctensor.kvstores.http.address", "write_url"),
+                ("https",),
+            ),
+        ),
+        "asynctensor.kvstores.http.opening",
+    ),
+    KnownKvStore(
+        KvStoreRules(
+            "s3",
+            scheme="s3",
+            members=S3_RESOURCES
+            | {
+                "aws_region",
+                "bucket",
+                "conditional_delete",
+                "endpoint",
+                "host_header",
+                "requester_pays",
+                "unquoted_etags",
+                "use_conditional_write",
+            },
+            resources=S3_RESOURCES,
+            defaults=(("aws_region", ""), ("requester_pays", False)),
+            check=Lazy("asynctensor.kvstores.s3.address", "check_members"),
+            urls=UrlRules(
+                Lazy("asynctensor.kvstores.s3.address", "read_url"),
+                Lazy("asynctensor.kvstores.s3.address", "write_url"),
+            ),
+        ),
+        "asynctensor.kvstores.s3.opening",
+    ),
+)
