@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import statistics
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from benchmarks.layouts import Volume
 
@@ -18,11 +19,13 @@ class Scene:
         folder: An empty folder of the case's own.
         data: The volume, mapped read-only.
         quick: Whether a rough answer in seconds is wanted.
+        server: What serves `folder`, where the case is a `ServedCase`.
     """
 
     folder: Path
     data: Volume
     quick: bool
+    server: Any = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,22 @@ class Case(Protocol):
 
     def measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
         """Measures once: a value for the key of each row."""
+        ...
+
+
+@runtime_checkable
+class ServedCase(Case, Protocol):
+    """A case that reads from a server, which runs as long as the case is measured."""
+
+    def serve(self, folder: Path) -> AbstractContextManager[object]:
+        """Starts it, after `prepare`.
+
+        Args:
+            folder: The case's folder, to be served.
+
+        Returns:
+            What becomes `Scene.server`; it must be of a kind that another process can be sent.
+        """
         ...
 
 

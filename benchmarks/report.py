@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.case import Row, Target
-from benchmarks.peers import NAMES, TITLES, peer_class
+from benchmarks.peers import NAMES, STORE_NAMES, TITLES, peer_class, store_peer_class
 from benchmarks.runner import Options, settings_of
 
 VERDICTS = {"aim": "aim reached", "held": "held", "short": "**falls short**", "": ""}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.case import Case, Outcome, Row, WrongResult
+from benchmarks.case import Case, Outcome, Row, ServedCase, WrongResult
 from benchmarks.peers import peer_class
 from benchmarks.worker import Place, Worker, WorkerFailed
 
@@ -78,12 +79,13 @@ def run_case(case: Case, options: Options, say: Callable[[str], None]) -> list[R
     ]
     try:
         _once(lambda worker: worker.prepare(case, place))
-        warm_up = 0 if case.fresh_process else 1
-        for turn in range(options.rounds + warm_up):
-            first = turn % len(competitors)
-            for competitor in competitors[first:] + competitors[:first]:
-                _measure(case, competitor, place, options, keep=turn >= warm_up)
-            say(f"{case.name}: round {turn + 1 - warm_up} of {options.rounds}")
+        with _served(case, place) as place:
+            warm_up = 0 if case.fresh_process else 1
+            for turn in range(options.rounds + warm_up):
+                first = turn % len(competitors)
+                for competitor in competitors[first:] + competitors[:first]:
+                    _measure(case, competitor, place, options, keep=turn >= warm_up)
+                say(f"{case.name}: round {turn + 1 - warm_up} of {options.rounds}")
     finally:
         for competitor in competitors:
             if competitor.worker is not None:
@@ -97,6 +99,16 @@ def run_case(case: Case, options: Options, say: Callable[[str], None]) -> list[R
         )
         for row in case.rows
     ]
+
+
+@contextmanager
+def _served(case: Case, place: Place) -> Iterator[Place]:
+    """The place, with the case's server if it has one."""
+    if not isinstance(case, ServedCase):
+        yield place
+        return
+    with case.serve(place.folder) as server:
+        yield replace(place, server=server)
 
 
 def _measure(

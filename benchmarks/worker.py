@@ -23,10 +23,12 @@ class Place:
     data_folder: Path
     edge: int
     quick: bool
+    server: Any = None
 
     def scene(self) -> Scene:
         """The scene, its data mapped by this process."""
-        return Scene(self.folder, load_volume(self.data_folder, self.edge), self.quick)
+        volume = load_volume(self.data_folder, self.edge)
+        return Scene(self.folder, volume, self.quick, self.server)
 
 
 class WorkerFailed(Exception):

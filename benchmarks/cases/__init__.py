@@ -5,6 +5,8 @@ from __future__ import annotations
 from benchmarks.case import Case
 from benchmarks.cases import (
     gathered_reads,
+    http_gets,
+    http_read,
     import_time,
     indexing,
     loop_lateness,
@@ -24,5 +26,7 @@ ALL: tuple[Case, ...] = (
     *plan.CASES,
     *peak_memory.CASES,
     *indexing.CASES,
+    *http_read.CASES,
+    *http_gets.CASES,
     *import_time.CASES,
 )

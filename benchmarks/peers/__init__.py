@@ -24,8 +24,11 @@ class Peer(Protocol):
 
     def __init__(self, setting: str) -> None: ...
 
-    def open(self, path: Path, *, cache_bytes: int = 0, recheck: bool = True) -> Any:
-        """Opens an array to read it; with `recheck`, cached data are revalidated at each read."""
+    def open(self, location: Path | str, *, cache_bytes: int = 0, recheck: bool = True) -> Any:
+        """Opens an array to read it; with `recheck`, cached data are revalidated at each read.
+
+        A location is a folder or, for those who read from servers, an http URL.
+        """
         ...
 
     def create(self, path: Path, layout: Layout, shape: tuple[int, ...], *, sync: bool) -> Any:
@@ -51,10 +54,41 @@ TITLES = {
     "tensorstore": "tensorstore",
     "zarr": "zarr-python",
     "zarrs": "zarrs-python",
+    "obstore": "obstore",
+    "s3fs": "s3fs",
 }
+#: Libraries that read and write objects, and know nothing of arrays.
+STORE_NAMES = ("obstore", "s3fs")
+
+
+class StorePeer(Protocol):
+    """A library that reads objects of a server."""
+
+    SETTINGS: ClassVar[dict[str, str]]
+
+    def __init__(self, setting: str) -> None: ...
+
+    async def open_store(self, url: str, authority: Path) -> Any:
+        """Opens what is below a URL.
+
+        Args:
+            url: With a slash at the end.
+            authority: File of the certificate that an https server's own is signed by.
+        """
+        ...
+
+    async def read_range(self, store: Any, key: str, start: int, stop: int) -> Any:
+        """Bytes of an object, as anything that has the buffer protocol."""
+        ...
 
 
 def peer_class(name: str) -> type[Peer]:
     """The class `Peer` of this library, which is imported only now."""
     found: type[Peer] = importlib.import_module(f"benchmarks.peers.with_{name}").Peer
+    return found
+
+
+def store_peer_class(name: str) -> type[StorePeer]:
+    """The class `StorePeer` of this library, which is imported only now."""
+    found: type[StorePeer] = importlib.import_module(f"benchmarks.peers.with_{name}").Peer
     return found

@@ -24,13 +24,13 @@ class LikeTensorStore:
         self._context = self.CONTEXTS[setting]
         self._runner = asyncio.Runner()
 
-    def open(self, path: Path, *, cache_bytes: int = 0, recheck: bool = True) -> Any:
+    def open(self, location: Path | str, *, cache_bytes: int = 0, recheck: bool = True) -> Any:
         context = dict(self._context)
         if cache_bytes:
             context["cache_pool"] = {"total_bytes_limit": cache_bytes}
         spec = {
             "driver": "zarr3",
-            "kvstore": {"driver": "file", "path": f"{path}/"},
+            "kvstore": kvstore(location),
             "recheck_cached_data": recheck,
             "recheck_cached_metadata": "open",
         }
@@ -62,6 +62,13 @@ class LikeTensorStore:
             return await future
 
         return self._runner.run(wait())
+
+
+def kvstore(location: Path | str) -> dict[str, str]:
+    """The JSON spec of a folder or an http URL."""
+    if isinstance(location, Path):
+        return {"driver": "file", "path": f"{location}/"}
+    return {"driver": "http", "base_url": location.removesuffix("/") + "/"}
 
 
 def cores() -> int:
