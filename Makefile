@@ -77,7 +77,7 @@ check: .venv/has-check .venv/has-test
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python docs/generate.py --check
 
-bench: .venv/has-bench
+bench: .venv/has-bench .srv/has-web
 	$(BIN)/python -m benchmarks $(BENCH)
 
 docs: .venv/has-check

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.case import Row, Target
-from benchmarks.peers import NAMES, STORE_NAMES, TITLES, peer_class, store_peer_class
+from benchmarks.peers import NAMES, STORE_NAMES, TITLES, peer_class
 from benchmarks.runner import Options, settings_of
 
 VERDICTS = {"aim": "aim reached", "held": "held", "short": "**falls short**", "": ""}
@@ -38,10 +38,11 @@ def wanted(target: Target | None) -> str:
 
 def table(rows: list[Row]) -> str:
     """All rows, in Markdown."""
-    head = ["case", "unit", *(TITLES[name] for name in NAMES), "ratio", "wanted", ""]
+    names = shown_peers(rows)
+    head = ["case", "unit", *(TITLES[name] for name in names), "ratio", "wanted", ""]
     lines = [head, ["---"] * len(head)]
     for row in rows:
-        cells = [cell(row, name) for name in NAMES]
+        cells = [cell(row, name) for name in names]
         ratio = row.ratio()
         shown = f"{ratio:.2f}x" if ratio is not None else ""
         verdict = VERDICTS[row.verdict()]
@@ -50,10 +51,18 @@ def table(rows: list[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def shown_peers(rows: list[Row]) -> list[str]:
+    """Who has a column: libraries for arrays always, others where they took part."""
+    there = {outcome.peer for row in rows for outcome in row.outcomes}
+    return [*NAMES, *(name for name in STORE_NAMES if name in there)]
+
+
 def summary(row: Row) -> str:
     """One row in one line, for the terminal."""
     medians = ", ".join(
-        f"{TITLES[name]} {number(best.median)}" for name in NAMES if (best := row.best_of(name))
+        f"{TITLES[name]} {number(best.median)}"
+        for name in shown_peers([row])
+        if (best := row.best_of(name))
     )
     ratio = row.ratio()
     shown = f"; {ratio:.2f}x" if ratio is not None else ""
@@ -78,7 +87,7 @@ def document(rows: list[Row], options: Options) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions().items())
     settings = [
         f"- {TITLES[name]}, {setting}: {peer_class(name).SETTINGS[setting]}"
-        for name in NAMES
+        for name in shown_peers(rows)
         for setting in settings_of(name)
     ]
     short = [row.spec.title for row in rows if row.verdict() == "short"]
@@ -122,6 +131,9 @@ the faster.
 - A result is compared with the data before its time counts.
 - Each peer runs in its default and in its tuned setting; the better median is shown:
 {chr(10).join(settings)}
+- Reads by http: from nginx where it is installed, else from Caddy, one process of it, on the same
+  processors as its client: compare, don't extrapolate. Each server's certificate is made for the
+  run; obstore, which can be given none, is told to trust any.
 - Lateness: p99 and maximum in three seconds of whole reads one after the other, on asyncio's own
   event loop.
 - Memory: the peak of resident memory (`VmHWM`) during the first whole read of a process, less

@@ -44,7 +44,7 @@ class HttpGets:
     @property
     def rows(self) -> tuple[RowSpec, ...]:
         scheme = "https" if self.secure else "http"
-        title = f"one 64 KiB range by {scheme} from the loopback, 64 in flight"
+        title = f"one GET of 64 KiB by {scheme} from the loopback, 64 in flight: {self.rival}"
         return (RowSpec(title, "us", self.target),)
 
     def prepare(self, scene: Scene) -> None:
