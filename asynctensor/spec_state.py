@@ -183,8 +183,17 @@ class SpecState:
         names = ResourceNames(self.resources())
         return names.define(self.json_with(names, bound=True))
 
+    def brief_json(self) -> dict[str, Any]:
+        """Its JSON for reading only: of long index arrays the ends."""
+        names = ResourceNames(self.resources())
+        return names.define(self.json_with(names, brief=True))
+
     def json_with(
-        self, names: ResourceNames, include_defaults: bool = False, bound: bool = False
+        self,
+        names: ResourceNames,
+        include_defaults: bool = False,
+        bound: bool = False,
+        brief: bool = False,
     ) -> dict[str, Any]:
         """Its JSON within that of something else, which defines the names of resources."""
         rules = self.driver_rules
@@ -195,13 +204,13 @@ class SpecState:
         if self.kvstore is not None:
             found["kvstore"] = self.kvstore.json_with(names, include_defaults, bound)
         if self.base is not None:
-            found["base"] = self.base.json_with(names, include_defaults, bound)
+            found["base"] = self.base.json_with(names, include_defaults, bound, brief)
             if self.base.transform is None:
                 # It would only say what follows from the base itself.
                 found["base"].pop("transform", None)
         if self.layers is not None:
             found["layers"] = [
-                each.json_with(names, include_defaults, bound) for each in self.layers
+                each.json_with(names, include_defaults, bound, brief) for each in self.layers
             ]
         flags = self.open_mode.flags()
         if not flags.get("create"):
@@ -218,7 +227,7 @@ class SpecState:
         # Nobody but the driver knows which bounds of a derived transform are implicit.
         transform = self.transform if rules.members is None else self.effective_transform()
         if transform is not None:
-            found["transform"] = transform.to_json()
+            found["transform"] = transform.brief_json() if brief else transform.to_json()
         elif effective.rank is not None:
             found["rank"] = effective.rank
         return dict(sorted(found.items()))

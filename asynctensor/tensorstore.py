@@ -73,7 +73,7 @@ class StorageStatistics:
 
 
 _Statistics = StorageStatistics
-T = TypeVar("T")
+Result = TypeVar("Result")
 
 
 class WritableSubscript(Subscript["TensorStore"]):
@@ -241,6 +241,11 @@ class TensorStore(SchemaProperties, Indexable, Displayed):
     def __getitem__(self, key: Any) -> TensorStore:
         """A view; nothing is read."""
         return self._with_indexing_transform(self._transform[key])
+
+    @property
+    def T(self) -> TensorStore:  # noqa: N802 (TensorStore's name)
+        """The dimensions in reverse order."""
+        return TensorStore(self._driver, self._transform.T, self._context, self._mode, self._opened)
 
     def __copy__(self) -> TensorStore:
         """The same view; what is stored is not copied."""
@@ -447,11 +452,11 @@ class TensorStore(SchemaProperties, Indexable, Displayed):
 
     def _run(
         self,
-        function: Callable[..., Awaitable[T]],
+        function: Callable[..., Awaitable[Result]],
         *args: Any,
         timeout: float | None,
         deadline: float | None,
-    ) -> Future[T]:
+    ) -> Future[Result]:
         """Starts an operation of several steps; in a transaction, the commit waits for it."""
         run = start if self.transaction is None else self.transaction.run
         return run(function, *args, timeout=timeout, deadline=deadline)
@@ -635,7 +640,7 @@ class TensorStore(SchemaProperties, Indexable, Displayed):
         spec = self.spec(unbind_context=True)
         if not spec.state.has_json:
             return "TensorStore(...)"
-        return f"TensorStore({json_repr(spec.to_json())})"
+        return f"TensorStore({json_repr(spec.state.brief_json())})"
 
 
 def _per_dimension(

@@ -12,7 +12,7 @@ the group). The cells that a view touches are the products of its groups' segmen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from asynctensor.errors import OutOfRange
 
 Int64Array: TypeAlias = npt.NDArray[np.int64]
+_RADIX: Final = 2**16
 Term: TypeAlias = "int | slice | Int64Array"
 
 
@@ -228,53 +229,59 @@ class UnusedSet:
 class IndexSet:
     """Points given one by one: index arrays, and input dimensions used by several dimensions.
 
+    There may be very many of them, so that what is kept for each is its place in the order of
+    the cells, and nothing else.
+
     Args:
         in_dims: Input dimensions of the group.
         out_dims: Array dimensions of the group.
-        positions: Per input dimension, the position (origin 0) of each point.
+        shape: What the points fill in C order, where there are no `positions`.
         indices: Per array dimension, the index of each point.
         sizes: Chunk size of every array dimension.
+        positions: Per input dimension, the position (origin 0) of each point.
     """
 
-    __slots__ = ("_bounds", "_cells", "_indices", "_positions", "count", "in_dims", "out_dims")
+    __slots__ = (
+        "_bounds", "_cells", "_indices", "_order", "_positions", "_shape", "_sizes", "count",
+        "in_dims", "out_dims",
+    )  # fmt: skip
 
     def __init__(
         self,
         in_dims: tuple[int, ...],
         out_dims: tuple[int, ...],
-        positions: Sequence[Int64Array],
+        shape: tuple[int, ...],
         indices: Sequence[Int64Array],
         sizes: Sequence[int],
+        positions: Sequence[Int64Array] | None = None,
     ) -> None:
         self.in_dims, self.out_dims = in_dims, out_dims
-        cells = [a // sizes[d] for a, d in zip(indices, out_dims, strict=True)]
-        points = len(positions[0]) if positions else len(indices[0])
-        # Stable, so that of points that hit one element the last in the view stays the last.
-        order = np.lexsort(cells[::-1])
-        cells = [c[order] for c in cells]
-        changes = np.zeros(max(points - 1, 0), dtype=bool)
-        for c in cells:
-            changes |= c[1:] != c[:-1]
-        starts = np.concatenate(([0], np.flatnonzero(changes) + 1, [points]))
-        self.count = len(starts) - 1 if points else 0
-        self._bounds = starts
-        self._cells = [c[starts[:-1]] for c in cells] if points else []
-        self._positions = [p[order] for p in positions]
-        self._indices = [
-            a[order] - np.repeat(self._cells[k], np.diff(starts)) * sizes[d] if points else a
-            for k, (a, d) in enumerate(zip(indices, out_dims, strict=True))
-        ]
+        self._shape, self._positions, self._indices = shape, positions, indices
+        self._sizes = [sizes[d] for d in out_dims]
+        self._order, self._bounds = _by_cell(indices, self._sizes)
+        self.count = len(self._bounds) - 1
+        first = self._order[self._bounds[:-1]]
+        self._cells = [a[first] // size for a, size in zip(indices, self._sizes, strict=True)]
 
     def segment(self, i: int) -> Segment:
         """The segment of the `i`-th cell, in lexicographical order of the cells."""
-        start, stop = int(self._bounds[i]), int(self._bounds[i + 1])
+        points = self._order[int(self._bounds[i]) : int(self._bounds[i + 1])]
+        cell = tuple([int(c[i]) for c in self._cells])
+        begins = [c * size for c, size in zip(cell, self._sizes, strict=True)]
         return Segment(
-            tuple(int(c[i]) for c in self._cells),
-            tuple(a[start:stop] for a in self._indices),
-            tuple(p[start:stop] for p in self._positions),
-            stop - start,
+            cell,
+            tuple([a[points] - begin for a, begin in zip(self._indices, begins, strict=True)]),
+            self._positions_of(points),
+            len(points),
             False,
         )
+
+    def _positions_of(self, points: Int64Array) -> tuple[Int64Array, ...]:
+        if self._positions is not None:
+            return tuple([p[points] for p in self._positions])
+        if len(self._shape) == 1:
+            return (points,)
+        return tuple(np.unravel_index(points, self._shape))
 
     def touches(self, cell: tuple[int, ...]) -> bool:
         """Whether a point lies in `cell`."""
@@ -293,10 +300,67 @@ class IndexSet:
         return IndexSet(
             self.in_dims,
             self.out_dims,
-            [_as_array(p) for p in segment.view],
+            (segment.count,),
             [_as_array(a) for a in segment.chunk],
             sizes,
+            [_as_array(p) for p in segment.view],
         )
+
+
+def _by_cell(indices: Sequence[Int64Array], sizes: Sequence[int]) -> tuple[Int64Array, Int64Array]:
+    """Sorts points by the grid cells that they lie in.
+
+    Stable, so that of points that hit one element the last in the view stays the last.
+
+    Returns:
+        The points in the order of their cells, and where in it each cell begins; at the end,
+        the number of points.
+    """
+    points = len(indices[0])
+    if not points:
+        return np.zeros(0, np.int64), np.zeros(1, np.int64)
+    order: Int64Array | None = None
+    digits = _digits(indices, sizes)
+    for digit in digits:
+        # NumPy sorts 16 bits in time proportional to their number, and anything longer slower.
+        by_digit = np.argsort(digit if order is None else digit[order], kind="stable")
+        order = by_digit if order is None else order[by_digit]
+    if order is None:
+        return np.arange(points), np.array([0, points])
+    changes = np.zeros(points - 1, dtype=bool)
+    for digit in digits:
+        ordered = digit[order]
+        changes |= ordered[1:] != ordered[:-1]
+    return order, np.concatenate(([0], np.flatnonzero(changes) + 1, [points]))
+
+
+def _digits(indices: Sequence[Int64Array], sizes: Sequence[int]) -> list[npt.NDArray[np.uint16]]:
+    """The cells of points as numbers of 16-bit digits, the least significant one first."""
+    digits: list[npt.NDArray[np.uint16]] = []
+    weight = _RADIX
+    for array, size in zip(reversed(indices), reversed(sizes), strict=True):
+        low, high = int(array.min()) // size, int(array.max()) // size
+        extent = high - low + 1
+        if extent == 1:
+            continue
+        if extent > _RADIX:
+            cells = array // size - low
+            digits += [(cells >> shift).astype(np.uint16) for shift in range(0, 64, 16)
+                       if high - low >> shift]  # fmt: skip
+            weight = _RADIX
+            continue
+        digit = np.empty(len(array), np.uint16)
+        np.floor_divide(array, size, out=digit, casting="unsafe")
+        # Both are taken modulo the radix, so that their difference is right.
+        digit -= np.uint16(low % _RADIX)
+        if weight * extent <= _RADIX:
+            digit *= np.uint16(weight % _RADIX)
+            digits[-1] += digit
+            weight *= extent
+        else:
+            digits.append(digit)
+            weight = extent
+    return digits
 
 
 DimSet: TypeAlias = StridedSet | ConstantSet | UnusedSet | IndexSet
@@ -452,7 +516,9 @@ def _index_set(
                 # As Python's integers, which do not wrap around.
                 ends = [m.offset + m.stride * int(k) for k in (array.min(), array.max())]
                 _check_index(min(ends), max(ends), o, extents)
-            values = np.broadcast_to(m.offset + m.stride * array, shape)
+            if m.offset or m.stride != 1:
+                array = m.offset + m.stride * array
+            values = np.broadcast_to(array, shape)
         else:
             k = in_dims.index(m.input_dimension)
             ends = [m.offset + m.stride * k for k in (lows[k], lows[k] + shape[k] - 1)]
@@ -461,8 +527,7 @@ def _index_set(
             line = m.offset + m.stride * (lows[k] + np.arange(shape[k], dtype=np.int64))
             values = np.broadcast_to(line.reshape([-1] + [1] * (len(shape) - 1 - k)), shape)
         indices.append(values.reshape(-1))
-    positions = [p.reshape(-1) for p in np.indices(shape, dtype=np.int64)]
-    return IndexSet(in_dims, out_dims, positions, indices, sizes)
+    return IndexSet(in_dims, out_dims, shape, indices, sizes)
 
 
 def _check_index(low: int, high: int, dim: int, extents: Sequence[int]) -> None:

@@ -6,6 +6,7 @@ only copied where an array meets an array; a slice of an array stays a view of i
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,6 +50,8 @@ def propagate(transform: TransformRep, output: BoxBounds) -> BoxBounds:
     Raises:
         OutOfRange: If an explicit input bound or a constant lies outside explicit output bounds.
     """
+    if _lies_inside(transform, output):
+        return transform.bounds
     lower, upper = list(transform.input_inclusive_min), list(transform.input_exclusive_max)
     new_implicit_lower = list(transform.implicit_lower_bounds)
     new_implicit_upper = list(transform.implicit_upper_bounds)
@@ -83,6 +86,27 @@ def propagate(transform: TransformRep, output: BoxBounds) -> BoxBounds:
                 f"incompatible with existing bounds {format_interval(*old)}."
             )
     return tuple(lower), tuple(upper), tuple(new_implicit_lower), tuple(new_implicit_upper)
+
+
+def _lies_inside(transform: TransformRep, output: BoxBounds) -> bool:
+    """Whether plainly nothing changes: explicit bounds, moved by the maps, are inside `output`.
+
+    False says nothing: infinite and empty intervals have rules of their own.
+    """
+    if True in transform.implicit_lower_bounds or True in transform.implicit_upper_bounds:
+        return False
+    lower, upper = transform.input_inclusive_min, transform.input_exclusive_max
+    if UNBOUNDED_MIN in lower or UNBOUNDED_MAX in upper or any(map(operator.eq, lower, upper)):
+        return False
+    for item, low, high in zip(transform.maps, output[0], output[1], strict=True):
+        dim, offset = item.input_dimension, item.offset
+        if dim is not None:
+            inside = item.stride == 1 and low <= lower[dim] + offset and upper[dim] + offset <= high
+        else:
+            inside = item.index_array is not None or low <= offset < high
+        if not inside or low == UNBOUNDED_MIN or high == UNBOUNDED_MAX:
+            return False
+    return True
 
 
 def _meet(
@@ -143,6 +167,8 @@ def _compose_single(
     if inner.index_array is None:
         if inner.input_dimension is None:
             return OutputIndexMap.constant(offset)
+        if stride == 1 and not item.offset:
+            return inner
         return OutputIndexMap.single(inner.input_dimension, offset, stride * (inner.stride or 0))
     if empty:
         return OutputIndexMap.constant(0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from operator import add
 from typing import Final
 
 from asynctensor.errors import InvalidArgument, InvalidIndex, OutOfRange
@@ -114,6 +115,23 @@ def translate(lower: int, upper: int, offset: int) -> tuple[int, int]:
             f"[{MIN_FINITE_INDEX}, {MAX_FINITE_INDEX + 1})"
         )
     return new_lower, new_upper
+
+
+def translate_box(
+    lower: Sequence[int], upper: Sequence[int], moves: Sequence[int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """`translate` of each dimension.
+
+    Raises:
+        InvalidIndex: If a finite bound would leave the index space.
+    """
+    new_lower, new_upper = tuple(map(add, lower, moves)), tuple(map(add, upper, moves))
+    finite = UNBOUNDED_MIN not in lower and UNBOUNDED_MAX not in upper
+    # Without infinities it is enough to look at the extremes.
+    if finite and (not lower or (min(new_lower) >= MIN_FINITE_INDEX and max(new_upper) <= inf)):
+        return new_lower, new_upper
+    pairs = [translate(lo, hi, move) for lo, hi, move in zip(lower, upper, moves, strict=True)]
+    return tuple([lo for lo, _ in pairs]), tuple([hi for _, hi in pairs])
 
 
 def affine_domain(lower: int, upper: int, offset: int, stride: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import numpy as np
 from asynctensor.errors import InvalidArgument
 from asynctensor.index_space.dim import Dim
 from asynctensor.index_space.interval import UNBOUNDED_MAX, UNBOUNDED_MIN, inf
-from asynctensor.index_space.output_map import OutputIndexMap
+from asynctensor.index_space.output_map import IndexArray, OutputIndexMap
 from asynctensor.index_space.representation import TransformRep
 
 _UPPERS = ("exclusive_max", "inclusive_max", "shape")
@@ -46,25 +46,48 @@ def domain_to_json(rep: TransformRep, prefix: str = "") -> dict[str, Any]:
     return members or {prefix + "rank": rep.input_rank}
 
 
-def transform_to_json(rep: TransformRep) -> dict[str, Any]:
-    """The JSON of a transform; identity maps are left out."""
+#: From how many elements on `summary` shows the ends only, and how many at each end: NumPy's.
+_SUMMARIZED_FROM, _ENDS = 1000, 3
+
+
+def transform_to_json(rep: TransformRep, brief: bool = False) -> dict[str, Any]:
+    """The JSON of a transform; identity maps are left out.
+
+    Args:
+        rep: The transform.
+        brief: For reading only: of a long index array only the ends, with ``...`` between them.
+    """
     members = domain_to_json(rep, "input_")
     identity = tuple(OutputIndexMap.single(dim, 0, 1) for dim in range(rep.input_rank))
     if rep.maps != identity:
-        members["output"] = [_map_to_json(item) for item in rep.maps]
+        members["output"] = [_map_to_json(item, brief) for item in rep.maps]
     return members
+
+
+def summary(array: IndexArray) -> list[Any]:
+    """The elements of an array, of long ones the first and last of each dimension."""
+    shown: list[Any] = array.tolist() if array.size <= _SUMMARIZED_FROM else _ends(array)
+    return shown
+
+
+def _ends(array: IndexArray) -> Any:
+    if not array.ndim:
+        return int(array)
+    if len(array) <= 2 * _ENDS:
+        return [_ends(part) for part in array]
+    return [*map(_ends, array[:_ENDS]), ..., *map(_ends, array[-_ENDS:])]
 
 
 def _bound_to_json(bound: int | str, implicit: bool) -> Any:
     return [bound] if implicit else bound
 
 
-def _map_to_json(item: OutputIndexMap) -> dict[str, Any]:
+def _map_to_json(item: OutputIndexMap, brief: bool) -> dict[str, Any]:
     # In the order of their names, as all JSON of specs is.
     members: dict[str, Any] = {}
     array = item.index_array
     if array is not None:
-        members["index_array"] = array.tolist()
+        members["index_array"] = summary(array) if brief else array.tolist()
         low, high = item.range
         if array.size and not (low <= int(array.min()) and int(array.max()) < high):
             members["index_array_bounds"] = [

@@ -6,23 +6,25 @@ none looks at data.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Generic, SupportsIndex, TypeVar
+from typing import Any, Final, Generic, SupportsIndex, TypeVar
 
 import numpy as np
 
 from asynctensor.errors import IncompatibleType, InvalidArgument, InvalidIndex, OutOfRange
 from asynctensor.index_space.integers import is_index
 from asynctensor.index_space.interval import (
+    MAX_RANK,
     UNBOUNDED_MIN,
     contains,
     effective,
     format_interval,
     is_explicitly_empty,
-    translate,
+    translate_box,
 )
 from asynctensor.index_space.labels import check_unique, find_label, parse_labels
-from asynctensor.index_space.output_map import OutputIndexMap
+from asynctensor.index_space.output_map import IDENTITIES, OutputIndexMap
 from asynctensor.index_space.representation import BoxBounds, R, TransformRep
 
 T_co = TypeVar("T_co", covariant=True)
@@ -52,6 +54,8 @@ def as_vector(value: object, count: int) -> list[int | None]:
         InvalidIndex: If there are more or fewer.
         IncompatibleType: If one is neither an integer nor None.
     """
+    if type(value) is int:
+        return [value] * count
     if value is None:
         return [None] * count
     if is_index(value):
@@ -80,9 +84,11 @@ def translate_by(rep: R, dims: Sequence[int], offsets: object, sign: int = 1) ->
         InvalidIndex: If there is not one offset for each of `dims`, or a bound would leave the
             index space.
     """
-    moves = [0] * rep.input_rank
-    for dim, offset in zip(dims, as_vector(offsets, len(dims)), strict=True):
-        moves[dim] = sign * (offset or 0)
+    given = as_vector(offsets, len(dims))
+    moves = [0] * len(rep.input_inclusive_min)
+    for dim, offset in zip(dims, given, strict=True):
+        if offset:
+            moves[dim] = sign * offset
     return _translate(rep, moves)
 
 
@@ -93,37 +99,31 @@ def translate_to(rep: R, dims: Sequence[int], origins: object) -> R:
         InvalidIndex: If there is not one origin for each of `dims`, one has no lower bound, or
             would leave the index space.
     """
-    moves = [0] * rep.input_rank
+    lower = rep.input_inclusive_min
+    moves = [0] * len(lower)
     for dim, origin in zip(dims, as_vector(origins, len(dims)), strict=True):
         if origin is None:
             continue
-        lower, upper = rep.input_inclusive_min[dim], rep.input_exclusive_max[dim]
-        if lower == UNBOUNDED_MIN:
-            raise InvalidIndex(f"Interval {format_interval(lower, upper)} is not bounded below")
-        moves[dim] = origin - lower
+        if lower[dim] == UNBOUNDED_MIN:
+            interval = format_interval(lower[dim], rep.input_exclusive_max[dim])
+            raise InvalidIndex(f"Interval {interval} is not bounded below")
+        moves[dim] = origin - lower[dim]
     return _translate(rep, moves)
 
 
 def _translate(rep: R, moves: Sequence[int]) -> R:
-    bounds = [
-        translate(lo, hi, move)
-        for lo, hi, move in zip(
-            rep.input_inclusive_min, rep.input_exclusive_max, moves, strict=True
-        )
-    ]
-    maps = [_moved_map(item, moves) for item in rep.maps]
-    lower, upper = tuple(lo for lo, _ in bounds), tuple(hi for _, hi in bounds)
+    lower, upper = translate_box(rep.input_inclusive_min, rep.input_exclusive_max, moves)
+    maps: list[OutputIndexMap] = []
+    for item in rep.maps:
+        dim = item.input_dimension
+        # An index array counts from the origin, so it moves along by itself.
+        if dim is None or not moves[dim]:
+            maps.append(item)
+        else:
+            stride = item.stride or 0
+            maps.append(OutputIndexMap.single(dim, item.offset - stride * moves[dim], stride))
     moved = (lower, upper, rep.implicit_lower_bounds, rep.implicit_upper_bounds)
     return rep.make(moved, rep.input_labels, tuple(maps))
-
-
-def _moved_map(item: OutputIndexMap, moves: Sequence[int]) -> OutputIndexMap:
-    dim = item.input_dimension
-    if dim is None or not moves[dim]:
-        # An index array counts from the origin, so it moves along by itself.
-        return item
-    stride = item.stride or 0
-    return OutputIndexMap.single(dim, item.offset - stride * moves[dim], stride)
 
 
 def label(rep: R, dims: Sequence[int], labels: object) -> R:
@@ -200,28 +200,52 @@ def _flag(value: object) -> bool | None:
 
 def transpose(rep: R, order: Sequence[int]) -> R:
     """Reorders the input dimensions: new dimension ``i`` is old dimension ``order[i]``."""
-    new_of = {old: new for new, old in enumerate(order)}
-    maps = [_transposed_map(item, order, new_of) for item in rep.maps]
-    lower, upper, ilo, ihi = rep.bounds
+    if len(order) < 2:
+        return rep
+    pick = operator.itemgetter(*order)
+    new_of = dict(zip(order, range(len(order)), strict=True))
     bounds = (
-        tuple(lower[i] for i in order),
-        tuple(upper[i] for i in order),
-        tuple(ilo[i] for i in order),
-        tuple(ihi[i] for i in order),
+        pick(rep.input_inclusive_min),
+        pick(rep.input_exclusive_max),
+        pick(rep.implicit_lower_bounds),
+        pick(rep.implicit_upper_bounds),
     )
-    return rep.make(bounds, tuple(rep.input_labels[i] for i in order), tuple(maps))
+    return rep.make(bounds, pick(rep.input_labels), _transposed_maps(rep, order, new_of))
 
 
-def _transposed_map(
-    item: OutputIndexMap, order: Sequence[int], new_of: Mapping[int, int]
-) -> OutputIndexMap:
-    stride = item.stride or 0
-    if item.index_array is not None:
-        array = item.index_array.transpose(order)
-        return OutputIndexMap.array(array, item.offset, stride, item.range)
-    if item.input_dimension is not None:
-        return OutputIndexMap.single(new_of[item.input_dimension], item.offset, stride)
-    return item
+def reverse(rep: R) -> R:
+    """The input dimensions in reverse order."""
+    lower = rep.input_inclusive_min
+    bounds = (
+        lower[::-1],
+        rep.input_exclusive_max[::-1],
+        rep.implicit_lower_bounds[::-1],
+        rep.implicit_upper_bounds[::-1],
+    )
+    order = _REVERSED[len(lower)]
+    return rep.make(bounds, rep.input_labels[::-1], _transposed_maps(rep, order, order))
+
+
+_REVERSED: Final = tuple([range(rank)[::-1] for rank in range(MAX_RANK + 1)])
+
+
+def _transposed_maps(
+    rep: TransformRep, order: Sequence[int], new_of: Mapping[int, int] | Sequence[int]
+) -> tuple[OutputIndexMap, ...]:
+    maps: list[OutputIndexMap] = []
+    for item in rep.maps:
+        dim = item.input_dimension
+        if dim is not None:
+            if item is IDENTITIES[dim]:
+                maps.append(IDENTITIES[new_of[dim]])
+            else:
+                maps.append(OutputIndexMap.single(new_of[dim], item.offset, item.stride or 0))
+        elif item.index_array is None:
+            maps.append(item)
+        else:
+            array = item.index_array.transpose(order)
+            maps.append(OutputIndexMap.array(array, item.offset, item.stride or 0, item.range))
+    return tuple(maps)
 
 
 def restrict(rep: R, domain: TransformRep) -> R:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, SupportsIndex, cast, overload
+from typing import Any, Final, SupportsIndex, cast, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from asynctensor.errors import IncompatibleType
 from asynctensor.index_space.dim import Dim
 from asynctensor.index_space.integers import is_scalar_index
-from asynctensor.index_space.interval import UNBOUNDED_MAX, UNBOUNDED_MIN
+from asynctensor.index_space.interval import MAX_RANK, UNBOUNDED_MAX, UNBOUNDED_MIN
 
 IndexArray = npt.NDArray[np.int64]
 Range = tuple[int, int]
@@ -125,6 +125,8 @@ class OutputIndexMap(_Fields):
     @classmethod
     def single(cls, input_dimension: int, offset: int, stride: int) -> OutputIndexMap:
         """The map ``offset + stride * input[input_dimension]``; constant if `stride` is 0."""
+        if stride == 1 and not offset and 0 <= input_dimension < MAX_RANK:
+            return IDENTITIES[input_dimension]
         if stride == 0:
             return _made(offset, None, None, None, UNBOUNDED_RANGE)
         return _made(offset, stride, input_dimension, None, UNBOUNDED_RANGE)
@@ -205,6 +207,10 @@ def _made(
     fields.range = bounds
     fields.__class__ = OutputIndexMap
     return cast("OutputIndexMap", fields)
+
+
+#: ``input[dim]`` for each `dim`: most maps are one of these, and need not be made again.
+IDENTITIES: Final = tuple([_made(0, 1, dim, None, UNBOUNDED_RANGE) for dim in range(MAX_RANK)])
 
 
 def _restore(

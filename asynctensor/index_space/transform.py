@@ -25,7 +25,7 @@ from asynctensor.index_space.interval import format_interval, is_explicitly_empt
 from asynctensor.index_space.json import parse_output, transform_to_json
 from asynctensor.index_space.numpy_indexing import IndexingMode, index_transform
 from asynctensor.index_space.operations import Subscript
-from asynctensor.index_space.output_map import OutputIndexMap, OutputIndexMaps
+from asynctensor.index_space.output_map import IDENTITIES, OutputIndexMap, OutputIndexMaps
 from asynctensor.index_space.representation import Indexer, Ints, R, TransformRep
 from asynctensor.index_space.transform_text import transform_text
 
@@ -278,11 +278,15 @@ class IndexTransform(TransformRep, Indexer, Indexable):
     @property
     def T(self) -> IndexTransform:  # noqa: N802  # NumPy's name
         """The input dimensions in reverse order."""
-        return self.transpose()
+        return operations.reverse(self)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON representation; identity maps are left out."""
         return transform_to_json(self)
+
+    def brief_json(self) -> dict[str, Any]:
+        """The JSON for reading: of long index arrays only the ends, and ``...`` between them."""
+        return transform_to_json(self, brief=True)
 
     def _parts(self) -> tuple[Any, ...]:
         return (self.bounds, self.input_labels, self.maps)
@@ -340,7 +344,7 @@ def _restore(*parts: Any) -> IndexTransform:
 
 def identity_maps(rank: int) -> tuple[OutputIndexMap, ...]:
     """The maps of the identity of this rank."""
-    return tuple([OutputIndexMap.single(dim, 0, 1) for dim in range(rank)])
+    return IDENTITIES[:rank]
 
 
 def _from_json(json: object) -> tuple[TransformRep, list[OutputIndexMap] | None]:

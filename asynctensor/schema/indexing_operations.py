@@ -86,4 +86,4 @@ class IndexingOperations(ABC):
     @property
     def T(self) -> Self:  # noqa: N802 (TensorStore's name)
         """The dimensions in reverse order."""
-        return self.transpose()
+        return self._with_indexing_transform(self._indexing_transform().T)

@@ -27,6 +27,8 @@ def _shown(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
         return {k: _shown(v, k) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
+        if _is_integers(value):
+            return value
         return type(value)(_shown(item, "header" if name == "headers" else "") for item in value)
     if not isinstance(value, str):
         return value
@@ -35,9 +37,14 @@ def _shown(value: Any, name: str = "") -> Any:
     return "..." if name in _SECRET else shown_url(value)
 
 
+def _is_integers(value: list[Any] | tuple[Any, ...]) -> bool:
+    """Whether there are only integers, as in index arrays: they may be long and cost little."""
+    return set(map(type, value)) == {int}
+
+
 def _text(value: Any, width: int, indent: int, used: int) -> str:
-    line = _one_line(value)
-    if used + len(line) <= width or not isinstance(value, (dict, list, tuple)) or not value:
+    line = _one_line(value, width - used)
+    if line is not None:
         return line
     inner = indent + 2
     # The comma of a member takes a column, and TensorStore counts those of all levels.
@@ -49,13 +56,28 @@ def _text(value: Any, width: int, indent: int, used: int) -> str:
             key = f"{name!r}: "
             parts.append(pad + key + _text(value[name], width, inner, inner + len(key)) + ",\n")
         return "{\n" + "".join(parts) + " " * indent + "}"
-    parts = [pad + _text(item, width, inner, inner) + ",\n" for item in value]
+    if _is_integers(value):
+        parts = [f"{pad}{item},\n" for item in value]
+    else:
+        parts = [pad + _text(item, width, inner, inner) + ",\n" for item in value]
     return "[\n" + "".join(parts) + " " * indent + "]"
 
 
-def _one_line(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{k!r}: {_one_line(value[k])}" for k in sorted(value)) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_one_line, value)) + "]"
-    return repr(value)
+def _one_line(value: Any, room: int) -> str | None:
+    """`value` in one line; None if that needs more columns than `room` and can be broken."""
+    if not value or not isinstance(value, (dict, list, tuple)):
+        return "..." if value is ... else "[]" if value == () else repr(value)
+    if 3 * len(value) > room:
+        # Each item takes a column and, but for the last, a comma and a blank: two are brackets.
+        return None
+    parts: list[str] = []
+    for item in sorted(value) if isinstance(value, dict) else value:
+        name = f"{item!r}: " if isinstance(value, dict) else ""
+        room -= 2 + len(name)
+        line = _one_line(value[item] if isinstance(value, dict) else item, room)
+        if line is None or len(line) > room:
+            return None
+        room -= len(line)
+        parts.append(name + line)
+    text = ", ".join(parts)
+    return f"{{{text}}}" if isinstance(value, dict) else f"[{text}]"

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
 import tensorstore
 from hypothesis import given
@@ -20,6 +21,7 @@ from asynctensor.display.box import box
 from asynctensor.display.picture import MAX_CUTS, Axis, Picture, size_text
 from asynctensor.display.svg import svg
 from asynctensor.kvstores.memory.store import MemoryStore
+from asynctensor.schema.json_repr import json_repr
 from asynctensor.testing.faulty_store import FaultyStore
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -175,6 +177,39 @@ async def test_plain_repr_is_tensorstores() -> None:
     assert repr(ours) == repr(theirs)
     assert repr(ours.kvstore) == repr(theirs.kvstore)
     assert repr(ours.spec()) == repr(theirs.spec())
+
+
+async def test_repr_of_a_long_index_array_shows_its_ends() -> None:
+    store = await ts.open("memory://a/|zarr3", create=True, dtype="int8", shape=[10**6, 10**3])
+    shown = re.sub(r"\s+", "", repr(store[np.arange(10**6)]))
+    assert "[{'index_array':[[0],[1],[2],...,[999997],[999998],[999999]]}" in shown
+    below = store[:, np.arange(1001)]
+    assert len(repr(ts.downsample(ts.stack([below, below]), [1, 2, 2], "mean"))) < 4000
+    # A short one is shown whole, and so is whatever `eval` gives back.
+    assert repr(store[:2, np.arange(1000)[::-1]]).count("\n") > 1000
+    view = ts.IndexTransform(input_rank=2)[np.arange(2000)]
+    assert eval(repr(view), vars(ts)) == view
+    spec = store.spec()[:2, np.arange(1000)[::-1]][:, :999]
+    assert eval(repr(spec), vars(ts)) == spec
+
+
+NUMBERS = st.integers(-9, 10**9)
+
+
+@given(
+    st.recursive(
+        NUMBERS | st.text("ab", max_size=40) | st.none() | st.lists(NUMBERS, max_size=40),
+        lambda below: st.lists(below, max_size=9) | st.dictionaries(st.text("kl"), below),
+    )
+)
+def test_json_is_laid_out_as_tensorstores(value: Any) -> None:
+    json = {
+        "driver": "zarr3",
+        "metadata": {"attributes": {"a": value}, "node_type": "array", "zarr_format": 3},
+    }
+    theirs = tensorstore.Spec(json)
+    assert f"Spec({json_repr(theirs.to_json())})" == repr(theirs)
+    assert eval(json_repr(json)) == json
 
 
 async def test_trees() -> None:
