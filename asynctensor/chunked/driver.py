@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
@@ -44,7 +43,7 @@ from asynctensor.errors import (
 from asynctensor.index_space.propagate_bounds import propagate_bounds
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.batch import Batch
-from asynctensor.runtime.clock import NEVER, Deadline
+from asynctensor.runtime.clock import NEVER, SYSTEM_CLOCK, Deadline
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.runtime.write_futures import WriteFutures
@@ -243,7 +242,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     def _data_bound(self) -> float:
         recheck = self.options.recheck_data
         if recheck is True:
-            return time.time()
+            return SYSTEM_CLOCK.time()
         return float("-inf") if recheck is False else float(recheck)
 
     def _watch(

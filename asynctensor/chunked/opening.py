@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ from asynctensor.chunked.format import ArrayFormat
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import check_schema
 from asynctensor.errors import AlreadyExists, Error, InvalidArgument, NotFound
+from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import SchemaState
 from asynctensor.storage.clearing import clear
@@ -129,7 +129,7 @@ def _options(options: Mapping[str, Any]) -> ChunkedOptions:
 
 
 def _recheck(option: bool | float | str) -> bool | float:
-    return time.time() if isinstance(option, str) else option
+    return SYSTEM_CLOCK.time() if isinstance(option, str) else option
 
 
 async def open_chunked(fmt: ArrayFormat[M], request: OpenRequest) -> ChunkedDriver[M]:
@@ -152,7 +152,7 @@ async def open_chunked(fmt: ArrayFormat[M], request: OpenRequest) -> ChunkedDriv
         view = StagedStore(request.store, request.transaction)
     options = request.options
     if options.recheck_data == -1.0:
-        options = replace(options, recheck_data=time.time())
+        options = replace(options, recheck_data=SYSTEM_CLOCK.time())
     try:
         metadata, generation = await _metadata(fmt, view, path, key, request)
     except Error as error:

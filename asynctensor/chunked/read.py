@@ -9,7 +9,6 @@ reading, memory is bounded by the number of workers, and a huge read does not ho
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
@@ -30,6 +29,7 @@ from asynctensor.chunked.remote_read import RemoteStream
 from asynctensor.chunked.serve import ChunkServer
 from asynctensor.chunked.shard_read import inner_parts
 from asynctensor.chunked.tiles import tile_limit
+from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.runtime.event_loop import io_loop
 from asynctensor.runtime.inbox import WakingTogether
 from asynctensor.runtime.turn import TurnCollector
@@ -99,7 +99,7 @@ class Reader:
         if self._face is None:
             return False
         if index not in looked:
-            now = time.time()
+            now = SYSTEM_CLOCK.time()
             looked[index] = self._face.glance(self._array.key(index))
             if looked[index] == entry.generation:
                 entry.time = now

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
@@ -22,6 +21,7 @@ from asynctensor.chunked.values import (
     read_raw,
 )
 from asynctensor.errors import Error, NotFound
+from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.runtime.workers import yield_gil
 from asynctensor.storage.generation import NO_VALUE
 from asynctensor.storage.kvstore import Buffer, OpenValue
@@ -146,7 +146,7 @@ class ChunkServer:
             return True
         if self._face is None:
             return False
-        now = time.time()
+        now = SYSTEM_CLOCK.time()
         if self._face.generation(self._array.key(index)) != stale[0].generation:
             return False
         for entry in stale:
@@ -200,7 +200,7 @@ class ChunkServer:
     ) -> tuple[OpenValue | None, _Origin]:
         """The value at `index`, None if there is none."""
         array = self._array
-        origin = _Origin(index, NO_VALUE, time.time(), array.epoch(index))
+        origin = _Origin(index, NO_VALUE, SYSTEM_CLOCK.time(), array.epoch(index))
         value: OpenValue | None = held
         if self._face is not None:
             value = self._face.open(array.key(index))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
 from asynctensor.chunked.array import ChunkStatistics
 from asynctensor.chunked.codec import Array, ArrayCodec
 from asynctensor.chunked.scratch import Scratch
 from asynctensor.errors import DataLoss, OutOfRange
+from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.storage.generation import NO_VALUE, TimestampedStorageGeneration
 from asynctensor.storage.kvstore import Buffer, OpenValue, ReadResult
 
@@ -49,7 +48,7 @@ class HeldValue:
     @classmethod
     def none(cls) -> HeldValue:
         """The absence of a value, seen now."""
-        return cls(0, TimestampedStorageGeneration(NO_VALUE, time.time()))
+        return cls(0, TimestampedStorageGeneration(NO_VALUE, SYSTEM_CLOCK.time()))
 
     @property
     def missing(self) -> bool:

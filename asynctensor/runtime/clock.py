@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 from numbers import Real
 from typing import Protocol
 
 from asynctensor.errors import InvalidArgument
+from asynctensor.runtime.sources import SOURCES
 
 
 class Clock(Protocol):
@@ -24,17 +24,17 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The clock of the machine."""
+    """The clock of this process: the machine's, or that of the simulation it runs."""
 
     __slots__ = ()
 
     def monotonic(self) -> float:
         """Seconds since an arbitrary point; never goes back."""
-        return time.monotonic()
+        return SOURCES.monotonic()
 
     def time(self) -> float:
         """Seconds since the Unix epoch; may jump when the machine's clock is set."""
-        return time.time()
+        return SOURCES.time()
 
     def __repr__(self) -> str:
         return "SystemClock()"

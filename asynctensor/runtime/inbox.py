@@ -6,11 +6,11 @@ import logging
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
 from typing import Any
 from weakref import ref
 
 from asynctensor.runtime.process import PROCESS
+from asynctensor.runtime.sources import SOURCES
 
 #: Longest stretch of posted calls, in seconds, before the loop's own callbacks get their turn: a
 #: caller's timers are promised to be at most a millisecond or two late.
@@ -70,7 +70,7 @@ class LoopInbox:
     def _drain(self) -> None:
         self._armed = False
         queue = self._queue
-        until = monotonic() + SLICE
+        until = SOURCES.monotonic() + SLICE
         while queue:
             for _ in range(_BETWEEN_LOOKS):
                 if not queue:
@@ -84,7 +84,7 @@ class LoopInbox:
                     # Ctrl-C ends this run of the loop, and not what others wait for in the next.
                     self._go_on_later()
                     raise
-            if monotonic() >= until:
+            if SOURCES.monotonic() >= until:
                 self._go_on_later()
                 return
 

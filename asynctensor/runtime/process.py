@@ -11,8 +11,11 @@ import os
 import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
+
+#: Takes a function and its arguments, and has it called where workers would have.
+Work: TypeAlias = Callable[[Callable[..., object], "tuple[Any, ...]"], None]
 
 
 class HasLoop(Protocol):
@@ -71,6 +74,8 @@ class Process:
         closers: Coroutine functions to await on the I/O loop before it stops.
         ends_with_interpreter: Whether the interpreter will end the I/O loop when it exits.
         pools_end_with_interpreter: The same of the worker pools.
+        instead_of_workers: Where no thread may be started (a simulation), what does the work of
+            all worker pools; None otherwise.
     """
 
     __slots__ = (
@@ -83,6 +88,7 @@ class Process:
         "exiting",
         "guests",
         "inboxes",
+        "instead_of_workers",
         "io",
         "local",
         "lock",
@@ -113,6 +119,7 @@ class Process:
         self.shared: dict[str, object] = {}
         self.pools: WeakSet[Any] = WeakSet()
         self.closers: list[Callable[[], Any]] = []
+        self.instead_of_workers: Work | None = None
 
     def survives(self, item: AfterFork) -> None:
         """Has ``item.after_fork()`` called in a forked child, as long as `item` lives."""

@@ -6,10 +6,10 @@ import logging
 from asyncio import AbstractEventLoop
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
-from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from asynctensor.runtime.process import PROCESS, ThreadState
+from asynctensor.runtime.sources import SOURCES
 
 T = TypeVar("T")
 
@@ -94,7 +94,7 @@ def breath_due() -> bool:
     then true for every task until it has, so that many tasks together hold it no longer than one.
     """
     local = PROCESS.local
-    if monotonic() < local.breath_until:
+    if SOURCES.monotonic() < local.breath_until:
         return False
     loop = _get_running_loop()
     if loop is None:
@@ -107,4 +107,4 @@ def breath_due() -> bool:
 
 def _breathe(local: ThreadState) -> None:
     local.breath_loop = None
-    local.breath_until = monotonic() + BREATH
+    local.breath_until = SOURCES.monotonic() + BREATH

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context, copy_context
 from queue import Empty, SimpleQueue
-from time import monotonic, sleep
+from time import sleep
 from typing import Any, TypeAlias, TypeVar, cast
 from weakref import finalize
 
 from asynctensor.errors import FailedPrecondition, InvalidArgument
 from asynctensor.runtime.inbox import LoopInbox, inbox_of, wake_now
 from asynctensor.runtime.process import PROCESS
+from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.threads import start_thread
 
 T = TypeVar("T")
@@ -40,12 +41,12 @@ def yield_gil() -> None:
     Cheap enough to be called between any two pieces of work.
     """
     local = PROCESS.local
-    now = monotonic()
+    now = SOURCES.monotonic()
     if now - local.gil_given > GIL_SLICE:
         if local.unwoken:
             wake_now()
         sleep(0)
-        local.gil_given = monotonic()
+        local.gil_given = SOURCES.monotonic()
 
 
 def _work(queue: SimpleQueue[_Work | None]) -> None:
@@ -57,7 +58,7 @@ def _work(queue: SimpleQueue[_Work | None]) -> None:
             return
         function, args = item
         # Waiting for work was time without the GIL.
-        local.gil_given = monotonic()
+        local.gil_given = SOURCES.monotonic()
         try:
             function(*args)
         except BaseException:  # noqa: BLE001 -- the worker lives on
@@ -188,6 +189,10 @@ class WorkerPool:
         Raises:
             FailedPrecondition: No thread can be started: the interpreter is exiting.
         """
+        instead = PROCESS.instead_of_workers
+        if instead is not None:
+            instead(function, args)
+            return
         if not self._full or self._epoch != PROCESS.epoch:
             self._grow()
         self._queue.put((function, args))
@@ -257,9 +262,9 @@ class WorkerPool:
             while True:
                 queue.get_nowait()
         _stop(queue, threads)
-        until = monotonic() + grace
+        until = SOURCES.monotonic() + grace
         for thread in threads:
-            thread.join(max(0.0, until - monotonic()))
+            thread.join(max(0.0, until - SOURCES.monotonic()))
 
     def __repr__(self) -> str:
         return f"WorkerPool({self._size}, {self._name!r})"
@@ -281,8 +286,8 @@ def shared_pool(name: str, size: int) -> WorkerPool:
 
 def stop_all_pools(grace: float) -> None:
     """Stops every pool of the process; waits `grace` seconds at most. They start anew if used."""
-    until = monotonic() + grace
+    until = SOURCES.monotonic() + grace
     with PROCESS.lock:
         pools = list(PROCESS.pools)
     for pool in pools:
-        pool.stop(max(0.0, until - monotonic()))
+        pool.stop(max(0.0, until - SOURCES.monotonic()))

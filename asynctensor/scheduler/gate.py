@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from time import monotonic
 
 from asynctensor.runtime.process import PROCESS
+from asynctensor.runtime.sources import SOURCES
 from asynctensor.scheduler.admission import GREATEST, Admission, Ticket
 from asynctensor.scheduler.flow import FLOW
 
@@ -78,7 +78,7 @@ class Gate:
             yield outcome
         finally:
             self._admission.release(
-                ticket, now=monotonic(), pushed_back=outcome.pushed_back, ok=outcome.ok
+                ticket, now=SOURCES.monotonic(), pushed_back=outcome.pushed_back, ok=outcome.ok
             )
             self._let_through()
 
@@ -89,7 +89,9 @@ class Gate:
         except asyncio.CancelledError:
             if not self._admission.withdraw(ticket):
                 # It had just been let through.
-                self._admission.release(ticket, now=monotonic(), pushed_back=False, ok=False)
+                self._admission.release(
+                    ticket, now=SOURCES.monotonic(), pushed_back=False, ok=False
+                )
                 self._let_through()
             raise
         finally:

@@ -13,13 +13,12 @@ are new enough for it. A request lives as long as somebody waits for it.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Any, TypeAlias
 
 from asynctensor.errors import Error, OutOfRange
+from asynctensor.runtime.sources import SOURCES
 from asynctensor.scheduler.gap import LearntGap
 from asynctensor.scheduler.hedge import Hedging
 from asynctensor.scheduler.plan import RangePlan, Span, plan_ranges
@@ -177,7 +176,7 @@ class ReadQueue:
             self.statistics.shared += 1
             return known
         options = ReadOptions(byte_range, subject[1], subject[2], bound)
-        request = _Request(asyncio.ensure_future(self._made(subject[0], options)), time.time())
+        request = _Request(asyncio.ensure_future(self._made(subject[0], options)), SOURCES.time())
         self._under_way[name] = request
 
         def over(task: asyncio.Task[ReadResult]) -> None:
@@ -238,9 +237,9 @@ class ReadQueue:
     async def _made(self, key: str, options: ReadOptions) -> ReadResult:
         if self._hedging is not None:
             return await self._hedged(key, options, self._hedging)
-        began = monotonic()
+        began = SOURCES.monotonic()
         result = await self._once(key, options)
-        self.gap.observe(len(result.value), monotonic() - began)
+        self.gap.observe(len(result.value), SOURCES.monotonic() - began)
         return result
 
     async def _once(self, key: str, options: ReadOptions) -> ReadResult:
@@ -250,7 +249,7 @@ class ReadQueue:
         return result
 
     async def _hedged(self, key: str, options: ReadOptions, hedging: Hedging) -> ReadResult:
-        began = monotonic()
+        began = SOURCES.monotonic()
         attempts = {asyncio.ensure_future(self._once(key, options))}
         try:
             patience = hedging.patience()
@@ -262,7 +261,7 @@ class ReadQueue:
                 done, left = await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
                 for attempt in done:
                     if attempt.exception() is None or not left:
-                        hedging.observe(monotonic() - began)
+                        hedging.observe(SOURCES.monotonic() - began)
                         return attempt.result()
                 attempts = left
         finally:

@@ -6,8 +6,9 @@ strings have a meaning of their own, and they are TensorStore's.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
+
+from asynctensor.runtime.sources import SOURCES
 
 #: Nothing is known: as a condition "unconditionally", as an answer "the condition did not hold".
 UNKNOWN: bytes = b""
@@ -30,4 +31,4 @@ class TimestampedStorageGeneration:
     @classmethod
     def now(cls, generation: bytes) -> TimestampedStorageGeneration:
         """`generation`, known to be the newest at this moment."""
-        return cls(generation, time.time())
+        return cls(generation, SOURCES.time())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any, Literal
 from weakref import WeakValueDictionary
@@ -28,7 +27,7 @@ from asynctensor.errors import Error, NotFound, Unimplemented
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.batch import Batch
-from asynctensor.runtime.clock import Deadline
+from asynctensor.runtime.clock import SYSTEM_CLOCK, Deadline
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.write_futures import WriteFutures
@@ -198,7 +197,7 @@ def _since(recheck: bool | float) -> float:
     """The oldest time at which a kept value may have been current."""
     if recheck is False:
         return float("-inf")
-    return time.time() if recheck is True else recheck
+    return SYSTEM_CLOCK.time() if recheck is True else recheck
 
 
 async def open_driver(request: DriverRequest) -> JsonDriver:
@@ -214,7 +213,7 @@ async def open_driver(request: DriverRequest) -> JsonDriver:
         store,
         key,
         parse_pointer(request.options.get("json_pointer", "")),
-        time.time() if isinstance(recheck, str) else recheck,
+        SYSTEM_CLOCK.time() if isinstance(recheck, str) else recheck,
         {} if recheck == "open" else {"recheck_cached_data": recheck},
         request.schema,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from asynctensor.chunked.virtual_functions import (
 )
 from asynctensor.drivers.virtual_chunked.layout import VirtualLayout
 from asynctensor.errors import InvalidArgument
+from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
@@ -126,7 +126,7 @@ class VirtualArray:
 
 def now() -> float:
     """What a read that must not be served from older content is bound to."""
-    return time.time()
+    return SYSTEM_CLOCK.time()
 
 
 def copy_of(array: VirtualArray, index: tuple[int, ...], chunk: Array) -> Array:

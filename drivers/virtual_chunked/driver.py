@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -26,7 +25,7 @@ from asynctensor.drivers.virtual_chunked.write import VirtualWriter
 from asynctensor.errors import Unimplemented
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.batch import Batch
-from asynctensor.runtime.clock import NEVER, Deadline
+from asynctensor.runtime.clock import NEVER, SYSTEM_CLOCK, Deadline
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.schema import Schema
@@ -73,7 +72,7 @@ class VirtualDriver(ArrayDriver):
         data = new_output(transform.input_shape, self.data_type.numpy_dtype, order)
         if 0 in transform.input_shape:
             return Future.resolved(data)
-        request = ViewRequest(Partition((), 0, ()), data, time.time())
+        request = ViewRequest(Partition((), 0, ()), data, SYSTEM_CLOCK.time())
         self._array.functions.bind(request.future, self._array.functions.read)
         plan = self._planning(request, transform, "read", limit, progress)
         if _points(transform) > _INLINE_POINTS:

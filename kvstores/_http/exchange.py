@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from random import uniform
-from time import monotonic
 from typing import TypeAlias, TypeVar
 
 from asynctensor.errors import DeadlineExceeded, Error, Unavailable
@@ -22,7 +20,8 @@ from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.redirects import origin
 from asynctensor.kvstores._http.shared_transport import shared_transport
 from asynctensor.kvstores._http.transport import Transport
-from asynctensor.runtime.clock import NEVER, Deadline
+from asynctensor.runtime.clock import NEVER, SYSTEM_CLOCK, Deadline
+from asynctensor.runtime.entropy import uniform
 from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.scheduler.admission import GREATEST
 from asynctensor.scheduler.gate import shared_gate
@@ -121,7 +120,7 @@ class Exchange:
         """One attempt, when it is its turn."""
         most = GREATEST if self.concurrency is None else self.concurrency
         async with shared_gate().admitted(origin(request.url), weight, most) as outcome:
-            begun = monotonic()
+            begun = SYSTEM_CLOCK.monotonic()
             answer: Response | NoAnswer
             try:
                 ready = request if self.sign is None else await self.sign(request)
@@ -138,7 +137,7 @@ class Exchange:
             size = len(answer.body) if isinstance(answer, Response) else 0
             _VERBOSE.log(
                 "%r attempt %d: %s, %d bytes, %.1f ms",
-                *(request, attempt, said, size, 1000 * (monotonic() - begun)),
+                *(request, attempt, said, size, 1000 * (SYSTEM_CLOCK.monotonic() - begun)),
             )
         return answer
 

@@ -13,18 +13,17 @@ says so.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from random import uniform
-from time import monotonic
 from typing import Final, TypeAlias
 
 from asynctensor.kvstores._http.errors import NoAnswer
 from asynctensor.kvstores._http.exchange import OutcomeUnknown
 from asynctensor.kvstores._http.message import Response
 from asynctensor.kvstores._http.stored import Head
+from asynctensor.runtime.clock import SYSTEM_CLOCK
+from asynctensor.runtime.entropy import random_hex, uniform
 from asynctensor.scheduler.retry import RetryPolicy
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 
@@ -45,7 +44,7 @@ def new_mark(replaced: str | None) -> str:
     Args:
         replaced: The version that it replaces, in the service's own words; None: nothing.
     """
-    return f"{secrets.token_hex(12)} {replaced or '-'}"
+    return f"{random_hex(12)} {replaced or '-'}"
 
 
 class Fate(Enum):
@@ -113,7 +112,7 @@ async def until_known(
         OutcomeUnknown: What is stored does not show whether it was done.
         Error: As `send`, `look` and `outcome` do.
     """
-    attempt, delay, begun = 0, 0.0, monotonic()
+    attempt, delay, begun = 0, 0.0, SYSTEM_CLOCK.monotonic()
     doubt: OutcomeUnknown | None = None
     while True:
         attempt += 1
@@ -131,7 +130,7 @@ async def until_known(
             else:
                 over = True
         found = await look()
-        fate = write.fate(found, monotonic() - begun)
+        fate = write.fate(found, SYSTEM_CLOCK.monotonic() - begun)
         if fate is Fate.HAPPENED:
             return TimestampedStorageGeneration(found.generation, found.time)
         lost = isinstance(doubt.__cause__, NoAnswer)

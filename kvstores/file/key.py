@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import secrets
 import sys
 from collections.abc import Sequence
 
 from asynctensor.errors import InvalidArgument
+from asynctensor.runtime.entropy import random_hex
 
 #: TensorStore skips the names with this ending when it lists, and so do we.
 LOCK_SUFFIX = ".__lock"
@@ -51,7 +51,7 @@ def are_keys(keys: Sequence[str]) -> bool:
 
 def new_name() -> str:
     """A name for a file that is being written: no key, and never given out twice."""
-    return f".new-{secrets.token_hex(8)}{LOCK_SUFFIX}"
+    return f".new-{random_hex(8)}{LOCK_SUFFIX}"
 
 
 def is_new_name(name: str) -> bool:

@@ -12,17 +12,17 @@ A weak ETag promises less than equal bytes, so it is none here, as in TensorStor
 from __future__ import annotations
 
 import itertools
-import os
 from email.utils import formatdate, parsedate_to_datetime
 
 from asynctensor.kvstores._http.message import Headers
+from asynctensor.runtime.entropy import random_bytes
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 
 _ETAG, _MODIFIED, _UNIQUE = b"\x00", b"\x01", b"\x03"
 #: Seconds that a value must have rested for its time to tell versions apart: the time has whole
 #: seconds (section 8.8.2.2).
 _REST = 1
-_serial = itertools.count(int.from_bytes(os.urandom(6), "big"))
+_serial = itertools.count(int.from_bytes(random_bytes(6), "big"))
 
 
 def generation_of(headers: Headers, size: int | None) -> bytes:

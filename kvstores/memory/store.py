@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import time
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Mapping, Sequence
 from urllib.parse import quote
 
 from asynctensor.errors import Aborted, InvalidArgument, OutOfRange
 from asynctensor.runtime.counters import StoreCounters, store_counters
+from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.storage.commit_domain import Commit, CommitDomain
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
@@ -111,7 +111,7 @@ class MemoryMap:
             self._added.append(key)
         self._serial += 1
         generation = self._serial.to_bytes(8, "big")
-        self._values[key] = (value, generation, time.time())
+        self._values[key] = (value, generation, SOURCES.time())
         self.counters.bytes_written.value += len(value)
         return generation
 

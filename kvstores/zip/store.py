@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -27,6 +26,7 @@ from asynctensor.kvstores.zip.held_directory import HeldDirectory, Version
 from asynctensor.kvstores.zip.local_header import data_start, expected_end
 from asynctensor.kvstores.zip.records import damaged
 from asynctensor.kvstores.zip.value import ZipValue
+from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.runtime.workers import WorkerPool, shared_pool
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
@@ -120,7 +120,7 @@ class ZipStore(KeyValueStore):
             Unimplemented: The entry is encrypted, or compressed by an unknown method.
             ResourceExhausted: It claims to be a decompression bomb.
         """
-        since = min(options.staleness_bound, time.time())
+        since = min(options.staleness_bound, SYSTEM_CLOCK.time())
         version = self._held.version
         for _ in range(_ATTEMPTS):
             found = None
@@ -235,7 +235,7 @@ class ZipStore(KeyValueStore):
 
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
         """See `KeyValueStore.list`."""
-        version = await self._held.current(time.time(), self._pool)
+        version = await self._held.current(SYSTEM_CLOCK.time(), self._pool)
         if version.directory is None:
             return
         for number, entry in enumerate(version.directory.within(key_range), 1):

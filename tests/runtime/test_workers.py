@@ -14,6 +14,7 @@ import pytest
 from asynctensor.errors import InvalidArgument
 from asynctensor.runtime import workers
 from asynctensor.runtime.inbox import inbox_of
+from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.workers import (
     GIL_SLICE,
     WorkerPool,
@@ -234,7 +235,7 @@ def test_a_pool_without_threads_is_refused(size) -> None:
 
 def test_the_gil_is_given_up_when_its_time_is_over(monkeypatch, in_thread) -> None:
     now, given = [1000.0], []
-    monkeypatch.setattr(workers, "monotonic", lambda: now[0])
+    monkeypatch.setattr(SOURCES, "monotonic", lambda: now[0])
     monkeypatch.setattr(workers, "sleep", given.append)
 
     def work() -> None:
