@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 
 import numpy.typing as npt
 
@@ -40,6 +40,7 @@ from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.data_type import DTypeLike, dtype
 from asynctensor.schema.data_type import dtype as data_type
 from asynctensor.schema.json_repr import json_repr
+from asynctensor.schema.json_value import is_readable
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_display import schema_display
 from asynctensor.schema.schema_properties import SchemaProperties
@@ -74,6 +75,10 @@ class StorageStatistics:
 
 _Statistics = StorageStatistics
 Result = TypeVar("Result")
+#: So many arrays upon each other surely fit into the levels that JSON may have ...
+_PLAIN_LEVELS: Final = 8
+#: ... and more surely do not.
+_MAX_SPEC_LEVELS: Final = 64
 
 
 class WritableSubscript(Subscript["TensorStore"]):
@@ -598,12 +603,20 @@ class TensorStore(SchemaProperties, Indexable, Displayed):
             recheck_cached_metadata: See `open`.
             recheck_cached_data: See `open`.
             recheck_cached: Both.
+
+        Raises:
+            InvalidArgument: More arrays stand upon each other than JSON says in 64 levels.
         """
+        levels = self._driver.levels
+        if levels > _MAX_SPEC_LEVELS:
+            raise _too_many(levels)
         json, transform = self._driver.view_json(self._transform)
         state = state_from_json(json, REGISTRY)
         if (retain_context or unbind_context) and self._opened is not None:
             state = state.bound_as(self._opened)
         spec = Spec.from_state(replace(state, transform=transform))
+        if levels > _PLAIN_LEVELS and state.has_json and not is_readable(spec.to_json()):
+            raise _too_many(levels)
         spec.update(
             open_mode=open_mode,
             open=open,
@@ -637,10 +650,21 @@ class TensorStore(SchemaProperties, Indexable, Displayed):
             yield "context", json_repr(spec.to_json(), width=10**6)
 
     def __repr__(self) -> str:
-        spec = self.spec(unbind_context=True)
+        try:
+            spec = self.spec(unbind_context=True)
+        except InvalidArgument:
+            # No array is too large to be shown.
+            return "TensorStore(...)"
         if not spec.state.has_json:
             return "TensorStore(...)"
         return f"TensorStore({json_repr(spec.state.brief_json())})"
+
+
+def _too_many(levels: int) -> InvalidArgument:
+    return InvalidArgument(
+        f"{levels} arrays stand upon each other below this one, and no spec says so many; "
+        "give all layers to one overlay, stack or concat"
+    )
 
 
 def _per_dimension(

@@ -83,3 +83,61 @@ def test_urls_of_too_many_components(url: str, depth: int) -> None:
         ts.KvStore.Spec(url.format(more * depth))
     # One that is just short enough.
     assert repr(ts.Spec(url.format(more * 60)))
+
+
+def _upon_each_other(kind: str, levels: int) -> ts.TensorStore:
+    """Made one by one, as loops do."""
+    array = ts.array(np.arange(4, dtype=np.int32))
+    for level in range(levels):
+        match kind:
+            case "overlay":
+                array = ts.overlay([array, ts.array(np.full(1, level, np.int32))])
+            case "concat":
+                array = ts.concat([array, ts.array(np.full(1, level, np.int32))], 0)
+            case "cast":
+                array = array.astype(ts.int64 if level % 2 == 0 else ts.int32)
+            case _:
+                array = ts.downsample(array, [1], kind)  # type: ignore[arg-type]
+    return array
+
+
+@pytest.mark.parametrize("kind", ["overlay", "concat", "cast", "mean", "stride"])
+async def test_many_arrays_upon_each_other(kind: str) -> None:
+    array = _upon_each_other(kind, 200)
+    expected = [0, 1, 2, 3]
+    if kind == "overlay":
+        expected[0] = 199
+    np.testing.assert_array_equal(await array[:4].read(), expected)
+    np.testing.assert_array_equal(await array[1:3].read(), expected[1:3])
+    assert array.schema.dtype == array.dtype
+    if kind in ("overlay", "concat", "cast"):
+        await array[3].write(7)
+        assert await array[3].read() == 7
+    # JSON would have more levels than are read.
+    with pytest.raises(InvalidArgument, match="200 arrays stand upon each other"):
+        array.spec()
+    with pytest.raises(InvalidArgument, match="200 arrays"):
+        pickle.dumps(array)
+    assert repr(array) == "TensorStore(...)"
+
+
+@pytest.mark.parametrize("kind", ["overlay", "cast", "mean"])
+def test_specs_of_arrays_upon_each_other_can_be_opened(kind: str) -> None:
+    opened = refused = 0
+    for levels in (2, 12, 28, 31, 62, 63, 64, 65):
+        array = _upon_each_other(kind, levels)
+        try:
+            json = array.spec().to_json()
+        except InvalidArgument:
+            refused += 1
+            continue
+        assert ts.open(json).result().read().result().tolist() == array.read().result().tolist()
+        opened += 1
+    assert opened > 2
+    assert refused > 0
+
+
+@pytest.mark.parametrize("kind", ["overlay", "concat", "cast", "mean", "stride"])
+def test_too_many_arrays_upon_each_other(kind: str) -> None:
+    with pytest.raises(InvalidArgument, match="more than 256 arrays would stand upon each other"):
+        _upon_each_other(kind, 2000)

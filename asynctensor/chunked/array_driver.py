@@ -61,12 +61,14 @@ class ArrayDriver(ABC):
         data_type: Of the elements.
         transaction: What it is bound to, if anything.
         access: What can be done with it at all: ``"r"``, ``"w"`` or ``"rw"``.
+        levels: How many arrays stand upon each other below it; 0 for one that is no adapter.
     """
 
     driver: str
     data_type: dtype
     transaction: Transaction | None
     access: str = "rw"
+    levels: int = 0
 
     @abstractmethod
     def transform(self) -> IndexTransform:
@@ -117,18 +119,12 @@ class ArrayDriver(ABC):
         """How many chunks of a view are stored, out of how many; at most one if `enough`."""
 
     async def explain(self, transform: IndexTransform) -> Explanation:
-        """What a read of a view would do; an adapter of one array tells of that one.
+        """What a read of a view would do; an adapter tells of what is below it.
 
         Raises:
             Unimplemented: The driver cannot tell.
         """
-        below = self.base(transform)
-        if below is None:
-            raise Unimplemented(
-                f'driver "{self.driver}" reads no chunks that could be explained; '
-                "explain the arrays that it is made of"
-            )
-        return await below.driver.explain(below.transform)
+        raise Unimplemented(f'what reading an array of driver "{self.driver}" costs is not known')
 
     def stored_entries(self, transform: IndexTransform) -> AsyncIterator[ListEntry]:
         """Keys, sizes and times of the stored chunks of a view.
@@ -136,10 +132,7 @@ class ArrayDriver(ABC):
         Raises:
             Unimplemented: The driver stores no chunks.
         """
-        below = self.base(transform)
-        if below is None:
-            raise Unimplemented(f'arrays of driver "{self.driver}" are not stored in chunks')
-        return below.driver.stored_entries(below.transform)
+        raise Unimplemented(f'arrays of driver "{self.driver}" are not stored in chunks')
 
     @abstractmethod
     def schema(self) -> Schema:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 #: Decoding so many times what is asked for is worth a warning, for views of some size.
 _LARGE = 4.0
@@ -37,6 +38,7 @@ class Explanation:
         bytes_decoded: Bytes of the chunks that would be decoded, uncompressed.
         bytes_returned: Bytes of the result.
         estimated: Whether counts were extrapolated from a part of the chunks, or sizes assumed.
+        layers: Of several arrays that are read as one: what each part of the view would do.
     """
 
     shape: tuple[int, ...]
@@ -56,6 +58,7 @@ class Explanation:
     bytes_decoded: int = 0
     bytes_returned: int = 0
     estimated: bool = False
+    layers: tuple[Explanation, ...] = ()
 
     @property
     def amplification(self) -> float:
@@ -88,8 +91,13 @@ class Explanation:
     def __str__(self) -> str:
         about = "about " if self.estimated else ""
         kind = "chunks" if self.shard_shape is None else "shards"
-        lines = [
-            f"Reading {self.dtype} {_by(self.shape)} of {self.url}",
+        lines = [f"Reading {self.dtype} {_by(self.shape)} of {self.url}"]
+        lines += [
+            f"  part      {_by(each.shape)} of {each.url}: {each.requests} requests, "
+            f"{_size(each.bytes_read)}"
+            for each in self.layers
+        ]
+        lines += [
             f"  {kind}    {self.chunks} touched, {about}{self.chunks_stored} stored",
         ]
         if self.shard_shape is not None:
@@ -115,9 +123,47 @@ def _by(shape: tuple[int, ...]) -> str:
 
 
 def _size(count: int) -> str:
-    size, unit = float(count), "B"
-    for following in ("KiB", "MiB", "GiB", "TiB", "PiB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, following
-    return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+    if count < 1024:
+        return f"{count} B"
+    size = float(count)
+    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB"):
+        size /= 1024
+        if size < 1023.95:
+            return f"{size:.1f} {unit}"
+    return f"{size:.3g} EiB"
+
+
+def combined(driver: str, parts: Iterable[Explanation]) -> Explanation:
+    """What reading several parts does together.
+
+    Args:
+        driver: What puts them together.
+        parts: Of which each is read from one array.
+    """
+    layers = tuple(parts)
+    if not layers:
+        return Explanation(shape=(), driver=driver, url=f"{driver} of nothing")
+    sums = {name: sum(getattr(each, name) for each in layers) for name in _SUMMED}
+    most = max(layers, key=lambda each: each.bytes_decoded)
+    return replace(
+        most,
+        driver=driver,
+        url=f"{driver} of {len(layers)} parts" if len(layers) > 1 else most.url,
+        estimated=any(each.estimated for each in layers),
+        layers=layers if len(layers) > 1 else most.layers,
+        **sums,
+    )
+
+
+_SUMMED = (
+    "chunks",
+    "chunks_stored",
+    "inner_chunks",
+    "cached",
+    "decoded",
+    "requests",
+    "store_reads",
+    "bytes_read",
+    "bytes_decoded",
+    "bytes_returned",
+)

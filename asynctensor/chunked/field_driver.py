@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from asynctensor.chunked.adapter import AdapterDriver
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
 from asynctensor.chunked.bytes_format import BytesFormat
 from asynctensor.chunked.codec import Array
@@ -29,11 +30,10 @@ from asynctensor.runtime.future import Future
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.schema import Schema
-from asynctensor.storage.kvstore import Json, KeyValueStore
-from asynctensor.transaction.transaction import Transaction
+from asynctensor.storage.kvstore import Json
 
 
-class PartDriver(ArrayDriver):
+class PartDriver(AdapterDriver):
     """What both have in common: a driver of bytes below, whose options say which part it is.
 
     Args:
@@ -42,57 +42,19 @@ class PartDriver(ArrayDriver):
     """
 
     def __init__(self, bytes_driver: ChunkedDriver[Any], said: dict[str, Json]) -> None:
-        self.below, self.said = bytes_driver, said
-        self.driver, self.data_type = bytes_driver.driver, bytes_driver.data_type
-        self.transaction = bytes_driver.transaction
+        super().__init__(bytes_driver)
+        self.chunks, self.said = bytes_driver, said
+        self.driver = bytes_driver.driver
 
-    def transform(self) -> IndexTransform:
-        return self.below.transform()
-
-    def read(
-        self,
-        transform: IndexTransform,
-        order: Literal["C", "F"],
-        limit: Deadline,
-        progress: ProgressFunction | None,
-        batch: Batch | None,
-    ) -> Future[Array]:
-        return self.below.read(transform, order, limit, progress, batch)
-
-    def write(
-        self,
-        transform: IndexTransform,
-        source: Array,
-        limit: Deadline,
-        progress: ProgressFunction | None,
-    ) -> WriteFutures:
-        return self.below.write(transform, source, limit, progress)
-
-    async def resize(self, request: ResizeRequest, progress: ProgressFunction | None) -> None:
-        await self.below.resize(request, progress)
-
-    async def refresh(self) -> None:
-        await self.below.refresh()
-
-    async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
-        return await self.below.stored_chunks(transform, enough)
-
-    def schema(self) -> Schema:
-        return self.below.schema()
+    def over(self, below: ArrayDriver) -> ArrayDriver:
+        assert isinstance(below, ChunkedDriver)
+        return type(self)(below, self.said)
 
     def spec_json(self) -> dict[str, Json]:
         return {**self.below.spec_json(), **self.said}
 
-    def kvstore(self) -> tuple[KeyValueStore, str] | None:
-        return self.below.kvstore()
-
-    def bound(self, transaction: Transaction | None) -> ArrayDriver:
-        if transaction is self.transaction:
-            return self
-        return type(self)(self.below.bound(transaction), self.said)
-
-    def statistics(self) -> Any:
-        return self.below.statistics()
+    def base(self, transform: IndexTransform) -> None:
+        """To users it is no adapter."""
 
 
 class FieldDriver(PartDriver):
@@ -133,7 +95,7 @@ class FieldDriver(PartDriver):
             self.data_type = dtype(stored)
 
     def _stored_record(self) -> np.dtype[Any]:
-        record = self.below.format.record(self.below.metadata)
+        record = self.chunks.format.record(self.chunks.metadata)
         if record is None or not record.names:
             raise FailedPrecondition(
                 'the array is not one of records; open it without "field"', array=self.below.driver
@@ -188,6 +150,9 @@ class FieldDriver(PartDriver):
 
     # -- the contract -----------------------------------------------------------------------
 
+    def inner(self, transform: IndexTransform) -> IndexTransform:
+        return self._shifted(transform) if self._keeps_dimension else self._below(transform)
+
     def transform(self) -> IndexTransform:
         below = self.below.transform()
         size = self._stored.itemsize
@@ -215,16 +180,15 @@ class FieldDriver(PartDriver):
         progress: ProgressFunction | None,
         batch: Batch | None,
     ) -> Future[Array]:
-        below = self._shifted(transform) if self._keeps_dimension else self._below(transform)
         # The bytes of an element lie together only in C order.
         layout = order if self._keeps_dimension else "C"
-        found = self.below.read(below, layout, limit, progress, batch)
+        found = self.below.read(self.inner(transform), layout, limit, progress, batch)
         if found.done() and found.exception() is None:
             return Future.resolved(self._joined(found.result(), order))
         return start(self._joined_later, found, order)
 
     async def _joined_later(self, found: Future[Array], order: Literal["C", "F"]) -> Array:
-        return await self.below.pools.workers.run(self._joined, await found, order)
+        return await self.chunks.pools.workers.run(self._joined, await found, order)
 
     def _joined(self, data: Array, order: Literal["C", "F"]) -> Array:
         native = self.data_type.numpy_dtype
@@ -244,11 +208,11 @@ class FieldDriver(PartDriver):
     ) -> WriteFutures:
         if self._keeps_dimension:
             data = source.astype("S1" if self.data_type.name == "char" else "V1").view("V1")
-            return self.below.write(self._shifted(transform), data, limit, progress)
+            return self.below.write(self.inner(transform), data, limit, progress)
         whole = shaped_source(source, transform.domain)
         stored = np.array(whole, self._stored.base, order="C")
         data = stored.reshape(-1).view("V1").reshape((*stored.shape, self._stored.itemsize))
-        return self.below.write(self._below(transform), data, limit, progress)
+        return self.below.write(self.inner(transform), data, limit, progress)
 
     async def resize(self, request: ResizeRequest, progress: ProgressFunction | None) -> None:
         upper = request.exclusive_max
@@ -259,10 +223,6 @@ class FieldDriver(PartDriver):
         else:
             upper = (*upper[:-1], None)
         await self.below.resize(replace(request, exclusive_max=upper), progress)
-
-    async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
-        below = self._shifted(transform) if self._keeps_dimension else self._below(transform)
-        return await self.below.stored_chunks(below, enough)
 
     def schema(self) -> Schema:
         whole = self.below.schema()

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-from asynctensor.chunked.array_driver import (
-    ArrayDriver,
-    ProgressFunction,
-    ResizeRequest,
-)
-from asynctensor.chunked.codec import Array
+from asynctensor.chunked.adapter import AdapterDriver
+from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
+from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.view import View
 from asynctensor.errors import FailedPrecondition
 from asynctensor.index_space.propagate_bounds import resolve_over
 from asynctensor.index_space.transform import IndexTransform
-from asynctensor.runtime.batch import Batch
-from asynctensor.runtime.clock import Deadline
-from asynctensor.runtime.future import Future
 from asynctensor.runtime.guest import Guest
-from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json, KeyValueStore
-from asynctensor.transaction.transaction import Transaction
 
 
-class NamedDriver(ArrayDriver):
+class NamedDriver(AdapterDriver):
     """The array that a view shows, in the indices of the view.
 
     Args:
@@ -46,56 +39,47 @@ class NamedDriver(ArrayDriver):
         base: View | None,
         guest: Guest | None,
     ) -> None:
+        super().__init__(below.driver)
         self.driver = driver
-        self._below, self._spec = below, spec
+        self._view, self._spec = below, spec
         self._where, self._base, self._guest = where, base, guest
-        self.data_type = below.driver.data_type
-        self.transaction = below.driver.transaction
         self.access = "".join(each for each in "rw" if each in below.mode)
         whole = IndexTransform(below.driver.transform().domain)
         self._is_whole = below.transform == whole
 
+    def over(self, below: ArrayDriver) -> ArrayDriver:
+        view = View(below, self._view.transform, self._view.mode)
+        return NamedDriver(self.driver, view, self._spec, self._where, self._base, self._guest)
+
     def transform(self) -> IndexTransform:
         if self._is_whole:
-            return self._below.driver.transform()
-        shown = resolve_over(self._below.transform, self._below.driver.transform())
+            return self.below.transform()
+        shown = resolve_over(self._view.transform, self.below.transform())
         return IndexTransform(shown.domain)
 
-    def _through(self, transform: IndexTransform) -> IndexTransform:
-        return transform if self._is_whole else self._below.transform[transform]
-
-    def read(
-        self,
-        transform: IndexTransform,
-        order: Literal["C", "F"],
-        limit: Deadline,
-        progress: ProgressFunction | None,
-        batch: Batch | None,
-    ) -> Future[Array]:
-        return self._below.driver.read(self._through(transform), order, limit, progress, batch)
-
-    def write(
-        self,
-        transform: IndexTransform,
-        source: Array,
-        limit: Deadline,
-        progress: ProgressFunction | None,
-    ) -> WriteFutures:
-        return self._below.driver.write(self._through(transform), source, limit, progress)
+    def inner(self, transform: IndexTransform) -> IndexTransform:
+        return transform if self._is_whole else self._view.transform[transform]
 
     async def resize(self, request: ResizeRequest, progress: ProgressFunction | None) -> None:
         if not self._is_whole:
             raise FailedPrecondition(f'arrays of driver "{self.driver}" cannot be resized')
-        await self._call(self._below.driver.resize, request, progress)
+        await self._call(self.below.resize, request, progress)
 
     async def refresh(self) -> None:
-        await self._call(self._below.driver.refresh)
+        await self._call(self.below.refresh)
 
     async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
         counts: tuple[int, int] = await self._call(
-            self._below.driver.stored_chunks, self._through(transform), enough
+            self.below.stored_chunks, self.inner(transform), enough
         )
         return counts
+
+    async def explain(self, transform: IndexTransform) -> Explanation:
+        found: Explanation = await self._call(self.below.explain, self.inner(transform))
+        return replace(found, driver=self.driver)
+
+    def version(self) -> bytes | None:
+        return self.below.version() if self._guest is None else None
 
     async def _call(self, function: Any, *args: Any) -> Any:
         if self._guest is None:
@@ -103,7 +87,7 @@ class NamedDriver(ArrayDriver):
         return await self._guest.call(function, *args)
 
     def schema(self) -> Schema:
-        return self._below.schema()
+        return self._view.schema()
 
     def spec_json(self) -> dict[str, Json]:
         spec: dict[str, Any] = {"driver": self.driver, **self._spec}
@@ -120,12 +104,3 @@ class NamedDriver(ArrayDriver):
     def base(self, transform: IndexTransform) -> View | None:
         # What of it a view shows, the user's code alone knows.
         return self._base
-
-    def bound(self, transaction: Transaction | None) -> ArrayDriver:
-        if transaction is self.transaction:
-            return self
-        below = View(self._below.driver.bound(transaction), self._below.transform, self._below.mode)
-        return NamedDriver(self.driver, below, self._spec, self._where, self._base, self._guest)
-
-    def statistics(self) -> Any:
-        return self._below.driver.statistics()

@@ -97,6 +97,18 @@ def _check_depth(depth: int) -> None:
         raise InvalidArgument(f"Expected JSON of at most {_MAX_DEPTH} levels")
 
 
+def is_readable(value: object, depth: int = _MAX_DEPTH) -> bool:
+    """Whether JSON has no more levels than what is read may have."""
+    below: Iterable[object] = ()
+    if isinstance(value, Mapping):
+        below = value.values()
+    elif isinstance(value, list | tuple):
+        below = value
+    else:
+        return True
+    return depth > 0 and all(is_readable(each, depth - 1) for each in below)
+
+
 def members(value: object, known: Sequence[str] | None = None) -> dict[str, Any]:
     """A copy of the object `value`.
 

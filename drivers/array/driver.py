@@ -16,6 +16,7 @@ from asynctensor.chunked.array_driver import (
 )
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.driver_request import DriverRequest
+from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.source import as_source, shaped_source
 from asynctensor.drivers.array.indexing import bounded, put, taken
@@ -74,11 +75,12 @@ class InMemoryArray(ArrayDriver):
             units: Holds the units of the dimensions, if they are known.
         """
         self.array, self.data_type, self._workers = array, data_type, workers
+        self._transform = IndexTransform.identity(array.shape)
         self.access = "rw" if array.flags.writeable else "r"
         self._units = None if units is None else units.dimension_units
 
     def transform(self) -> IndexTransform:
-        return IndexTransform.identity(self.array.shape)
+        return self._transform
 
     def read(
         self,
@@ -132,6 +134,20 @@ class InMemoryArray(ArrayDriver):
 
     async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
         return 1, 1
+
+    async def explain(self, transform: IndexTransform) -> Explanation:
+        # Nothing is requested of anything: it is copied.
+        view = bounded(transform, self.array.shape)
+        shape = tuple(view.input_shape)
+        size = view.domain.size * self.array.itemsize
+        return Explanation(
+            shape=shape,
+            dtype=self.data_type.name,
+            driver=self.driver,
+            url="memory of this process",
+            chunk_shape=self.array.shape,
+            bytes_returned=size,
+        )
 
     def schema(self) -> Schema:
         known = array_schema(self.array, self.data_type)

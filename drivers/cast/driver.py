@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
+from asynctensor.chunked.adapter import AdapterDriver
+from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.driver_request import DriverRequest
 from asynctensor.chunked.pieces import Piece, for_each, pieces_of, place_of
@@ -23,8 +24,7 @@ from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.conversion import can_convert, convert
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.schema import Schema
-from asynctensor.storage.kvstore import Json, KeyValueStore
-from asynctensor.transaction.transaction import Transaction
+from asynctensor.storage.kvstore import Json
 
 #: Up to so many elements are converted on the caller's thread.
 _INLINE_ELEMENTS = 4096
@@ -32,7 +32,7 @@ _INLINE_ELEMENTS = 4096
 _WHOLE_BYTES = 32 * 2**20
 
 
-class CastDriver(ArrayDriver):
+class CastDriver(AdapterDriver):
     """The array below, in its index space, with another data type.
 
     Which elements cannot be converted shows when they are touched: texts and JSON only.
@@ -46,6 +46,7 @@ class CastDriver(ArrayDriver):
         Raises:
             InvalidArgument: There is no conversion in either direction.
         """
+        super().__init__(below)
         source = below.data_type
         ways = {"r": can_convert(source, target), "w": can_convert(target, source)}
         if not any(ways.values()):
@@ -56,11 +57,10 @@ class CastDriver(ArrayDriver):
                 f"Cannot convert {source.name} {'->' if 'r' in below.access else '<-'} "
                 f"{target.name}, and the base does not allow the other direction"
             )
-        self.below, self.data_type, self.transaction = below, target, below.transaction
-        self._workers = workers
+        self.data_type, self._workers = target, workers
 
-    def transform(self) -> IndexTransform:
-        return self.below.transform()
+    def over(self, below: ArrayDriver) -> CastDriver:
+        return CastDriver(below, self.data_type, self._workers)
 
     # -- reading and writing ----------------------------------------------------------------
 
@@ -156,15 +156,6 @@ class CastDriver(ArrayDriver):
 
     # -- what it is -------------------------------------------------------------------------
 
-    async def resize(self, request: ResizeRequest, progress: ProgressFunction | None) -> None:
-        await self.below.resize(request, progress)
-
-    async def refresh(self) -> None:
-        await self.below.refresh()
-
-    async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
-        return await self.below.stored_chunks(transform, enough)
-
     def schema(self) -> Schema:
         return cast_schema(self.below.schema(), self.data_type)
 
@@ -177,21 +168,6 @@ class CastDriver(ArrayDriver):
 
     def _json(self, base: dict[str, Any]) -> dict[str, Any]:
         return {"driver": self.driver, "base": base, "dtype": self.data_type.name}
-
-    def base(self, transform: IndexTransform) -> View:
-        return View(self.below, transform, self.below.access)
-
-    def version(self) -> bytes | None:
-        return self.below.version()
-
-    def kvstore(self) -> tuple[KeyValueStore, str] | None:
-        return self.below.kvstore()
-
-    def bound(self, transaction: Transaction | None) -> CastDriver:
-        return CastDriver(self.below.bound(transaction), self.data_type, self._workers)
-
-    def statistics(self) -> Any:
-        return self.below.statistics()
 
 
 async def open_driver(request: DriverRequest) -> View:

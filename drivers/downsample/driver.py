@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
+from asynctensor.chunked.adapter import AdapterDriver
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.driver_request import DriverRequest
+from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.pieces import (
     PIECE_BYTES,
     Counter,
@@ -41,7 +44,11 @@ from asynctensor.drivers.downsample.spec import (
 from asynctensor.errors import FailedPrecondition, PermissionDenied
 from asynctensor.index_space.output_map import OutputIndexMap
 from asynctensor.index_space.points import point_indices
-from asynctensor.index_space.propagate_bounds import check_index_arrays, propagate_bounds
+from asynctensor.index_space.propagate_bounds import (
+    check_index_arrays,
+    propagate_bounds,
+    resolve_over,
+)
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.clock import NEVER, Deadline
@@ -50,18 +57,33 @@ from asynctensor.runtime.future import Future
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.schema import Schema
-from asynctensor.storage.kvstore import Json, KeyValueStore
-from asynctensor.transaction.transaction import Transaction
+from asynctensor.storage.kvstore import Json
 
 
-class DownsampleDriver(ArrayDriver):
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where cells are, for as long as the bounds below do not move.
+
+    Attributes:
+        stored: What the array below said.
+        below: The view of it, with no bound left open.
+        to_base: From cells to the first positions of cells in that.
+        shown: The identity over the cells.
+    """
+
+    stored: IndexTransform
+    below: View
+    to_base: IndexTransform
+    shown: IndexTransform
+
+
+class DownsampleDriver(AdapterDriver):
     """A view whose elements stand for cells of the view below; can only be read.
 
     Reads of much data go piece by piece along the chunks below; a single cell is held whole.
     """
 
     driver = "downsample"
-    access = "r"
 
     def __init__(
         self, below: View, factors: tuple[int, ...], method: str, workers: WorkerPool
@@ -71,17 +93,30 @@ class DownsampleDriver(ArrayDriver):
         Raises:
             InvalidArgument: The factors do not fit its rank, or the method not its data type.
         """
+        super().__init__(below.driver)
         check_rank(factors, below.transform.input_rank)
-        check_method(method, below.driver.data_type)
-        self.below, self.factors, self.method = below, factors, method
-        self.data_type, self.transaction = below.driver.data_type, below.driver.transaction
-        self._workers = workers
+        check_method(method, self.data_type)
+        self.view, self.factors, self.method = below, factors, method
+        self.access, self._workers = "r", workers
+        self._bounds: Bounds | None = None
+
+    def over(self, below: ArrayDriver) -> DownsampleDriver:
+        view = View(below, self.view.transform, self.view.mode)
+        return DownsampleDriver(view, self.factors, self.method, self._workers)
 
     def transform(self) -> IndexTransform:
-        return IndexTransform(self._to_base(self.below.resolved()).domain)
+        return self.bounds().shown
 
-    def _to_base(self, below: View) -> IndexTransform:
-        return strided(below.transform.domain, self.factors, self.method)
+    def bounds(self) -> Bounds:
+        """Where the view and its cells are now."""
+        stored = self.below.transform()
+        known = self._bounds
+        if known is None or (known.stored is not stored and known.stored != stored):
+            below = View(self.below, resolve_over(self.view.transform, stored), self.view.mode)
+            to_base = strided(below.transform.domain, self.factors, self.method)
+            shown = IndexTransform(to_base.domain)
+            known = self._bounds = Bounds(stored, below, to_base, shown)
+        return known
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -94,8 +129,9 @@ class DownsampleDriver(ArrayDriver):
         batch: Batch | None,
     ) -> Future[Array]:
         if self.method == "stride":
-            below = self.below.resolved()
-            composed = below.transform[self._to_base(below)][transform]
+            now = self.bounds()
+            below = now.below
+            composed = below.transform[now.to_base][transform]
             return below.driver.read(composed, order, limit, progress, batch)
         seconds = None if limit.never else limit.remaining()
         reading = _Reading(self, transform)
@@ -119,17 +155,22 @@ class DownsampleDriver(ArrayDriver):
     async def resize(self, request: ResizeRequest, progress: ProgressFunction | None) -> None:
         raise FailedPrecondition("a downsampled view cannot be resized; resize its base")
 
-    async def refresh(self) -> None:
-        await self.below.driver.refresh()
+    def inner(self, transform: IndexTransform) -> IndexTransform:
+        return self._shown(transform).transform
 
-    async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
-        below = self._shown(transform)
-        return await below.driver.stored_chunks(below.transform, enough)
+    async def explain(self, transform: IndexTransform) -> Explanation:
+        if self.method != "stride":
+            return await super().explain(transform)
+        # Only the first elements of cells are read.
+        now = self.bounds()
+        below = now.below
+        composed = below.transform[now.to_base][self.bounded(transform, now)]
+        return await below.driver.explain(composed)
 
     def _shown(self, transform: IndexTransform) -> View:
         """The box of the view below that holds all cells of a view."""
-        below = self.below.resolved()
-        view = self.bounded(transform, below)
+        now = self.bounds()
+        below, view = now.below, self.bounded(transform, now)
         domain = below.transform.domain
         box = []
         for dim, (item, factor) in enumerate(zip(view.maps, self.factors, strict=True)):
@@ -144,46 +185,33 @@ class DownsampleDriver(ArrayDriver):
             box.append(slice(first, max(first, min(high, end))))
         return View(below.driver, below.transform[tuple(box)], below.mode)
 
-    def bounded(self, transform: IndexTransform, below: View) -> IndexTransform:
-        """`transform` over the cells of the resolved `below`, with explicit, checked bounds.
+    def bounded(self, transform: IndexTransform, now: Bounds) -> IndexTransform:
+        """`transform` over the cells, with explicit, checked bounds.
 
         Raises:
             OutOfRange: It leaves them.
         """
-        domain = self._to_base(below).domain
+        domain = now.to_base.domain
         found = propagate_bounds(transform, domain.inclusive_min, domain.exclusive_max)
         if 0 not in found.input_shape:
             check_index_arrays(found)
         return found
 
     def schema(self) -> Schema:
-        return downsampled_schema(self.below.schema(), self._to_base(self.below.resolved()))
+        return downsampled_schema(self.view.schema(), self.bounds().to_base)
 
     def spec_json(self) -> dict[str, Json]:
         return {
             "driver": self.driver,
-            "base": self.below.spec_json(),
+            "base": self.view.spec_json(),
             "downsample_factors": list(self.factors),
             "downsample_method": self.method,
         }
 
     def base(self, transform: IndexTransform) -> View:
         if transform == self.transform():
-            return self.below
+            return self.view
         return self._shown(transform)
-
-    def version(self) -> bytes | None:
-        return self.below.driver.version()
-
-    def kvstore(self) -> tuple[KeyValueStore, str] | None:
-        return self.below.driver.kvstore()
-
-    def bound(self, transaction: Transaction | None) -> DownsampleDriver:
-        below = View(self.below.driver.bound(transaction), self.below.transform, self.below.mode)
-        return DownsampleDriver(below, self.factors, self.method, self._workers)
-
-    def statistics(self) -> Any:
-        return self.below.driver.statistics()
 
     @property
     def workers(self) -> WorkerPool:
@@ -211,8 +239,9 @@ class _Reading:
 
     def __init__(self, driver: DownsampleDriver, transform: IndexTransform) -> None:
         self._driver = driver
-        self._below = driver.below.resolved()
-        self._view = driver.bounded(transform, self._below)
+        now = driver.bounds()
+        self._below = now.below
+        self._view = driver.bounded(transform, now)
         self._domain = self._below.transform.domain
 
     def grid_future(self, batch: Batch) -> Future[Array] | None:

@@ -16,6 +16,7 @@ from asynctensor.chunked.array_driver import (
 )
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.driver_request import DriverRequest
+from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.source import shaped_source
 from asynctensor.drivers.json.document import JsonDocument
 from asynctensor.drivers.json.edit import Edit
@@ -33,7 +34,8 @@ from asynctensor.runtime.future import Future
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.schema import Schema
-from asynctensor.storage.kvstore import Json, KeyValueStore
+from asynctensor.storage.directory import stat
+from asynctensor.storage.kvstore import Json, KeyValueStore, ListEntry
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
@@ -165,6 +167,27 @@ class JsonDriver(ArrayDriver):
 
     async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
         raise Unimplemented("Storage statistics not supported: a JSON value has no chunks")
+
+    async def explain(self, transform: IndexTransform) -> Explanation:
+        store, key = self._place.store, self._place.key
+        found = await stat(store, key) if store.capabilities.listable else ListEntry(key)
+        stored = found is not None
+        size = 0 if found is None else max(0, found.size)
+        return Explanation(
+            shape=tuple(transform.input_shape),
+            dtype=self.data_type.name,
+            driver=self.driver,
+            url=f"{store.driver}:{key}",
+            chunks=1,
+            chunks_stored=int(stored),
+            inner_chunks=1,
+            decoded=int(stored),
+            requests=1,
+            store_reads=int(stored),
+            bytes_read=size,
+            bytes_decoded=size,
+            estimated=found is not None and found.size < 0,
+        )
 
     def schema(self) -> Schema:
         known = Schema(dtype=self.data_type, rank=0, domain=IndexDomain([]))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from asynctensor.chunked.adapter import levels_over
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.driver_request import DriverRequest, OpenView, SpecBelow, schema_of
+from asynctensor.chunked.explanation import Explanation, combined
 from asynctensor.chunked.pieces import (
     PIECE_BYTES,
     PIECES,
@@ -32,7 +34,7 @@ from asynctensor.runtime.future import Future
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.schema import Schema
-from asynctensor.storage.kvstore import Json, KeyValueStore
+from asynctensor.storage.kvstore import Json, KeyValueStore, ListEntry
 from asynctensor.transaction.transaction import Transaction
 
 
@@ -96,6 +98,9 @@ class StackDriver(ArrayDriver):
             InvalidArgument: They do not fit together, or their data type is not known.
         """
         stacked = stacked_schema([layer.schema() for layer in layers], schema)
+        self.levels = levels_over(
+            layer.array.driver for layer in layers if isinstance(layer.array, View)
+        )
         data_type, domain = stacked.schema.dtype, stacked.schema.domain
         if data_type is None:
             raise InvalidArgument("dtype must be specified: no layer says it")
@@ -272,6 +277,26 @@ class StackDriver(ArrayDriver):
             more, count = await view.driver.stored_chunks(inner, enough)
             stored, total = stored + more, total + count
         return stored, total
+
+    async def explain(self, transform: IndexTransform) -> Explanation:
+        found = []
+        for part in self._grid.parts(self._grid.bounded(transform)):
+            view = await self._layer(part.layer)
+            told = await view.driver.explain(view.transform[part.transform])
+            found.append(replace(told, shape=tuple(part.transform.input_shape)))
+        return combined(self.driver, found)
+
+    async def stored_entries(self, transform: IndexTransform) -> AsyncIterator[ListEntry]:
+        seen = set()
+        for part in self._grid.parts(self._grid.bounded(transform)):
+            view = await self._layer(part.layer)
+            store = view.driver.kvstore()
+            async for entry in view.driver.stored_entries(view.transform[part.transform]):
+                # One chunk may serve several parts; keys of different stores are different.
+                which = None if store is None else store[0].identity, entry.key
+                if which not in seen:
+                    seen.add(which)
+                    yield entry
 
     def schema(self) -> Schema:
         return self._schema

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from asynctensor.chunked.array_driver import (
     ResizeRequest,
 )
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.grid import Partition
 from asynctensor.chunked.plan import ViewRequest
 from asynctensor.chunked.scratch import new_output
@@ -156,6 +158,29 @@ class VirtualDriver(ArrayDriver):
 
     async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
         raise Unimplemented("Storage statistics not supported: a virtual array stores nothing")
+
+    async def explain(self, transform: IndexTransform) -> Explanation:
+        # Each chunk is one call of the read function; what that costs, nobody here knows.
+        check_finite(transform, "Read")
+        layout, count = self._array.layout, 0
+        if 0 not in transform.input_shape:
+            planned = VirtualPartition.over
+            count = (await self._array.workers.run(planned, transform, layout)).count
+        size = math.prod(layout.chunk_shape) * self.data_type.numpy_dtype.itemsize
+        return Explanation(
+            shape=tuple(transform.input_shape),
+            dtype=self.data_type.name,
+            driver=self.driver,
+            url="the functions of virtual_chunked",
+            chunk_shape=tuple(layout.chunk_shape),
+            chunks=count,
+            chunks_stored=count,
+            inner_chunks=count,
+            decoded=count,
+            requests=count,
+            bytes_decoded=count * size,
+            estimated=True,
+        )
 
     def schema(self) -> Schema:
         return self._array.layout.schema()

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import asynctensor as ts
+from asynctensor.chunked.explanation import Explanation
 from asynctensor.kvstores.file.options import FileOptions
 from asynctensor.kvstores.file.store import FileStore
 from asynctensor.kvstores.memory.store import MemoryStore
@@ -202,9 +203,8 @@ async def test_views_and_adapters() -> None:
     explained = await cast.explain()
     assert (explained.dtype, explained.bytes_returned) == ("float64", 56)
     assert (explained.chunks, explained.bytes_read) == (2, 10)
-    with pytest.raises(ts.Error) as error:
-        await ts.array([1, 2, 3]).explain()
-    assert error.value.kind == "UNIMPLEMENTED"
+    in_memory = await ts.array(np.zeros(3, "i4"))[1:].explain()
+    assert (in_memory.requests, in_memory.bytes_returned) == (0, 8)
     async with ts.Transaction() as transaction:
         bound = store.with_transaction(transaction)
         await bound[:5].write(0)
@@ -223,3 +223,119 @@ async def test_the_text() -> None:
         "  store     1 requests, 128 B",
         "  result    16 B: 8 bytes read and 8 decoded per byte",
     ]
+
+
+async def _chunked(path: Path, name: str, shape: list[int]) -> ts.TensorStore:
+    array = await ts.open(
+        {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/{name}/"}},
+        create=True,
+        dtype=ts.uint16,
+        shape=shape,
+        chunk_layout=ts.ChunkLayout(chunk_shape=[4, 4]),
+    )
+    await array.write(np.arange(np.prod(shape), dtype="u2").reshape(shape))
+    return array
+
+
+async def test_several_arrays_read_as_one(tmp_path: Path) -> None:
+    one, other = [await _chunked(tmp_path, name, [8, 8]) for name in "ab"]
+    both = ts.concat([one, other, ts.array(np.zeros((8, 8), np.uint16))], 0)
+    before = [each.statistics() for each in (one, other)]
+    told = await both[6:, :5].explain()
+    await both[6:, :5].read()
+    after = [each.statistics() for each in (one, other)]
+    assert told.chunks == 2 + 4
+    for name, count in (
+        ("store_reads", told.store_reads),
+        ("bytes_read", told.bytes_read),
+        ("chunks_decoded", told.decoded),
+    ):
+        assert count == sum(
+            getattr(now, name) - getattr(was, name) for was, now in zip(before, after, strict=True)
+        )
+    assert [each.shape for each in told.layers] == [(2, 5), (8, 5), (8, 5)]
+    assert told.bytes_returned == 18 * 5 * 2
+    assert told.layers[2].url == "memory of this process"
+    shown = str(told)
+    assert "stack of 3 parts" in shown
+    assert shown.count("  part ") == 3
+    # A view of one layer is told as that.
+    alone = await both[:8].explain()
+    assert alone.layers == ()
+    assert alone.url == (await one.explain()).url
+    entries = [entry.key async for entry in both[6:16, :5].stored_entries()]
+    assert [key.partition("c/")[2] for key in entries] == ["1/0", "1/1", "0/0", "0/1", "1/0", "1/1"]
+    # One chunk that serves two parts is one chunk.
+    twice = ts.concat([one[:2], one[2:4]], 0)
+    assert len([entry async for entry in twice.stored_entries()]) == 2
+    empty = await both[3:3].explain()
+    assert empty.requests == 0
+
+
+async def test_adapters_tell_of_what_is_below(tmp_path: Path) -> None:
+    base = await _chunked(tmp_path, "a", [16, 16])
+    for view, chunks in (
+        (ts.cast(base, ts.float32)[:4], 4),
+        (ts.downsample(base, [4, 4], "mean")[0], 4),
+        (ts.downsample(base, [8, 8], "stride"), 4),
+        (ts.downsample(ts.overlay([base[:8], base[8:]]), [2, 2], "mean")[1:3], 8),
+    ):
+        told, before = await view.explain(), base.statistics()
+        await view.read()
+        after = base.statistics()
+        assert told.chunks == chunks
+        assert told.bytes_read == after.bytes_read - before.bytes_read
+
+
+async def test_fields_tell_of_the_records(tmp_path: Path) -> None:
+    record = [["x", "<f4"], ["y", "<u2"]]
+    spec = {
+        "driver": "zarr",
+        "kvstore": {"driver": "file", "path": f"{tmp_path}/r/"},
+        "metadata": {"dtype": record, "shape": [10], "chunks": [5], "compressor": None},
+        "field": "x",
+    }
+    array = await ts.open(spec, create=True)
+    await array.write(np.arange(10, dtype="f4"))
+    told = await array[:5].explain()
+    assert (told.chunks, told.bytes_read) == (1, 30)
+    assert len([entry async for entry in array.stored_entries()]) == 2
+    assert array.base is None
+
+
+async def test_what_is_not_stored_in_chunks(tmp_path: Path) -> None:
+    document = await ts.open({"driver": "json", "kvstore": f"file://{tmp_path}/a.json"})
+    missing = await document.explain()
+    assert (missing.chunks_stored, missing.requests, missing.bytes_read) == (0, 1, 0)
+    await document.write({"a": 1})
+    told = await document.explain()
+    assert told.bytes_read == (tmp_path / "a.json").stat().st_size
+    assert "json" in str(told)
+    calls = []
+
+    def read(domain: Any, chunk: Any, parameters: Any) -> None:
+        calls.append(domain)
+        chunk[...] = 1
+
+    layout = ts.ChunkLayout(read_chunk_shape=[5])
+    virtual = ts.virtual_chunked(read, dtype=ts.int8, shape=[20], chunk_layout=layout)
+    told = await virtual[3:12].explain()
+    await virtual[3:12].read()
+    assert told.requests == len(calls) == 3
+    assert told.estimated
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (2**20 - 1, "1.0 MiB"),
+        (2**53, "8.0 PiB"),
+        (2**63, "8.0 EiB"),
+        (2**75, "3.28e+04 EiB"),
+    ],
+)
+def test_sizes(size: int, shown: str) -> None:
+    assert f"{shown}:" in str(Explanation(shape=(1,), bytes_returned=size))
