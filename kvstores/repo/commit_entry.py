@@ -1,0 +1,364 @@
+"""The entry of one transaction, and what it read; the body of an intent.
+
+::
+
+    commit    = [txn, base, time, runs, message, author, metadata, isolation, cleared, families,
+                 parts, adopts, kind, target, caller_key]          ; msgpack, in a bin of the record
+    txn       = bin                      ; 16 bytes
+    base      = uint                     ; the first seq that its base does not cover
+    time      = uint                     ; unix time in microseconds
+    runs      = [run ...]                ; `run`; at most one for each space; no seqs, no places
+    message, author, caller_key = nil | text
+    metadata  = nil | text               ; a JSON object, its members sorted
+    isolation = nil | text               ; nil: "serializable"
+    cleared   = nil | [count, strings, strings]  ; lower and upper bounds of ranges of spelled keys
+    families  = nil | [text ...]         ; keys in the catalog of families first used here
+    parts     = nil | [part ...]         ; `part_ref`
+    adopts    = nil | table              ; `object_table`
+    kind      = nil | text               ; nil: "commit"
+    target    = nil | [branch, seq, place]
+
+    intent    = [branch, bin, reads]     ; in a frame of its own; bin: a commit
+    reads     = nil | [cleared, [[space, count, keys] ...]]
+
+A commit first deletes the keys in `cleared`, then sets what its runs and parts say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any, Literal, cast, get_args
+
+from asynctensor.errors import InvalidArgument
+from asynctensor.kvstores.repo import columns, frame, key_columns, object_table, objects
+from asynctensor.kvstores.repo.family import Family
+from asynctensor.kvstores.repo.fields import Fields, without_trailing_defaults
+from asynctensor.kvstores.repo.frame import Kind
+from asynctensor.kvstores.repo.key_columns import KeyColumn
+from asynctensor.kvstores.repo.objects import BRANCH_BYTES, SEQ_LIMIT, TXN_BYTES
+from asynctensor.kvstores.repo.part_ref import PartRef
+from asynctensor.kvstores.repo.run import Run
+from asynctensor.storage.key_range import KeyRange
+
+CommitKind = Literal["commit", "reset", "revert", "merge"]
+Isolation = Literal["serializable", "snapshot", "blind"]
+DIGEST_BYTES = 16
+#: Keys of one space that a read set names one by one.
+MAX_READ_KEYS = 1 << 12
+
+_KINDS: tuple[str, ...] = get_args(CommitKind)
+_ISOLATIONS: tuple[str, ...] = get_args(Isolation)
+_MAX_COUNT = 1 << 16
+
+
+@dataclass(frozen=True)
+class CommitEntry:
+    """What one transaction did. Equal to another whose stored form is equal.
+
+    Attributes:
+        txn: Its id.
+        base: The sequence number of the newest record it was begun upon; -1 for none.
+        time: Unix time of the commit, in microseconds.
+        runs: What it changed, one run a space.
+        message, author: What its author said.
+        metadata: A JSON object.
+        isolation: What of its reads was validated.
+        cleared: Ranges of spelled keys that it deleted before anything else.
+        families: Families that had not been used before, in the order of definition.
+        parts: Further runs, in objects of their own.
+        adopts: Objects that it refers to, but did not write.
+        kind: What it is in the history.
+        target: (branch id, seq, place) that it goes back to, undoes or merges.
+        caller_key: The caller's key that makes a repetition known.
+    """
+
+    txn: bytes
+    base: int
+    time: int
+    runs: tuple[Run, ...] = ()
+    message: str | None = None
+    author: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    isolation: Isolation = "serializable"
+    cleared: tuple[KeyRange, ...] = ()
+    families: tuple[Family, ...] = ()
+    parts: tuple[PartRef, ...] = ()
+    adopts: tuple[str, ...] = ()
+    kind: CommitKind = "commit"
+    target: tuple[str, int, int] | None = None
+    caller_key: str | None = None
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The stored form; an entry that was read keeps the bytes that were read.
+
+        Raises:
+            InvalidArgument: A field cannot be stored: text that is no text, metadata beyond JSON.
+        """
+        target = self.target
+        return frame.packed(
+            without_trailing_defaults(
+                [
+                    self.txn,
+                    self.base + 1,
+                    self.time,
+                    [run.payload() for run in self.runs],
+                    self.message,
+                    self.author,
+                    _json_text(self.metadata) if self.metadata else None,
+                    self.isolation if self.isolation != "serializable" else None,
+                    pack_ranges(self.cleared),
+                    [family.key for family in self.families] or None,
+                    [part.payload() for part in self.parts] or None,
+                    _pack_adopts(self.adopts),
+                    self.kind if self.kind != "commit" else None,
+                    [bytes.fromhex(target[0]), target[1], target[2]] if target else None,
+                    self.caller_key,
+                ]
+            )
+        )
+
+    @cached_property
+    def digest(self) -> bytes:
+        """blake2b of the stored form in 16 bytes: the same transaction has the same."""
+        return blake2b(self.encoded, digest_size=DIGEST_BYTES).digest()
+
+    @staticmethod
+    def decode(data: bytes, *, object: str) -> CommitEntry:
+        """The entry whose stored form is `data`.
+
+        Raises:
+            DataLoss: `data` is none.
+        """
+        fields = Fields(frame.unpacked(data, object=object), object=object, where="commit", least=4)
+        entry = CommitEntry(
+            txn=fields.binary(0, "transaction id", size=TXN_BYTES),
+            base=fields.uint(1, "base", below=SEQ_LIMIT + 1) - 1,
+            time=fields.uint(2, "time", below=1 << 63),
+            runs=_unpack_runs(fields),
+            message=fields.text_or_none(4, "message"),
+            author=fields.text_or_none(5, "author"),
+            metadata=_metadata(fields),
+            isolation=cast("Isolation", _one_of(fields, 7, "isolation", _ISOLATIONS)),
+            cleared=unpack_ranges(fields, 8),
+            families=_families(fields),
+            parts=tuple(map(PartRef.of_payload, fields.array(10, "parts").each("part", least=5))),
+            adopts=tuple(map(objects.spelled, object_table.unpack(fields, 11))),
+            kind=cast("CommitKind", _one_of(fields, 12, "kind", _KINDS)),
+            target=_target(fields),
+            caller_key=fields.text_or_none(14, "caller's key"),
+        )
+        entry.__dict__["encoded"] = data
+        return entry
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CommitEntry) and self.encoded == other.encoded
+
+    def __hash__(self) -> int:
+        return hash(self.encoded)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadSet:
+    """What a transaction read: single keys, and ranges of spelled keys.
+
+    Attributes:
+        keys: Space -> the keys read there, ascending, each whether it existed or not.
+        ranges: What was listed, or read of a space with too many keys to name.
+    """
+
+    keys: Mapping[bytes, KeyColumn] = field(default_factory=dict)
+    ranges: tuple[KeyRange, ...] = ()
+
+    def coarsened(self, families: Mapping[bytes, Family], limit: int = MAX_READ_KEYS) -> ReadSet:
+        """The same or more, with no more than `limit` keys of any space.
+
+        Args:
+            families: Id -> family, for every family's space in `keys`.
+            limit: Where a space has more keys, the least range around them takes their place.
+        """
+        keys = {space: each for space, each in self.keys.items() if len(each) <= limit}
+        wide = [
+            _around(each, families.get(space))
+            for space, each in self.keys.items()
+            if len(each) > limit
+        ]
+        return ReadSet(keys, (*self.ranges, *wide)) if wide else self
+
+    def payload(self) -> list[object]:
+        """What an intent holds of it."""
+        keys = [[space, len(each), key_columns.pack(each)] for space, each in self.keys.items()]
+        return [pack_ranges(self.ranges), keys]
+
+    @staticmethod
+    def of_payload(fields: Fields) -> ReadSet:
+        """The read set whose payload is `fields`, checked.
+
+        Raises:
+            DataLoss: It is none.
+        """
+        keys: dict[bytes, KeyColumn] = {}
+        for each in fields.array(1, "keys").each("space", least=3):
+            space = key_columns.unpack_space(each, 0)
+            count = each.uint(1, "count", below=_MAX_COUNT)
+            keys[space] = key_columns.unpack(each, 2, space, count)
+        return ReadSet(keys, unpack_ranges(fields, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A transaction that whoever writes the branch's next record may take into it.
+
+    Attributes:
+        branch: The id of the branch.
+        commit: What it would do.
+        reads: What must not have changed since its base.
+    """
+
+    branch: str
+    commit: CommitEntry
+    reads: ReadSet = field(default_factory=ReadSet, compare=False)
+
+    def encode(self) -> bytes:
+        """The body of the intent's object.
+
+        Raises:
+            InvalidArgument: A field cannot be stored.
+        """
+        return frame.encode(
+            Kind.INTENT,
+            [branch_bytes(self.branch), self.commit.encoded, self.reads.payload()],
+        )
+
+    @staticmethod
+    def decode(data: bytes, *, object: str) -> Intent:
+        """The intent whose body is `data`.
+
+        Raises:
+            DataLoss: `data` is none, or is damaged.
+            Unimplemented: `data` is in a newer version of the format.
+        """
+        payload = frame.decode(Kind.INTENT, data, object=object)
+        fields = Fields(payload, object=object, where="intent", least=2)
+        branch = fields.binary(0, "branch", size=BRANCH_BYTES).hex()
+        commit = CommitEntry.decode(fields.binary(1, "commit"), object=object)
+        return Intent(branch, commit, ReadSet.of_payload(fields.array(2, "reads")))
+
+
+def branch_bytes(branch: str) -> bytes:
+    """A branch id as it is stored.
+
+    Raises:
+        InvalidArgument: `branch` is none.
+    """
+    try:
+        data = bytes.fromhex(branch)
+    except ValueError:
+        data = b""
+    if len(data) != BRANCH_BYTES or data.hex() != branch:
+        raise InvalidArgument(f"{branch!r} is no branch id: it takes {2 * BRANCH_BYTES} hex digits")
+    return data
+
+
+def pack_ranges(ranges: Sequence[KeyRange]) -> list[object] | None:
+    """What a body holds of `ranges`."""
+    if not ranges:
+        return None
+    try:
+        lows = [each.inclusive_min.encode() for each in ranges]
+        highs = [each.exclusive_max.encode() for each in ranges]
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(f"the bound of a range of keys is no text: {error}") from error
+    return [len(ranges), columns.pack_strings(lows), columns.pack_strings(highs)]
+
+
+def unpack_ranges(fields: Fields, index: int) -> tuple[KeyRange, ...]:
+    """The ranges that are element `index` of `fields`.
+
+    Raises:
+        DataLoss: They are none.
+    """
+    if fields.get(index) is None:
+        return ()
+    ranges = fields.array(index, "ranges", least=3)
+    count = ranges.uint(0, "count", below=_MAX_COUNT)
+    lows = columns.unpack_strings(ranges, 1, "lower bounds", count)
+    highs = columns.unpack_strings(ranges, 2, "upper bounds", count)
+    try:
+        return tuple(
+            KeyRange(low.decode(), high.decode()) for low, high in zip(lows, highs, strict=True)
+        )
+    except UnicodeDecodeError:
+        ranges.fail("has bounds that are no text")
+
+
+def _around(keys: KeyColumn, family: Family | None) -> KeyRange:
+    first, last = key_columns.at(keys, 0), key_columns.at(keys, len(keys) - 1)
+    if family is None:
+        return KeyRange(first.decode(), last.decode() + "\0")
+    return family.around(first, last)
+
+
+def _json_text(metadata: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(
+            dict(metadata),
+            sort_keys=True,
+            separators=(",", ":"),
+            ensure_ascii=False,
+            allow_nan=False,
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgument(f"the metadata of a commit must be JSON: {error}") from error
+
+
+def _metadata(fields: Fields) -> Mapping[str, Any]:
+    text = fields.text(6, "metadata", default="{}")
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict):
+        fields.fail("has metadata that is no JSON object")
+    return metadata
+
+
+def _pack_adopts(names: Sequence[str]) -> list[object] | None:
+    return object_table.pack(sorted({objects.packed(name) for name in names}))
+
+
+def _unpack_runs(fields: Fields) -> tuple[Run, ...]:
+    runs = tuple(map(Run.of_payload, fields.array(3, "runs").each("run", least=3)))
+    if len({run.space for run in runs}) != len(runs):
+        fields.fail("has two runs of one space")
+    return runs
+
+
+def _families(fields: Fields) -> tuple[Family, ...]:
+    keys = fields.array(9, "families")
+    return tuple(
+        Family.from_key(keys.text(index, "family"), object=fields.name)
+        for index in range(len(keys))
+    )
+
+
+def _one_of(fields: Fields, index: int, what: str, allowed: tuple[str, ...]) -> str:
+    value = fields.text(index, what, default=allowed[0])
+    if value not in allowed:
+        fields.fail(f"has {value[:32]!r} as {what}, which must be one of {', '.join(allowed)}")
+    return value
+
+
+def _target(fields: Fields) -> tuple[str, int, int] | None:
+    if fields.get(13) is None:
+        return None
+    target = fields.array(13, "target", least=3)
+    return (
+        target.binary(0, "branch", size=BRANCH_BYTES).hex(),
+        target.uint(1, "seq", below=SEQ_LIMIT),
+        target.uint(2, "place", below=1 << 16),
+    )

@@ -1,0 +1,36 @@
+"""References: where one value is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import google_crc32c
+
+#: (seq, place): entry `place` of record `seq`.
+Version = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Where one value is.
+
+    Attributes:
+        object: The object that holds it; empty for an inline value.
+        offset: Where it begins there, in bytes.
+        size: Its length in bytes.
+        crc: Its crc32c.
+        inline: The value itself.
+        version: (seq, place) of the entry that wrote it; (0, 0) inside that record.
+    """
+
+    object: str
+    offset: int
+    size: int
+    crc: int
+    inline: bytes | None = None
+    version: Version = (0, 0)
+
+    @staticmethod
+    def of_inline(value: bytes, version: Version = (0, 0)) -> Ref:
+        """The reference that is the value itself."""
+        return Ref("", 0, len(value), google_crc32c.value(value), value, version)
