@@ -103,9 +103,9 @@ class CommitEntry:
         return frame.packed(
             without_trailing_defaults(
                 [
-                    self.txn,
-                    self.base + 1,
-                    self.time,
+                    sized(self.txn, TXN_BYTES, "a transaction id"),
+                    counted(self.base + 1, "a base, plus one"),
+                    counted(self.time, "a time"),
                     [run.payload() for run in self.runs],
                     self.message,
                     self.author,
@@ -116,7 +116,7 @@ class CommitEntry:
                     [part.payload() for part in self.parts] or None,
                     _pack_adopts(self.adopts),
                     self.kind if self.kind != "commit" else None,
-                    [bytes.fromhex(target[0]), target[1], target[2]] if target else None,
+                    [branch_bytes(target[0]), target[1], target[2]] if target else None,
                     self.caller_key,
                 ]
             )
@@ -247,6 +247,28 @@ class Intent:
         branch = fields.binary(0, "branch", size=BRANCH_BYTES).hex()
         commit = CommitEntry.decode(fields.binary(1, "commit"), object=object)
         return Intent(branch, commit, ReadSet.of_payload(fields.array(2, "reads")))
+
+
+def sized(data: bytes, size: int, what: str) -> bytes:
+    """`data`, which must have `size` bytes.
+
+    Raises:
+        InvalidArgument: It has not.
+    """
+    if len(data) != size:
+        raise InvalidArgument(f"{what} has {size} bytes, not {len(data)}")
+    return data
+
+
+def counted(value: int, what: str) -> int:
+    """`value`, which must be 0 to 2**63 - 1.
+
+    Raises:
+        InvalidArgument: It is not.
+    """
+    if not 0 <= value < 1 << 63:
+        raise InvalidArgument(f"{what} is 0 to 2**63 - 1, not {value}")
+    return value
 
 
 def branch_bytes(branch: str) -> bytes:

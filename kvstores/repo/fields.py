@@ -25,7 +25,7 @@ class Fields:
         self.where = where
         if not isinstance(values, list) or len(values) < least:
             self.fail(f"is not an array of at least {least} elements")
-        self._values: Sequence[object] = values
+        self._values: Sequence[Any] = values
 
     def __len__(self) -> int:
         return len(self._values)

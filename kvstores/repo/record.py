@@ -28,6 +28,8 @@ from asynctensor.kvstores.repo.commit_entry import (
     Intent,
     ReadSet,
     branch_bytes,
+    counted,
+    sized,
 )
 from asynctensor.kvstores.repo.fields import Fields
 from asynctensor.kvstores.repo.frame import Kind
@@ -126,9 +128,9 @@ class Record:
             Kind.RECORD,
             [
                 branch_bytes(self.branch),
-                self.seq,
-                self.parent,
-                self.time,
+                counted(self.seq, "a sequence number"),
+                sized(self.parent, DIGEST_BYTES, "a parent"),
+                counted(self.time, "a time"),
                 [_packed(entry) for entry in self.entries],
             ],
         )
@@ -181,7 +183,7 @@ def _packed(entry: Entry) -> list[object]:
         case CommitEntry():
             return [1, entry.encoded]
         case AbortEntry(txn, digest):
-            return [2, txn, digest]
+            return [2, sized(txn, TXN_BYTES, "a transaction id"), digest]
         case FloorEntry(seq):
             return [3, seq]
         case SweepEntry(floor, names):

@@ -97,7 +97,8 @@ RECORDS = st.builds(
 def _one_chunk(**fields):
     name = f"data/12/20260101/{'5' * 32}/0-123456789abc"
     run = Run.of(FAMILY.id, [(bytes(16), Ref(name, 0, 4096, 0xDEADBEEF))])
-    return CommitEntry(bytes(range(16)), 6, 1_700_000_000_000_000, (run,), **fields)
+    given = {"txn": bytes(range(16)), "base": 6, "time": 1_700_000_000_000_000, "runs": (run,)}
+    return CommitEntry(**(given | fields))
 
 
 @settings(max_examples=60)
@@ -271,6 +272,9 @@ def test_an_entry_of_a_later_version_is_told() -> None:
         {"cleared": (KeyRange("\ud800", ""),)},
         {"adopts": ("\ud800",)},
         {"target": ("x", 1, 1)},
+        {"base": -2},
+        {"time": -1},
+        {"txn": b"short"},
     ],
 )
 def test_what_cannot_be_stored_is_refused_when_written(fields) -> None:
