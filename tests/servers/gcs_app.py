@@ -328,7 +328,10 @@ def _refused(refusal: Refusal, *, plain: bool) -> web.Response:
     if refusal.status == 304:
         return web.Response(status=304)
     if plain:
-        return web.Response(status=refusal.status, text=refusal.message)
+        # Google says that it is HTML.
+        return web.Response(
+            status=refusal.status, text=refusal.message, content_type="text/html"
+        )
     item = {"message": refusal.message, "domain": "global", "reason": refusal.reason}
     error = {"code": refusal.status, "message": refusal.message, "errors": [item]}
     return web.json_response({"error": error}, status=refusal.status)
