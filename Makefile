@@ -25,7 +25,7 @@ ASIDE := benchmarks differential docs examples packaging test_no_skips.py $(SERV
 FAST := -m "not slow" tests $(ASIDE:%=--ignore=tests/%)
 
 BIN := .venv/bin
-SERVERS := azurite moto web
+SERVERS := azurite gcs moto web
 RUN_TESTS := -m pytest -n $(WORKERS) --timeout 120 --durations 10
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/pyright
@@ -56,7 +56,7 @@ test: .venv/has-test $(SERVERS:%=.srv/has-%)
 	$(BIN)/python $(RUN_TESTS) $(PYTEST)
 
 # Servers that the tests talk to, each in a folder of its own.
-.srv/has-moto .srv/has-web .srv/has-node: .srv/has-%: tests/servers/%.txt | .venv/made
+.srv/has-gcs .srv/has-moto .srv/has-web .srv/has-node: .srv/has-%: tests/servers/%.txt | .venv/made
 	@mkdir -p .srv
 	$(BIN)/python -m venv .srv/$*
 	.srv/$*/bin/python -m pip install --quiet --requirement tests/servers/$*.txt

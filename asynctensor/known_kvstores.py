@@ -44,6 +44,15 @@ CACHE_RESOURCES: Final = frozenset({"cache_pool", "data_copy_concurrency"})
 FILE_RESOURCES: Final = frozenset(
     {"file_io_concurrency", "file_io_sync", "file_io_locking", "file_io_mode"}
 )
+GCS_RESOURCES: Final = frozenset(
+    {
+        "data_copy_concurrency",
+        "gcs_credentials",
+        "gcs_request_concurrency",
+        "gcs_request_retries",
+        "gcs_user_project",
+    }
+)
 HTTP_RESOURCES: Final = frozenset(
     {"http_credentials", "http_request_concurrency", "http_request_retries"}
 )
@@ -111,6 +120,20 @@ KVSTORES: Final = (
             ),
         ),
         "asynctensor.kvstores.http.opening",
+    ),
+    KnownKvStore(
+        KvStoreRules(
+            "gcs",
+            scheme="gs",
+            members=GCS_RESOURCES | {"bucket", "endpoint"},
+            resources=GCS_RESOURCES,
+            check=Lazy("asynctensor.kvstores.gcs.address", "check_members"),
+            urls=UrlRules(
+                Lazy("asynctensor.kvstores.gcs.address", "read_url"),
+                Lazy("asynctensor.kvstores.gcs.address", "write_url"),
+            ),
+        ),
+        "asynctensor.kvstores.gcs.opening",
     ),
     KnownKvStore(
         KvStoreRules(

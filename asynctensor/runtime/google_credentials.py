@@ -89,7 +89,7 @@ def _parse_credentials(value: Any) -> GoogleCredentials:
         raise wrong_member("type", f"one of {', '.join(_MEMBERS)}", kind)
     given = members(value, "type", *_MEMBERS[kind])
     for name, text in given.items():
-        if not isinstance(text, str) or not text or not all(" " <= c for c in text):
+        if not isinstance(text, str) or not text or not all(c >= " " for c in text):
             raise InvalidArgument(f'Error parsing object member "{name}": Expected string')
     if kind == "service_account" and "file" not in given:
         raise InvalidArgument('Error parsing object member "file": Expected string')

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from asynctensor.errors import InvalidArgument
 from asynctensor.runtime.aws_credentials import aws_credentials_resource
 from asynctensor.runtime.duration import format_duration, parse_duration
+from asynctensor.runtime.google_credentials import google_resources
 from asynctensor.runtime.http_credentials import http_credentials_resource
 from asynctensor.runtime.request_resources import request_resources
 from asynctensor.runtime.resource_type import (
@@ -229,6 +230,7 @@ STANDARD_RESOURCES = ResourceRegistry(
         *request_resources(),
         http_credentials_resource(),
         aws_credentials_resource(),
+        *google_resources(),
     ],
     restore=standard_resources,
 )

@@ -13,11 +13,13 @@ says so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
+from asynctensor.errors import Error
 from asynctensor.kvstores._http.errors import NoAnswer
 from asynctensor.kvstores._http.exchange import OutcomeUnknown
 from asynctensor.kvstores._http.message import Response
@@ -89,6 +91,19 @@ def _never(answer: Response) -> bool:
     return False
 
 
+@contextmanager
+def _still(doubt: OutcomeUnknown) -> Iterator[None]:
+    """An error that only says that the doubt cannot be resolved is no sign of nothing done."""
+    try:
+        yield
+    except Error as error:
+        raise _unresolved(doubt, error) from error
+
+
+def _unresolved(doubt: OutcomeUnknown, error: Error) -> OutcomeUnknown:
+    return OutcomeUnknown(f"{doubt.message}; asked again: {error.message}")
+
+
 async def until_known(
     write: ConditionalWrite,
     send: Send,
@@ -110,7 +125,7 @@ async def until_known(
 
     Raises:
         OutcomeUnknown: What is stored does not show whether it was done.
-        Error: As `send`, `look` and `outcome` do.
+        Error: As `send`, `look` and `outcome` do, while nothing is in doubt.
     """
     attempt, delay, begun = 0, 0.0, SYSTEM_CLOCK.monotonic()
     doubt: OutcomeUnknown | None = None
@@ -121,15 +136,22 @@ async def until_known(
             answer = await send()
         except OutcomeUnknown as error:
             doubt = error
+        except Error as error:
+            if doubt is None:
+                raise
+            raise _unresolved(doubt, error) from error
         else:
-            if doubt is None or not is_over(answer):
-                stamp = outcome(answer)
-                if doubt is None or stamp.generation != UNKNOWN:
+            if doubt is None:
+                return outcome(answer)
+            over = is_over(answer)
+            if not over:
+                with _still(doubt):
+                    stamp = outcome(answer)
+                if stamp.generation != UNKNOWN:
                     return stamp
                 # That an earlier attempt was done may be why.
-            else:
-                over = True
-        found = await look()
+        with _still(doubt):
+            found = await look()
         fate = write.fate(found, SYSTEM_CLOCK.monotonic() - begun)
         if fate is Fate.HAPPENED:
             return TimestampedStorageGeneration(found.generation, found.time)

@@ -168,6 +168,6 @@ def _none(given: GoogleCredentials, why: str) -> PermissionDenied:
 
 def _hints() -> bool:
     folder = os.environ.get("CLOUDSDK_CONFIG") or Path("~/.config/gcloud").expanduser()
-    return bool(os.environ.get(_FILE)) or Path(
-        folder, "application_default_credentials.json"
-    ).exists()
+    return (
+        bool(os.environ.get(_FILE)) or Path(folder, "application_default_credentials.json").exists()
+    )

@@ -19,7 +19,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from random import uniform
 from typing import Any, Final
 
 from asynctensor.errors import Error, FailedPrecondition, Unavailable
@@ -28,6 +27,7 @@ from asynctensor.kvstores._http.message import Response
 from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.redirects import origin
 from asynctensor.kvstores.gcs.asking import Asker
+from asynctensor.runtime.entropy import uniform
 
 #: Pieces, but for the last, have multiples of so many bytes.
 BLOCK: Final = 256 * 1024
@@ -166,9 +166,7 @@ class Upload:
 
     async def _pause(self, error: Unavailable) -> None:
         self._failures += 1
-        after = self._asker.retries.delay(
-            self._failures, self._delay, None, float("inf"), uniform
-        )
+        after = self._asker.retries.delay(self._failures, self._delay, None, float("inf"), uniform)
         if after is None:
             raise error if self._ended else (error.__cause__ or error)
         self._delay = after

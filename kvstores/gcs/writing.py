@@ -8,7 +8,6 @@ Source: "Uploads", "Request preconditions" in Google's documentation.
 from __future__ import annotations
 
 import json
-import secrets
 from typing import Any, Final
 
 from asynctensor.kvstores._http.checksums import crc32c_of
@@ -19,13 +18,13 @@ from asynctensor.kvstores._http.lost_answers import (
     until_known,
 )
 from asynctensor.kvstores._http.message import Response
-from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores.gcs.address import checked_key
 from asynctensor.kvstores.gcs.asking import Asker
 from asynctensor.kvstores.gcs.errors import is_missing, parse_document
 from asynctensor.kvstores.gcs.generation import generation_of, number_of
 from asynctensor.kvstores.gcs.reading import MARK, look
 from asynctensor.kvstores.gcs.resumable import ENDED, Upload, Uploads
+from asynctensor.runtime.entropy import random_hex
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.kvstore import Buffer
 
@@ -142,7 +141,7 @@ def _related(
     properties: dict[str, Any], body: memoryview
 ) -> tuple[tuple[str, str], tuple[Buffer, ...]]:
     """Properties and bytes as the two parts of one body (RFC 2387), with its content type."""
-    mark = secrets.token_hex(16)
+    mark = random_hex(16)
     head = (
         f"--{mark}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n"
         f"{json.dumps(properties)}\r\n--{mark}\r\n"

@@ -25,6 +25,8 @@ DEFAULTS = {
     "memory_key_value_store": ({}, {}),
     "http_credentials": ({"type": "none"}, {"type": "none"}),
     "aws_credentials": ({"type": "default"}, {"type": "default"}),
+    "gcs_credentials": ({"type": "default"}, {"type": "default"}),
+    "gcs_user_project": ({}, {}),
 }
 for _service in ("azure", "gcs", "http", "s3"):
     DEFAULTS[f"{_service}_request_concurrency"] = ({}, {"limit": "shared"})

@@ -5,6 +5,7 @@ Each can be replaced by one elsewhere, which environment variables name::
     ASYNCTENSOR_TEST_S3=https://host/        with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
                                              AWS_REGION
     ASYNCTENSOR_TEST_AZURE=https://host/acc  with AZURE_STORAGE_ACCOUNT, AZURE_STORAGE_KEY
+    ASYNCTENSOR_TEST_GCS=https://host        with GOOGLE_CLOUD_PROJECT, and credentials
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.servers.process import ServerProcess, free_port, installed
+from tests.servers.process import ROOT, ServerProcess, free_port, installed
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,15 @@ def azurite(folder: Path) -> Iterator[CloudServer]:
         yield CloudServer("azurite", endpoint, _ACCOUNT, _ACCOUNT_KEY, process=process)
 
 
+@contextmanager
+def gcs(folder: Path) -> Iterator[CloudServer]:
+    """Google Cloud Storage: our own stand-in, since there is no other that checks conditions."""
+    port = free_port()
+    command = [sys.executable, Path(__file__).with_name("gcs_app.py"), str(port)]
+    with ServerProcess(command, port, folder, {"PYTHONPATH": str(ROOT)}) as process:
+        yield CloudServer("ours", f"http://127.0.0.1:{port}", "project", "", process=process)
+
+
 Starter = Callable[[Path], AbstractContextManager[CloudServer]]
 S3: dict[str, Starter] = {"moto": moto}
 S3_FURTHER: dict[str, Starter] = {"radosgw": radosgw}
@@ -121,6 +132,14 @@ S3_FURTHER: dict[str, Starter] = {"radosgw": radosgw}
 def s3_elsewhere() -> CloudServer | None:
     """The S3 that the environment names."""
     return _elsewhere("ASYNCTENSOR_TEST_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+def gcs_elsewhere() -> CloudServer | None:
+    """The Google Cloud Storage that the environment names."""
+    url = os.environ.get("ASYNCTENSOR_TEST_GCS")
+    if not url:
+        return None
+    return CloudServer("elsewhere", url.rstrip("/"), os.environ["GOOGLE_CLOUD_PROJECT"], "")
 
 
 def azure_elsewhere() -> CloudServer | None:

@@ -86,6 +86,16 @@ def azure_server(servers: Servers) -> CloudServer:
 
 
 @pytest.fixture
+def gcs_server(servers: Servers) -> CloudServer:
+    """Our stand-in for Google Cloud Storage, or what the environment names."""
+    found = clouds.gcs_elsewhere()
+    if found is not None:
+        return found
+    server: CloudServer = servers.get("gcs", clouds.gcs)
+    return server
+
+
+@pytest.fixture
 def fault_proxy_to() -> Iterator[Any]:
     """Makes proxies in front of servers: ``fault_proxy_to(host, port)``."""
     with ExitStack() as stack:

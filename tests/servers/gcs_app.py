@@ -16,7 +16,7 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -27,7 +27,6 @@ from tests.servers.gcs_objects import BLOCK, Bucket, Refusal, Session, StoredObj
 _OBJECT = re.compile(r"(?:/download)?/storage/v1/b/([^/]+)/o/([^/]+)")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
-_FIELD = re.compile(r"[^,()]+|[,()]")
 
 
 class App:
@@ -183,7 +182,7 @@ class App:
             return web.Response(status=499)
         if request.method != "PUT":
             raise Refusal(405, "methodNotAllowed", "Method Not Allowed")
-        start, total = await self._received(request, bucket, session)
+        total = await self._received(request, bucket, session)
         if session.done is None and total is not None and len(session.received) >= total:
             bucket.finish(session, total)
         if session.done is not None:
@@ -195,8 +194,8 @@ class App:
 
     async def _received(
         self, request: web.BaseRequest, bucket: Bucket, session: Session
-    ) -> tuple[int, int | None]:
-        """Takes what a piece of an upload brings, as far as it comes."""
+    ) -> int | None:
+        """Takes what a piece of an upload brings, as far as it comes; gives the whole size."""
         text = request.headers.get("Content-Range")
         if text is None:
             start, stop = 0, request.content_length or 0
@@ -208,7 +207,7 @@ class App:
             total = None if found[3] == "*" else int(found[3])
             if found[1] is None:
                 await body_of(request)
-                return 0, total
+                return total
             start, stop = int(found[1]), int(found[2]) + 1
         if start > len(session.received) and session.done is None:
             raise Refusal(400, "invalid", f"{len(session.received)} bytes were received so far.")
@@ -233,7 +232,7 @@ class App:
                 del session.received[len(session.received) // BLOCK * BLOCK :]
         if cut is None and position != stop:
             raise Refusal(400, "invalid", f"{position - start} bytes came, not {stop - start}.")
-        return start, total
+        return total
 
 
 def media(request: web.BaseRequest, found: StoredObject) -> web.Response:
@@ -269,9 +268,7 @@ def media(request: web.BaseRequest, found: StoredObject) -> web.Response:
             )
         fields["Content-Range"] = f"bytes {first}-{last}/{size}"
         data, status = data[first : last + 1], 206
-    answer = web.Response(status=status, body=data, headers=fields)
-    # aiohttp would compress nothing here; the field is the object's own.
-    return answer
+    return web.Response(status=status, body=data, headers=fields)
 
 
 def parts_of(content_type: str, body: bytes) -> tuple[dict[str, Any], bytes]:
@@ -329,9 +326,7 @@ def _refused(refusal: Refusal, *, plain: bool) -> web.Response:
         return web.Response(status=304)
     if plain:
         # Google says that it is HTML.
-        return web.Response(
-            status=refusal.status, text=refusal.message, content_type="text/html"
-        )
+        return web.Response(status=refusal.status, text=refusal.message, content_type="text/html")
     item = {"message": refusal.message, "domain": "global", "reason": refusal.reason}
     error = {"code": refusal.status, "message": refusal.message, "errors": [item]}
     return web.json_response({"error": error}, status=refusal.status)
@@ -341,33 +336,12 @@ def selected(found: dict[str, Any], fields: str | None) -> dict[str, Any]:
     """The part of a resource that ``fields`` names: ``a,b(c,d)``."""
     if not fields or fields == "*":
         return found
-    tokens = _FIELD.findall(fields)
-    return _selected(found, iter(tokens))
-
-
-def _selected(found: Any, tokens: Any) -> Any:
-    wanted: dict[str, Callable[[Any], Any]] = {}
-    name = ""
-    for token in tokens:
-        if token == ")":
-            break
-        if token == "(":
-            inner = []
-            depth = 1
-            for each in tokens:
-                depth += (each == "(") - (each == ")")
-                if depth == 0:
-                    break
-                inner.append(each)
-            wanted[name] = lambda value, inner=inner: (  # type: ignore[misc]
-                [_selected(item, iter(inner)) for item in value]
-                if isinstance(value, list)
-                else _selected(value, iter(inner))
-            )
-        elif token != ",":
-            name = token
-            wanted[name] = lambda value: value
-    return {name: take(found[name]) for name, take in wanted.items() if name in found}
+    kept: dict[str, Any] = {}
+    for name, inner in re.findall(r"(\w+)(?:\(([^()]*)\))?", fields):
+        if name in found:
+            value = found[name]
+            kept[name] = [selected(each, inner) for each in value] if inner else value
+    return kept
 
 
 async def serve(port: int) -> None:

@@ -36,8 +36,7 @@ def refused(error: type[Exception], call: Callable[..., Any], *given: Any, **nam
     """Whether a call fails as it should."""
     try:
         call(*given, **named)
-    except error as found:
-        assert type(found) is error, found
+    except error:
         return
     raise AssertionError(f"{call} should have raised {error}")
 
@@ -64,7 +63,10 @@ def check_objects(bucket: storage.Bucket) -> None:
     blob.metadata = {"colour": "blue"}
     blob.upload_from_string(b"first", checksum="crc32c", if_generation_match=0)
     first = blob.generation
-    assert blob.size == 5 and blob.md5_hash and blob.crc32c and blob.time_created
+    assert blob.size == 5
+    assert blob.md5_hash
+    assert blob.crc32c
+    assert blob.time_created
     # Creating, replacing, both only on a condition.
     other = bucket.blob(name)
     refused(PreconditionFailed, other.upload_from_string, b"no", if_generation_match=0)
@@ -72,7 +74,8 @@ def check_objects(bucket: storage.Bucket) -> None:
     refused(PreconditionFailed, other.upload_from_string, b"no", if_generation_not_match=first)
     other.upload_from_string(b"second", if_generation_match=first)
     second = other.generation
-    assert second != first and other.metageneration == 1
+    assert second != first
+    assert other.metageneration == 1
     # Reading.
     assert other.download_as_bytes(checksum="crc32c") == b"second"
     assert other.download_as_bytes(checksum="md5", if_generation_match=second) == b"second"
@@ -87,7 +90,8 @@ def check_objects(bucket: storage.Bucket) -> None:
     # Properties.
     other.metadata = {"colour": "red"}
     other.patch(if_metageneration_match=1)
-    assert other.metageneration == 2 and other.generation == second
+    assert other.metageneration == 2
+    assert other.generation == second
     refused(PreconditionFailed, other.patch, if_metageneration_match=1)
     assert bucket.get_blob(name).metadata == {"colour": "red"}
     # Deleting.
@@ -97,7 +101,8 @@ def check_objects(bucket: storage.Bucket) -> None:
     assert bucket.get_blob(name) is None
     empty = bucket.blob("empty")
     empty.upload_from_string(b"")
-    assert empty.download_as_bytes(checksum="crc32c") == b"" and empty.size == 0
+    assert empty.download_as_bytes(checksum="crc32c") == b""
+    assert empty.size == 0
     empty.delete()
     refused(BadRequest, bucket.blob("a\nb").upload_from_string, b"1")
     refused(BadRequest, bucket.blob("a" * 1025).upload_from_string, b"1")
@@ -140,7 +145,8 @@ def check_listing(client: storage.Client, url: str, bucket: storage.Bucket) -> N
         assert [b.name for b in client.list_blobs(bucket)] == ordered
         assert [b.size for b in client.list_blobs(bucket)] == [len(n.encode()) for n in ordered]
         found = client.list_blobs(bucket, prefix="a/", delimiter="/")
-        assert [b.name for b in found] == ["a/b"] and found.prefixes == {"a/c/"}
+        assert [b.name for b in found] == ["a/b"]
+        assert found.prefixes == {"a/c/"}
         found = client.list_blobs(bucket, delimiter="/")
         assert [b.name for b in found] == ["a", "b", "\U0001f9e0"]
         assert found.prefixes == {"a/", "b/", "é/"}
@@ -161,7 +167,8 @@ def check_gzip(bucket: storage.Bucket) -> None:
     blob = bucket.blob("packed")
     blob.content_encoding = "gzip"
     blob.upload_from_string(packed, checksum="crc32c")
-    assert blob.content_encoding == "gzip" and blob.size == len(packed)
+    assert blob.content_encoding == "gzip"
+    assert blob.size == len(packed)
     assert blob.download_as_bytes(raw_download=True, checksum="crc32c") == packed
     assert blob.download_as_bytes(checksum="crc32c") == b"value" * 100
     assert blob.download_as_bytes(raw_download=True, start=2, end=9, checksum=None) == packed[2:10]

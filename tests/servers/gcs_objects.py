@@ -96,8 +96,8 @@ class Bucket:
     """A bucket.
 
     Settings, which tests change: ``seconds_between_writes`` of one name; ``token`` without which
-    nothing is granted; ``requester_pays``; ``cut_upload_after`` so many bytes of the next piece of a
-    resumable upload; ``page`` objects at most in a page of a listing.
+    nothing is granted; ``requester_pays``; ``cut_upload_after`` so many bytes of the next piece of
+    a resumable upload; ``page`` objects at most in a page of a listing.
     """
 
     def __init__(self, name: str) -> None:

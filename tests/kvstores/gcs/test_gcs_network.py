@@ -1,0 +1,24 @@
+"""``gcs`` when the network or the server fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from asynctensor.kvstores.gcs.store import GcsStore
+from asynctensor.testing.fault_proxy import FaultProxy
+from asynctensor.testing.network_suite import NetworkSuite
+from tests.kvstores.gcs.buckets import new_store
+
+
+class TestGcsFaults(NetworkSuite):
+    """Behind a proxy."""
+
+    cancelled_reads = 160
+
+    @pytest.fixture
+    def proxy(self, gcs_server, fault_proxy_to) -> FaultProxy:
+        return fault_proxy_to(*gcs_server.address)
+
+    @pytest.fixture
+    def store(self, gcs_server, proxy) -> GcsStore:
+        return new_store(gcs_server, endpoint=proxy.url)
