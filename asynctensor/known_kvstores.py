@@ -54,10 +54,22 @@ GCS_RESOURCES: Final = frozenset(
     }
 )
 HTTP_RESOURCES: Final = frozenset(
-    {"http_credentials", "http_request_concurrency", "http_request_retries"}
+    {
+        "http_credentials",
+        "http_request_concurrency",
+        "http_request_retries",
+        "request_hedging",
+    }
 )
 S3_RESOURCES: Final = frozenset(
-    {"aws_credentials", "data_copy_concurrency", "s3_request_concurrency", "s3_request_retries"}
+    {
+        "aws_credentials",
+        "data_copy_concurrency",
+        "experimental_s3_rate_limiter",
+        "request_hedging",
+        "s3_request_concurrency",
+        "s3_request_retries",
+    }
 )
 KVSTORES: Final = (
     KnownKvStore(

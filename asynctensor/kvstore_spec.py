@@ -18,7 +18,7 @@ from asynctensor.pipeline_url import (
     shown_url,
 )
 from asynctensor.registry import REGISTRY
-from asynctensor.resource_members import checked_resources
+from asynctensor.resource_members import checked_resources, is_quiet, is_quiet_name
 from asynctensor.resource_names import ResourceNames
 from asynctensor.runtime.context import Context, ContextResource
 from asynctensor.schema.json_repr import json_repr
@@ -198,7 +198,9 @@ class KvStoreSpec:
         for name in self.rules.kvstore(self._driver).resources:
             with in_member(name):
                 member = (options[name],) if name in options else ()
-                options[name] = context.resolve(name, *member)
+                resource = context.resolve(name, *member)
+                if member or not is_quiet(resource):
+                    options[name] = resource
         base = self._base and self._base.bound(context)
         return self._with(base, self._with_layers(options, lambda below: below.bound(context)))
 
@@ -275,7 +277,7 @@ class KvStoreSpec:
         if include_defaults:
             rules = self.rules.kvstore(self._driver)
             found |= dict(rules.defaults) | {"path": "", "context": {}}
-            found |= {name: name for name in rules.resources}
+            found |= {name: name for name in rules.resources if not is_quiet_name(name)}
         options = self._with_layers(
             self._options, lambda below: below.json_with(names, include_defaults, bound)
         )

@@ -268,7 +268,15 @@ def open_store(spec: KvStoreSpec, context: Context) -> tuple[KeyValueStore, str]
 
     request = StoreRequest(spec.driver, spec.path, spec.options, context, spec.base, open_base)
     store, path = store_opener(spec.driver)(request)
-    return (ScheduledStore(store) if store.capabilities.remote else store), path
+    return (_scheduled(store, request) if store.capabilities.remote else store), path
+
+
+def _scheduled(store: KeyValueStore, request: StoreRequest) -> ScheduledStore:
+    """A store with a network below, its reads scheduled as its resources say."""
+    named = sorted(REGISTRY.kvstore(request.driver).resources)
+    manner = [request.resource(name) for name in named if "request" in name or "rate" in name]
+    hedging = request.resource("request_hedging").extra_requests
+    return ScheduledStore(store, hedging=hedging, manner=tuple(manner))
 
 
 def _mode(state: SpecState) -> Mode:

@@ -35,6 +35,17 @@ def checked_resources(options: Mapping[str, Any], resources: frozenset[str]) -> 
     return found
 
 
+def is_quiet(resource: ContextResource) -> bool:
+    """Whether a spec need not name a resource of its context."""
+    kind = resource.resource_type
+    return kind.is_quiet and resource.to_json() == kind.default_json
+
+
+def is_quiet_name(name: str) -> bool:
+    """Whether a spec that says nothing of a resource means to."""
+    return name in STANDARD_RESOURCES and STANDARD_RESOURCES.of_key(name).is_quiet
+
+
 def _checked(name: str, value: Any) -> Any:
     if isinstance(value, str):
         if value.startswith(f"{name}#"):

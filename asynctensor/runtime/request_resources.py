@@ -13,6 +13,7 @@ from asynctensor.runtime.resource_type import ResourceType, members, wrong_membe
 _MAX_INT64 = 2**63 - 1
 _MAX_UINT64 = 2**64 - 1
 _SERVICES = ("azure", "gcs", "http", "s3")
+_SHARE = "number in the range [0, 1]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,17 @@ class RequestRetries:
     max_delay: float = 32.0
 
 
+@dataclass(frozen=True, slots=True)
+class RequestHedging:
+    """``request_hedging``: whether late reads are asked for a second time.
+
+    Attributes:
+        extra_requests: Second requests per request, at most; 0: there are none.
+    """
+
+    extra_requests: float = 0.0
+
+
 _DEFAULT = RequestRetries()
 
 
@@ -52,6 +64,9 @@ def request_resources() -> Iterator[ResourceType]:
             f"{service}_request_concurrency", {}, _parse_concurrency, _same, _concurrency_json
         )
         yield ResourceType(f"{service}_request_retries", {}, _parse_retries, _same, _retries_json)
+    yield ResourceType(
+        "request_hedging", {}, _parse_hedging, _same, _hedging_json, is_value=True, is_quiet=True
+    )
 
 
 def _same(config: Any) -> Any:
@@ -103,6 +118,19 @@ def _retries_json(config: RequestRetries, include_defaults: bool) -> Any:
     if include_defaults or config.max_retries != _DEFAULT.max_retries:
         found["max_retries"] = config.max_retries
     return found
+
+
+def _parse_hedging(value: Any) -> RequestHedging:
+    share = members(value, "extra_requests").get("extra_requests", 0.0)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise wrong_member("extra_requests", _SHARE, share)
+    return RequestHedging(float(share))
+
+
+def _hedging_json(config: RequestHedging, include_defaults: bool) -> Any:
+    if not config.extra_requests and not include_defaults:
+        return {}
+    return {"extra_requests": config.extra_requests}
 
 
 def _integer(value: object) -> int | None:

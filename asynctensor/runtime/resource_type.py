@@ -24,6 +24,8 @@ class ResourceType:
         to_json: The specification of a configuration; members that have their default value are
             left out unless the second argument is true.
         is_value: Whether it is nothing but its configuration, so that sharing it means nothing.
+        is_quiet: Whether specs name it only where it says something, as those that TensorStore
+            calls experimental.
     """
 
     name: str
@@ -32,6 +34,7 @@ class ResourceType:
     make: Callable[[Any], Any]
     to_json: Callable[[Any, bool], Any]
     is_value: bool = False
+    is_quiet: bool = False
 
 
 class ResourceRegistry:

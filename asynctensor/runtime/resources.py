@@ -12,6 +12,7 @@ from asynctensor.runtime.aws_credentials import aws_credentials_resource
 from asynctensor.runtime.duration import format_duration, parse_duration
 from asynctensor.runtime.google_credentials import google_resources
 from asynctensor.runtime.http_credentials import http_credentials_resource
+from asynctensor.runtime.rate_limits import rate_limiter_resources
 from asynctensor.runtime.request_resources import request_resources
 from asynctensor.runtime.resource_type import (
     ResourceRegistry,
@@ -228,6 +229,7 @@ STANDARD_RESOURCES = ResourceRegistry(
             to_json=_nothing_json,
         ),
         *request_resources(),
+        *rate_limiter_resources(),
         http_credentials_resource(),
         aws_credentials_resource(),
         *google_resources(),

@@ -11,9 +11,11 @@ Nothing here waits, and time is an argument: `gate` is the shell that does.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
+
+from asynctensor.scheduler.fair_queue import FairQueue
 
 #: Requests under way at one host, to begin with: TensorStore's ``*_request_concurrency``.
 INITIAL = 32
@@ -44,8 +46,7 @@ class _Host:
     most: int
     under_way: int = 0
     halved: float = float("-inf")
-    #: Flows that wait, in the order of their turns.
-    waiting: OrderedDict[Hashable, deque[Ticket]] = field(default_factory=OrderedDict)
+    waiting: FairQueue[Ticket] = field(default_factory=FairQueue)
 
 
 class Admission:
@@ -76,47 +77,31 @@ class Admission:
         if most != host.most:
             host.most = most
             host.limit = min(host.limit, float(most))
-        host.waiting.setdefault(ticket.flow, deque()).append(ticket)
+        host.waiting.push(ticket.flow, ticket)
 
     def withdraw(self, ticket: Ticket) -> bool:
         """Takes a request that still waits out of its queue; False if it waits no more."""
-        host = self._hosts[ticket.host]
-        queue = host.waiting.get(ticket.flow)
-        if queue is None or ticket not in queue:
-            return False
-        queue.remove(ticket)
-        if not queue:
-            del host.waiting[ticket.flow]
-        return True
+        return self._hosts[ticket.host].waiting.remove(ticket.flow, ticket)
 
     def admit(self) -> Iterator[Ticket]:
         """The requests that may be sent now, as under way from here on."""
         refused = 0
         while self._turns and refused < len(self._turns):
-            name = self._turns[0]
-            self._turns.rotate(-1)
-            ticket = self._next(self._hosts[name])
-            if ticket is None:
+            host = self._hosts[self._turns[0]]
+            ticket = host.waiting.first()
+            if ticket is None or host.under_way >= int(host.limit):
+                self._turns.rotate(-1)
                 refused += 1
                 continue
+            if self.bytes_under_way and self.bytes_under_way + ticket.weight > self.budget:
+                # Nobody overtakes it: small ones would keep it out for ever.
+                return
             refused = 0
+            self._turns.rotate(-1)
+            host.waiting.pop()
+            host.under_way += 1
+            self.bytes_under_way += ticket.weight
             yield ticket
-
-    def _next(self, host: _Host) -> Ticket | None:
-        if not host.waiting or host.under_way >= int(host.limit):
-            return None
-        flow, queue = next(iter(host.waiting.items()))
-        ticket = queue[0]
-        if self.bytes_under_way and self.bytes_under_way + ticket.weight > self.budget:
-            return None
-        queue.popleft()
-        # The flow goes to the end of the line.
-        del host.waiting[flow]
-        if queue:
-            host.waiting[flow] = queue
-        host.under_way += 1
-        self.bytes_under_way += ticket.weight
-        return ticket
 
     def release(self, ticket: Ticket, *, now: float, pushed_back: bool, ok: bool) -> None:
         """Says that a request is over.
@@ -146,4 +131,4 @@ class Admission:
 
     def waiting(self) -> int:
         """Requests that wait."""
-        return sum(len(q) for host in self._hosts.values() for q in host.waiting.values())
+        return sum(len(host.waiting) for host in self._hosts.values())

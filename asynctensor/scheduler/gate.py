@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from asynctensor.errors import DeadlineExceeded
+from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.scheduler.admission import GREATEST, Admission, Ticket
-from asynctensor.scheduler.flow import FLOW
+from asynctensor.scheduler.flow import FLOW, WATCH
 
 #: Bytes under way in one process.
 BUDGET = 256 * 2**20
@@ -55,7 +57,7 @@ class Gate:
 
     @asynccontextmanager
     async def admitted(
-        self, host: Hashable, weight: int, most: int = GREATEST
+        self, host: Hashable, weight: int, most: int = GREATEST, limit: Deadline = NEVER
     ) -> AsyncIterator[Outcome]:
         """Waits for a turn, and holds it inside.
 
@@ -63,36 +65,51 @@ class Gate:
             host: Where the request goes: limits are per host.
             weight: Bytes that it brings or sends, about.
             most: Requests that its store allows at once at this host.
+            limit: When to give up waiting.
 
-        A cancelled wait leaves the queue.
+        Raises:
+            DeadlineExceeded: `limit` has passed.
+
+        A cancelled wait leaves the queue. The `WATCH` of whoever enters runs inside.
         """
+        watch = WATCH.get()
+        if watch is not None:
+            watch.queued = True
         ticket = Ticket(host, FLOW.get(), weight)
         self._admission.ask(ticket, most)
         self._let_through()
         if ticket in self._granted:
             self._granted.discard(ticket)
         else:
-            await self._turn(ticket)
+            await self._turn(ticket, limit)
         outcome = Outcome()
+        if watch is not None:
+            watch.start(SOURCES.monotonic())
         try:
             yield outcome
         finally:
-            self._admission.release(
-                ticket, now=SOURCES.monotonic(), pushed_back=outcome.pushed_back, ok=outcome.ok
-            )
+            now = SOURCES.monotonic()
+            if watch is not None:
+                watch.stop(now)
+            self._admission.release(ticket, now=now, pushed_back=outcome.pushed_back, ok=outcome.ok)
             self._let_through()
 
-    async def _turn(self, ticket: Ticket) -> None:
+    async def _turn(self, ticket: Ticket, limit: Deadline) -> None:
         future = self._sleeping[ticket] = asyncio.get_running_loop().create_future()
         try:
-            await future
-        except asyncio.CancelledError:
+            async with asyncio.timeout(None if limit.never else limit.remaining()):
+                await future
+        except (asyncio.CancelledError, TimeoutError) as error:
             if not self._admission.withdraw(ticket):
                 # It had just been let through.
                 self._admission.release(
                     ticket, now=SOURCES.monotonic(), pushed_back=False, ok=False
                 )
                 self._let_through()
+            if isinstance(error, TimeoutError):
+                raise DeadlineExceeded(
+                    "the time was over before it was the request's turn at its host"
+                ) from None
             raise
         finally:
             self._sleeping.pop(ticket, None)

@@ -19,9 +19,16 @@ from typing import Any, TypeAlias
 
 from asynctensor.errors import Error, OutOfRange
 from asynctensor.runtime.sources import SOURCES
+from asynctensor.runtime.verbose_flag import verbose_flag
+from asynctensor.scheduler.flow import WATCH, Stopwatch
 from asynctensor.scheduler.gap import LearntGap
 from asynctensor.scheduler.hedge import Hedging
 from asynctensor.scheduler.plan import RangePlan, Span, plan_ranges
+from asynctensor.scheduler.statistics import (
+    QueueCounts,
+    QueueStatistics,
+    scheduler_counters,
+)
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.kvstore import ReadOptions, ReadResult
 
@@ -29,27 +36,10 @@ from asynctensor.storage.kvstore import ReadOptions, ReadResult
 Fetch: TypeAlias = Callable[[str, ReadOptions], Coroutine[Any, Any, ReadResult]]
 #: Longest request, in bytes: longer ones are cut, and go side by side.
 CAP = 16 * 2**20
-
-
-@dataclass(slots=True)
-class QueueStatistics:
-    """What the reads of a store came to.
-
-    Attributes:
-        reads: Reads asked for.
-        requests: Requests made for them, hedges included.
-        shared: Reads that waited for a request that was under way for another.
-        hedges: Requests made a second time because the first was late.
-        bytes_asked: Bytes of the answers given.
-        bytes_fetched: Bytes that requests brought.
-    """
-
-    reads: int = 0
-    requests: int = 0
-    shared: int = 0
-    hedges: int = 0
-    bytes_asked: int = 0
-    bytes_fetched: int = 0
+#: Size of the reads whose patience is shown: that of a small chunk.
+_SHOWN = 2**16
+_COUNTERS = scheduler_counters()
+_VERBOSE = verbose_flag("scheduler")
 
 
 #: Key, and the generations of the conditions `if_equal` and `if_not_equal`.
@@ -103,11 +93,27 @@ class ReadQueue:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._under_way: dict[tuple[_Subject, ByteRange], _Request] = {}
         self.gap = LearntGap()
-        self.statistics = QueueStatistics()
+        self._counts = QueueCounts()
+
+    def statistics(self) -> QueueStatistics:
+        """What the reads came to so far."""
+        counts, hedging = self._counts, self._hedging
+        return QueueStatistics(
+            counts.reads,
+            counts.requests,
+            counts.shared,
+            counts.hedges,
+            counts.bytes_asked,
+            counts.bytes_fetched,
+            len(self._under_way),
+            self.gap.gap,
+            None if hedging is None else hedging.patience(_SHOWN),
+        )
 
     async def read(self, key: str, options: ReadOptions) -> ReadResult:
         """See `KeyValueStore.read`."""
-        self.statistics.reads += 1
+        self._counts.reads += 1
+        _COUNTERS.reads.value += 1
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             # What an I/O loop that has ended left behind is never answered.
@@ -123,7 +129,8 @@ class ReadQueue:
         except asyncio.CancelledError:
             await self._leave(read)
             raise
-        self.statistics.bytes_asked += len(result.value)
+        self._counts.bytes_asked += len(result.value)
+        _COUNTERS.bytes_asked.value += len(result.value)
         return result
 
     def plan(self, wanted: Sequence[Span]) -> RangePlan:
@@ -161,6 +168,12 @@ class ReadQueue:
         plan = self.plan([span for _, span in ranges])
         bound = max(read.options.staleness_bound for read, _ in ranges)
         requests = [self._request(subject, ByteRange(*span), bound) for span in plan.spans]
+        if _VERBOSE.level:
+            _VERBOSE.log(
+                "%s: %d ranges, %d bytes wanted: %d requests, %d bytes (gap %d)",
+                *(subject[0], len(ranges), plan.wanted),
+                *(len(plan.spans), plan.fetched, self.gap.gap),
+            )
         for read, span in ranges:
             parts = plan.parts(span)
             read.is_alone = plan.spans == (span,)
@@ -173,7 +186,8 @@ class ReadQueue:
         known = self._under_way.get(name)
         # Without reads it is being cancelled.
         if known is not None and known.since >= bound and known.reads and not known.task.done():
-            self.statistics.shared += 1
+            self._counts.shared += 1
+            _COUNTERS.shared.value += 1
             return known
         options = ReadOptions(byte_range, subject[1], subject[2], bound)
         request = _Request(asyncio.ensure_future(self._made(subject[0], options)), SOURCES.time())
@@ -237,37 +251,62 @@ class ReadQueue:
     async def _made(self, key: str, options: ReadOptions) -> ReadResult:
         if self._hedging is not None:
             return await self._hedged(key, options, self._hedging)
-        began = SOURCES.monotonic()
-        result = await self._once(key, options)
-        self.gap.observe(len(result.value), SOURCES.monotonic() - began)
-        return result
+        return await self._once(key, options, Stopwatch(SOURCES.monotonic()))
 
-    async def _once(self, key: str, options: ReadOptions) -> ReadResult:
-        self.statistics.requests += 1
+    async def _once(self, key: str, options: ReadOptions, watch: Stopwatch) -> ReadResult:
+        """One request; how long it is on the wire, without the wait for its turn, is learnt."""
+        # A task of its own has a context of its own: nobody else sees this.
+        WATCH.set(watch)
+        self._counts.requests += 1
+        _COUNTERS.requests.value += 1
         result = await self._fetch(key, options)
-        self.statistics.bytes_fetched += len(result.value)
+        seconds = watch.total(SOURCES.monotonic())
+        size = len(result.value)
+        self._counts.bytes_fetched += size
+        _COUNTERS.bytes_fetched.value += size
+        # What was asked for again says nothing of one request.
+        if watch.admissions <= 1 and result.state == "value":
+            self.gap.observe(size, seconds)
         return result
 
     async def _hedged(self, key: str, options: ReadOptions, hedging: Hedging) -> ReadResult:
-        began = SOURCES.monotonic()
-        attempts = {asyncio.ensure_future(self._once(key, options))}
+        span = _span(options.byte_range)
+        size = None if span is None else span[1] - span[0]
+        watch = Stopwatch(SOURCES.monotonic())
+        attempts = {asyncio.ensure_future(self._once(key, options, watch))}
         try:
-            patience = hedging.patience()
-            done, left = await asyncio.wait(attempts, timeout=patience)
-            if not done and hedging.spend():
-                self.statistics.hedges += 1
-                attempts.add(asyncio.ensure_future(self._once(key, options)))
+            if await self._is_late(attempts, watch, hedging.patience(size)) and hedging.spend():
+                self._counts.hedges += 1
+                _COUNTERS.hedges.value += 1
+                second = self._once(key, options, Stopwatch(SOURCES.monotonic()))
+                attempts.add(asyncio.ensure_future(second))
             while True:
                 done, left = await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
                 for attempt in done:
                     if attempt.exception() is None or not left:
-                        hedging.observe(SOURCES.monotonic() - began)
+                        hedging.observe(watch.total(SOURCES.monotonic()), size)
                         return attempt.result()
                 attempts = left
         finally:
             for attempt in attempts:
                 attempt.cancel()
             await asyncio.wait(attempts)
+
+    async def _is_late(
+        self,
+        attempts: set[asyncio.Task[ReadResult]],
+        watch: Stopwatch,
+        patience: float | None,
+    ) -> bool:
+        """Whether the first attempt, not over yet, has been on the wire for so long."""
+        left = patience
+        while True:
+            done, _ = await asyncio.wait(attempts, timeout=left)
+            if done or patience is None:
+                return False
+            left = patience - watch.on_wire(SOURCES.monotonic())
+            if left <= 0:
+                return True
 
 
 class _Torn(Error):

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: A request so old is no longer repeated, whatever its count.
+#: Times the wait before: the greatest of the next.
 _GROWTH = 3.0
+#: Longest wait in seconds that a server may ask for: whoever wants more is asked no more.
+LONGEST_ASKED = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class RetryPolicy:
             remaining: Until the deadline of the whole operation.
             draw: ``random.uniform``, or the like.
         """
-        if attempt > self.max_retries:
+        if attempt > self.max_retries or (asked or 0.0) > LONGEST_ASKED:
             return None
         greatest = min(self.max_delay, max(self.initial_delay, previous * _GROWTH))
         wait = draw(min(self.initial_delay, greatest), greatest)

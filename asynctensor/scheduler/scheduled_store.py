@@ -12,7 +12,8 @@ from weakref import WeakValueDictionary
 from asynctensor.runtime.process import PROCESS
 from asynctensor.scheduler.hedge import Hedging
 from asynctensor.scheduler.plan import RangePlan, Span
-from asynctensor.scheduler.read_queue import QueueStatistics, ReadQueue
+from asynctensor.scheduler.read_queue import ReadQueue
+from asynctensor.scheduler.statistics import QueueStatistics
 from asynctensor.storage.commit_domain import CommitDomain
 from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
@@ -33,14 +34,19 @@ class ScheduledStore(KeyValueStore):
 
     Args:
         base: The store.
-        hedging: Whether late requests are made a second time.
+        hedging: Second requests for late reads per request, at most; 0: none.
+        manner: How its requests are made (retries, limits): reads that are made in another manner
+            are made for themselves.
     """
 
-    def __init__(self, base: KeyValueStore, *, hedging: bool = False) -> None:
+    def __init__(
+        self, base: KeyValueStore, *, hedging: float = 0.0, manner: Hashable = None
+    ) -> None:
         self.base = base
         self.driver = base.driver
         self.capabilities = base.capabilities
         self._hedging = hedging
+        self._manner = manner
 
     def __repr__(self) -> str:
         return f"ScheduledStore({self.base!r})"
@@ -49,13 +55,11 @@ class ScheduledStore(KeyValueStore):
     def _queue(self) -> ReadQueue:
         # By identity, which holds the credentials: others share nothing.
         queues = _queues()
-        name = (self.base.identity, self._hedging)
+        name = (self.base.identity, self._hedging, self._manner)
         queue = queues.get(name)
         if queue is None:
-            base = self.base
-            queue = queues.setdefault(
-                name, ReadQueue(base.read, Hedging() if self._hedging else None)
-            )
+            hedging = Hedging(self._hedging) if self._hedging else None
+            queue = queues.setdefault(name, ReadQueue(self.base.read, hedging))
         self._held = queue
         return queue
 
@@ -100,7 +104,9 @@ class ScheduledStore(KeyValueStore):
     def at(self, path: str) -> tuple[KeyValueStore, str]:
         """See `KeyValueStore.at`."""
         store, key = self.base.at(path)
-        return (self if store is self.base else ScheduledStore(store, hedging=self._hedging)), key
+        if store is self.base:
+            return self, key
+        return ScheduledStore(store, hedging=self._hedging, manner=self._manner), key
 
     @property
     def identity(self) -> object:
@@ -123,8 +129,8 @@ class ScheduledStore(KeyValueStore):
         return self.base.commit_domain
 
     def statistics(self) -> QueueStatistics:
-        """What the reads of this store, by all who use it, came to so far."""
-        return self._queue.statistics
+        """What its reads came to so far, by all who read it in the same manner."""
+        return self._queue.statistics()
 
     def plan(self, wanted: Sequence[Span]) -> RangePlan:
         """The requests that these reads of one key would become, if made in one turn."""

@@ -18,19 +18,28 @@ from asynctensor.kvstores._http.errors import (
 )
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.redirects import origin
+from asynctensor.kvstores._http.retry_after import retry_after
 from asynctensor.kvstores._http.shared_transport import shared_transport
 from asynctensor.kvstores._http.transport import Transport
-from asynctensor.runtime.clock import NEVER, SYSTEM_CLOCK, Deadline
+from asynctensor.kvstores._http.wire_counters import retry_counter, wire_counters
+from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.entropy import uniform
+from asynctensor.runtime.rate_limits import RateLimits
+from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.scheduler.admission import GREATEST
 from asynctensor.scheduler.gate import shared_gate
+from asynctensor.scheduler.rate_gate import rate_gate
 from asynctensor.scheduler.retry import RetryPolicy
+from asynctensor.storage.kvstore import size_of
 
 T = TypeVar("T")
 #: Completes a request right before it is sent, each time anew: signs it, with fresh credentials.
 Signer: TypeAlias = Callable[[Request], Awaitable[Request]]
 DEFAULT_RETRIES = RetryPolicy()
+#: Methods that change nothing: they are given up at once, and have the rate of reads.
+_READS = frozenset({"GET", "HEAD"})
+_COUNTERS = wire_counters()
 _VERBOSE = verbose_flag("http_transport")
 
 
@@ -49,6 +58,8 @@ class Exchange:
         read_problem: Reads the service's own error bodies.
         sign: Completes each request right before it is sent; None: they are sent as they are.
         transport: What sends them; None: the transport that all stores of the process share.
+        rates: How many requests per second the store may send; None: as many as it likes.
+        service: What its retries are counted as.
     """
 
     retries: RetryPolicy = DEFAULT_RETRIES
@@ -56,6 +67,8 @@ class Exchange:
     read_problem: ProblemReader = plain_problem
     sign: Signer | None = field(default=None, repr=False)
     transport: Transport | None = None
+    rates: RateLimits | None = None
+    service: str = "http"
 
     async def send(
         self,
@@ -72,7 +85,7 @@ class Exchange:
             idempotent: Whether doing it twice does no more than doing it once. Others are repeated
                 only if the server has certainly done nothing.
             weight: Bytes that the request and its answer are expected to have.
-            limit: When to give up.
+            limit: When to give up, whatever it waits for.
 
         Returns:
             An answer that would not change by asking again, whatever its status.
@@ -96,7 +109,7 @@ class Exchange:
                     return answer
                 failure: Error = refusal(request, answer, problem)
                 untouched, passing = answer.status in UNTOUCHED_STATUSES, True
-                asked = _seconds(answer.headers.get("retry-after"))
+                asked = retry_after(answer.headers, SOURCES.time())
             else:
                 failure, asked = answer, None
                 untouched, passing = not answer.sent, answer.passing
@@ -110,6 +123,7 @@ class Exchange:
             if after is None:
                 raise self._given_up(failure, attempt, limit) from failure
             delay = after
+            retry_counter(self.service).value += 1
             # A connection that the server had closed meanwhile is no sign of trouble.
             if attempt > 1 or isinstance(answer, Response) or untouched:
                 await asyncio.sleep(after)
@@ -119,27 +133,55 @@ class Exchange:
     ) -> Response | NoAnswer:
         """One attempt, when it is its turn."""
         most = GREATEST if self.concurrency is None else self.concurrency
-        async with shared_gate().admitted(origin(request.url), weight, most) as outcome:
-            begun = SYSTEM_CLOCK.monotonic()
+        reads = request.method in _READS
+        if self.rates is not None:
+            # Before the gate: what waits here keeps nobody from being sent.
+            rate = rate_gate(self.rates, writes=not reads)
+            if rate is not None:
+                await rate.turn(limit)
+        asked = SOURCES.monotonic()
+        async with shared_gate().admitted(origin(request.url), weight, most, limit) as outcome:
+            begun = SOURCES.monotonic()
+            _COUNTERS.request_started.value += 1
             answer: Response | NoAnswer
             try:
                 ready = request if self.sign is None else await self.sign(request)
                 sending = (self.transport or shared_transport()).send(ready, limit)
-                reads = request.method in ("GET", "HEAD")
                 answer = await (sending if reads else _to_its_end(sending))
             except NoAnswer as error:
                 answer = error
+            finally:
+                _COUNTERS.request_completed.value += 1
             is_answer = isinstance(answer, Response)
             outcome.pushed_back = isinstance(answer, Response) and answer.status in (429, 503)
             outcome.ok = is_answer and not outcome.pushed_back
-        if _VERBOSE.level:
-            said = answer.status if isinstance(answer, Response) else answer.message
-            size = len(answer.body) if isinstance(answer, Response) else 0
-            _VERBOSE.log(
-                "%r attempt %d: %s, %d bytes, %.1f ms",
-                *(request, attempt, said, size, 1000 * (SYSTEM_CLOCK.monotonic() - begun)),
-            )
+        self._tell(request, attempt, answer, begun - asked, SOURCES.monotonic() - begun)
         return answer
+
+    def _tell(
+        self,
+        request: Request,
+        attempt: int,
+        answer: Response | NoAnswer,
+        waited: float,
+        seconds: float,
+    ) -> None:
+        """Counts an attempt that is over, and logs it if that is switched on."""
+        received, status = 0, 0
+        if isinstance(answer, Response):
+            received, status = len(answer.body), answer.status
+        sent = size_of(request.body)
+        _COUNTERS.request_bytes.value += sent
+        _COUNTERS.response_bytes.value += received
+        _COUNTERS.unanswered.value += status == 0
+        _COUNTERS.pushed_back.value += status in (429, 503)
+        if _VERBOSE.level:
+            # Of the URL, a request shows what is before the query, of an answer only the status.
+            said = status if isinstance(answer, Response) else answer.message
+            _VERBOSE.log(
+                "%r attempt %d: %s, %d bytes sent, %d received, waited %.1f ms, took %.1f ms",
+                *(request, attempt, said, sent, received, 1000 * waited, 1000 * seconds),
+            )
 
     def _given_up(self, failure: Error, attempts: int, limit: Deadline) -> Error:
         if attempts <= self.retries.max_retries and not limit.never:
@@ -163,8 +205,3 @@ async def _to_its_end(sending: Awaitable[T]) -> T:
         task.exception()
         raise asyncio.CancelledError
     return task.result()
-
-
-def _seconds(text: str | None) -> float | None:
-    """What ``Retry-After`` says, if it says seconds."""
-    return float(text) if text is not None and text.isascii() and text.isdigit() else None

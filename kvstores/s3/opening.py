@@ -34,6 +34,8 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
         Exchange(
             RetryPolicy(retries.max_retries, retries.initial_delay, retries.max_delay),
             request.resource("s3_request_concurrency").limit,
+            rates=request.resource("experimental_s3_rate_limiter"),
+            service="s3",
         ),
         request.resource("aws_credentials"),
         options.get("aws_region", ""),

@@ -34,6 +34,9 @@ for _service in ("azure", "gcs", "http", "s3"):
         {},
         {"initial_delay": "1s", "max_delay": "32s", "max_retries": 32},
     )
+for _service in ("azure", "gcs", "s3"):
+    DEFAULTS[f"experimental_{_service}_rate_limiter"] = ({}, {})
+DEFAULTS["request_hedging"] = ({}, {"extra_requests": 0.0})
 
 
 def test_every_standard_resource_is_tested_here() -> None:

@@ -32,6 +32,23 @@ def test_the_budget_holds_and_lets_one_large_request_through() -> None:
     assert list(admission.admit()) == [other]
 
 
+def test_a_large_request_is_not_kept_out_by_small_ones() -> None:
+    admission = Admission(100)
+    under_way = []
+    for k in range(10):
+        admission.ask(Ticket("h", k, 10))
+    under_way += admission.admit()
+    large = Ticket("g", "large", 90)
+    admission.ask(large)
+    for k in range(30):
+        admission.ask(Ticket("h", 10 + k, 10))
+        admission.release(under_way.pop(0), now=0, pushed_back=False, ok=True)
+        under_way += admission.admit()
+        if large in under_way:
+            break
+    assert k < 12
+
+
 def test_a_host_that_complains_gets_less_once_per_burst() -> None:
     admission = Admission(10**9)
     tickets = [Ticket("h", 1) for _ in range(10)]

@@ -23,6 +23,10 @@ SPECS = [
     {"bucket": "abc", "aws_credentials": {"type": "profile", "profile": "p", "config_file": "c"}},
     {"bucket": "abc", "aws_credentials": {"type": "ecs", "endpoint": "http://x"}},
     {"bucket": "abc", "s3_request_retries": {"max_retries": 3}},
+    {"bucket": "abc", "experimental_s3_rate_limiter": {"read_rate": 3, "doubling_time": "90s"}},
+    {"bucket": "abc", "experimental_s3_rate_limiter": {"write_rate": 0.5, "doubling_time": "0s"}},
+    {"bucket": "abc", "experimental_s3_rate_limiter": {}},
+    {"bucket": "abc", "experimental_s3_rate_limiter": "experimental_s3_rate_limiter#a"},
 ]
 WRONG = [
     {},
@@ -33,6 +37,7 @@ WRONG = [
     {"bucket": "abc", "aws_credentials": {"type": "environment", "x": 1}},
     {"bucket": "abc", "aws_credentials": {}},
     {"bucket": "abc", "aws_credentials": 5},
+    {"bucket": "abc", "experimental_s3_rate_limiter": {"x": 1}},
     *({"bucket": name} for name in (
         "a", "ab", "a..b", "192.168.1.1", "xn--abc", "abc-s3alias", "-abc", "a.-b", "abc_",
         "A" * 256, "abc--ol-s3", "sthree-abc",
