@@ -26,6 +26,7 @@ import heapq
 import random
 import threading
 from asyncio.base_events import BaseEventLoop
+from asyncio.events import _get_running_loop
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
@@ -229,9 +230,12 @@ def simulate(
 
     Raises:
         Deadlock, Livelock: It does not come to an end.
-        SimulationError: A callback raised something, or a task that nobody awaited.
+        SimulationError: A callback raised something, or a task that nobody awaited; or there is a
+            running loop already.
         BaseException: What `main` raises.
     """
+    if PROCESS.instead_of_workers is not None or _get_running_loop() is not None:
+        raise SimulationError("another loop, or another simulation, is running here already")
     loop = DeterministicLoop(seed, most_steps=most_steps) if loop is None else loop
     with _installed(loop, seed):
         task = None
@@ -270,8 +274,6 @@ def _installed(loop: DeterministicLoop, seed: int) -> Iterator[None]:
     names = ("io", "local", "shared", "closers", "instead_of_workers")
     before = {name: getattr(PROCESS, name) for name in names}
     sources = {name: getattr(SOURCES, name) for name in SOURCES.__slots__}
-    if PROCESS.instead_of_workers is not None:
-        raise SimulationError("a simulation is running already in this process")
     known = random.getstate()
     random.seed(seed)
     PROCESS.io = IoLoop(loop)
