@@ -45,8 +45,8 @@ class KeyHistory:
 
     def is_new(self, key: str, since: float) -> bool:
         """Whether the key has a value now that it got at or after `since`."""
-        versions = self._versions.get(key)
-        return bool(versions) and versions[-1].value is not None and versions[-1].since >= since
+        newest = self._versions[key][-1] if key in self._versions else None
+        return newest is not None and newest.value is not None and newest.since >= since
 
     def read(self, key: str, when: float, options: ReadOptions) -> ReadResult | None:
         """What a read at that time would have answered; None if that is not known."""

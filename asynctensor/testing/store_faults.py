@@ -1,7 +1,8 @@
 """`UnreliableStore`: a store around another that loses, delays, repeats and misremembers; seeded.
 
-What goes wrong, and how often, is data (`fault_presets.Faults`); presets imitate services. All chance comes from one seed and all waiting is `asyncio.sleep`, so that on a
-`DeterministicLoop` the same seed gives the same faults at the same moments::
+What goes wrong, and how often, is data (`fault_presets.Faults`); presets imitate services. All
+chance comes from one seed and all waiting is `asyncio.sleep`, so that on a `DeterministicLoop` the
+same seed gives the same faults at the same moments::
 
     store = UnreliableStore(MemoryStore(), LOSSY, seed=7)
     simulate(lambda: workload(store), 7)
@@ -107,7 +108,7 @@ class UnreliableStore(KeyValueStore):
     def another(self) -> UnreliableStore:
         """The same store as another process would have it: with an identity of its own."""
         twin = UnreliableStore.__new__(UnreliableStore)
-        twin.__dict__.update(self.__dict__)
+        vars(twin).update(vars(self))
         twin._name = ("unreliable", id(twin))
         return twin
 
