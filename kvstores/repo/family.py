@@ -147,6 +147,23 @@ class Family:
         numbers = [int.from_bytes(first[8 * axis : 8 * axis + 8], "big") for axis in range(same)]
         return KeyRange.prefix(self.prefix + "".join(f"{each}{self.separator}" for each in numbers))
 
+    def extent(self, keys: KeyRange) -> tuple[bytes, bytes]:
+        """Bounds of the family's keys, both included, whose spelled keys lie in `keys`.
+
+        There may be others between them; none if the first is above the second.
+        """
+        shared, prefix = keys.common_prefix, self.prefix
+        numbers: list[str] = []
+        if shared.startswith(prefix):
+            # The last number may go on.
+            numbers = shared[len(prefix) :].split(self.separator)[:-1]
+        elif not prefix.startswith(shared):
+            return b"\xff", b""
+        if len(numbers) >= self.rank or not all(map(_is_coordinate, numbers)):
+            return b"\xff", b""
+        packed = b"".join(int(number).to_bytes(8, "big") for number in numbers)
+        return packed.ljust(self.width, b"\0"), packed.ljust(self.width, b"\xff")
+
     def parse_many(self, keys: Sequence[str]) -> Keys:
         """The keys in the family's space, in the order given.
 

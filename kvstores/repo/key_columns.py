@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,17 @@ def position(keys: KeyColumn, key: bytes) -> int:
     return int(keys.searchsorted(np.array(key, dtype=keys.dtype)))
 
 
+def contained(keys: KeyColumn, others: KeyColumn) -> NDArray[np.bool_]:
+    """Which of `keys` are among `others`, which ascend."""
+    if isinstance(keys, list) or isinstance(others, list):
+        there = set(others)
+        return np.fromiter((key in there for key in keys), dtype=np.bool_, count=len(keys))
+    if not len(others):
+        return np.zeros(len(keys), np.bool_)
+    found = np.minimum(np.searchsorted(others, keys), len(others) - 1)
+    return cast("NDArray[np.bool_]", others[found] == keys)
+
+
 def order(keys: KeyColumn) -> NDArray[np.intp]:
     """The positions of `keys`, ascending; one sorted part behind the other takes linear time."""
     if isinstance(keys, list):
@@ -94,7 +106,10 @@ def unpack(fields: Fields, index: int, space: bytes, count: int) -> KeyColumn:
     """
     keys: KeyColumn
     if len(space) != ID_BYTES:
-        keys = columns.unpack_strings(fields, index, "keys", count)
+        strings = columns.unpack_strings(fields, index, "keys", count)
+        if not _are_text(strings):
+            fields.fail("has keys that are no text")
+        keys = strings
     else:
         axes = fields.array(index, "coordinates", least=1)
         if len(axes) > MAX_RANK:
@@ -120,3 +135,14 @@ def unpack_space(fields: Fields, index: int) -> bytes:
     if space not in (DOCUMENTS, CATALOG) and len(space) != ID_BYTES:
         fields.fail(f"names the space {space[:16].hex()!r}, which is none")
     return space
+
+
+def _are_text(keys: list[bytes]) -> bool:
+    if b"".join(keys).isascii():
+        return True
+    try:
+        for key in keys:
+            key.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -380,14 +380,7 @@ def merged(newer: Run, older: Run, *, keep_deleted: bool) -> Run:
 
 def contained(run: Run, other: Run) -> NDArray[np.bool_]:
     """Which keys of `run` are keys of `other` too."""
-    if isinstance(run.keys, list):
-        there = set(other.keys)
-        return np.fromiter((key in there for key in run.keys), dtype=np.bool_, count=len(run))
-    if not len(other):
-        return np.zeros(len(run), np.bool_)
-    keys = cast("Keys", other.keys)
-    at = np.minimum(np.searchsorted(keys, run.keys), len(keys) - 1)
-    return cast("NDArray[np.bool_]", keys[at] == run.keys)
+    return key_columns.contained(run.keys, other.keys)
 
 
 def without(run: Run, cleared: Sequence[KeyRange], family: Family | None) -> Run:

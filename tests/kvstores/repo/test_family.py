@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asynctensor.errors import DataLoss, InvalidArgument
 from asynctensor.kvstores.repo.family import Family, candidates, coordinates, overlaps
+from asynctensor.storage.key_range import KeyRange
 
 PREFIXES = st.sampled_from(["", "a/", "a/c/", "a/0/", "a/c/1/", "a/c.", "a/1.", "x", "a/00/", "é/"])
 FAMILIES = st.builds(Family.of, PREFIXES, st.sampled_from("/."), st.integers(1, 3))
@@ -22,6 +23,7 @@ def _keys(draw: st.DrawFn) -> tuple[Family, list[str]]:
     return family, [family.prefix + family.separator.join(map(str, each)) for each in positions]
 
 
+@settings(deadline=None, max_examples=50)
 @given(_keys())
 def test_a_key_and_its_coordinates_give_each_other(case) -> None:
     family, keys = case
@@ -71,6 +73,7 @@ def test_what_is_no_key_of_the_family_is_refused(key) -> None:
             family.parse_many(keys)
 
 
+@settings(deadline=None, max_examples=50)
 @given(_keys(), FAMILIES)
 def test_candidates_are_the_families_that_have_the_key(case, other) -> None:
     family, keys = case
@@ -89,6 +92,7 @@ def test_other_keys_have_no_candidates(key) -> None:
     assert list(candidates(key)) == []
 
 
+@settings(deadline=None, max_examples=50)
 @given(FAMILIES, FAMILIES, st.lists(NUMBERS, min_size=3, max_size=3))
 def test_families_that_share_a_key_overlap(one, other, numbers) -> None:
     assert overlaps(one, other) == overlaps(other, one)
@@ -97,6 +101,7 @@ def test_families_that_share_a_key_overlap(one, other, numbers) -> None:
         assert overlaps(one, other)
 
 
+@settings(deadline=None, max_examples=50)
 @given(FAMILIES, FAMILIES)
 def test_families_that_overlap_share_a_key(one, other) -> None:
     if not overlaps(one, other):
@@ -107,6 +112,7 @@ def test_families_that_overlap_share_a_key(one, other) -> None:
     assert one.parse(spelled) is not None
 
 
+@settings(deadline=None, max_examples=50)
 @given(_keys())
 def test_the_range_around_two_keys_holds_what_lies_between(case) -> None:
     family, keys = case
@@ -116,6 +122,29 @@ def test_the_range_around_two_keys_holds_what_lies_between(case) -> None:
         assert all(family.spell(each) in around for each in packed)
 
 
+@settings(deadline=None, max_examples=200)
+@given(
+    _keys(),
+    st.sampled_from(["", "a", "a/", "a/c/", "a/c/1", "a/c/1/", "a/c/1/2/", "a/0/7", "a/x", "b"]),
+    st.sampled_from([None, "", "a/c/1/", "a/c/10", "a/c0", "a/c/1/3", "a/1"]),
+)
+def test_the_extent_of_a_range_holds_its_keys(case, low, high) -> None:
+    family, keys = case
+    bounds = KeyRange.prefix(low) if high is None else KeyRange(low, high)
+    first, last = family.extent(bounds)
+    for key in keys:
+        assert key not in bounds or first <= family.parse(key) <= last
+
+
+def test_the_extent_of_a_slab_is_the_slab() -> None:
+    family = Family.of("a/c/", "/", 2)
+    first, last = family.extent(KeyRange.prefix("a/c/17/"))
+    assert first == family.parse("a/c/17/0")
+    assert family.parse("a/c/16/9") < first < family.parse("a/c/17/99") < last
+    assert last < family.parse("a/c/18/0")
+
+
+@settings(deadline=None, max_examples=50)
 @given(FAMILIES)
 def test_the_key_in_the_catalog_gives_the_family_back(family) -> None:
     assert Family.from_key(family.key) == family

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asynctensor.errors import InvalidArgument
@@ -11,6 +11,7 @@ from asynctensor.kvstores.repo import objects
 from tests.kvstores.repo.programs import NAMES, TEXT
 
 
+@settings(deadline=None, max_examples=50)
 @given(NAMES)
 def test_short_forms_give_names_back(name) -> None:
     assert objects.spelled(objects.packed(name)) == name
@@ -52,6 +53,7 @@ def test_a_seq_out_of_range_is_refused(seq) -> None:
         objects.log_slot("a" * 12, seq)
 
 
+@settings(deadline=None, max_examples=50)
 @given(TEXT.filter(bool), TEXT.filter(bool))
 def test_names_of_refs_stay_apart_without_regard_to_case(one, other) -> None:
     first, second = objects.quoted(one), objects.quoted(other)
@@ -74,6 +76,7 @@ def test_names_that_no_file_system_takes_are_refused(name) -> None:
         objects.quoted(name)
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.binary(max_size=20).filter(lambda each: len(each) != 16))
 def test_ids_of_another_length_are_refused(txn) -> None:
     with pytest.raises(InvalidArgument, match="not the 16"):

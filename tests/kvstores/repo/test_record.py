@@ -101,7 +101,7 @@ def _one_chunk(**fields):
     return CommitEntry(**(given | fields))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(RECORDS)
 def test_a_record_is_read_as_it_was_written(record) -> None:
     again = Record.decode(record.encode(), object=OBJECT)
@@ -135,7 +135,7 @@ def _same_commit(entry, other):
     assert other.digest == entry.digest
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     COMMITS,
     st.lists(FAMILY_KEYS, unique=True, max_size=5).map(sorted),
@@ -156,6 +156,7 @@ def test_an_intent_is_read_as_it_was_written(commit, positions, strings, ranges)
     assert again.reads.keys[FAMILY.id].tolist() == keys[FAMILY.id].tolist()
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(FAMILY_KEYS, unique=True, min_size=3).map(sorted),
     st.lists(STRING_KEYS, unique=True, min_size=3).map(sorted),
@@ -198,6 +199,7 @@ def test_damage_is_seen() -> None:
     refuses_damage(intent.encode(), lambda data: Intent.decode(data, object=OBJECT))
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.binary(max_size=60))
 def test_any_bytes_give_a_typed_error(data) -> None:
     with pytest.raises(DataLoss, match=OBJECT):

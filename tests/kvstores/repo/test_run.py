@@ -26,6 +26,7 @@ def _again(run):
     return Run.of_payload(Fields(payload, object="o", where="run"))
 
 
+@settings(deadline=None, max_examples=50)
 @given(runs())
 def test_a_run_is_read_as_it_was_written(run) -> None:
     again = _again(run)
@@ -33,6 +34,7 @@ def test_a_run_is_read_as_it_was_written(run) -> None:
     assert again.payload() == run.payload()
 
 
+@settings(deadline=None, max_examples=50)
 @given(runs(), st.data())
 def test_rows_are_found(run, data) -> None:
     items = dict(run.items())
@@ -54,11 +56,13 @@ def test_rows_are_found(run, data) -> None:
     assert list(run.part(start, stop).items()) == [(each, items[each]) for each in expected]
 
 
+@settings(deadline=None, max_examples=50)
 @given(runs(FAMILY.id), runs(FAMILY.id), st.booleans())
 def test_runs_of_a_family_merge(newer, older, keep_deleted) -> None:
     _merges(newer, older, keep_deleted)
 
 
+@settings(deadline=None, max_examples=50)
 @given(runs(DOCUMENTS), runs(DOCUMENTS), st.booleans())
 def test_runs_of_strings_merge(newer, older, keep_deleted) -> None:
     _merges(newer, older, keep_deleted)
@@ -83,6 +87,7 @@ RANGES = st.one_of(
 )
 
 
+@settings(deadline=None, max_examples=50)
 @given(runs(), st.lists(RANGES, max_size=3))
 def test_cleared_ranges_go_by_the_spelled_key(run, cleared) -> None:
     family = FAMILY if run.space else None
@@ -91,6 +96,7 @@ def test_cleared_ranges_go_by_the_spelled_key(run, cleared) -> None:
     assert list(without(run, cleared, family).items()) == expected
 
 
+@settings(deadline=None, max_examples=50)
 @given(runs(), st.tuples(st.integers(1, 9), st.integers(0, 9)))
 def test_a_stamp_is_for_rows_without_a_version(run, version) -> None:
     for (_, before), (_, after) in zip(run.items(), run.stamped(version).items(), strict=True):
@@ -99,6 +105,7 @@ def test_a_stamp_is_for_rows_without_a_version(run, version) -> None:
             assert after == dataclasses.replace(before, version=stamped)
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.dictionaries(
         st.tuples(st.integers(0, 9), st.integers(0, 9)),
@@ -141,7 +148,7 @@ def test_keys_of_a_family_have_one_length() -> None:
         Run.of(FAMILY.id, [(bytes(8), REF), (bytes(16), None)])
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(st.integers(0, 2**64 - 1), max_size=9)
     | st.lists(st.integers(1000, 1300), max_size=9)
