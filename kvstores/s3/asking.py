@@ -11,9 +11,10 @@ from asynctensor.kvstores._http.errors import refusal
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores._http.message import Body, Request, Response
 from asynctensor.kvstores._http.query import Pairs
+from asynctensor.kvstores._http.xml_document import parse_document
 from asynctensor.kvstores.s3.address import Address
 from asynctensor.kvstores.s3.credentials import KeySource, key_source
-from asynctensor.kvstores.s3.errors import EXPIRED, parse_document, read_problem
+from asynctensor.kvstores.s3.errors import EXPIRED, read_problem
 from asynctensor.kvstores.s3.signing import (
     EMPTY_PAYLOAD,
     UNSIGNED_PAYLOAD,

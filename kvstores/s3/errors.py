@@ -8,7 +8,6 @@ Source: "Error responses" in AWS's reference of the S3 API::
 from __future__ import annotations
 
 from typing import Final
-from xml.etree import ElementTree as ET
 
 from asynctensor.errors import (
     DataLoss,
@@ -23,6 +22,7 @@ from asynctensor.errors import (
 )
 from asynctensor.kvstores._http.errors import Problem
 from asynctensor.kvstores._http.message import Response
+from asynctensor.kvstores._http.xml_document import parse_document
 
 #: Code -> class, where the status alone says too little or something else.
 _BY_CODE: Final[dict[str, type[Error]]] = {
@@ -69,25 +69,6 @@ _REMEDIES: Final = {
 }
 #: Bytes of a document that is read.
 _MOST: Final = 1 << 16
-
-
-def parse_document(body: bytes | bytearray | memoryview) -> ET.Element:
-    """A document of S3, its names without namespaces.
-
-    Raises:
-        DataLoss: It is none.
-    """
-    text = bytes(body)
-    # Entities could make it longer than any bound.
-    if b"<!" in text.partition(b">")[2][:256] or b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-        raise DataLoss("the answer is no document of S3: it defines a type of its own")
-    try:
-        root = ET.fromstring(text)  # noqa: S314 -- checked above
-    except (ET.ParseError, ValueError) as error:
-        raise DataLoss(f"the answer is no XML: {error}") from error
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-    return root
 
 
 def read_problem(response: Response) -> Problem:

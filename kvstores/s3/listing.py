@@ -17,8 +17,9 @@ from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 from asynctensor.errors import DataLoss, Error
+from asynctensor.kvstores._http.xml_document import parse_document
 from asynctensor.kvstores.s3.asking import Asker
-from asynctensor.kvstores.s3.errors import parse_document, problem
+from asynctensor.kvstores.s3.errors import problem
 from asynctensor.kvstores.s3.reading import is_missing
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import ListEntry

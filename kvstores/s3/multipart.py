@@ -20,8 +20,9 @@ from asynctensor.kvstores._http.errors import refusal
 from asynctensor.kvstores._http.exchange import OutcomeUnknown
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.query import Pairs
+from asynctensor.kvstores._http.xml_document import parse_document
 from asynctensor.kvstores.s3.asking import Asker
-from asynctensor.kvstores.s3.errors import parse_document, read_problem
+from asynctensor.kvstores.s3.errors import read_problem
 
 #: Parts that an object may have.
 _MOST_PARTS: Final = 10_000

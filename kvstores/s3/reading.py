@@ -6,8 +6,8 @@ from typing import Final
 
 from asynctensor.errors import DataLoss
 from asynctensor.kvstores._http.checksums import crc32c_of
+from asynctensor.kvstores._http.etags import generation_of, read_conditions
 from asynctensor.kvstores._http.message import Response
-from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.ranges import range_header, ranged_body, unsatisfied_size
 from asynctensor.kvstores._http.stored import (
     Head,
@@ -22,7 +22,6 @@ from asynctensor.kvstores._http.stored import (
 )
 from asynctensor.kvstores.s3.asking import Asker
 from asynctensor.kvstores.s3.errors import read_problem
-from asynctensor.kvstores.s3.generation import etag_of, generation_of
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.kvstore import ListEntry, ReadOptions, ReadResult
 
@@ -37,7 +36,7 @@ async def read_object(asker: Asker, key: str, options: ReadOptions) -> ReadResul
     wanted = options.byte_range
     part = range_header(wanted)
     looks = part is None and not wanted.is_full
-    conditions = _conditions(options)
+    conditions = read_conditions(options)
     if looks or conditions is None:
         return looked(await look(asker, key), options)
     fields = list(conditions)
@@ -97,21 +96,6 @@ async def _past_the_end(
     if size is not None:
         options.byte_range.resolve(size)
     return looked(await look(asker, key), options)
-
-
-def _conditions(options: ReadOptions) -> Pairs | None:
-    """The conditions of a read as headers; None: none can hold, only its absence is of interest."""
-    found: list[tuple[str, str]] = []
-    if options.if_equal != UNKNOWN:
-        tag = etag_of(options.if_equal)
-        if tag is None:
-            return None
-        found.append(("If-Match", tag))
-    if options.if_not_equal not in (UNKNOWN, NO_VALUE):
-        tag = etag_of(options.if_not_equal)
-        if tag is not None:
-            found.append(("If-None-Match", tag))
-    return found
 
 
 async def _check(answer: Response) -> None:

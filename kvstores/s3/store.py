@@ -1,6 +1,8 @@
 """``s3``: the objects of a bucket, of AWS or of any service that speaks its protocol.
 
-A value is an object, its generation the ETag (`generation`). Conditions are checked by the server.
+A value is an object, its generation the ETag (`etags`): of an object that was put in one piece that
+is mostly the MD5 of its bytes, so equal bytes may be one generation, before and after others.
+Conditions are checked by the server.
 """
 
 from __future__ import annotations

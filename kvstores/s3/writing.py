@@ -10,6 +10,7 @@ from typing import Final
 
 from asynctensor.errors import Unimplemented
 from asynctensor.kvstores._http.checksums import crc32c_of
+from asynctensor.kvstores._http.etags import etag_of, generation_of, write_condition
 from asynctensor.kvstores._http.lost_answers import (
     ConditionalWrite,
     Send,
@@ -20,7 +21,6 @@ from asynctensor.kvstores._http.message import Response
 from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores.s3.asking import Asker
 from asynctensor.kvstores.s3.errors import read_problem
-from asynctensor.kvstores.s3.generation import etag_of, generation_of
 from asynctensor.kvstores.s3.multipart import Upload, Uploads
 from asynctensor.kvstores.s3.reading import MARK, is_missing, look
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
@@ -48,10 +48,7 @@ class Conditions:
 
     def header(self, if_equal: bytes) -> tuple[str, str] | None:
         """The condition that an object has this generation; None if none can have it."""
-        if if_equal == NO_VALUE:
-            return "If-None-Match", "*"
-        tag = etag_of(if_equal, quoted=not self.unquoted)
-        return None if tag is None else ("If-Match", tag)
+        return write_condition(if_equal, quoted=not self.unquoted)
 
 
 async def write_object(

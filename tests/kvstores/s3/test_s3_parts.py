@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from asynctensor.errors import Unavailable
+from asynctensor.kvstores._http.xml_document import parse_document
 from asynctensor.kvstores.s3.address import Address
 from asynctensor.kvstores.s3.asking import Asker
-from asynctensor.kvstores.s3.errors import parse_document
 from asynctensor.kvstores.s3.multipart import Uploads
 from asynctensor.kvstores.s3.store import S3Store
 from asynctensor.runtime.event_loop import start
