@@ -39,6 +39,9 @@ class KnownKvStore:
         return self.rules.all_schemes()
 
 
+AZURE_RESOURCES: Final = frozenset(
+    {"azure_credentials", "azure_request_concurrency", "azure_request_retries"}
+)
 #: Context resources that are members of what keeps data decoded.
 CACHE_RESOURCES: Final = frozenset({"cache_pool", "data_copy_concurrency"})
 FILE_RESOURCES: Final = frozenset(
@@ -171,5 +174,19 @@ KVSTORES: Final = (
             ),
         ),
         "asynctensor.kvstores.s3.opening",
+    ),
+    KnownKvStore(
+        KvStoreRules(
+            "azure",
+            scheme="az",
+            members=AZURE_RESOURCES | {"account", "container", "endpoint"},
+            resources=AZURE_RESOURCES,
+            check=Lazy("asynctensor.kvstores.azure.address", "check_members"),
+            urls=UrlRules(
+                Lazy("asynctensor.kvstores.azure.address", "read_url"),
+                Lazy("asynctensor.kvstores.azure.address", "write_url"),
+            ),
+        ),
+        "asynctensor.kvstores.azure.opening",
     ),
 )

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from asynctensor.errors import InvalidArgument
 from asynctensor.runtime.aws_credentials import aws_credentials_resource
+from asynctensor.runtime.azure_credentials import azure_credentials_resource
 from asynctensor.runtime.duration import format_duration, parse_duration
 from asynctensor.runtime.google_credentials import google_resources
 from asynctensor.runtime.http_credentials import http_credentials_resource
@@ -233,6 +234,7 @@ STANDARD_RESOURCES = ResourceRegistry(
         http_credentials_resource(),
         aws_credentials_resource(),
         *google_resources(),
+        azure_credentials_resource(),
     ],
     restore=standard_resources,
 )

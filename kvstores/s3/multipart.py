@@ -20,6 +20,7 @@ from asynctensor.kvstores._http.errors import refusal
 from asynctensor.kvstores._http.exchange import OutcomeUnknown
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.query import Pairs
+from asynctensor.kvstores._http.side_by_side import side_by_side
 from asynctensor.kvstores._http.xml_document import parse_document
 from asynctensor.kvstores.s3.asking import Asker
 from asynctensor.kvstores.s3.errors import read_problem
@@ -77,15 +78,11 @@ class Upload:
         size = max(self._uploads.part, math.ceil(len(self._body) / _MOST_PARTS))
         starts = range(0, len(self._body), size)
         turn = asyncio.Semaphore(self._uploads.beside)
-        try:
-            async with asyncio.TaskGroup() as group:
-                parts = [
-                    group.create_task(self._part(turn, number, self._body[start : start + size]))
-                    for number, start in enumerate(starts, 1)
-                ]
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        self._list = _list_of([part.result() for part in parts])
+        parts = [
+            self._part(turn, number, self._body[start : start + size])
+            for number, start in enumerate(starts, 1)
+        ]
+        self._list = _list_of(await side_by_side(parts))
 
     async def _begin(self, fields: Pairs) -> None:
         kinds = (("x-amz-checksum-algorithm", "CRC32C"), ("x-amz-checksum-type", "FULL_OBJECT"))

@@ -27,6 +27,7 @@ DEFAULTS = {
     "aws_credentials": ({"type": "default"}, {"type": "default"}),
     "gcs_credentials": ({"type": "default"}, {"type": "default"}),
     "gcs_user_project": ({}, {}),
+    "azure_credentials": ({"type": "default"}, {"type": "default"}),
 }
 for _service in ("azure", "gcs", "http", "s3"):
     DEFAULTS[f"{_service}_request_concurrency"] = ({}, {"limit": "shared"})

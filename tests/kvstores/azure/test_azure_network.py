@@ -1,0 +1,24 @@
+"""``azure`` when the network or the server fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from asynctensor.kvstores.azure.store import AzureStore
+from asynctensor.testing.fault_proxy import FaultProxy
+from asynctensor.testing.network_suite import NetworkSuite
+from tests.kvstores.azure.containers import new_store
+
+
+class TestAzureFaults(NetworkSuite):
+    """Behind a proxy."""
+
+    cancelled_reads = 160
+
+    @pytest.fixture
+    def proxy(self, azure_server, fault_proxy_to) -> FaultProxy:
+        return fault_proxy_to(*azure_server.address)
+
+    @pytest.fixture
+    def store(self, azure, proxied) -> AzureStore:
+        return new_store(azure, endpoint=proxied)
