@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,6 +23,7 @@ from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.side_by_side import side_by_side
 from asynctensor.kvstores.azure.asking import Asker
 from asynctensor.kvstores.azure.reading import is_missing
+from asynctensor.runtime.entropy import random_hex
 
 #: Requests in a batch (Azure's limit).
 MOST_IN_BATCH: Final = 256
@@ -58,7 +58,7 @@ async def delete_batch(asker: Asker, keys: Sequence[str]) -> None:
 
 async def _asked_together(asker: Asker, keys: Sequence[str]) -> Sequence[str]:
     """Asks for all; gives those that are left."""
-    boundary = f"batch_{secrets.token_hex(16)}"
+    boundary = f"batch_{random_hex(16)}"
     requests = [Request("DELETE", asker.address.url(key)) for key in keys]
     parts = [_part(boundary, n, await asker.authorized(r)) for n, r in enumerate(requests)]
     answer = await asker.ask(

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import math
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +20,7 @@ from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.side_by_side import side_by_side
 from asynctensor.kvstores.azure.asking import Asker
 from asynctensor.kvstores.azure.errors import read_problem
+from asynctensor.runtime.entropy import random_bytes
 
 #: Blocks that a blob may have.
 _MOST_BLOCKS: Final = 50_000
@@ -66,7 +66,7 @@ async def send_blocks(asker: Asker, key: str, body: memoryview, uploads: Uploads
     """
     size = max(uploads.block, math.ceil(len(body) / _MOST_BLOCKS))
     # Others that write the same blob use other names.
-    token = secrets.token_bytes(_ID_BYTES - 4)
+    token = random_bytes(_ID_BYTES - 4)
     starts = range(0, len(body), size)
     names = [
         base64.b64encode(token + number.to_bytes(4, "big")).decode()

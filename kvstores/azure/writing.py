@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from random import uniform
 from typing import Final
 
 from asynctensor.errors import ResourceExhausted
@@ -31,6 +30,7 @@ from asynctensor.kvstores.azure.blocks import (
 )
 from asynctensor.kvstores.azure.errors import read_problem
 from asynctensor.kvstores.azure.reading import MARK, MOST_VALUE, is_missing, look
+from asynctensor.runtime.entropy import uniform
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.kvstore import Buffer
 
@@ -71,8 +71,7 @@ async def write_object(
     if if_equal != NO_VALUE or stamp.generation != UNKNOWN:
         return stamp
     # Azurite takes blocks that never became a blob for one, unless it is asked to make them one.
-    found = await look(asker, key)
-    if found.generation != NO_VALUE:
+    if (await look(asker, key)).generation != NO_VALUE:
         return stamp
     try:
         return await _in_blocks(asker, uploads, key, body, condition, if_equal)

@@ -47,7 +47,8 @@ BUSY, INTERNAL = error_of("ServerBusy"), error_of("InternalError")
 #: The server has not done it, whatever it is.
 UNDONE = [Reply(status=503, body=BUSY, headers=(("Retry-After", "0"),)),
           Reply(status=500, body=INTERNAL), Refuse(),
-          Reply(status=500, body=error_of("OperationTimedOut")), Reply(status=429, headers=(("Retry-After", "0"),))]  # fmt: skip
+          Reply(status=500, body=error_of("OperationTimedOut")),
+          Reply(status=429, headers=(("Retry-After", "0"),))]  # fmt: skip
 #: It has, and the answer is lost.
 LOST = [Reset(after=0), Reset(after=20), Truncate(after=20)]
 
