@@ -246,4 +246,4 @@ async def test_wrong_names_and_keys_are_told_and_not_repeated(
         "ContainerNotFound",
     )
     monkeypatch.setenv("AZURE_STORAGE_KEY", KEY)
-    await refused(AzureStore(good, EXCHANGE, OURS), PermissionDenied, "are the key and the name")
+    await refused(AzureStore(good, EXCHANGE, OURS), PermissionDenied, "check the credentials")
