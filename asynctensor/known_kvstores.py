@@ -40,7 +40,13 @@ class KnownKvStore:
 
 
 AZURE_RESOURCES: Final = frozenset(
-    {"azure_credentials", "azure_request_concurrency", "azure_request_retries"}
+    {
+        "azure_credentials",
+        "azure_request_concurrency",
+        "azure_request_retries",
+        "experimental_azure_rate_limiter",
+        "request_hedging",
+    }
 )
 #: Context resources that are members of what keeps data decoded.
 CACHE_RESOURCES: Final = frozenset({"cache_pool", "data_copy_concurrency"})

@@ -29,6 +29,8 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
         Exchange(
             RetryPolicy(retries.max_retries, retries.initial_delay, retries.max_delay),
             request.resource("azure_request_concurrency").limit,
+            rates=request.resource("experimental_azure_rate_limiter"),
+            service="azure",
         ),
         request.resource("azure_credentials"),
     )
