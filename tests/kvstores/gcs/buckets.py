@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 from asynctensor.kvstores._http.exchange import Exchange
@@ -16,6 +18,7 @@ from asynctensor.kvstores.gcs.store import GcsStore
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.google_credentials import GcsUserProject, GoogleCredentials
 from asynctensor.scheduler.retry import RetryPolicy
+from asynctensor.testing.network_faults import Fault, Refuse
 from tests.servers.clouds import CloudServer
 
 #: Repeats soon, and not for ever.
@@ -52,6 +55,21 @@ def control(server: CloudServer, bucket: str, **settings: Any) -> dict[str, int]
         return found
 
     return start(ask).result()
+
+
+def meanwhile(
+    server: CloudServer, store: GcsStore, moment: Callable[[bytes], bool], value: bytes
+) -> Fault:
+    """Writes ``k`` as somebody else when a request is about to reach the server; for a proxy."""
+    url = f"{server.endpoint}/upload/storage/v1/b/{store._address.bucket}/o"
+
+    def when(head: bytes) -> bool:
+        if moment(head):
+            asked = f"{url}?uploadType=media&name=k"
+            urllib.request.urlopen(urllib.request.Request(asked, value, method="POST")).close()
+        return False
+
+    return Refuse(when=when)
 
 
 def new_store(

@@ -1,0 +1,301 @@
+"""What goes wrong on the way to Google Cloud Storage, or there: survived, or told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from asynctensor.errors import (
+    DataLoss,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unavailable,
+)
+from asynctensor.kvstores._http.checksums import crc32c
+from asynctensor.kvstores.gcs.address import Address
+from asynctensor.kvstores.gcs.generation import generation_of
+from asynctensor.kvstores.gcs.store import GcsStore
+from asynctensor.runtime.event_loop import start
+from asynctensor.runtime.google_credentials import ANONYMOUS, GcsUserProject
+from asynctensor.storage.byte_range import ByteRange
+from asynctensor.storage.generation import NO_VALUE, UNKNOWN
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.kvstore import ReadOptions
+from asynctensor.testing.fault_proxy import FaultProxy
+from asynctensor.testing.kvstore_calls import entries, keys, read, write
+from asynctensor.testing.network_faults import Alter, Refuse, Reply, Reset, Truncate
+from tests.kvstores.gcs.buckets import EXCHANGE, meanwhile, new_bucket, new_store
+from tests.servers.scripted import Asked, Said, ScriptedServer
+
+
+def refusal(status: int, reason: str, message: str = "Because.") -> bytes:
+    item = {"message": message, "domain": "global", "reason": reason}
+    return json.dumps({"error": {"code": status, "message": message, "errors": [item]}}).encode()
+
+
+BUSY = refusal(503, "backendError")
+SLOWER = refusal(429, "rateLimitExceeded")
+#: The server has not done it, whatever it is.
+UNDONE = [Reply(status=503, body=BUSY), Reply(status=500, body=BUSY), Refuse(),
+          Reply(status=429, body=SLOWER, headers=(("Retry-After", "0"),)),
+          Reply(status=403, body=SLOWER), Reply(status=408)]  # fmt: skip
+#: It has, and the answer is lost, or says something else.
+LOST = [Reset(after=0), Reset(after=20), Truncate(after=20), Truncate(after=200),
+        Alter(change=lambda answer: Reply(status=503, body=BUSY).encoded())]  # fmt: skip
+
+
+def is_upload(head: bytes) -> bool:
+    return head.startswith(b"POST /upload")
+
+
+def is_look(head: bytes) -> bool:
+    return b"fields=contentEncoding" in head
+
+
+def is_delete(head: bytes) -> bool:
+    return head.startswith(b"DELETE")
+
+
+@pytest.fixture
+def proxy(gcs_server, fault_proxy_to) -> FaultProxy:
+    return fault_proxy_to(*gcs_server.address)
+
+
+@pytest.fixture
+def store(gcs_server, proxy) -> GcsStore:
+    return new_store(gcs_server, endpoint=proxy.url)
+
+
+def name(fault) -> str:
+    return f"{type(fault).__name__}-{getattr(fault, 'status', getattr(fault, 'after', ''))}"
+
+
+@pytest.mark.parametrize("fault", [*UNDONE, *LOST], ids=name)
+async def test_every_operation_survives(store, proxy, fault) -> None:
+    async def faulty(call):
+        proxy.plan(fault)
+        before = proxy.statistics.faults
+        result = await call
+        assert proxy.statistics.faults == before + 1
+        return result
+
+    stamp = await faulty(write(store, "a/b", b"value" * 100))
+    found = await faulty(read(store, "a/b"))
+    assert (found.value, found.stamp.generation) == (b"value" * 100, stamp.generation)
+    assert (await faulty(read(store, "a/b", ReadOptions(ByteRange(1, 3))))).value == b"al"
+    assert [e.key for e in await faulty(entries(store))] == ["a/b"]
+    assert (await faulty(write(store, "a/b", None))).generation == NO_VALUE
+    assert await keys(store) == []
+
+
+@pytest.mark.parametrize("fault", [*UNDONE, *LOST], ids=name)
+async def test_conditional_writes_are_found_again(store, proxy, fault) -> None:
+    proxy.plan(replace(fault, when=is_upload))
+    first = await write(store, "k", b"1", NO_VALUE)
+    assert (await read(store, "k")).stamp.generation == first.generation != UNKNOWN
+    proxy.plan(replace(fault, when=is_upload))
+    second = await write(store, "k", b"2", first.generation)
+    found = await read(store, "k")
+    assert (found.value, found.stamp.generation) == (b"2", second.generation)
+    # One that fails is not taken for one that was done.
+    proxy.plan(replace(fault, when=is_upload))
+    assert (await write(store, "k", b"3", first.generation)).generation == UNKNOWN
+    proxy.plan(replace(fault, when=is_delete))
+    assert (await write(store, "k", None, second.generation)).generation == NO_VALUE
+    assert await keys(store) == []
+    assert proxy.statistics.faults == 4
+
+
+async def test_what_nobody_can_know_is_said(gcs_server, store, proxy) -> None:
+    # Somebody else writes right before the store looks for what became of its own write.
+    proxy.plan(Reset(after=0, when=is_upload), meanwhile(gcs_server, store, is_look, b"theirs"))
+    with pytest.raises(Unavailable, match="not known"):
+        await write(store, "k", b"ours", NO_VALUE)
+    proxy.forget()
+    assert (await read(store, "k")).value == b"theirs"
+
+
+async def test_a_lost_race_is_seen_by_the_mark(store, proxy) -> None:
+    first = await write(store, "k", b"first", NO_VALUE)
+    await write(store, "k", b"second", first.generation)
+    # The answer says no, and is lost: what stands there has replaced what this was to replace.
+    proxy.plan(Reset(after=0, when=is_upload))
+    assert (await write(store, "k", b"late", first.generation)).generation == UNKNOWN
+    assert (await read(store, "k")).value == b"second"
+
+
+async def test_a_condition_that_fails_on_the_writes_own_success() -> None:
+    """The first attempt is answered with 503 and done later, the second finds it done."""
+    marks: list[str] = []
+
+    def script(asked: Asked) -> Said:
+        if asked.method == "POST":
+            marks.append(json.loads(asked.body.split(b"\r\n")[3])["metadata"]["asynctensor-write"])
+            if len(marks) == 1:
+                return Said(503, body=BUSY)
+            return Said(412, body=refusal(412, "conditionNotMet"))
+        if len(marks) < 2:
+            return Said(404, body=refusal(404, "notFound", "No such object: abc/k"))
+        found = {"generation": "77", "size": "1", "metadata": {"asynctensor-write": marks[0]}}
+        return Said(body=json.dumps(found).encode())
+
+    with ScriptedServer(script) as server:
+        store = GcsStore(Address("abc", server.url), EXCHANGE, ANONYMOUS)
+        stamp = await write(store, "k", b"1", NO_VALUE)
+        assert stamp.generation == generation_of("77")
+        assert [asked.method for asked in server.asked] == ["POST", "GET", "POST", "GET"]
+        assert len(set(marks)) == 1
+
+
+async def test_doubt_is_not_hidden_by_another_error() -> None:
+    def script(asked: Asked) -> Said:
+        if asked.method == "POST":
+            return Said(500)
+        return Said(403, body=refusal(403, "forbidden", "No access to look."))
+
+    with ScriptedServer(script) as server:
+        store = GcsStore(Address("abc", server.url), EXCHANGE, ANONYMOUS)
+        with pytest.raises(Unavailable, match=r"not known.*No access to look") as caught:
+            await write(store, "k", b"1", NO_VALUE)
+        assert isinstance(caught.value.__cause__, PermissionDenied)
+
+
+# -- What the service says, from a server that says what it is told -------------------------------
+
+
+def refusing(status: int, reason: str, message: str = "Because.") -> ScriptedServer:
+    return ScriptedServer(lambda asked: Said(status, body=refusal(status, reason, message)))
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "error"),
+    [
+        (400, "invalid", InvalidArgument),
+        (401, "authError", PermissionDenied),
+        (403, "forbidden", PermissionDenied),
+        (403, "accountDisabled", PermissionDenied),
+        (403, "quotaExceeded", ResourceExhausted),
+        (403, "retentionPolicyNotMet", FailedPrecondition),
+        (410, "gone", NotFound),
+        (301, "moved", FailedPrecondition),
+    ],
+)
+async def test_refusals_are_typed_and_not_repeated(status, reason, error) -> None:
+    with refusing(status, reason) as server:
+        store = GcsStore(Address("abc", server.url), EXCHANGE, ANONYMOUS)
+        calls = [lambda: read(store, "k"), lambda: write(store, "k", b"1"),
+                 lambda: write(store, "k", None), lambda: entries(store),
+                 lambda: write(store, "k", b"1", NO_VALUE)]  # fmt: skip
+        for count, call in enumerate(calls, 1):
+            with pytest.raises(error, match=reason) as caught:
+                await call()
+            assert len(server.asked) == count
+            assert caught.value.store == f"{server.url}/abc"
+
+
+async def test_a_bucket_that_is_not_there(gcs_server) -> None:
+    store = GcsStore(Address("no-such-bucket", gcs_server.endpoint), EXCHANGE)
+    for call in (
+        lambda: read(store, "k"), lambda: read(store, "k", ReadOptions(ByteRange(0, 0))),
+        lambda: write(store, "k", b"1"), lambda: write(store, "k", b"1", NO_VALUE),
+        lambda: write(store, "k", None), lambda: entries(store),
+        lambda: start(store.delete_range, KeyRange()),
+    ):  # fmt: skip
+        with pytest.raises(NotFound, match="bucket"):
+            await call()
+
+
+async def test_who_pays(gcs_server) -> None:
+    address = Address(new_bucket(gcs_server, requester_pays=True), gcs_server.endpoint)
+    with pytest.raises(InvalidArgument, match="gcs_user_project"):
+        await write(GcsStore(address, EXCHANGE), "k", b"1")
+    store = GcsStore(address, EXCHANGE, project=GcsUserProject("me"))
+    await write(store, "k", b"1", NO_VALUE)
+    assert (await read(store, "k")).value == b"1"
+    assert await keys(store) == ["k"]
+    await start(store.delete_range, KeyRange())
+    assert await keys(store) == []
+
+
+async def test_one_write_of_a_name_at_a_time(gcs_server) -> None:
+    bucket = new_bucket(gcs_server, seconds_between_writes=0.02)
+    store = GcsStore(Address(bucket, gcs_server.endpoint), EXCHANGE)
+    generation = NO_VALUE
+    for value in (b"1", b"2", b"3", b"4"):
+        generation = (await write(store, "k", value, generation)).generation
+        assert generation != UNKNOWN
+    assert (await read(store, "k")).value == b"4"
+    assert (await write(store, "k", None, generation)).generation == NO_VALUE
+
+
+# -- Answers that make no sense -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"X-Goog-Hash": f"crc32c={crc32c(b'value')},md5=x"},
+        {"X-Goog-Hash": f"md5=x, crc32c={crc32c(b'value')}"},
+    ],
+)
+async def test_damage_on_the_way_is_noticed(fields) -> None:
+    given = (("X-Goog-Generation", "1"), *fields.items())
+    with ScriptedServer(lambda asked: Said(200, given, b"valve")) as server:
+        store = GcsStore(Address("abc", server.url), EXCHANGE, ANONYMOUS)
+        with pytest.raises(DataLoss, match="CRC-32C"):
+            await read(store, "k")
+
+
+async def test_damaged_values_are_not_stored(gcs_server, store, proxy, monkeypatch) -> None:
+    async def wrong(body):
+        return crc32c(b"something else")
+
+    monkeypatch.setattr("asynctensor.kvstores.gcs.writing.crc32c_of", wrong)
+    with pytest.raises(InvalidArgument, match="crc32c"):
+        await write(store, "k", b"value")
+    assert (await read(store, "k")).state == "missing"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"[]", b"1", b'{"items": 1}', b'{"items": [1]}', b'{"items": [{}]}',
+        b'{"items": [{"name": ""}]}', b'{"items": [{"name": "\\ud800"}]}', b'{"prefixes": [5]}',
+        b'{"nextPageToken": 5}', b'{"nextPageToken": "same"}', b"[" * 100_000,
+    ],
+)  # fmt: skip
+async def test_damaged_listings_are_refused(body) -> None:
+    with ScriptedServer(lambda asked: Said(200, body=body)) as server:
+        store = GcsStore(Address("abc", server.url), EXCHANGE, ANONYMOUS)
+        with pytest.raises(DataLoss):
+            await entries(store)
+
+
+async def test_answers_without_a_generation_are_refused() -> None:
+    with ScriptedServer(lambda asked: Said(200, body=b"{}")) as server:
+        store = GcsStore(Address("abc", server.url), EXCHANGE, ANONYMOUS)
+        for call in (lambda: read(store, "k"), lambda: write(store, "k", b"1")):
+            with pytest.raises(FailedPrecondition, match="generation"):
+                await call()
+
+
+async def test_keys_that_no_object_can_have(store, proxy) -> None:
+    for key in ("", "a" * 1025, "é" * 513, "a\nb", "a\rb", "\ud800", ".", "..",
+                ".well-known/acme-challenge/x"):  # fmt: skip
+        for call in (lambda key=key: write(store, key, b"1"), lambda key=key: read(store, key)):
+            with pytest.raises(InvalidArgument):
+                await call()
+    assert proxy.statistics.requests == []
+    odd = ["a//b", "/a", "a/../b", "a/./b", "k" * 900, "\x01", "a\tb", "a\u2028b", "?", "%2F", "a/",
+           "\0", "#", "é" * 512, "\U0001f9e0/\U0001f9e0"]  # fmt: skip
+    for key in odd:
+        await write(store, key, key.encode())
+        assert (await read(store, key)).value == key.encode()
+    assert await keys(store) == sorted(odd)
+    await start(store.delete_range, KeyRange())
+    assert await keys(store) == []
