@@ -164,7 +164,8 @@ def test_credentials(json) -> None:
         {"type": "service_account"}, {"type": "service_account", "file": 5},
         {"type": "token", "token": "hidden", "token_file": "x"},
         {"type": "token", "token": "hid\nn"}, {"type": "token", "token": "hiddén"},
-        {"type": "token", "token": 5}, {"type": "anonymous", "file": "x"}, {"type": "default", "token": "hidden"},
+        {"type": "token", "token": 5}, {"type": "anonymous", "file": "x"},
+        {"type": "default", "token": "hidden"},
     ],
 )  # fmt: skip
 def test_wrong_credentials(json) -> None:
