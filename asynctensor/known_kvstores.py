@@ -56,10 +56,12 @@ FILE_RESOURCES: Final = frozenset(
 GCS_RESOURCES: Final = frozenset(
     {
         "data_copy_concurrency",
+        "experimental_gcs_rate_limiter",
         "gcs_credentials",
         "gcs_request_concurrency",
         "gcs_request_retries",
         "gcs_user_project",
+        "request_hedging",
     }
 )
 HTTP_RESOURCES: Final = frozenset(

@@ -36,6 +36,8 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
         Exchange(
             RetryPolicy(retries.max_retries, retries.initial_delay, retries.max_delay),
             request.resource("gcs_request_concurrency").limit,
+            rates=request.resource("experimental_gcs_rate_limiter"),
+            service="gcs",
         ),
         request.resource("gcs_credentials"),
         request.resource("gcs_user_project"),

@@ -24,6 +24,8 @@ SPECS = [
     {"bucket": "abc", "gcs_request_retries": {"max_retries": 3}},
     {"bucket": "abc", "gcs_request_concurrency": {"limit": 3}},
     {"bucket": "abc", "data_copy_concurrency": {"limit": 3}},
+    {"bucket": "abc", "experimental_gcs_rate_limiter": {}},
+    {"bucket": "abc", "experimental_gcs_rate_limiter": {"read_rate": 1, "doubling_time": "2m"}},
     *({"bucket": name} for name in (
         "a.b", "a_b", "1.2.3.4", "goog-x", "a" * 63, "a.b_.c", ("a" * 62 + ".") * 3 + "b" * 30,
     )),
