@@ -270,7 +270,7 @@ def _with_open_mode(state: SpecState, changes: dict[str, Any]) -> SpecState:
         return state
     if state.base is not None:
         return replace(state, base=_with_open_mode(state.base, changes))
-    if not state.driver_rules.chunked:
+    if not state.driver_rules.takes_open_mode:
         # There is nothing to create; TensorStore lets the flags pass here, though not in JSON.
         return state
     return replace(state, open_mode=state.open_mode.updated(OpenMode(**flags)))

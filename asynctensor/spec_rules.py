@@ -110,6 +110,7 @@ class DriverRules:
         has_kvstore: Whether it stores its arrays in a kvstore.
         is_directory: Whether its kvstore path names a directory, and so ends in ``/``.
         chunked: Whether it has the members that all chunked formats share (open mode, rechecks).
+        has_open_mode: Whether it has the flags of the open mode, though not chunked.
         resizable: Whether upper bounds may move, so that those of a spec are implicit.
         has_base: Whether it is an adapter, with the spec of one array in its member ``base``.
         has_layers: Whether it has the specs of several arrays in its member ``layers``.
@@ -131,6 +132,7 @@ class DriverRules:
     has_kvstore: bool = True
     is_directory: bool = True
     chunked: bool = True
+    has_open_mode: bool = False
     resizable: bool = True
     has_base: bool = False
     has_layers: bool = False
@@ -141,6 +143,11 @@ class DriverRules:
     effective_schema: EffectiveSchema | None = None
     spelled_out: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
     base_schema: BaseSchema | None = None
+
+    @property
+    def takes_open_mode(self) -> bool:
+        """Whether its specs have the flags of the open mode."""
+        return self.chunked or self.has_open_mode
 
 
 class SpecRules(Protocol):

@@ -390,7 +390,7 @@ def state_from_json(json: Any, rules: SpecRules) -> SpecState:
     state = SpecState(driver.driver, rules)
     state = replace(state, kvstore=_take_kvstore(found, driver, rules))
     state = _with_arrays_below(state, found, driver)
-    if driver.chunked:
+    if driver.takes_open_mode:
         flags = {name: _take(found, name, boolean) for name in FLAGS if name in found}
         if "create" not in flags:
             flags.setdefault("open", True)
@@ -435,7 +435,7 @@ def state_from_url(url: str, rules: SpecRules) -> SpecState:
                 if driver.url_path is None:
                     raise InvalidArgument("Path not supported")
                 options = _checked_options({driver.url_path: path}, driver)
-        mode = OpenMode().normalized() if driver.chunked else OpenMode()
+        mode = OpenMode().normalized() if driver.takes_open_mode else OpenMode()
         state = SpecState(
             driver.driver, rules, _placed(kvstore, driver), open_mode=mode, options=options
         )

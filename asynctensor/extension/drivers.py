@@ -15,6 +15,7 @@ from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.extension.members import Members
 from asynctensor.extension.named_driver import NamedDriver
 from asynctensor.kvstore import KvStore
+from asynctensor.open_mode import FLAGS, OpenMode
 from asynctensor.registry import add_driver
 from asynctensor.runtime.guest import Guest
 from asynctensor.spec_rules import DriverRules
@@ -22,9 +23,9 @@ from asynctensor.tensorstore import TensorStore
 
 F = TypeVar("F", bound=Callable[..., Any])
 #: Parameters that are no members of the spec.
-_SPECIAL = frozenset({"base", "context", "kvstore", "schema", "transaction"})
+_SPECIAL = frozenset({"base", "context", "kvstore", "open_mode", "schema", "transaction"})
 #: Members that every spec has.
-_COMMON = frozenset({"driver", "dtype", "rank", "transform", "layers", "path"})
+_COMMON = frozenset({"driver", "dtype", "rank", "transform", "layers", "path", *FLAGS})
 
 
 class DriverDefinition:
@@ -50,6 +51,7 @@ class DriverDefinition:
             is_directory=False,
             chunked=False,
             resizable=False,
+            has_open_mode="open_mode" in members.special,
             has_base="base" in members.special,
             defaults=tuple(members.defaults.items()),
             spelled_out=members.checked,
@@ -74,6 +76,14 @@ class DriverDefinition:
             arguments["base"] = TensorStore(base.driver, base.transform, request.context, base.mode)
         for name in special & {"context", "schema", "transaction"}:
             arguments[name] = getattr(request, name)
+        if "open_mode" in special:
+            mode = request.mode
+            arguments["open_mode"] = OpenMode(
+                open=mode.open,
+                create=mode.create,
+                delete_existing=mode.delete_existing,
+                assume_metadata=mode.assume_metadata,
+            )
         opened = await self._guest.call(partial(self._function, **arguments))
         below, guest = self._below(opened, request)
         check_schema(below.schema(), request.schema)
@@ -112,6 +122,9 @@ def register_driver(
     - ``kvstore``: the driver stores arrays; this is where (a `KvStore`);
     - ``base``: the driver is an adapter; this is the array below (a `TensorStore`);
     - ``schema``: what is wanted of the array. The array must satisfy it, whether asked for or not;
+    - ``open_mode``: an `OpenMode`, whether to open, create or replace: the flags ``open``,
+      ``create``, ``delete_existing`` of `open` and of the spec. Without it the driver opens only,
+      and there are no such flags in its specs;
     - ``context``, ``transaction``: those of `open`.
 
     Args:

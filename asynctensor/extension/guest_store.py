@@ -47,6 +47,7 @@ class GuestStore(KeyValueStore):
         options: The members of the spec, from which it is made.
         capabilities: What it can do.
         guest: Where its code runs.
+        below: What it stands on, if it is an adapter: a store, and a path in it.
     """
 
     def __init__(
@@ -57,10 +58,11 @@ class GuestStore(KeyValueStore):
         options: Mapping[str, Any],
         capabilities: Capabilities,
         guest: Guest,
+        below: tuple[KeyValueStore, str] | None = None,
     ) -> None:
         self.driver, self.capabilities = driver, capabilities
         self._scheme, self._make, self._options = scheme, make, dict(options)
-        self._guest = guest
+        self._guest, self._below = guest, below
         self._made: list[StoreCalls] = []
 
     async def _calls(self) -> StoreCalls:
@@ -94,6 +96,9 @@ class GuestStore(KeyValueStore):
 
     def spec_json(self, path: str) -> dict[str, Json]:
         spec: dict[str, Json] = {"driver": self.driver, **self._options}
+        if self._below is not None:
+            store, key = self._below
+            spec["base"] = store.spec_json(key)
         if path:
             spec["path"] = path
         return spec
@@ -101,26 +106,36 @@ class GuestStore(KeyValueStore):
     def url(self, path: str) -> str:
         if self._scheme is None or self._options:
             raise Unimplemented(f'a store of driver "{self.driver}" with members has no URL')
+        if self._below is not None:
+            store, key = self._below
+            return f"{store.url(key)}|{self._scheme}:{quote(path, safe=_URL_SAFE)}"
         return f"{self._scheme}://{quote(path, safe=_URL_SAFE)}"
 
     @property
+    def below(self) -> tuple[KeyValueStore, str] | None:
+        return self._below
+
+    @property
     def identity(self) -> object:
-        return (self.driver, dump(self._options))
+        where = None if self._below is None else (self._below[0].identity, self._below[1])
+        return (self.driver, dump(self._options), where)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self.driver, self._options)
+        return _reopened, (self.driver, self._options, self._below)
 
     def __repr__(self) -> str:
         return f"GuestStore({self.spec_json('')})"
 
 
-def _reopened(driver: str, options: Mapping[str, Any]) -> KeyValueStore:
-    request = StoreRequest(driver, "", options, Context(), None, _no_base)
+def _reopened(
+    driver: str, options: Mapping[str, Any], below: tuple[KeyValueStore, str] | None
+) -> KeyValueStore:
+    def open_base(spec: Any) -> tuple[KeyValueStore, str]:
+        found: tuple[KeyValueStore, str] = spec
+        return found
+
+    request = StoreRequest(driver, "", options, Context(), below, open_base)
     return store_opener(driver)(request)[0]
-
-
-def _no_base(spec: Any) -> tuple[KeyValueStore, str]:
-    raise AssertionError(f"a store that a user wrote stands on no other: {spec}")
 
 
 class OpenStores:

@@ -12,6 +12,7 @@ from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.extension.guest_store import GuestStore, OpenStores
 from asynctensor.extension.members import Members
 from asynctensor.extension.store_functions import capabilities_of
+from asynctensor.kvstore import KvStore
 from asynctensor.registry import add_kvstore
 from asynctensor.runtime.guest import Guest
 from asynctensor.schema.json_value import dump
@@ -21,8 +22,10 @@ from asynctensor.storage.store_request import StoreRequest
 
 C = TypeVar("C", bound=type)
 _OPEN = OpenStores()
+#: Parameters that are no members of the spec.
+_SPECIAL = frozenset({"base"})
 #: Members that every kvstore's spec may have.
-_COMMON = frozenset({"driver", "path", "context", "base"})
+_COMMON = frozenset({"driver", "path", "context"})
 
 
 class StoreDefinition:
@@ -38,7 +41,7 @@ class StoreDefinition:
     ) -> None:
         self.name, self._scheme, self._make = name, scheme, make
         self._capabilities, self._guest = capabilities, guest
-        self._members = Members.of(make)
+        self._members = Members.of(make, _SPECIAL)
         if self._members.names & _COMMON:
             names = ", ".join(sorted(self._members.names & _COMMON))
             raise InvalidArgument(f"every kvstore has a member {names}; rename the parameter")
@@ -50,6 +53,7 @@ class StoreDefinition:
             self.name,
             scheme=self._scheme,
             members=members.names,
+            adapter="base" in members.special,
             defaults=tuple(members.defaults.items()),
             check=self._check,
         )
@@ -64,14 +68,18 @@ class StoreDefinition:
         """See `StoreOpener`."""
         options = {k: v for k, v in request.options.items() if k != "context"}
         arguments = self._members.arguments(options)
+        below = request.opened_base() if "base" in self._members.special else None
+        if below is not None:
+            arguments["base"] = KvStore(*below, context=request.context)
 
         def made() -> GuestStore:
             make = partial(self._make, **arguments)
             return GuestStore(
-                self.name, self._scheme, make, options, self._capabilities, self._guest
+                self.name, self._scheme, make, options, self._capabilities, self._guest, below
             )
 
-        return _OPEN.shared((self, dump(options)), made), request.path
+        where = None if below is None else (below[0].identity, below[1])
+        return _OPEN.shared((self, dump(options), where), made), request.path
 
 
 @overload
@@ -111,6 +119,9 @@ def register_kvstore(
       the JSON spec: their names, types and defaults are those of its parameters (see
       `asynctensor.extension.members`);
     - a subclass of `KeyValueStore`, which keeps the whole contract.
+
+    With a parameter ``base`` the store is an adapter, which stands on another one: that is given as
+    a `KvStore`. In specs it is the member ``base``, in URLs what stands before: ``file:///a|name:``.
 
     Each function is a plain one, which runs on a worker thread, or a coroutine function, which runs
     on `loop`. None runs on the library's I/O loop, and what they raise arrives as it is.

@@ -7,6 +7,7 @@ to bytes here. Source: zarr v2 specification, "Filters"; numcodecs.
 
 from __future__ import annotations
 
+import json
 from math import prod
 from typing import Any
 
@@ -30,6 +31,8 @@ from asynctensor.chunked.compression.numcodecs_build import (
 )
 from asynctensor.chunked.compression.numcodecs_spec import SERIALIZERS, Numcodec
 from asynctensor.chunked.compression.packed import PackedCodec
+from asynctensor.chunked.compression.user_array_codec import UserFilter
+from asynctensor.chunked.compression.user_codec import UserCodec, is_user_codec
 from asynctensor.chunked.compression.vlen import VlenCodec
 from asynctensor.drivers.zarr2.codecs import is_array_filter
 from asynctensor.drivers.zarr2.metadata import Zarr2Metadata
@@ -116,6 +119,9 @@ def _array_filter(spec: Numcodec, size: int, elements: np.dtype[Any], where: str
     decoded = elements if said is None else np.dtype(said)
     if not decoded.itemsize or size % decoded.itemsize:
         raise InvalidArgument(f"{where}: {size} bytes are no elements of type {decoded.str}")
+    if is_user_codec(spec.id, "array_to_array"):
+        user = UserCodec(spec.id, json.dumps(spec.values))
+        return UserFilter(user, (size // decoded.itemsize,), decoded)
     try:
         return build_filter(spec, (size // decoded.itemsize,), decoded)
     except InvalidArgument as error:

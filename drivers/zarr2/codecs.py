@@ -79,6 +79,11 @@ def _read(member: Member, *, stored: bool) -> Numcodec:
     name = members.pop("id").string()
     user = user_codec(name, {key: each.value for key, each in members.items()}, member.path)
     if user is not None:
+        if user.kind == "array_to_bytes":
+            raise Unimplemented(
+                f'member "{member.path}": the codec "{name}" makes bytes of arrays, for which '
+                "there is no place in zarr v2"
+            )
         return Numcodec.of(name, user.values)
     if name not in OURS:
         raise Unimplemented(
@@ -110,4 +115,4 @@ def filters_to_json(filters: tuple[Numcodec, ...]) -> Json:
 
 def is_array_filter(codec: Numcodec) -> bool:
     """Whether it sees elements, and not just bytes."""
-    return codec.id in (*ARRAYS, "categorize")
+    return codec.id in (*ARRAYS, "categorize") or is_user_codec(codec.id, "array_to_array")

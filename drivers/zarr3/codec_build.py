@@ -16,6 +16,7 @@ from asynctensor.chunked.compression.deflate import GzipCodec
 from asynctensor.chunked.compression.numcodecs_build import NumcodecsSerializer, build_step
 from asynctensor.chunked.compression.packbits import PackbitsCodec, bits_of
 from asynctensor.chunked.compression.packed import PackedCodec
+from asynctensor.chunked.compression.user_array_codec import UserSerializer
 from asynctensor.chunked.compression.user_codec import build_user_codec
 from asynctensor.chunked.compression.vlen import VlenCodec
 from asynctensor.chunked.compression.zstd import ZstdCodec
@@ -153,6 +154,8 @@ def _build_serializer(
             )
         case FromNumcodecs() as numcodec:
             return NumcodecsSerializer(numcodec.spec, shape, numpy_dtype)
+        case FromUser() as user:
+            return UserSerializer(user.codec, shape, numpy_dtype)
         case Sharding() as sharding if data_type.inner is None:
             return _build_sharding(sharding, data_type, shape, fill)[0]
         case Sharding() as sharding:

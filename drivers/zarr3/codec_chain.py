@@ -21,6 +21,7 @@ from asynctensor.drivers.zarr3.codecs import (
     Crc32c,
     Filter,
     FromNumcodecs,
+    FromUser,
     Gzip,
     JsonText,
     Packbits,
@@ -77,6 +78,14 @@ def resolve(
         filters.append(resolved)
         form = encoded_form(resolved, form, where)
     serializer = _resolve_serializer(chain.serializer, form, where, stored=stored)
+    if isinstance(serializer, Sharding):
+        for each in filters:
+            if isinstance(each, FromUser):
+                # What is not stored in a shard would have to be encoded here, by the user's code.
+                raise InvalidArgument(
+                    f'member "{where}": the codec "{each.name}" cannot stand before '
+                    '"sharding_indexed"; put it among the codecs inside'
+                )
     itemsize = 1 if form[0].is_variable else form[0].itemsize
     with _within(where):
         steps = tuple(_resolve_step(step, itemsize) for step in chain.steps)

@@ -77,11 +77,12 @@ def read_chain(member: Member, depth: int = 0) -> Chain:
     for element in elements:
         codec = _read_codec(element, depth)
         numcodec = codec.spec.id if isinstance(codec, FromNumcodecs) else None
-        if isinstance(codec, _FILTERS) or numcodec in ARRAYS:
+        user = codec.codec.kind if isinstance(codec, FromUser) else None
+        if isinstance(codec, _FILTERS) or numcodec in ARRAYS or user == "array_to_array":
             if serializer is not None or steps:
                 raise element.error("no array codec after bytes")
             filters.append(cast("Filter", codec))
-        elif isinstance(codec, _SERIALIZERS) or numcodec in SERIALIZERS:
+        elif isinstance(codec, _SERIALIZERS) or numcodec in SERIALIZERS or user == "array_to_bytes":
             if serializer is not None or steps:
                 raise element.error("only one codec from array to bytes")
             serializer = cast("Serializer", codec)

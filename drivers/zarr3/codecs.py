@@ -182,8 +182,12 @@ class JsonText:
         return found
 
 
-Filter: TypeAlias = Transpose | Reshape | Bitround | ScaleOffset | CastValue | FromNumcodecs
-Serializer: TypeAlias = Bytes | Sharding | Packbits | VlenUtf8 | VlenBytes | FromNumcodecs
+Filter: TypeAlias = (
+    Transpose | Reshape | Bitround | ScaleOffset | CastValue | FromNumcodecs | FromUser
+)
+Serializer: TypeAlias = (
+    Bytes | Sharding | Packbits | VlenUtf8 | VlenBytes | FromNumcodecs | FromUser
+)
 Step: TypeAlias = Gzip | Blosc | Zstd | Crc32c | FromNumcodecs | FromUser
 Codec: TypeAlias = Filter | Serializer | Step
 

@@ -10,12 +10,14 @@ from asynctensor.chunked.compression.bitround import BitroundStep
 from asynctensor.chunked.compression.cast_value import Cast, CastValueStep
 from asynctensor.chunked.compression.numcodecs_build import build_filter
 from asynctensor.chunked.compression.scale_offset import ScaleOffsetStep
+from asynctensor.chunked.compression.user_array_codec import UserFilter
 from asynctensor.chunked.member import Member
 from asynctensor.drivers.zarr3.codecs import (
     Bitround,
     CastValue,
     Filter,
     FromNumcodecs,
+    FromUser,
     Reshape,
     ScaleOffset,
     Transpose,
@@ -64,6 +66,11 @@ def build_filter_step(
             if step.encoded_dtype == numpy_dtype:
                 return step, data_type
             return step, data_type_of(dtype(step.encoded_dtype))
+        case FromUser():
+            user = UserFilter(codec.codec, shape, numpy_dtype)
+            if user.encoded_dtype == numpy_dtype:
+                return user, data_type
+            return user, data_type_of(dtype(user.encoded_dtype))
     raise InvalidArgument(f'the codec "{codec.name}" leaves something open')
 
 

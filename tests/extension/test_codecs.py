@@ -6,12 +6,19 @@ import asyncio
 import threading
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 import asynctensor as ts
 from asynctensor.chunked.compression.user_codec import OURS
 from asynctensor.drivers.zarr3.codec_reading import _READERS
-from asynctensor.errors import AlreadyExists, Error, IncompatibleType, Unimplemented
+from asynctensor.errors import (
+    AlreadyExists,
+    Error,
+    IncompatibleType,
+    InvalidArgument,
+    Unimplemented,
+)
 from asynctensor.extending import register_codec
 from asynctensor.testing.codec_suite import CodecSuite
 
@@ -139,3 +146,233 @@ def test_what_is_no_codec() -> None:
         with pytest.raises(IncompatibleType, match="plain method"):
             register_codec("mine")(cls)
     assert asyncio.iscoroutinefunction(Asynchronous.encode)
+
+
+class Negated:
+    """From arrays to arrays of the same type."""
+
+    def encode(self, array: Any) -> Any:
+        assert not array.flags.writeable
+        return -array
+
+    decode = encode
+
+
+class Halved:
+    """From floats to smaller ones."""
+
+    encoded_dtype = "float16"
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+
+    def encode(self, array: Any) -> Any:
+        return (array * self.scale).astype("f2")
+
+    def decode(self, array: Any) -> Any:
+        return (array / self.scale).astype("f4")
+
+
+class Text:
+    """From arrays to bytes."""
+
+    def encode(self, array: Any) -> bytes:
+        return " ".join(map(repr, array.ravel().tolist())).encode()
+
+    def decode(self, data: bytes, shape: tuple[int, ...], dtype: Any) -> Any:
+        return np.array([float(each) for each in data.split()]).astype(dtype).reshape(shape)
+
+
+def _registered() -> None:
+    register_codec("negated", kind="array_to_array")(Negated)
+    register_codec("halved", kind="array_to_array")(Halved)
+    register_codec("text", kind="array_to_bytes")(Text)
+    register_codec("xor")(Xor)
+
+
+def _sharded(*codecs: Any) -> dict[str, Any]:
+    configuration = {"chunk_shape": [2, 4], "codecs": list(codecs)}
+    return {"name": "sharding_indexed", "configuration": configuration}
+
+
+HALVED = {"name": "halved", "configuration": {"scale": 2}}
+LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
+
+
+@pytest.mark.parametrize(
+    "codecs",
+    [
+        ["negated", LITTLE],
+        [HALVED, LITTLE],
+        [HALVED, "negated", {"name": "transpose", "configuration": {"order": [1, 0]}}, LITTLE],
+        ["text"],
+        ["negated", "text", "xor", {"name": "gzip", "configuration": {"level": 1}}],
+        [HALVED, "text"],
+        [_sharded(HALVED, "text", "xor")],
+        [_sharded("negated", LITTLE)],
+    ],
+)
+async def test_codecs_of_arrays(codecs: list[Any]) -> None:
+    _registered()
+    context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
+    spec = {"driver": "zarr3", "kvstore": "memory://a/"}
+    array = await ts.open(
+        spec,
+        create=True,
+        dtype=ts.float32,
+        shape=[5, 9],
+        context=context,
+        chunk_layout=ts.ChunkLayout(write_chunk_shape=[4, 8]),
+        codec=ts.CodecSpec({"driver": "zarr3", "codecs": codecs}),
+        fill_value=3,
+    )
+    data = np.arange(45, dtype="f4").reshape(5, 9)
+    await array.write(data)
+    await array[2:, 3].write(-5)
+    data[2:, 3] = -5
+    np.testing.assert_array_equal(await array.read(), data)
+    again = await ts.open(spec, context=context)
+    np.testing.assert_array_equal(await again[1:3].read(), data[1:3])
+    assert again.codec == array.codec
+    whole = await ts.open(array.spec(), context=context)
+    assert whole.spec() == array.spec()
+
+
+async def test_what_an_array_codec_stores() -> None:
+    _registered()
+    store = await ts.KvStore.open("memory://")
+    spec = {"driver": "zarr3", "kvstore": {"driver": "memory"}}
+    for codecs, stored in (
+        (["text"], b"1.0 2.0 3.0"),
+        ([HALVED, LITTLE], np.array([2, 4, 6], "<f2").tobytes()),
+        (["negated", "text"], b"-1.0 -2.0 -3.0"),
+    ):
+        array = await ts.open(
+            spec,
+            create=True,
+            delete_existing=True,
+            dtype=ts.float32,
+            shape=[3],
+            codec=ts.CodecSpec({"driver": "zarr3", "codecs": codecs}),
+        )
+        await array.write([1, 2, 3])
+        assert (await array.kvstore.read("c/0")).value == stored
+    assert await store.list() == []
+
+
+async def test_array_filters_of_zarr2() -> None:
+    _registered()
+    filters = [{"id": "halved", "scale": 2}, {"id": "negated"}, {"id": "shuffle", "elementsize": 2}]
+    array = await ts.open(
+        "memory://|zarr2:",
+        create=True,
+        dtype=ts.float32,
+        shape=[4, 4],
+        codec=ts.CodecSpec({"driver": "zarr", "compressor": {"id": "xor"}, "filters": filters}),
+    )
+    await array.write(np.arange(16, dtype="f4").reshape(4, 4))
+    assert (await array[3, 2].read()) == 14
+    with pytest.raises(Error, match="there is no place in zarr v2"):
+        await made({"id": "text"}, "zarr")
+    with pytest.raises(Error, match="it is a filter"):
+        await made({"id": "negated"}, "zarr")
+
+
+@pytest.mark.parametrize(
+    ("codecs", "message"),
+    [
+        ([LITTLE, "negated"], "no array codec after bytes"),
+        (["text", "text"], "only one codec from array to bytes"),
+        (["xor", "negated"], "no array codec after bytes"),
+        (["negated", _sharded("text")], 'cannot stand before "sharding_indexed"'),
+    ],
+)
+async def test_codecs_in_the_wrong_place(codecs: list[Any], message: str) -> None:
+    _registered()
+    with pytest.raises(Error, match=message):
+        await ts.open(
+            {"driver": "zarr3", "kvstore": "memory://"},
+            create=True,
+            dtype=ts.float32,
+            shape=[4, 8],
+            codec=ts.CodecSpec({"driver": "zarr3", "codecs": codecs}),
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda array: array[1:], lambda array: array.astype("f8"), lambda array: 5]
+)
+async def test_what_array_codecs_give_is_checked(wrong: Any) -> None:
+    class Wrong:
+        def encode(self, array: Any) -> Any:
+            return wrong(array)
+
+        def decode(self, data: Any, *shape: Any) -> Any:
+            return data
+
+    register_codec("wrong", kind="array_to_array")(Wrong)
+    array = await ts.open(
+        {"driver": "zarr3", "kvstore": "memory://"},
+        create=True,
+        dtype=ts.float32,
+        shape=[3],
+        codec=ts.CodecSpec({"driver": "zarr3", "codecs": ["wrong", LITTLE]}),
+    )
+    with pytest.raises(IncompatibleType, match='encode of the codec "wrong" must give'):
+        await array.write(1)
+
+
+async def test_what_is_decoded_by_a_serializer_is_checked() -> None:
+    class Short(Text):
+        def decode(self, data: bytes, shape: tuple[int, ...], dtype: Any) -> Any:
+            return super().decode(data, shape, dtype)[:-1]
+
+    register_codec("short", kind="array_to_bytes")(Short)
+    context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
+    array = await ts.open(
+        {"driver": "zarr3", "kvstore": "memory://"},
+        context=context,
+        create=True,
+        dtype=ts.float32,
+        shape=[3],
+        codec=ts.CodecSpec({"driver": "zarr3", "codecs": ["short"]}),
+    )
+    await array.write(1)
+    with pytest.raises(IncompatibleType, match=r"float32 of shape \(3,\), but gave"):
+        await array.read()
+
+
+def test_wrong_kinds() -> None:
+    with pytest.raises(InvalidArgument, match="no kind of codec"):
+        register_codec("a", kind="bytes")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="encoded_dtype"):
+        register_codec("a", kind="array_to_bytes")(Halved)
+
+
+async def test_array_codecs_run_on_workers_alone() -> None:
+    threads = set()
+
+    class Seen(Negated):
+        def __init__(self) -> None:
+            threads.add(threading.current_thread().name)
+
+        def encode(self, array: Any) -> Any:
+            threads.add(threading.current_thread().name)
+            return super().encode(array)
+
+        decode = encode
+
+    register_codec("seen", kind="array_to_array")(Seen)
+    for layout in ([LITTLE], [_sharded(LITTLE)]):
+        codecs = ["seen", *layout] if layout == [LITTLE] else [_sharded("seen", LITTLE)]
+        array = await ts.open(
+            {"driver": "zarr3", "kvstore": "memory://"},
+            create=True,
+            dtype=ts.float32,
+            shape=[4, 8],
+            codec=ts.CodecSpec({"driver": "zarr3", "codecs": codecs}),
+        )
+        await array[1].write(1)
+        await array.read()
+    assert threads
+    assert all("data_copy" in name or "file_io" in name for name in threads), threads

@@ -191,3 +191,49 @@ def test_registration_that_is_refused() -> None:
         register_driver("mine")(lambda dtype: None)
     with pytest.raises(IncompatibleType):
         register_driver("mine")(3)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("given", ["json", "keywords"])
+async def test_open_modes(given: str) -> None:
+    seen: list[ts.OpenMode] = []
+
+    @register_driver("moded", scheme="moded")
+    def open_moded(kvstore: ts.KvStore, open_mode: ts.OpenMode) -> ts.TensorStore:
+        seen.append(open_mode)
+        return ts.array(np.zeros(3))
+
+    for flags, meant in (
+        ({}, {"open": True}),
+        ({"open": True}, {"open": True}),
+        ({"create": True}, {"create": True}),
+        ({"open": True, "create": True}, {"open": True, "create": True}),
+        ({"create": True, "delete_existing": True}, {"create": True, "delete_existing": True}),
+        ({"open": True, "assume_metadata": True}, {"open": True, "assume_metadata": True}),
+    ):
+        spec: dict[str, Any] = {"driver": "moded", "kvstore": "memory://"}
+        if given == "json":
+            array = await ts.open({**spec, **flags})
+            assert ts.Spec({**spec, **flags}).open_mode == ts.OpenMode(**meant)
+        else:
+            array = await ts.open(spec, **flags)
+        assert seen[-1] == ts.OpenMode(**meant)
+        # What is open is opened again.
+        assert await (await ts.open(array.spec())).read() is not None
+    await ts.open("memory://|moded:", create=True)
+    assert seen[-1].create
+    with pytest.raises(InvalidArgument, match="delete_existing"):
+        await ts.open({"driver": "moded", "kvstore": "memory://", "delete_existing": True})
+
+
+async def test_flags_are_members_only_where_they_are_taken() -> None:
+    @register_driver("plain")
+    def open_plain(size: int) -> ts.TensorStore:
+        return ts.array(np.zeros(size))
+
+    with pytest.raises(InvalidArgument, match="create"):
+        ts.Spec({"driver": "plain", "size": 3, "create": True})
+    with pytest.raises(InvalidArgument, match="rename the parameter"):
+
+        @register_driver("flagged")
+        def open_flagged(create: bool) -> ts.TensorStore:
+            return ts.array(np.zeros(3))

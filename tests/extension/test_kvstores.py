@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -333,3 +334,84 @@ def test_what_is_no_store() -> None:
         register_kvstore("mine")(Path)
     with pytest.raises(IncompatibleType, match="loop"):
         register_kvstore("mine", loop=3)(Shelf)  # type: ignore[arg-type]
+
+
+class Reversed:
+    """What is below, backwards."""
+
+    def __init__(self, base: ts.KvStore, suffix: str = "") -> None:
+        self.base, self.suffix = base, suffix
+
+    async def read(self, key: str) -> Any:
+        found = await self.base.read(key + self.suffix)
+        if found.state != "value":
+            return None
+        return found.value[::-1], found.stamp.generation
+
+    async def write(self, key: str, value: bytes | None, if_equal: bytes) -> bytes | None:
+        stored = None if value is None else value[::-1]
+        stamp = await self.base.write(key + self.suffix, stored, if_equal=if_equal or None)
+        return stamp.generation or None
+
+    async def list(self, prefix: str) -> Any:
+        found = []
+        for key in sorted([key.decode() for key in await self.base.list()]):
+            value = await self.base.read(key)
+            if key.startswith(prefix) and value.state == "value":
+                found.append((key.removesuffix(self.suffix), len(value.value)))
+        return found
+
+
+@pytest.mark.parametrize("below", ["memory://x/", "file"])
+async def test_a_store_upon_another(below: str, tmp_path: Path) -> None:
+    register_kvstore("reversed", scheme="reversed")(Reversed)
+    base = f"file://{tmp_path}/x/" if below == "file" else below
+    context = ts.Context()
+    spec = {"driver": "reversed", "base": base, "suffix": ".r", "path": "p/"}
+    store = await ts.KvStore.open(spec, context=context)
+    await store.write("a", b"12")
+    plain = await ts.KvStore.open(base, context=context)
+    assert (await plain.read("p/a.r")).value == b"21"
+    assert (await store.read("a")).value == b"12"
+    assert await store.list() == [b"a"]
+    assert store.spec().to_json()["base"] == plain.spec().to_json()
+    assert store.base.spec().to_json() == plain.spec().to_json()
+    array = await ts.open(
+        {"driver": "zarr3", "kvstore": spec},
+        context=context,
+        create=True,
+        dtype=ts.int8,
+        shape=[10],
+    )
+    await array[3:5].write(7)
+    again = await ts.open(array.spec(), context=context)
+    assert (await again.read()).sum() == 14
+    other = await ts.KvStore.open({**spec, "base": f"{base}y/"}, context=context)
+    assert (await other.read("a")).state == "missing"
+    assert other.store.identity != store.store.identity
+    if below == "file":
+        # It is opened where it is loaded, and its functions run on this loop.
+        copied = await asyncio.to_thread(pickle.loads, pickle.dumps(array))
+        assert (await copied.read()).sum() == 14
+
+
+async def test_a_store_upon_another_in_urls(tmp_path: Path) -> None:
+    register_kvstore("reversed", scheme="reversed")(Reversed)
+    url = f"file://{tmp_path}/x/|reversed:p/"
+    array = await ts.open(f"{url}|zarr3:", create=True, dtype=ts.int8, shape=[4])
+    await array.write(5)
+    assert array.url == f"{url}|zarr3:"
+    assert (tmp_path / "x/p/zarr.json").read_bytes().startswith(b"}")
+    with pytest.raises(InvalidArgument, match="not a root kvstore"):
+        await ts.KvStore.open("reversed://p/")
+    with pytest.raises(InvalidArgument, match="base"):
+        await ts.KvStore.open({"driver": "reversed"})
+
+
+class TestReversed(KeyValueStoreSuite):
+    pickles_share = False
+
+    @pytest.fixture
+    async def store(self) -> Any:
+        register_kvstore("reversed", scheme="reversed")(Reversed)
+        return (await ts.KvStore.open({"driver": "reversed", "base": "memory://"})).store

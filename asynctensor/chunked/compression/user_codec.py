@@ -1,11 +1,11 @@
-"""Codecs that users wrote: from bytes to bytes, known by name to every format that has such."""
+"""Codecs that users wrote, known by name to every format that has such; and those of bytes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from asynctensor.chunked.compression.codec import BytesCodec, wrong_length
 from asynctensor.chunked.compression.numcodecs_spec import (
@@ -19,9 +19,22 @@ from asynctensor.errors import AlreadyExists, IncompatibleType, InvalidArgument
 from asynctensor.names import CODEC_GROUP, entry_point_names, load_entry_point, near
 from asynctensor.storage.kvstore import Buffer
 
+#: Where a codec may stand (zarr v3 core, "Codecs").
+CodecKind: TypeAlias = Literal["array_to_array", "array_to_bytes", "bytes_to_bytes"]
+
 
 class CodecDefinition(Protocol):
     """What was registered."""
+
+    @property
+    def kind(self) -> CodecKind:
+        """What it takes and gives."""
+        ...
+
+    @property
+    def encoded_dtype(self) -> str | None:
+        """The NumPy type of what an ``array_to_array`` codec gives; None: that of what it gets."""
+        ...
 
     def checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The members of a configuration in their normal form.
@@ -59,9 +72,10 @@ def add_codec(name: str, definition: CodecDefinition, *, replace: bool) -> None:
     CODECS[name] = definition
 
 
-def is_user_codec(name: str) -> bool:
-    """Whether a user has registered a codec of this name."""
-    return _definition(name) is not None
+def is_user_codec(name: str, kind: CodecKind = "bytes_to_bytes") -> bool:
+    """Whether a user has registered a codec of this name and kind."""
+    definition = _definition(name)
+    return definition is not None and definition.kind == kind
 
 
 def _definition(name: str) -> CodecDefinition | None:
@@ -88,6 +102,11 @@ class UserCodec:
 
     name: str
     text: str = "{}"
+
+    @property
+    def kind(self) -> CodecKind:
+        """What it takes and gives."""
+        return definition_of(self).kind
 
     @property
     def values(self) -> dict[str, Any]:
@@ -118,33 +137,62 @@ def user_codec(name: str, values: object, path: str) -> UserCodec | None:
         raise InvalidArgument(f'member "{path}", codec "{name}": {error.message}') from error
 
 
-def build_user_codec(codec: UserCodec) -> BytesCodec:
-    """What does it."""
+def definition_of(codec: UserCodec) -> CodecDefinition:
+    """What was registered under its name.
+
+    Raises:
+        InvalidArgument: Nothing is (any more).
+    """
     definition = _definition(codec.name)
     if definition is None:
         raise InvalidArgument(
             f'the codec "{codec.name}" is not registered{near_codecs(codec.name)}'
         )
-    return UserStep(codec, definition)
+    return definition
+
+
+def build_user_codec(codec: UserCodec) -> BytesCodec:
+    """What does one from bytes to bytes."""
+    return UserStep(codec, definition_of(codec))
+
+
+class UserObject:
+    """A user's object, made when it is first needed, and so by worker threads alone."""
+
+    def __init__(self, codec: UserCodec, definition: CodecDefinition) -> None:
+        self._codec, self._definition = codec, definition
+        self._made: list[Any] = []
+
+    def get(self) -> Any:
+        """The object."""
+        if not self._made:
+            # Of two made at once, the first is used by all.
+            self._made.append(self._definition.make(self._codec.values))
+        return self._made[0]
+
+
+def bytes_given(codec: str, function: str, found: object) -> memoryview:
+    """What a user's function gave, which must be bytes.
+
+    Raises:
+        IncompatibleType: It is not.
+    """
+    if not isinstance(found, bytes | bytearray | memoryview):
+        raise IncompatibleType(
+            f'{function} of the codec "{codec}" must give bytes, but gave: {found!r:.200}'
+        )
+    return memoryview(found).cast("B")
 
 
 class UserStep(BytesCodec):
-    """A user's object as a step; made, and used, by worker threads alone.
+    """A user's object as a step; used by worker threads alone.
 
     What it raises arrives as it is.
     """
 
     def __init__(self, codec: UserCodec, definition: CodecDefinition) -> None:
         self.name = codec.name
-        self._spec, self._definition = codec, definition
-        self._made: list[Any] = []
-
-    @property
-    def _codec(self) -> Any:
-        if not self._made:
-            # Of two made at once, the first is used by all.
-            self._made.append(self._definition.make(self._spec.values))
-        return self._made[0]
+        self._object = UserObject(codec, definition)
 
     def decode_into(self, data: Buffer, out: memoryview) -> None:
         out[:] = self.decode_exactly(data, len(out))
@@ -156,17 +204,10 @@ class UserStep(BytesCodec):
         return decoded
 
     def decode(self, data: Buffer, limit: int) -> Buffer:
-        decoded = self._bytes("decode", self._codec.decode(bytes(data)))
+        decoded = bytes_given(self.name, "decode", self._object.get().decode(bytes(data)))
         if len(decoded) > limit:
             raise wrong_length(self.name, len(decoded), limit)
         return decoded
 
     def encode(self, data: Buffer) -> Buffer:
-        return self._bytes("encode", self._codec.encode(bytes(data)))
-
-    def _bytes(self, function: str, found: object) -> memoryview:
-        if not isinstance(found, bytes | bytearray | memoryview):
-            raise IncompatibleType(
-                f'{function} of the codec "{self.name}" must give bytes, but gave: {found!r:.200}'
-            )
-        return memoryview(found).cast("B")
+        return bytes_given(self.name, "encode", self._object.get().encode(bytes(data)))
