@@ -22,7 +22,6 @@ from asynctensor.chunked.plan import (
     Task,
     TileTask,
     ViewRequest,
-    streams,
     tiled_streams,
 )
 from asynctensor.chunked.remote_read import RemoteStream
@@ -119,12 +118,11 @@ class Reader:
     def deliver(self, requests: list[ViewRequest]) -> None:
         """Serves requests that came together."""
         self._array.count(ChunkStatistics(reads=len(requests)))
-        if self._face is None:
-            for plain in streams(requests, self._group_cells):
-                io_loop().call_soon_threadsafe(self._start_remote, plain)
-            return
         for stream in tiled_streams(requests, self._group_cells, self._tile_cells()):
-            self._array.workers.post(self._pull, stream)
+            if self._face is None:
+                io_loop().call_soon_threadsafe(self._start_remote, stream)
+            else:
+                self._array.workers.post(self._pull, stream)
 
     def _tile_cells(self) -> int:
         """How many chunks, each a value of its own, are read together."""
@@ -146,14 +144,14 @@ class Reader:
         with WakingTogether():
             for item in work:
                 if isinstance(item, TileTask):
-                    self._server.serve_tile(item, done)
+                    self._server.serve_tile(item, None, done)
                 else:
                     self._server.serve(*item, None, done)
                 yield_gil()
 
     # -- on the I/O loop, for stores without a blocking face --------------------------------
 
-    def _start_remote(self, stream: Stream[Task]) -> None:
+    def _start_remote(self, stream: Stream[Task | TileTask]) -> None:
         array = self._array
         work = RemoteStream(array, self._server, stream).run()
         array.keep_task(asyncio.ensure_future(work))

@@ -6,9 +6,10 @@
     plan a group, serve    -->  fetch its values, as many    -->  decode and copy what has come,
     what is cached              at once as there is room for      as much at a time as there is
 
-One task fetches one value; nothing else is done per chunk on the loop. Values that come in one turn
-of the loop are handed over together. The store below decides how many requests are really under
-way, and merges them; here only memory is bounded.
+A value is fetched without a task where the store can do that (`KeyValueStore.begin_read`), and by
+one otherwise, which is also what finds out why something is wrong. The chunks of a tile are handed
+over when all have come; other values, when they come in one turn of the loop, together. The store
+below decides how many requests are really under way, and merges them; here only memory is bounded.
 """
 
 from __future__ import annotations
@@ -18,21 +19,72 @@ from collections import deque
 from collections.abc import Callable
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
-from asynctensor.chunked.plan import Stream, Task, ViewRequest
+from asynctensor.chunked.plan import Stream, Task, TileTask, ViewRequest
 from asynctensor.chunked.serve import ChunkServer
-from asynctensor.chunked.shard_fetch import fetch
+from asynctensor.chunked.shard_fetch import fetch, fetches_whole
 from asynctensor.chunked.values import HeldValue
 from asynctensor.errors import Aborted
 from asynctensor.runtime.inbox import WakingTogether
+from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.workers import yield_gil
 from asynctensor.scheduler.flow import FLOW
+from asynctensor.storage.kvstore import Arrival, ReadOptions
 
-#: Decoded bytes whose values are being fetched, or wait to be decoded, for one stream.
-_WINDOW_BYTES = 64 * 2**20
-#: The same in values: enough to keep a store with a long way busy, and at least a few.
+#: Decoded bytes whose values are being fetched, or wait to be decoded, for one stream. From a store
+#: nearby, more at once come later, and have left the processor's cache before they are decoded
+#: (measured on a loopback: twice as much takes a third longer).
+_WINDOW_BYTES = 32 * 2**20
+#: From a store far away the window grows, by factors of two, up to four times: where a value takes
+#: so many seconds to come.
+_FAR = 0.05
+_GREATEST_GROWTH = 4
+#: The same in values: enough to keep a store with a long way busy, and at least a few. The last
+#: tile that is begun may exceed it.
 _WINDOW_VALUES = (8, 256)
 #: Decoded bytes handed to one worker at a time.
 _HAND_OVER_BYTES = 4 * 2**20
+
+
+class _Fetch:
+    """One piece of work, and what has come of the values that it needs.
+
+    Attributes:
+        item: The work.
+        held: The values that have come, in the order of its chunks.
+        missing: How many have not.
+        begun: What gives up each value that is under way without a task.
+        tasks: Tasks that fetch the others.
+        counts: What was read.
+        since: When it began (monotonic).
+    """
+
+    __slots__ = ("begun", "counts", "held", "item", "missing", "since", "tasks")
+
+    def __init__(self, item: Task | TileTask) -> None:
+        self.item = item
+        self.missing = item.tile.count if isinstance(item, TileTask) else 1
+        self.held: list[HeldValue | None] = [None] * self.missing
+        self.begun: dict[int, Callable[[], object]] = {}
+        self.tasks: set[asyncio.Task[HeldValue]] = set()
+        self.counts = ChunkStatistics()
+        self.since = 0.0
+
+    def requests(self) -> list[ViewRequest]:
+        """Who wants it."""
+        item = self.item
+        return [item.request] if isinstance(item, TileTask) else [t[0] for t in item[1]]
+
+    def is_stopped(self) -> bool:
+        """Whether nobody wants it any more."""
+        return all([request.stopped for request in self.requests()])
+
+    def task(self, k: int) -> Task:
+        """Its `k`-th chunk, and who wants what of it."""
+        item = self.item
+        if isinstance(item, TileTask):
+            target = item.target(k)
+            return item.request.partition.index(target[2]), [target]
+        return item
 
 
 class RemoteStream:
@@ -41,15 +93,19 @@ class RemoteStream:
     All is for the I/O loop alone but `_planned` and `_serve`, which are for workers.
     """
 
-    def __init__(self, array: ChunkedArray, server: ChunkServer, stream: Stream[Task]) -> None:
+    def __init__(
+        self, array: ChunkedArray, server: ChunkServer, stream: Stream[Task | TileTask]
+    ) -> None:
         self._array, self._server, self._stream = array, server, stream
         least, most = _WINDOW_VALUES
         size = max(1, array.chunk_bytes)
         #: How many more values may be under way.
         self._room = max(least, min(most, _WINDOW_BYTES // size))
+        self._window, self._growth = self._room, 1
         self._per_worker = max(1, _HAND_OVER_BYTES // size)
-        self._fetching: dict[asyncio.Task[HeldValue], Task] = {}
-        self._arrived: deque[tuple[Task, HeldValue]] = deque()
+        #: Those that wait for values.
+        self._fetches: set[_Fetch] = set()
+        self._arrived: deque[_Fetch] = deque()
         self._watched: set[int] = set()
         self._takebacks: list[Callable[[], None]] = []
         self._changed: asyncio.Future[None] | None = None
@@ -58,49 +114,120 @@ class RemoteStream:
 
     async def run(self) -> None:
         """Serves the stream to its end."""
-        # Its requests take turns with those of others.
-        FLOW.set(self)
+        # Its requests take turns with those of others. (Connections that are made meanwhile keep
+        # this: it must hold on to nothing.)
+        FLOW.set(object())
         try:
-            while (tasks := await self._array.workers.run(self._planned)) is not None:
-                while tasks:
-                    room = max(1, self._room)
-                    for task in tasks[:room]:
-                        self._begin(task)
-                    del tasks[:room]
+            while (items := await self._array.workers.run(self._planned)) is not None:
+                for item in items:
                     while self._room <= 0:
                         await self._change()
-            while self._fetching:
+                    self._begin(_Fetch(item))
+                # Not kept while the next are planned.
+                del items
+            while self._fetches:
                 await self._change()
         finally:
-            for takeback in self._takebacks:
-                takeback()
+            # None is kept: they would hold the output, in a circle, until the garbage is collected.
+            while self._takebacks:
+                self._takebacks.pop()()
 
-    def _planned(self) -> list[Task] | None:
+    def _planned(self) -> list[Task | TileTask] | None:
         """On a worker: the next values to fetch; serves what needs none. None at the end."""
-        tasks = self._stream.take()
-        if tasks is None:
+        items = self._stream.take()
+        if items is None:
             return None
         done = ChunkStatistics()
+        left: list[Task | TileTask] = []
         with WakingTogether():
-            left = []
-            for index, targets in tasks:
-                if not self._server.try_cache(index, targets, done):
-                    left.append((index, targets))
+            for item in items:
+                if isinstance(item, TileTask) or not self._server.try_cache(*item, done):
+                    left.append(item)
                 yield_gil()
         return left
 
     # -- fetching ---------------------------------------------------------------------------
 
-    def _begin(self, task: Task) -> None:
-        self._room -= 1
-        for request, _, _ in task[1]:
+    def _begin(self, fetch: _Fetch) -> None:
+        self._room -= len(fetch.held)
+        fetch.since = SOURCES.monotonic()
+        self._fetches.add(fetch)
+        for request in fetch.requests():
             self._watch(request)
-        if _is_stopped(task):
-            self._failed(task, None)
+        if fetch.is_stopped():
+            fetch.missing = 0
+            self._end(fetch)
             return
-        fetching = self._loop.create_task(self._fetch(task))
-        self._fetching[fetching] = task
-        fetching.add_done_callback(self._ended)
+        item = fetch.item
+        if isinstance(item, TileTask):
+            options = ReadOptions(staleness_bound=item.request.bound)
+            for k, index in enumerate(item.tile.indices()):
+                self._begin_value(fetch, k, index, options)
+            return
+        index, targets = item
+        if fetches_whole(self._array, len(self._server.parts(targets))):
+            self._begin_value(fetch, 0, index, ReadOptions(staleness_bound=_bound(item)))
+        else:
+            self._begin_task(fetch, 0)
+
+    def _begin_value(
+        self, fetch: _Fetch, k: int, index: tuple[int, ...], options: ReadOptions
+    ) -> None:
+        """Fetches a whole value, without a task where the store can."""
+        epoch = self._array.epoch(index)
+
+        def told(arrival: Arrival | None) -> None:
+            del fetch.begun[k]
+            if arrival is None:
+                self._begin_task(fetch, k)
+                return
+            if arrival.state == "value":
+                fetch.counts.store_reads += 1
+                fetch.counts.bytes_read += len(arrival.value)
+            held = HeldValue.of(arrival)
+            held.epoch = epoch
+            self._come(fetch, k, held)
+
+        give_up = self._array.store.begin_read(self._array.key(index), options, told)
+        if give_up is None:
+            self._begin_task(fetch, k)
+        else:
+            fetch.begun[k] = give_up
+
+    def _begin_task(self, fetch: _Fetch, k: int) -> None:
+        """Fetches a value, or what is needed of it, or finds out what is wrong with it."""
+        fetching = self._loop.create_task(self._fetched(fetch.task(k)))
+        fetch.tasks.add(fetching)
+        fetching.add_done_callback(lambda task: self._ended(fetch, k, task))
+
+    async def _fetched(self, task: Task) -> HeldValue:
+        index, targets = task
+        epoch = self._array.epoch(index)
+        wanted = sorted(self._server.parts(targets))
+        held = await fetch(self._array, index, wanted, _bound(task))
+        held.epoch = epoch
+        return held
+
+    def _ended(self, fetch: _Fetch, k: int, fetching: asyncio.Task[HeldValue]) -> None:
+        """Also of a task that was cancelled before its first step."""
+        fetch.tasks.discard(fetching)
+        error: BaseException | None
+        if fetching.cancelled():
+            error = Aborted("the I/O loop ended during the read")
+        else:
+            error = fetching.exception()
+        if error is None:
+            self._come(fetch, k, fetching.result())
+            return
+        if isinstance(error, Exception) and not fetch.is_stopped():
+            self._server.failed(*fetch.task(k), error)
+        self._come(fetch, k, None)
+
+    def _come(self, fetch: _Fetch, k: int, held: HeldValue | None) -> None:
+        fetch.held[k] = held
+        fetch.missing -= 1
+        if not fetch.missing:
+            self._end(fetch)
 
     def _watch(self, request: ViewRequest) -> None:
         """Has fetches stopped that nobody wants any more."""
@@ -111,40 +238,33 @@ class RemoteStream:
             self._takebacks.append(request.on_stop(lambda: loop.call_soon_threadsafe(look)))
 
     def _look(self) -> None:
-        for fetching, task in self._fetching.items():
-            if _is_stopped(task):
-                fetching.cancel()
+        for stopped in [each for each in self._fetches if each.is_stopped()]:
+            begun, stopped.begun = stopped.begun, {}
+            for give_up in begun.values():
+                give_up()
+            # Tasks say themselves when they have ended.
+            for task in stopped.tasks:
+                task.cancel()
+            stopped.missing -= len(begun)
+            if begun and not stopped.missing:
+                self._end(stopped)
 
-    async def _fetch(self, task: Task) -> HeldValue:
-        index, targets = task
-        epoch = self._array.epoch(index)
-        wanted = sorted(self._server.parts(targets))
-        bound = max(request.bound for request, _, _ in targets)
-        held = await fetch(self._array, index, wanted, bound)
-        held.epoch = epoch
-        return held
-
-    def _ended(self, fetching: asyncio.Task[HeldValue]) -> None:
-        """Also of a fetch that was cancelled before its first step."""
-        task = self._fetching.pop(fetching)
-        if fetching.cancelled():
-            self._failed(task, Aborted("the I/O loop ended during the read"))
-        elif (error := fetching.exception()) is not None:
-            self._failed(task, error)
-        else:
-            self._arrived.append((task, fetching.result()))
+    def _end(self, fetch: _Fetch) -> None:
+        """Nothing of it is under way any more."""
+        self._fetches.discard(fetch)
+        if SOURCES.monotonic() - fetch.since > _FAR and self._growth < _GREATEST_GROWTH:
+            self._room += self._window * self._growth
+            self._growth *= 2
+        if all(fetch.held):
+            self._arrived.append(fetch)
             if not self._handing_over:
                 self._handing_over = True
                 self._loop.call_soon(self._hand_over)
+        else:
+            for request in fetch.requests():
+                request.finish(len(fetch.held))
+            self._room += len(fetch.held)
         self._notify()
-
-    def _failed(self, task: Task, error: BaseException | None) -> None:
-        index, targets = task
-        if isinstance(error, Exception) and not _is_stopped(task):
-            self._server.failed(index, targets, error)
-        for request, _, _ in targets:
-            request.finish()
-        self._room += 1
 
     async def _change(self) -> None:
         """Until something has ended since."""
@@ -163,28 +283,37 @@ class RemoteStream:
     def _hand_over(self) -> None:
         self._handing_over = False
         while self._arrived:
-            count = min(len(self._arrived), self._per_worker)
-            self._array.workers.post(self._serve, [self._arrived.popleft() for _ in range(count)])
+            together: list[_Fetch] = []
+            values = 0
+            while self._arrived and values < self._per_worker:
+                together.append(self._arrived.popleft())
+                values += len(together[-1].held)
+            self._array.workers.post(self._serve, together, values)
 
-    def _serve(self, arrived: list[tuple[Task, HeldValue]]) -> None:
+    def _serve(self, arrived: list[_Fetch], values: int) -> None:
         """On a worker: decodes values and copies them out."""
         done = ChunkStatistics()
-        count = len(arrived)
         try:
             with WakingTogether():
                 while arrived:
                     # What has been served is let go of at once.
-                    (index, targets), held = arrived.pop()
-                    self._server.serve(index, targets, held, done)
+                    fetch = arrived.pop()
+                    held = [each for each in fetch.held if each is not None]
+                    done.add(fetch.counts)
+                    if isinstance(fetch.item, TileTask):
+                        self._server.serve_tile(fetch.item, held, done)
+                    else:
+                        self._server.serve(*fetch.item, held[0], done)
+                    del fetch, held
                     yield_gil()
         finally:
-            self._loop.call_soon_threadsafe(self._served, count)
+            self._loop.call_soon_threadsafe(self._served, values)
 
-    def _served(self, count: int) -> None:
-        self._room += count
+    def _served(self, values: int) -> None:
+        self._room += values
         self._notify()
 
 
-def _is_stopped(task: Task) -> bool:
-    """Whether nobody wants it any more."""
-    return all(request.stopped for request, _, _ in task[1])
+def _bound(task: Task) -> float:
+    """How new a chunk must be."""
+    return max([request.bound for request, _, _ in task[1]])

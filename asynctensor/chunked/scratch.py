@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from asynctensor.chunked.codec import Array
+from asynctensor.runtime.reused_memory import OUTPUTS, reused_memory
 
 #: Larger buffers are not kept: they would stay for the life of the thread.
 _KEPT_BYTES = 16 * 2**20
@@ -57,11 +58,15 @@ def aligned_empty(size: int) -> Array:
 
 
 def new_output(shape: tuple[int, ...], dtype: np.dtype[Any], order: str = "C") -> Array:
-    """A fresh array to hand out: 64-byte aligned, writable, never used again by us."""
+    """An array to hand out: 64-byte aligned, writable, with arbitrary content.
+
+    Its memory is never used for anything else as long as somebody refers to it.
+    """
     if dtype.hasobject:
         return np.empty(shape, dtype, "F" if order == "F" else "C")
     size = math.prod(shape) * dtype.itemsize
-    flat = aligned_empty(size).view(dtype)
+    lent = reused_memory(size, OUTPUTS)
+    flat = (aligned_empty(size) if lent is None else lent).view(dtype)
     if order == "F":
         return flat.reshape(shape[::-1]).transpose()
     return flat.reshape(shape)

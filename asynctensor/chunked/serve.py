@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
@@ -11,7 +12,7 @@ from asynctensor.chunked.grid import Cell
 from asynctensor.chunked.plan import Target, TileTask
 from asynctensor.chunked.shard_plan import ShardPlan
 from asynctensor.chunked.shard_read import inner_chunks, inner_parts
-from asynctensor.chunked.tile_read import decode_tile, read_tile
+from asynctensor.chunked.tile_read import decode_held, decode_tile, read_tile
 from asynctensor.chunked.values import (
     HeldValue,
     check_exact,
@@ -52,20 +53,33 @@ class ChunkServer:
         shard = self._array.layout.shard
         return {0: targets} if shard is None else inner_parts(shard, targets)
 
-    def serve_tile(self, task: TileTask, done: ChunkStatistics) -> None:
-        """Serves whole chunks together, and by themselves those with which something is wrong."""
-        assert self._face is not None
+    def serve_tile(
+        self, task: TileTask, held: Sequence[HeldValue] | None, done: ChunkStatistics
+    ) -> None:
+        """Serves whole chunks together, and by themselves those with which something is wrong.
+
+        Args:
+            task: Which, and to whom.
+            held: Their values if they were fetched.
+            done: Counts what is done.
+        """
         request, tile = task.request, task.tile
         left: list[int] = []
         try:
-            if not request.stopped:
+            if request.stopped:
+                pass
+            elif held is not None:
+                left = decode_held(self._array, held, task, done)
+            else:
+                assert self._face is not None
                 left = read_tile(self._array, self._face, task, done)
         except Exception as error:  # noqa: BLE001
             self.failed(tile.first, [task.target(0)], error)
         self._array.count(done)
         for k in left:
             target = task.target(k)
-            self.serve(request.partition.index(target[2]), [target], None, done)
+            value = None if held is None else held[k]
+            self.serve(request.partition.index(target[2]), [target], value, done)
         request.finish(tile.count - len(left))
 
     def serve(

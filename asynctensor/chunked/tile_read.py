@@ -1,4 +1,4 @@
-"""Reading whole chunks in tiles, on a worker thread, for a store with a blocking face.
+"""Reading whole chunks in tiles, on a worker thread.
 
 Nothing here reports an error: a chunk that is not there plainly, or does not decode, is left over,
 and whoever serves chunks one by one finds out what is wrong with it.
@@ -15,6 +15,7 @@ from asynctensor.chunked.codec import Array, ArrayCodec
 from asynctensor.chunked.plan import TileTask
 from asynctensor.chunked.rows import copy_rows
 from asynctensor.chunked.tiles import Tile
+from asynctensor.chunked.values import HeldValue
 from asynctensor.storage.kvstore import UNREAD, BlockingFace, Buffer, Unread
 
 #: An encoded chunk may be so much longer than the chunk, and still be read in a tile.
@@ -47,6 +48,29 @@ def read_tile(
         done.store_reads += len(sizes)
         done.bytes_read += sum(sizes)
         left += [start + k for k in _decode(array, codec, values, part, place, done)]
+    if not straight:
+        copy_rows(region, chunks.reshape(region.shape))
+    return left
+
+
+def decode_held(
+    array: ChunkedArray, held: Sequence[HeldValue], task: TileTask, done: ChunkStatistics
+) -> list[int]:
+    """Decodes a tile whose chunks are values that were fetched already.
+
+    Returns:
+        Numbers of the chunks that are left over.
+    """
+    codec = array.layout.codec
+    most = array.chunk_bytes + _OVERHEAD
+    values: list[Buffer | None | Unread] = []
+    for value in held:
+        if value.missing:
+            values.append(None)
+        else:
+            values.append(UNREAD if value.size > most else value.view(0, value.size))
+    region, chunks, straight = _place(array, codec, task.request.data, task.tile)
+    left = _decode(array, codec, values, chunks, None, done)
     if not straight:
         copy_rows(region, chunks.reshape(region.shape))
     return left

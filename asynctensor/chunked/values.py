@@ -10,7 +10,7 @@ from asynctensor.chunked.scratch import Scratch
 from asynctensor.errors import DataLoss, OutOfRange
 from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.storage.generation import NO_VALUE, TimestampedStorageGeneration
-from asynctensor.storage.kvstore import Buffer, OpenValue, ReadResult
+from asynctensor.storage.kvstore import Arrival, Buffer, OpenValue, ReadResult
 
 #: A stored chunk may be this many times as large as the chunk (shards may hold unused space) ...
 _MAX_EXPANSION = 4
@@ -39,7 +39,7 @@ class HeldValue:
         self._parts: list[tuple[int, memoryview]] = []
 
     @classmethod
-    def of(cls, result: ReadResult) -> HeldValue:
+    def of(cls, result: ReadResult | Arrival) -> HeldValue:
         """The whole value that a read found, or its absence."""
         held = cls(len(result.value), result.stamp)
         held.add(0, result.value)

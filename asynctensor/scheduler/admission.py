@@ -79,6 +79,19 @@ class Admission:
             host.limit = min(host.limit, float(most))
         host.waiting.push(ticket.flow, ticket)
 
+    def admit_now(self, ticket: Ticket, most: int = GREATEST) -> bool:
+        """Admits a request at once, where nobody waits and the limits allow it."""
+        host = self._hosts.get(ticket.host)
+        if host is None or host.most != most or host.under_way >= int(host.limit):
+            return False
+        if self.waiting():
+            return False
+        if self.bytes_under_way and self.bytes_under_way + ticket.weight > self.budget:
+            return False
+        host.under_way += 1
+        self.bytes_under_way += ticket.weight
+        return True
+
     def withdraw(self, ticket: Ticket) -> bool:
         """Takes a request that still waits out of its queue; False if it waits no more."""
         return self._hosts[ticket.host].waiting.remove(ticket.flow, ticket)

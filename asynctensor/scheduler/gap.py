@@ -41,11 +41,13 @@ class LearntGap:
             size: Bytes of its answer.
             seconds: From its first byte sent to the last received.
         """
-        x, y = float(size), seconds
+        x, y, sums = float(size), seconds, self._sums
         self._count += 1
         self._weight = self._weight * _FADING + 1.0
-        for k, value in enumerate((x, y, x * x, x * y)):
-            self._sums[k] = self._sums[k] * _FADING + value
+        sums[0] = sums[0] * _FADING + x
+        sums[1] = sums[1] * _FADING + y
+        sums[2] = sums[2] * _FADING + x * x
+        sums[3] = sums[3] * _FADING + x * y
         if self._count >= _WARM_UP:
             self._move()
 

@@ -6,7 +6,7 @@ One for the process, used on the I/O loop alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -51,9 +51,9 @@ class Gate:
 
     def __init__(self, budget: int = BUDGET) -> None:
         self._admission = Admission(budget)
-        self._sleeping: dict[Ticket, asyncio.Future[None]] = {}
-        #: Let through before they had to wait.
-        self._granted: set[Ticket] = set()
+        #: What those who wait are called with when it is their turn.
+        self._waiting: dict[Ticket, Callable[[], object]] = {}
+        self._is_letting_through = False
 
     @asynccontextmanager
     async def admitted(
@@ -76,12 +76,8 @@ class Gate:
         if watch is not None:
             watch.queued = True
         ticket = Ticket(host, FLOW.get(), weight)
-        self._admission.ask(ticket, most)
-        self._let_through()
-        if ticket in self._granted:
-            self._granted.discard(ticket)
-        else:
-            await self._turn(ticket, limit)
+        if not self._admission.admit_now(ticket, most):
+            await self._turn(ticket, most, limit)
         outcome = Outcome()
         if watch is not None:
             watch.start(SOURCES.monotonic())
@@ -91,36 +87,70 @@ class Gate:
             now = SOURCES.monotonic()
             if watch is not None:
                 watch.stop(now)
-            self._admission.release(ticket, now=now, pushed_back=outcome.pushed_back, ok=outcome.ok)
-            self._let_through()
+            self.release(ticket, now, pushed_back=outcome.pushed_back, ok=outcome.ok)
 
-    async def _turn(self, ticket: Ticket, limit: Deadline) -> None:
-        future = self._sleeping[ticket] = asyncio.get_running_loop().create_future()
+    async def _turn(self, ticket: Ticket, most: int, limit: Deadline) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self._wait(ticket, most, lambda: future.done() or future.set_result(None))
         try:
             async with asyncio.timeout(None if limit.never else limit.remaining()):
                 await future
         except (asyncio.CancelledError, TimeoutError) as error:
-            if not self._admission.withdraw(ticket):
-                # It had just been let through.
-                self._admission.release(
-                    ticket, now=SOURCES.monotonic(), pushed_back=False, ok=False
-                )
-                self._let_through()
+            self.withdraw(ticket)
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded(
                     "the time was over before it was the request's turn at its host"
                 ) from None
             raise
-        finally:
-            self._sleeping.pop(ticket, None)
+
+    def ask(
+        self, host: Hashable, weight: int, most: int, go: Callable[[], object]
+    ) -> tuple[Ticket, bool]:
+        """Asks for a turn, without a task.
+
+        Args:
+            host: As for `admitted`.
+            weight: As for `admitted`.
+            most: As for `admitted`.
+            go: Called when it is the request's turn, if that is not now. It must not raise.
+
+        Returns:
+            A ticket, to be given to `release` or `withdraw`; and whether its turn is now.
+        """
+        ticket = Ticket(host, FLOW.get(), weight)
+        if self._admission.admit_now(ticket, most):
+            return ticket, True
+        self._wait(ticket, most, go)
+        return ticket, False
+
+    def _wait(self, ticket: Ticket, most: int, go: Callable[[], object]) -> None:
+        self._waiting[ticket] = go
+        self._admission.ask(ticket, most)
+        self._let_through()
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Gives a turn up, whether it has come or not."""
+        self._waiting.pop(ticket, None)
+        if not self._admission.withdraw(ticket):
+            # It had just been let through.
+            self.release(ticket, SOURCES.monotonic(), pushed_back=False, ok=False)
+
+    def release(self, ticket: Ticket, now: float, *, pushed_back: bool, ok: bool) -> None:
+        """Ends a turn; see `Admission.release`."""
+        self._admission.release(ticket, now=now, pushed_back=pushed_back, ok=ok)
+        if self._waiting:
+            self._let_through()
 
     def _let_through(self) -> None:
-        for ticket in self._admission.admit():
-            sleeping = self._sleeping.pop(ticket, None)
-            if sleeping is None:
-                self._granted.add(ticket)
-            elif not sleeping.done():
-                sleeping.set_result(None)
+        # Who is let through may end his turn at once: the loop below sees that.
+        if self._is_letting_through:
+            return
+        self._is_letting_through = True
+        try:
+            for ticket in self._admission.admit():
+                self._waiting.pop(ticket)()
+        finally:
+            self._is_letting_through = False
 
     def statistics(self) -> GateStatistics:
         """What goes on now."""
@@ -133,6 +163,9 @@ class Gate:
 
 def shared_gate() -> Gate:
     """The gate of this process."""
+    gate = PROCESS.shared.get("gate")
+    if isinstance(gate, Gate):
+        return gate
     with PROCESS.lock:
         gate = PROCESS.shared.get("gate")
         if not isinstance(gate, Gate):

@@ -30,10 +30,12 @@ from asynctensor.scheduler.statistics import (
     scheduler_counters,
 )
 from asynctensor.storage.byte_range import ByteRange
-from asynctensor.storage.kvstore import ReadOptions, ReadResult
+from asynctensor.storage.kvstore import Arrival, ReadOptions, ReadResult, Told
 
 #: Makes one request.
 Fetch: TypeAlias = Callable[[str, ReadOptions], Coroutine[Any, Any, ReadResult]]
+#: Begins one without a task.
+Begin: TypeAlias = Callable[[str, ReadOptions, Told], Callable[[], object] | None]
 #: Longest request, in bytes: longer ones are cut, and go side by side.
 CAP = 16 * 2**20
 #: Size of the reads whose patience is shown: that of a small chunk.
@@ -71,11 +73,41 @@ class _Read:
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    """One request under way, and the reads that wait for it."""
+    """One request under way, and the reads that wait for it.
 
-    task: asyncio.Task[ReadResult]
+    Attributes:
+        name: What it asks for.
+        since: When it began (Unix seconds).
+        reads: Who waits.
+        told: Who waits for the whole of it, and is told without a future (`ReadQueue.begin`).
+        result: What it brought.
+        error: Why it brought nothing.
+        is_over: Whether it has brought what it will.
+        task: What makes it, if a task does.
+        give_up: What gives it up, if no task makes it.
+    """
+
+    name: tuple[_Subject, ByteRange]
     since: float
     reads: list[_Read] = field(default_factory=list)
+    told: Told | None = None
+    result: ReadResult | None = None
+    error: BaseException | None = None
+    is_over: bool = False
+    task: asyncio.Task[ReadResult] | None = None
+    give_up: Callable[[], object] | None = None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it will bring something; without anybody who waits, it is being cancelled."""
+        return not self.is_over and (bool(self.reads) or self.told is not None)
+
+    def outcome(self) -> ReadResult:
+        """What it brought; raises why it brought nothing."""
+        if self.error is not None:
+            raise self.error
+        assert self.result is not None
+        return self.result
 
 
 class ReadQueue:
@@ -84,10 +116,14 @@ class ReadQueue:
     Args:
         fetch: Makes one request of the store below.
         hedging: Decides about second requests; None: there are none.
+        begin: Begins one without a task (`KeyValueStore.begin_read`); None: that is never tried.
     """
 
-    def __init__(self, fetch: Fetch, hedging: Hedging | None = None) -> None:
+    def __init__(
+        self, fetch: Fetch, hedging: Hedging | None = None, begin: Begin | None = None
+    ) -> None:
         self._fetch = fetch
+        self._begin_below = begin if hedging is None else None
         self._hedging = hedging
         self._asked: list[_Read] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -114,10 +150,7 @@ class ReadQueue:
         """See `KeyValueStore.read`."""
         self._counts.reads += 1
         _COUNTERS.reads.value += 1
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            # What an I/O loop that has ended left behind is never answered.
-            self._loop, self._asked, self._under_way = loop, None, {}
+        loop = self._attend()
         subject = (key, options.if_equal, options.if_not_equal)
         read = _Read(subject, options, loop.create_future())
         if self._asked is None:
@@ -133,9 +166,42 @@ class ReadQueue:
         _COUNTERS.bytes_asked.value += len(result.value)
         return result
 
+    def begin(self, key: str, options: ReadOptions, told: Told) -> Callable[[], object] | None:
+        """See `KeyValueStore.begin_read`: whole values, of which nothing can be merged."""
+        if self._begin_below is None or not options.byte_range.is_full:
+            return None
+        self._attend()
+        name = ((key, options.if_equal, options.if_not_equal), options.byte_range)
+        if name in self._under_way:
+            # To be shared, perhaps.
+            return None
+        request = _Request(name, SOURCES.time(), told=told)
+        if not self._begun(request, options):
+            return None
+        self._counts.reads += 1
+        _COUNTERS.reads.value += 1
+        return lambda: self._give_up(request)
+
+    def _give_up(self, request: _Request) -> None:
+        """Of a begun read."""
+        request.told = None
+        if not request.reads and request.give_up is not None:
+            if self._under_way.get(request.name) is request:
+                del self._under_way[request.name]
+            request.is_over = True
+            request.give_up()
+
     def plan(self, wanted: Sequence[Span]) -> RangePlan:
         """The requests that reads of one key in one turn become."""
         return plan_ranges(wanted, self.gap.gap, CAP)
+
+    def _attend(self) -> asyncio.AbstractEventLoop:
+        """The running loop."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # What an I/O loop that has ended left behind is never answered.
+            self._loop, self._asked, self._under_way = loop, None, {}
+        return loop
 
     # -- the end of a turn ------------------------------------------------------------------
 
@@ -184,27 +250,78 @@ class ReadQueue:
         """A request for this range: a new one, or one under way that is as new as `bound`."""
         name = (subject, byte_range)
         known = self._under_way.get(name)
-        # Without reads it is being cancelled.
-        if known is not None and known.since >= bound and known.reads and not known.task.done():
+        if known is not None and known.since >= bound and known.is_awaited:
             self._counts.shared += 1
             _COUNTERS.shared.value += 1
             return known
         options = ReadOptions(byte_range, subject[1], subject[2], bound)
-        request = _Request(asyncio.ensure_future(self._made(subject[0], options)), SOURCES.time())
-        self._under_way[name] = request
-
-        def over(task: asyncio.Task[ReadResult]) -> None:
-            if self._under_way.get(name) is request:
-                del self._under_way[name]
-            if not task.cancelled():
-                task.exception()
-            for read in request.reads:
-                read.missing -= 1
-                if not read.missing:
-                    self._answer(read)
-
-        request.task.add_done_callback(over)
+        request = _Request(name, SOURCES.time())
+        if not self._begun(request, options):
+            self._make(request, options)
         return request
+
+    def _begun(self, request: _Request, options: ReadOptions) -> bool:
+        """Makes a request without a task; False if the store below cannot."""
+        if self._begin_below is None:
+            return False
+        watch = Stopwatch(SOURCES.monotonic())
+
+        def arrived(arrival: Arrival | None) -> None:
+            request.give_up = None
+            if arrival is not None:
+                self._count_request()
+                self._observe(watch, len(arrival.value), arrival.state)
+                self._over(request, arrival)
+            elif request.reads:
+                self._make(request, options)
+            else:
+                self._over(request, None)
+
+        before = WATCH.set(watch)
+        try:
+            request.give_up = self._begin_below(request.name[0][0], options, arrived)
+        finally:
+            WATCH.reset(before)
+        if request.give_up is None:
+            return False
+        self._under_way[request.name] = request
+        return True
+
+    def _make(self, request: _Request, options: ReadOptions) -> None:
+        """Makes a request by a task."""
+        self._under_way[request.name] = request
+        request.task = asyncio.ensure_future(self._made(request.name[0][0], options))
+
+        def ended(task: asyncio.Task[ReadResult]) -> None:
+            arrival = None
+            if task.cancelled():
+                request.error = asyncio.CancelledError()
+            elif (error := task.exception()) is not None:
+                request.error = error
+            else:
+                result = request.result = task.result()
+                arrival = Arrival(result.state, result.value, result.stamp)
+            self._over(request, arrival)
+
+        request.task.add_done_callback(ended)
+
+    def _over(self, request: _Request, arrival: Arrival | None) -> None:
+        """Tells those who wait what a request brought; None: `request.error` says."""
+        if self._under_way.get(request.name) is request:
+            del self._under_way[request.name]
+        request.is_over = True
+        if request.reads and arrival is not None and request.result is None:
+            request.result = ReadResult(arrival.state, bytes(arrival.value), arrival.stamp)
+        told, request.told = request.told, None
+        if told is not None:
+            if arrival is not None:
+                self._counts.bytes_asked += len(arrival.value)
+                _COUNTERS.bytes_asked.value += len(arrival.value)
+            told(arrival)
+        for read in request.reads:
+            read.missing -= 1
+            if not read.missing:
+                self._answer(read)
 
     @staticmethod
     def _wait(read: _Read, requests: list[_Request], offset: int | None) -> None:
@@ -240,9 +357,13 @@ class ReadQueue:
         for request in read.requests:
             if read in request.reads:
                 request.reads.remove(read)
-            if not request.reads and not request.task.done():
+            if request.reads or request.told is not None or request.is_over:
+                continue
+            if request.task is not None:
                 request.task.cancel()
                 ending.append(request.task)
+            else:
+                self._give_up(request)
         if ending:
             await asyncio.wait(ending)
 
@@ -257,17 +378,22 @@ class ReadQueue:
         """One request; how long it is on the wire, without the wait for its turn, is learnt."""
         # A task of its own has a context of its own: nobody else sees this.
         WATCH.set(watch)
+        self._count_request()
+        result = await self._fetch(key, options)
+        self._observe(watch, len(result.value), result.state)
+        return result
+
+    def _count_request(self) -> None:
         self._counts.requests += 1
         _COUNTERS.requests.value += 1
-        result = await self._fetch(key, options)
-        seconds = watch.total(SOURCES.monotonic())
-        size = len(result.value)
+
+    def _observe(self, watch: Stopwatch, size: int, state: str) -> None:
+        """Counts what a request brought, and learns from how long that took."""
         self._counts.bytes_fetched += size
         _COUNTERS.bytes_fetched.value += size
         # What was asked for again says nothing of one request.
-        if watch.admissions <= 1 and result.state == "value":
-            self.gap.observe(size, seconds)
-        return result
+        if watch.admissions <= 1 and state == "value":
+            self.gap.observe(size, watch.total(SOURCES.monotonic()))
 
     async def _hedged(self, key: str, options: ReadOptions, hedging: Hedging) -> ReadResult:
         span = _span(options.byte_range)
@@ -323,7 +449,7 @@ def _span(byte_range: ByteRange) -> Span | None:
 
 def _assembled(read: _Read) -> ReadResult:
     """A read's own part of what its requests brought; raises what they raised."""
-    results = [request.task.result() for request in read.requests]
+    results = [request.outcome() for request in read.requests]
     first = results[0]
     for result in results:
         if result.state != "value":

@@ -5,7 +5,7 @@ Writes, deletes and listings go straight to the store below, which repeats what 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -26,6 +26,7 @@ from asynctensor.storage.kvstore import (
     ListEntry,
     ReadOptions,
     ReadResult,
+    Told,
 )
 
 
@@ -58,8 +59,9 @@ class ScheduledStore(KeyValueStore):
         name = (self.base.identity, self._hedging, self._manner)
         queue = queues.get(name)
         if queue is None:
+            base = self.base
             hedging = Hedging(self._hedging) if self._hedging else None
-            queue = queues.setdefault(name, ReadQueue(self.base.read, hedging))
+            queue = queues.setdefault(name, ReadQueue(base.read, hedging, base.begin_read))
         self._held = queue
         return queue
 
@@ -70,6 +72,10 @@ class ScheduledStore(KeyValueStore):
     async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
         """See `KeyValueStore.read`."""
         return await self._queue.read(key, options)
+
+    def begin_read(self, key: str, options: ReadOptions, told: Told) -> Callable[[], object] | None:
+        """See `KeyValueStore.begin_read`."""
+        return self._queue.begin(key, options, told)
 
     async def write(
         self, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN

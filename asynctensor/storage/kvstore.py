@@ -8,10 +8,10 @@ caller's event loop. Its asynchronous methods run on the I/O loop.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from asynctensor.storage.byte_range import FULL, ByteRange
 from asynctensor.storage.commit_domain import CommitDomain
@@ -57,6 +57,24 @@ class ReadResult:
     state: Literal["unspecified", "missing", "value"]
     value: bytes
     stamp: TimestampedStorageGeneration
+
+
+class Arrival(NamedTuple):
+    """What a read found that `KeyValueStore.begin_read` began; see `ReadResult`.
+
+    Attributes:
+        state: As of a `ReadResult`.
+        value: The bytes; whoever is given them may keep them.
+        stamp: As of a `ReadResult`.
+    """
+
+    state: Literal["unspecified", "missing", "value"]
+    value: Buffer
+    stamp: TimestampedStorageGeneration
+
+
+#: Told what a begun read found; None: `KeyValueStore.read` is to be asked.
+Told: TypeAlias = "Callable[[Arrival | None], object]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +134,23 @@ class KeyValueStore(ABC):
 
         A cancelled read leaves nothing behind.
         """
+
+    def begin_read(self, key: str, options: ReadOptions, told: Told) -> Callable[[], object] | None:
+        """Begins a read without a task, where the store can; for the I/O loop alone.
+
+        Reads of many values are made of these: a task for each takes longer than the value does.
+
+        Args:
+            key: As for `read`.
+            options: As for `read`.
+            told: Called once, after this has returned, with what was found; with None where
+                `read` is to be asked, which finds out what is wrong.
+
+        Returns:
+            What gives the read up: `told` is not called any more, and nothing is left behind.
+            None: it was not begun, `read` is to be asked.
+        """
+        return None
 
     @abstractmethod
     async def write(

@@ -17,7 +17,9 @@ _MOST: Final = 3
 
 def codings(response: Response) -> tuple[str, ...]:
     """The content codings of an answer, in the order in which they were applied."""
-    text = response.headers.get("content-encoding", "")
+    text = response.headers.get("content-encoding")
+    if not text:
+        return ()
     names = [name.strip().lower() for name in text.split(",")]
     return tuple(name for name in names if name not in ("", "identity", "aws-chunked"))
 

@@ -16,6 +16,7 @@ from asynctensor.kvstores._http.errors import (
     plain_problem,
     refusal,
 )
+from asynctensor.kvstores._http.fast_transport import FastTransport
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.redirects import origin
 from asynctensor.kvstores._http.retry_after import retry_after
@@ -27,7 +28,8 @@ from asynctensor.runtime.entropy import uniform
 from asynctensor.runtime.rate_limits import RateLimits
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.verbose_flag import verbose_flag
-from asynctensor.scheduler.admission import GREATEST
+from asynctensor.scheduler.admission import GREATEST, Ticket
+from asynctensor.scheduler.flow import WATCH
 from asynctensor.scheduler.gate import shared_gate
 from asynctensor.scheduler.rate_gate import rate_gate
 from asynctensor.scheduler.retry import RetryPolicy
@@ -39,6 +41,8 @@ Signer: TypeAlias = Callable[[Request], Awaitable[Request]]
 DEFAULT_RETRIES = RetryPolicy()
 #: Methods that change nothing: they are given up at once, and have the rate of reads.
 _READS = frozenset({"GET", "HEAD"})
+#: Statuses with which a host says that it has too much to do.
+PUSHING_BACK = (429, 503)
 _COUNTERS = wire_counters()
 _VERBOSE = verbose_flag("http_transport")
 
@@ -128,6 +132,30 @@ class Exchange:
             if attempt > 1 or isinstance(answer, Response) or untouched:
                 await asyncio.sleep(after)
 
+    def begin(
+        self, request: Request, weight: int, told: Callable[[Response | None], object]
+    ) -> Callable[[], object] | None:
+        """Sends a request once, without a task, where that can be done; for the I/O loop alone.
+
+        Args:
+            request: What to send, which only reads.
+            weight: As for `send`.
+            told: Called once, after this has returned, with any answer; with None where there is
+                none. What is to be repeated is for `send`.
+
+        Returns:
+            What gives it up: `told` is not called any more, and nothing is left behind. None: it is
+            for `send`.
+        """
+        transport = self.transport or shared_transport()
+        if self.sign is not None or _VERBOSE.level or not isinstance(transport, FastTransport):
+            return None
+        if self.rates is not None and rate_gate(self.rates, writes=False) is not None:
+            return None
+        begun = _Begun(transport, request, told)
+        most = GREATEST if self.concurrency is None else self.concurrency
+        return begun.give_up if begun.begin(weight, most) else None
+
     async def _attempt(
         self, request: Request, attempt: int, weight: int, limit: Deadline
     ) -> Response | NoAnswer:
@@ -153,7 +181,7 @@ class Exchange:
             finally:
                 _COUNTERS.request_completed.value += 1
             is_answer = isinstance(answer, Response)
-            outcome.pushed_back = isinstance(answer, Response) and answer.status in (429, 503)
+            outcome.pushed_back = isinstance(answer, Response) and answer.status in PUSHING_BACK
             outcome.ok = is_answer and not outcome.pushed_back
         self._tell(request, attempt, answer, begun - asked, SOURCES.monotonic() - begun)
         return answer
@@ -174,7 +202,7 @@ class Exchange:
         _COUNTERS.request_bytes.value += sent
         _COUNTERS.response_bytes.value += received
         _COUNTERS.unanswered.value += status == 0
-        _COUNTERS.pushed_back.value += status in (429, 503)
+        _COUNTERS.pushed_back.value += status in PUSHING_BACK
         if _VERBOSE.level:
             # Of the URL, a request shows what is before the query, of an answer only the status.
             said = status if isinstance(answer, Response) else answer.message
@@ -190,6 +218,80 @@ class Exchange:
             )
         times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
         return type(failure)(f"{failure.message} ({times})")
+
+
+class _Begun:
+    """One request that `Exchange.begin` sent, or is going to when it is its turn."""
+
+    __slots__ = ("_gate", "_give_up", "_request", "_ticket", "_told", "_transport", "_watch")
+
+    def __init__(
+        self,
+        transport: FastTransport,
+        request: Request,
+        told: Callable[[Response | None], object],
+    ) -> None:
+        self._transport, self._request, self._told = transport, request, told
+        self._give_up: Callable[[], object] | None = None
+        self._gate = shared_gate()
+        self._ticket: Ticket | None = None
+        self._watch = WATCH.get()
+
+    def begin(self, weight: int, most: int) -> bool:
+        """Sends it, or waits for its turn; False if it cannot be sent from here."""
+        if self._watch is not None:
+            self._watch.queued = True
+        host = origin(self._request.url)
+        self._ticket, is_now = self._gate.ask(host, weight, most, self._go)
+        return not is_now or self._sent()
+
+    def give_up(self) -> None:
+        ticket = self._ticket
+        if ticket is None:
+            return
+        if self._give_up is None:
+            self._ticket = None
+            self._gate.withdraw(ticket)
+        else:
+            self._give_up()
+            self._end(None)
+
+    def _go(self) -> None:
+        if not self._sent():
+            self._told(None)
+
+    def _sent(self) -> bool:
+        self._give_up = self._transport.begin(self._request, self._answered)
+        if self._give_up is None:
+            ticket, self._ticket = self._ticket, None
+            assert ticket is not None
+            self._gate.release(ticket, SOURCES.monotonic(), pushed_back=False, ok=False)
+            return False
+        _COUNTERS.request_started.value += 1
+        if self._watch is not None:
+            self._watch.start(SOURCES.monotonic())
+        return True
+
+    def _answered(self, answer: Response | None) -> None:
+        # First the next one is sent; then there is time for what this one brought.
+        self._end(answer)
+        self._told(answer)
+
+    def _end(self, answer: Response | None) -> None:
+        ticket, self._ticket = self._ticket, None
+        assert ticket is not None
+        pushed_back = answer is not None and answer.status in PUSHING_BACK
+        now = SOURCES.monotonic()
+        if self._watch is not None:
+            self._watch.stop(now)
+        _COUNTERS.request_completed.value += 1
+        if answer is None:
+            _COUNTERS.unanswered.value += 1
+        else:
+            _COUNTERS.response_bytes.value += len(answer.body)
+            _COUNTERS.pushed_back.value += pushed_back
+        ok = answer is not None and not pushed_back
+        self._gate.release(ticket, now, pushed_back=pushed_back, ok=ok)
 
 
 async def _to_its_end(sending: Awaitable[T]) -> T:

@@ -5,25 +5,26 @@ States::
     idle --(request)--> head --(head read)--> body --(body complete)--> idle
     any  --(lost, garbled, more than was said)--> closed
 
-Small answers are read into a buffer that the connection keeps, and copied out once; the body of a
-large one is read into its own memory.
+What comes with a head is read into a buffer, and copied out once; the rest of a body is read into
+its own memory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time as clock
+from collections.abc import Callable
 from time import monotonic
-from typing import Final, cast
+from typing import Final, TypeAlias, cast
 
 from asynctensor.errors import ResourceExhausted
 from asynctensor.kvstores._http.errors import NoAnswer
 from asynctensor.kvstores._http.message import Response
 from asynctensor.kvstores._http.response_head import ResponseHead, parse_head
+from asynctensor.runtime.reused_memory import BODIES, reused_memory
 
-#: Bytes of the buffer: a head and 64 KiB of a body fit in with room to spare, so that most chunks
-#: come in one read.
-_BUFFER: Final = 96 * 1024
+#: Bytes of the buffer: most chunks come in one read.
+BUFFER: Final = 256 * 1024
 #: Bytes of the longest head: as much as nginx takes in four of its large buffers.
 _MAX_HEAD: Final = 32 * 1024
 _END: Final = b"\r\n\r\n"
@@ -33,45 +34,59 @@ class Unexpected(Exception):
     """The answer is of no kind that is read here: ask somebody else."""
 
 
+#: What is told how a request ended: the answer, or `Unexpected`, `NoAnswer`, `ResourceExhausted`.
+Answered: TypeAlias = "Callable[[Response | Exception], object]"
+
+
 class FastConnection(asyncio.BufferedProtocol):
     """The connection.
+
+    Args:
+        buffer: What small answers are read into, at least `BUFFER` bytes. Connections of one loop
+            may share it where the loop reads only when something has come: they leave nothing in
+            it.
 
     Attributes:
         idle_since: When the last answer was complete (monotonic).
         active_at: When the last bytes came, or the request was sent (monotonic).
+        begun: Whether any byte of the current answer has come.
         uses: Requests sent.
         closed: Whether it can be used no more.
     """
 
     __slots__ = (
-        "_answer",
+        "_answered",
         "_body",
         "_buffer",
-        "_end",
+        "_came",
         "_head",
+        "_kept",
         "_max_body",
-        "_start",
         "_time",
         "_transport",
         "_view",
         "active_at",
+        "begun",
         "closed",
         "idle_since",
         "uses",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, buffer: bytearray | None = None) -> None:
         self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray(_BUFFER)
+        self._buffer = bytearray(BUFFER) if buffer is None else buffer
         self._view = memoryview(self._buffer)
-        self._end = 0
-        self._start = 0
+        #: What came of a head that is not complete.
+        self._kept = b""
         self._head: ResponseHead | None = None
+        #: One byte longer than the body: what follows it is noticed.
         self._body: memoryview | None = None
-        self._answer: asyncio.Future[Response] | None = None
+        self._came = 0
+        self._answered: Answered | None = None
         self._max_body = 0
         self._time = 0.0
         self.active_at = self.idle_since = monotonic()
+        self.begun = False
         self.uses = 0
         self.closed = False
 
@@ -82,32 +97,54 @@ class FastConnection(asyncio.BufferedProtocol):
             Future of the answer. It fails with `Unexpected`, `NoAnswer` or `ResourceExhausted`;
             where it fails or is cancelled, the connection is to be closed.
         """
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+        def answered(found: Response | Exception) -> None:
+            if answer.done():
+                return
+            if isinstance(found, Response):
+                answer.set_result(found)
+            else:
+                answer.set_exception(found)
+
+        self.ask(message, max_body, answered)
+        return answer
+
+    def ask(self, message: bytes, max_body: int, answered: Answered) -> None:
+        """Sends a request; the connection must be idle.
+
+        Args:
+            message: The request.
+            max_body: A longer body is an error.
+            answered: Called once; where it is given no answer, the connection is closed. It is not
+                called any more once `forget` was.
+        """
         assert self._transport is not None
-        answer = asyncio.get_running_loop().create_future()
-        self._answer = answer
-        self._end = self._start = 0
+        self._answered = answered
         self._head = self._body = None
+        self._kept = b""
+        self._came = 0
         self._max_body = max_body
         self._time = clock.time()
         self.active_at = monotonic()
+        self.begun = False
         self.uses += 1
         self._transport.write(message)
-        return answer
 
-    @property
-    def begun(self) -> bool:
-        """Whether any byte of the current answer has come."""
-        return self._end > 0
+    def forget(self) -> None:
+        """Closes it; nobody is told."""
+        self._answered = None
+        self.close()
 
     @property
     def is_idle(self) -> bool:
         """Whether it waits for no answer."""
-        return self._answer is None
+        return self._answered is None
 
     def close(self) -> None:
         """Closes it at once; whoever waits for an answer gets none."""
         self.closed = True
-        self._fail(NoAnswer("the connection was closed"))
+        self._tell(NoAnswer("the connection was closed"))
         if self._transport is not None:
             self._transport.abort()
 
@@ -117,96 +154,96 @@ class FastConnection(asyncio.BufferedProtocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        if self._body is not None:
-            return self._body[self._end - self._start :]
-        return self._view[self._end :]
+        return self._view if self._body is None else self._body[self._came :]
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._answer is None or self._answer.done():
+        if self._answered is None:
             # More than was said, or of an answer that nobody waits for: whose is the rest?
             self.close()
             return
-        self._end += nbytes
+        self.begun = True
         self.active_at = monotonic()
-        if self._head is None and not self._read_head():
+        if self._body is None:
+            if self._kept:
+                self._kept += self._view[:nbytes]
+                self._read(self._kept, memoryview(self._kept))
+            else:
+                self._read(self._buffer, self._view[:nbytes])
             return
+        self._came += nbytes
         assert self._head is not None
-        if self._end - self._start >= self._head.length:
-            self._complete(self._head)
+        if self._came >= self._head.length:
+            self._complete(self._head, self._body[: self._head.length])
 
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        answer, head = self._answer, self._head
-        if answer is None or answer.done():
+        head = self._head
+        if self._answered is None:
             return
-        if head is not None and head.status >= 400:
+        if head is not None and self._body is not None and head.status >= 400:
             # The status says enough.
-            self._finish(head, self._end - self._start)
+            self._tell(Response(head.status, head.headers, self._body[: self._came], self._time))
             return
         if head is not None:
-            came = f"{self._end - self._start} of {head.length} bytes"
+            came = f"{self._came} of {head.length} bytes"
         else:
-            came = f"{self._end} bytes of the head" if self._end else "anything was answered"
-        self._fail(NoAnswer(f"the connection was lost after {came}"))
+            came = f"{len(self._kept)} bytes of the head" if self.begun else "anything was answered"
+        self._tell(NoAnswer(f"the connection was lost after {came}"))
 
     # -- steps --------------------------------------------------------------------------------
 
-    def _read_head(self) -> bool:
-        """Reads the head if it is complete; False if not, or if it is of no kind known here."""
-        stop = self._buffer.find(_END, 0, min(self._end, _MAX_HEAD))
+    def _read(self, buffer: bytes | bytearray, data: memoryview) -> None:
+        """Reads the head, if it is complete, and what has come of the body with it.
+
+        Args:
+            buffer: What has come, at its beginning.
+            data: Just what has come.
+        """
+        stop = buffer.find(_END, 0, min(len(data), _MAX_HEAD))
         if stop < 0:
-            if self._end >= _MAX_HEAD:
+            if len(data) >= _MAX_HEAD:
                 self._give_up(Unexpected())
-            return False
+            elif not self._kept:
+                self._kept = bytes(data)
+            return
         stop += len(_END)
-        head = parse_head(bytes(self._view[:stop]))
+        head = parse_head(bytes(data[:stop]))
         if head is None:
             self._give_up(Unexpected())
-            return False
-        if head.length > self._max_body:
-            self._give_up(
-                ResourceExhausted(
-                    f"the answer has {head.length} bytes, more than the {self._max_body} expected"
-                )
-            )
-            return False
-        self._head, self._start = head, stop
-        if head.length > _BUFFER - stop:
-            # Only as much as the buffer held is copied.
-            body = memoryview(bytearray(head.length))
-            body[: self._end - stop] = self._view[stop : self._end]
-            self._body = body
-        return True
+            return
+        size = head.length
+        if size > self._max_body:
+            error = f"the answer has {size} bytes, more than the {self._max_body} expected"
+            self._give_up(ResourceExhausted(error))
+            return
+        self._head, self._came = head, len(data) - stop
+        if self._came >= size:
+            self._complete(head, bytes(data[stop : stop + size]))
+            return
+        memory = reused_memory(size + 1, BODIES)
+        body = memoryview(bytearray(size + 1)) if memory is None else memory.data
+        body[: self._came] = data[stop:]
+        self._body = body
 
-    def _complete(self, head: ResponseHead) -> None:
-        over = self._end - self._start > head.length
-        if over or not head.keeps:
+    def _complete(self, head: ResponseHead, body: bytes | memoryview) -> None:
+        if self._came > head.length or not head.keeps:
             self.closed = True
+        # An idle connection has room: the loop asks for some even where nothing comes.
+        self._body, self._kept = None, b""
         self.idle_since = self.active_at
-        self._finish(head, head.length)
+        # Whoever is told may ask the next at once.
+        self._tell(Response(head.status, head.headers, body, self._time))
         if self.closed and self._transport is not None:
             self._transport.abort()
 
-    def _finish(self, head: ResponseHead, size: int) -> None:
-        answer, self._answer = self._answer, None
-        assert answer is not None
-        body: bytes | memoryview
-        if self._body is not None:
-            body, self._body = self._body[:size], None
-        else:
-            body = bytes(self._view[self._start : self._start + size])
-        # An idle connection has room: the loop asks for some even where nothing comes.
-        self._end = 0
-        answer.set_result(Response(head.status, head.headers, body, self._time))
-
     def _give_up(self, error: Exception) -> None:
-        self._fail(error)
+        self._tell(error)
         self.close()
 
-    def _fail(self, error: Exception) -> None:
-        answer, self._answer = self._answer, None
-        if answer is not None and not answer.done():
-            answer.set_exception(error)
+    def _tell(self, found: Response | Exception) -> None:
+        answered, self._answered = self._answered, None
+        if answered is not None:
+            answered(found)

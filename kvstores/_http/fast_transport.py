@@ -1,9 +1,10 @@
 """The transport for plain ranged GETs: a narrow reader of HTTP/1.1, with another one behind it.
 
-It speaks no TLS, to no proxy, and reads no chunked bodies. Everything else goes to the transport
-behind it, and so does, on a fresh connection, a request whose answer is of another kind than those
-that it reads (`response_head`). A host that answers so again and again is left to the other one for
-a while.
+It speaks to no proxy, and reads no chunked bodies. Everything else goes to the transport behind it,
+and so does, on a fresh connection, a request whose answer is of another kind than those that it
+reads (`response_head`). A host that answers so again and again is left to the other one for a
+while. TLS is the event loop's, and to the reader a connection like others; why a certificate is
+refused is for the other transport to say.
 """
 
 from __future__ import annotations
@@ -11,23 +12,25 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from ssl import SSLContext, create_default_context
 from time import monotonic
 from typing import Final
 
 from asynctensor.errors import DeadlineExceeded
 from asynctensor.kvstores._http.aiohttp_transport import ConnectionOptions
 from asynctensor.kvstores._http.errors import NoAnswer
-from asynctensor.kvstores._http.fast_connection import FastConnection, Unexpected
+from asynctensor.kvstores._http.fast_connection import BUFFER, FastConnection, Unexpected
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.transport import Transport
 from asynctensor.runtime.clock import NEVER, Deadline
 
-#: A request that is sent as it is (RFC 9112, section 3).
-_MESSAGE: Final = re.compile(
-    r"GET [!-~]+ HTTP/1\.1\r\n(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e]*\r\n)+\r\n"
-)
-_AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.\-_]+)(?::(\d{1,5}))?")
+#: A field that is sent as it is (RFC 9112, section 5).
+_FIELD: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e]*")
+#: Requests whose fields are remembered, of each host.
+_MOST_FIELDS: Final = 64
+_ROOT: Final = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.\-_]+)(?::(\d{1,5}))?")
 #: Seconds between two looks at the connections of a host.
 _SWEEP: Final = 5.0
 #: Unexpected answers in a row, and the seconds for which a host is left alone after them.
@@ -42,16 +45,20 @@ class _Host:
     Attributes:
         host: Its name or address.
         port: Its port.
+        is_secure: Whether it is spoken to by TLS.
         idle: Connections that wait for a request, the latest used last.
         busy: Connections that wait for an answer.
+        fields: Fields of requests as they are sent, the end of the head included.
         unexpected: Unexpected answers in a row.
         shunned_until: When it may be asked again (monotonic).
     """
 
     host: str
     port: int
+    is_secure: bool
     idle: deque[FastConnection] = field(default_factory=deque)
     busy: set[FastConnection] = field(default_factory=set)
+    fields: dict[tuple[tuple[str, str], ...], bytes] = field(default_factory=dict, repr=False)
     unexpected: int = 0
     shunned_until: float = 0.0
 
@@ -69,6 +76,10 @@ class FastTransport:
         self._options = options or ConnectionOptions()
         self._hosts: dict[str, _Host | None] = {}
         self._sweeper: asyncio.TimerHandle | None = None
+        self._context: SSLContext | None = None
+        #: Shared by all connections: the loop reads when something has come, and what is read is
+        #: taken out at once. So it stays in the processor's cache.
+        self._buffer = bytearray(BUFFER)
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -111,42 +122,70 @@ class FastTransport:
         host.unexpected = 0
         return answer
 
+    def begin(
+        self, request: Request, told: Callable[[Response | None], object]
+    ) -> Callable[[], object] | None:
+        """Sends a request once, without a task.
+
+        Args:
+            request: What to send.
+            told: Called once with the answer, after this has returned; with None where none came.
+
+        Returns:
+            What gives it up: its connection is closed, and `told` is not called any more. None: it
+            is none that is sent from here.
+        """
+        plain = self._plain(request)
+        if plain is None:
+            return None
+        host, message = plain
+        begun = _Begun(self, host, told)
+        connection = self._idle(host)
+        if connection is not None:
+            begun.ask(connection, message, request.max_body)
+        else:
+            begun.connect(message, request.max_body)
+        return begun.give_up
+
     # -- which requests -----------------------------------------------------------------------
 
     def _plain(self, request: Request) -> tuple[_Host, bytes] | None:
         """The host, and the bytes to send it; None if the request is none for here."""
         url = request.url
-        if request.method != "GET" or request.body is not None or url[:7] != "http://":
+        if request.method != "GET" or request.body is not None:
             return None
-        before, mark, query = url[7:].partition("?")
-        authority, _, path = before.partition("/")
-        host = self._hosts.get(authority)
+        before, mark, query = url.partition("?")
+        end = before.find("/", 8)
+        root, path = (before, "/") if end < 0 else (before[:end], before[end:])
+        host = self._hosts.get(root)
         if host is None:
-            host = self._host(url, authority)
+            host = self._host(url, root)
             if host is None:
                 return None
         if host.shunned_until and host.shunned_until > monotonic():
             return None
-        lines = [f"GET /{path}{mark}{query} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in request.headers]
-        if not any([name in ("Host", "host") for name, _ in request.headers]):
-            lines.insert(1, f"Host: {authority}")
-        text = "\r\n".join([*lines, "", ""])
-        # No field may bring lines of its own.
-        if _MESSAGE.fullmatch(text) is None or text.count("\n") != len(lines) + 1:
-            return None
-        return host, text.encode("ascii")
+        fields = host.fields.get(request.headers)
+        if fields is None:
+            fields = _fields(root.partition("://")[2], request.headers)
+            if fields is None:
+                return None
+            if len(host.fields) >= _MOST_FIELDS:
+                host.fields.clear()
+            host.fields[request.headers] = fields
+        # `Request` has looked at the URL: it is visible ASCII.
+        return host, f"GET {path}{mark}{query} HTTP/1.1\r\n".encode("ascii") + fields
 
-    def _host(self, url: str, authority: str) -> _Host | None:
-        if authority in self._hosts:
+    def _host(self, url: str, root: str) -> _Host | None:
+        if root in self._hosts:
             return None
-        found = _AUTHORITY.fullmatch(authority)
+        found = _ROOT.fullmatch(root)
         if found is None or self._options.proxies.of(url) is not None:
             # Remembered: there is none.
-            self._hosts[authority] = None
+            self._hosts[root] = None
             return None
-        made = _Host(found[1].strip("[]"), int(found[2] or 80))
-        self._hosts[authority] = made
+        is_secure = found[1] == "https"
+        port = int(found[3] or (443 if is_secure else 80))
+        made = self._hosts[root] = _Host(found[2].strip("[]"), port, is_secure)
         return made
 
     # -- asking -------------------------------------------------------------------------------
@@ -205,12 +244,26 @@ class FastTransport:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._options.connect_timeout):
-                _, connection = await loop.create_connection(FastConnection, host.host, host.port)
+                _, connection = await loop.create_connection(
+                    lambda: FastConnection(self._buffer),
+                    host.host,
+                    host.port,
+                    ssl=await self._trusted() if host.is_secure else None,
+                )
         except (OSError, TimeoutError):
             return None
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
         return connection
+
+    async def _trusted(self) -> SSLContext:
+        """What TLS trusts."""
+        if self._options.ssl is not None:
+            return self._options.ssl
+        if self._context is None:
+            # It reads some hundred certificates.
+            self._context = await asyncio.to_thread(create_default_context)
+        return self._context
 
     def _sweep(self) -> None:
         """Closes connections that are idle for too long, or on which nothing moves."""
@@ -227,3 +280,67 @@ class FastTransport:
             left = left or bool(host.idle or host.busy)
         loop = asyncio.get_running_loop()
         self._sweeper = loop.call_later(_SWEEP, self._sweep) if left else None
+
+
+def _fields(authority: str, headers: tuple[tuple[str, str], ...]) -> bytes | None:
+    """The fields of a request, and its end; None if one cannot be sent as it is."""
+    lines = [f"{name}: {value}" for name, value in headers]
+    if not any([name in ("Host", "host") for name, _ in headers]):
+        lines.insert(0, f"Host: {authority}")
+    # No field may bring lines of its own.
+    if any([_FIELD.fullmatch(line) is None for line in lines]):
+        return None
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
+
+
+class _Begun:
+    """One request that `FastTransport.begin` sent, or is going to."""
+
+    __slots__ = ("_connecting", "_connection", "_host", "_told", "_transport")
+
+    def __init__(
+        self, transport: FastTransport, host: _Host, told: Callable[[Response | None], object]
+    ) -> None:
+        self._transport, self._host = transport, host
+        self._told: Callable[[Response | None], object] | None = told
+        self._connection: FastConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+
+    def ask(self, connection: FastConnection, message: bytes, max_body: int) -> None:
+        self._connection = connection
+        self._host.busy.add(connection)
+        connection.ask(message, max_body, self._answered)
+
+    def connect(self, message: bytes, max_body: int) -> None:
+        self._connecting = asyncio.ensure_future(self._connected(message, max_body))
+
+    async def _connected(self, message: bytes, max_body: int) -> None:
+        connection = await self._transport._connected(self._host)
+        if connection is None:
+            self._tell(None)
+        elif self._told is None:
+            connection.close()
+        else:
+            self.ask(connection, message, max_body)
+
+    def give_up(self) -> None:
+        """Closes the connection."""
+        self._told = None
+        if self._connection is not None:
+            self._host.busy.discard(self._connection)
+            self._connection.forget()
+
+    def _answered(self, found: Response | Exception) -> None:
+        connection, host = self._connection, self._host
+        assert connection is not None
+        host.busy.discard(connection)
+        # Idle before anybody is told, who may have a next request for it.
+        if not connection.closed and isinstance(found, Response):
+            host.idle.append(connection)
+            host.unexpected = 0
+        self._tell(found if isinstance(found, Response) else None)
+
+    def _tell(self, found: Response | None) -> None:
+        told, self._told = self._told, None
+        if told is not None:
+            told(found)

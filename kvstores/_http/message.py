@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from asynctensor.errors import InvalidArgument
 from asynctensor.storage.kvstore import Buffer
@@ -40,6 +40,10 @@ class Headers(Mapping[str, str]):
 
     def __getitem__(self, name: str) -> str:
         return self._fields[name.lower()]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field, or `default`: most fields that are looked for are not there."""
+        return self._fields.get(name.lower(), default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._fields)
@@ -81,7 +85,7 @@ class Request:
         return f"<{self.method} {self.url.partition('?')[0]}>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
     """One response, read to its end.
 

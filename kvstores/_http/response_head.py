@@ -12,25 +12,28 @@ Whatever else there is in a head, somebody more patient reads it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from asynctensor.kvstores._http.message import Headers
 
 _TEXT = rb"[\t\x20-\x7e\x80-\xff]*"
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_HEAD = re.compile(
-    rb"HTTP/1\.1 [2-5]\d\d(?: " + _TEXT + rb")?\r\n(?:" + _TOKEN + rb":" + _TEXT + rb"\r\n)*\r\n"
-)
+_STATUS = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)(?: " + _TEXT + rb")?")
+_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):(" + _TEXT + rb")")
+#: Lines that were read before, and how many are remembered: most are the same in all answers.
+_known: dict[bytes, tuple[str, str]] = {}
+_MOST_KNOWN = 256
+_LONGEST_KNOWN = 128
 #: More digits are not meant seriously.
 _LENGTH = re.compile(r"\d{1,15}", re.ASCII)
+#: What ends a head.
+_EMPTY = [b"", b""]
 #: Statuses whose answers have no body (RFC 9110, section 6.4.1).
 _BODILESS = frozenset({204, 304})
 #: Fields that two of in one head say nothing.
 _SINGLE = frozenset({"content-length", "content-range", "etag"})
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(NamedTuple):
     """What a head says.
 
     Attributes:
@@ -52,14 +55,17 @@ def parse_head(head: bytes) -> ResponseHead | None:
     Such are: what breaks the grammar, HTTP/1.0, interim responses, transfer codings, no length or
     several.
     """
-    if _HEAD.fullmatch(head) is None:
+    lines = head.split(b"\r\n")
+    found = _STATUS.fullmatch(lines[0])
+    if found is None or lines[-2:] != _EMPTY:
         return None
-    lines = head[:-4].decode("utf-8", "surrogateescape").split("\r\n")
-    status = int(lines[0][9:12])
+    status = int(found[1])
     fields: dict[str, str] = {}
-    for line in lines[1:]:
-        name, _, value = line.partition(":")
-        name, value = name.lower(), value.strip(" \t")
+    for line in lines[1:-2]:
+        field = _known.get(line) or _read_field(line)
+        if field is None:
+            return None
+        name, value = field
         if name in fields:
             if name in _SINGLE:
                 return None
@@ -76,3 +82,17 @@ def parse_head(head: bytes) -> ResponseHead | None:
     connection = fields.get("connection", "").lower()
     keeps = connection in ("", "keep-alive")
     return ResponseHead(status, Headers.of_lower(fields), length, keeps)
+
+
+def _read_field(line: bytes) -> tuple[str, str] | None:
+    """Name, in lower case, and value of a line; None if it breaks the grammar."""
+    found = _FIELD.fullmatch(line)
+    if found is None:
+        return None
+    value = found[2].decode("utf-8", "surrogateescape").strip(" \t")
+    field = found[1].decode("ascii").lower(), value
+    if len(line) <= _LONGEST_KNOWN:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[line] = field
+    return field

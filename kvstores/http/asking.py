@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 from asynctensor.errors import FailedPrecondition
@@ -72,6 +73,17 @@ class Asker:
             if _is_other_kind(before, target):
                 return Response(404, answer.headers, b"", answer.time)
         raise FailedPrecondition(f"{MOST_REDIRECTS} redirects in a row lead nowhere")
+
+    def begin(
+        self, url: str, fields: Fields, weight: int, told: Callable[[Response | None], object]
+    ) -> Callable[[], object] | None:
+        """Begins a GET without a task; see `Exchange.begin`. Redirects are answers like others."""
+        who = self.authorization.at_hand()
+        if who is None:
+            return None
+        all_fields = (("Accept-Encoding", "identity"), *fields, *self.headers, *who)
+        request = Request("GET", url, all_fields, max_body=max(weight, MOST_UNASKED))
+        return self.exchange.begin(request, weight, told)
 
 
 def _is_other_kind(before: str, after: str) -> bool:

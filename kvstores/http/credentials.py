@@ -36,17 +36,22 @@ class Authorization:
         """Whether another secret may be found when one is refused."""
         return self.header is None and self.credentials.file is not None
 
+    def at_hand(self) -> tuple[tuple[str, str], ...] | None:
+        """The header now, where nothing has to be looked up; None: ask `headers`."""
+        if self.header is not None:
+            return (("Authorization", self.header),)
+        return () if self.credentials.type == "none" else None
+
     async def headers(self) -> tuple[tuple[str, str], ...]:
         """The header now.
 
         Raises:
             PermissionDenied: The secret is not where it was said to be.
         """
-        if self.header is not None:
-            return (("Authorization", self.header),)
+        known = self.at_hand()
+        if known is not None:
+            return known
         given = self.credentials
-        if given.type == "none":
-            return ()
         secret = await _secret(given)
         if given.type == "bearer":
             return (("Authorization", f"Bearer {secret}"),)

@@ -12,6 +12,7 @@ A weak ETag promises less than equal bytes, so it is none here, as in TensorStor
 from __future__ import annotations
 
 import itertools
+import re
 from email.utils import formatdate, parsedate_to_datetime
 
 from asynctensor.kvstores._http.message import Headers
@@ -22,6 +23,8 @@ _ETAG, _MODIFIED, _UNIQUE = b"\x00", b"\x01", b"\x03"
 #: Seconds that a value must have rested for its time to tell versions apart: the time has whole
 #: seconds (section 8.8.2.2).
 _REST = 1
+#: A strong ETag that is not empty.
+_STRONG = re.compile('"[!-~]+"')
 _serial = itertools.count(int.from_bytes(random_bytes(6), "big"))
 
 
@@ -33,7 +36,7 @@ def generation_of(headers: Headers, size: int | None) -> bytes:
         size: Bytes in the whole value, if known.
     """
     tag = headers.get("etag", "")
-    if len(tag) > 2 and tag[0] == tag[-1] == '"' and all("!" <= c <= "~" for c in tag):
+    if _STRONG.fullmatch(tag) is not None:
         return _ETAG + tag[1:-1].encode()
     modified = _seconds(headers.get("last-modified"))
     answered = _seconds(headers.get("date"))

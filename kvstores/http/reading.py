@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time as clock
+from collections.abc import Callable
 from dataclasses import replace
 
-from asynctensor.errors import OutOfRange
+from asynctensor.errors import Error, OutOfRange
 from asynctensor.kvstores._http.encodings import codings, decoded_body
 from asynctensor.kvstores._http.errors import plain_problem, refusal
 from asynctensor.kvstores._http.message import Request, Response
@@ -19,54 +20,105 @@ from asynctensor.kvstores.http.generation import (
 )
 from asynctensor.storage.byte_range import FULL, ByteRange
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
-from asynctensor.storage.kvstore import DEFAULT_READ, ListEntry, ReadOptions, ReadResult
+from asynctensor.storage.kvstore import (
+    DEFAULT_READ,
+    Arrival,
+    ListEntry,
+    ReadOptions,
+    ReadResult,
+    Told,
+)
 
 
 async def read_value(asker: Asker, url: str, options: ReadOptions) -> ReadResult:
     """Reads the value at a URL; see `KeyValueStore.read`."""
     wanted = options.byte_range
+    fields, look = _asked(options)
+    answer = await asker.ask("HEAD" if look else "GET", url, fields, _weight(wanted))
+    time = _time(answer)
+    if answer.status == 416 and not look:
+        return await _past_the_end(asker, url, options, answer)
+    if answer.status in (200, 206):
+        if look:
+            return _looked(answer, options, time)
+        if codings(answer):
+            return await _unpacked(asker, url, answer, options, time)
+    arrival = arrived(answer, options, time)
+    if arrival is None:
+        raise refusal(Request("GET", url), answer, plain_problem(answer))
+    return ReadResult(arrival.state, bytes(arrival.value), arrival.stamp)
+
+
+def begin_value(
+    asker: Asker, url: str, options: ReadOptions, told: Told
+) -> Callable[[], object] | None:
+    """Begins to read the value at a URL; see `KeyValueStore.begin_read`."""
+    fields, look = _asked(options)
+    if look:
+        return None
+
+    def answered(answer: Response | None) -> None:
+        arrival = None
+        if answer is not None and not codings(answer):
+            try:
+                arrival = arrived(answer, options, _time(answer))
+            except Error:
+                # To be found again, and told whoever asks.
+                arrival = None
+        told(arrival)
+
+    return asker.begin(url, fields, _weight(options.byte_range), answered)
+
+
+def _asked(options: ReadOptions) -> tuple[Fields, bool]:
+    """What a request says, and whether it is a look at the head only."""
+    wanted = options.byte_range
     conditions = _conditions(options)
     part = range_header(wanted)
     look = conditions is None or (part is None and not wanted.is_full)
     fields = (*(conditions or ()), *freshness(options))
-    if part is not None:
-        fields = (*fields, ("Range", part))
-    answer = await asker.ask("HEAD" if look else "GET", url, fields, _weight(wanted))
-    time = _time(answer)
-    if answer.status in MISSING:
+    return (fields if part is None else (*fields, ("Range", part))), look
+
+
+def arrived(answer: Response, options: ReadOptions, time: float) -> Arrival | None:
+    """What an answer without content codings says; None if it is a refusal.
+
+    Raises:
+        OutOfRange: The value is too short.
+        FailedPrecondition: The answer is not to what was asked.
+    """
+    status = answer.status
+    if status in (200, 206):
+        body, size = ranged_body(answer, options.byte_range)
+        generation = generation_of(answer.headers, size)
+        if not _fails(generation, options):
+            return Arrival("value", body, TimestampedStorageGeneration(generation, time))
+    elif status in MISSING:
         unmet = options.if_equal not in (UNKNOWN, NO_VALUE)
         stamp = TimestampedStorageGeneration(NO_VALUE, time)
-        return ReadResult("unspecified" if unmet else "missing", b"", stamp)
-    if answer.status == 304:
-        return _unspecified(options.if_not_equal, time)
-    if answer.status == 412:
-        return _unspecified(UNKNOWN, time)
-    if answer.status == 416 and not look:
-        return await _past_the_end(asker, url, options, answer)
-    if answer.status not in (200, 206):
-        raise refusal(Request("GET", url), answer, plain_problem(answer))
-    if look:
-        return _looked(answer, options, time)
-    return await _found(asker, url, answer, options, time)
+        return Arrival("unspecified" if unmet else "missing", b"", stamp)
+    elif status == 304:
+        generation = options.if_not_equal
+    elif status == 412:
+        generation = UNKNOWN
+    else:
+        return None
+    return Arrival("unspecified", b"", TimestampedStorageGeneration(generation, time))
 
 
-async def _found(
+async def _unpacked(
     asker: Asker, url: str, answer: Response, options: ReadOptions, time: float
 ) -> ReadResult:
-    wanted = options.byte_range
-    if codings(answer):
-        if answer.status == 206:
-            # A part of something packed is not a part of the value.
-            whole = await read_value(asker, url, replace(options, byte_range=FULL))
-            start, stop = wanted.resolve(len(whole.value))
-            return replace(whole, value=whole.value[start:stop])
-        answer = replace(answer, body=await decoded_body(answer, MOST_UNASKED))
-    body, size = ranged_body(answer, wanted)
-    generation = generation_of(answer.headers, size)
-    if unspecified := _fails(generation, options, time):
-        return unspecified
-    stamp = TimestampedStorageGeneration(generation, time)
-    return ReadResult("value", body if isinstance(body, bytes) else bytes(body), stamp)
+    """What an answer with content codings says."""
+    if answer.status == 206:
+        # A part of something packed is not a part of the value.
+        whole = await read_value(asker, url, replace(options, byte_range=FULL))
+        start, stop = options.byte_range.resolve(len(whole.value))
+        return replace(whole, value=whole.value[start:stop])
+    plain = replace(answer, body=await decoded_body(answer, MOST_UNASKED))
+    arrival = arrived(plain, options, time)
+    assert arrival is not None
+    return ReadResult(arrival.state, bytes(arrival.value), arrival.stamp)
 
 
 async def _past_the_end(
@@ -105,15 +157,9 @@ def _conditions(options: ReadOptions) -> Fields | None:
     return tuple(found)
 
 
-def _fails(generation: bytes, options: ReadOptions, time: float) -> ReadResult | None:
-    """The result where a condition does not hold, whether or not the server has looked at it."""
-    if options.if_equal not in (UNKNOWN, generation) or options.if_not_equal == generation:
-        return _unspecified(generation, time)
-    return None
-
-
-def _unspecified(generation: bytes, time: float) -> ReadResult:
-    return ReadResult("unspecified", b"", TimestampedStorageGeneration(generation, time))
+def _fails(generation: bytes, options: ReadOptions) -> bool:
+    """Whether a condition does not hold, whether or not the server has looked at it."""
+    return options.if_equal not in (UNKNOWN, generation) or options.if_not_equal == generation
 
 
 def _looked(head: Response, options: ReadOptions, time: float) -> ReadResult:
@@ -122,9 +168,8 @@ def _looked(head: Response, options: ReadOptions, time: float) -> ReadResult:
     if size >= 0 and not codings(head):
         options.byte_range.resolve(size)
     generation = generation_of(head.headers, size if size >= 0 else None)
-    if unspecified := _fails(generation, options, time):
-        return unspecified
-    return ReadResult("value", b"", TimestampedStorageGeneration(generation, time))
+    stamp = TimestampedStorageGeneration(generation, time)
+    return ReadResult("unspecified" if _fails(generation, options) else "value", b"", stamp)
 
 
 def length(answer: Response) -> int:

@@ -6,22 +6,23 @@ or, where that is missing, the time when it was last modified (`generation`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager
 
-from asynctensor.errors import FailedPrecondition, Unimplemented, os_errors_mapped
+from asynctensor.errors import FailedPrecondition, InvalidArgument, Unimplemented, os_errors_mapped
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores.http.address import Address
 from asynctensor.kvstores.http.asking import Asker, Fields
 from asynctensor.kvstores.http.credentials import Authorization
 from asynctensor.kvstores.http.listing import IndexEntry, read_index
-from asynctensor.kvstores.http.reading import read_value, stat
+from asynctensor.kvstores.http.reading import begin_value, read_value, stat
 from asynctensor.runtime.counters import store_counters
 from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import (
     DEFAULT_READ,
+    Arrival,
     Buffer,
     Capabilities,
     Json,
@@ -29,6 +30,7 @@ from asynctensor.storage.kvstore import (
     ListEntry,
     ReadOptions,
     ReadResult,
+    Told,
 )
 
 #: Folders within folders: more is a link that leads in a circle.
@@ -86,6 +88,23 @@ class HttpStore(KeyValueStore):
             found = await read_value(self._asker, url, options)
         _COUNTERS.bytes_read.value += len(found.value)
         return found
+
+    def begin_read(self, key: str, options: ReadOptions, told: Told) -> Callable[[], object] | None:
+        """See `KeyValueStore.begin_read`."""
+        if _VERBOSE.level:
+            return None
+        try:
+            url = self._address.url(key)
+        except InvalidArgument:
+            return None
+
+        def counted(arrival: Arrival | None) -> None:
+            if arrival is not None:
+                _COUNTERS.read.value += 1
+                _COUNTERS.bytes_read.value += len(arrival.value)
+            told(arrival)
+
+        return begin_value(self._asker, url, options, counted)
 
     # -- Listing ------------------------------------------------------------------------------
 

@@ -1,0 +1,36 @@
+"""An http store whose every read is begun without a task, where that can be done."""
+
+from __future__ import annotations
+
+import asyncio
+
+from asynctensor.kvstores.http.store import HttpStore
+from asynctensor.storage.kvstore import DEFAULT_READ, Arrival, ReadOptions, ReadResult
+
+
+class BegunHttpStore(HttpStore):
+    """Reads by `begin_read`, and by `read` where that says so.
+
+    Attributes:
+        begun: Reads that were begun.
+        arrived: Those of them that brought something.
+    """
+
+    begun = 0
+    arrived = 0
+
+    async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
+        found: asyncio.Future[Arrival | None] = asyncio.get_running_loop().create_future()
+        give_up = self.begin_read(key, options, found.set_result)
+        if give_up is None:
+            return await super().read(key, options)
+        self.begun += 1
+        try:
+            arrival = await asyncio.shield(found)
+        except asyncio.CancelledError:
+            give_up()
+            raise
+        if arrival is None:
+            return await super().read(key, options)
+        self.arrived += 1
+        return ReadResult(arrival.state, bytes(arrival.value), arrival.stamp)

@@ -1,0 +1,191 @@
+"""Reads that are begun without a task: what they bring, and what they leave to others."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import asynctensor as ts
+from asynctensor.errors import DataLoss
+from asynctensor.kvstores._http.exchange import Exchange
+from asynctensor.kvstores.http.address import Address
+from asynctensor.kvstores.http.store import HttpStore
+from asynctensor.runtime.event_loop import start
+from asynctensor.scheduler.gate import shared_gate
+from asynctensor.scheduler.retry import RetryPolicy
+from asynctensor.scheduler.scheduled_store import ScheduledStore
+from asynctensor.storage.kvstore import Arrival, KeyValueStore, ReadOptions
+from asynctensor.testing.network_faults import Reply, Reset, Stall
+from tests.kvstores.http.begun import BegunHttpStore
+
+EXCHANGE = Exchange(RetryPolicy(5, 0.001, 0.002))
+DATA = np.arange(40 * 64, dtype=np.uint32).reshape(40, 64)
+
+
+async def on_loop(work: Callable[[], Any]) -> Any:
+    async def run() -> Any:
+        return await work()
+
+    return await start(run)
+
+
+def begin(store: KeyValueStore, key: str) -> tuple[Any, list[Arrival | None]]:
+    told: list[Arrival | None] = []
+    return store.begin_read(key, ReadOptions(), told.append), told
+
+
+async def until(holds: Callable[[], object]) -> None:
+    while not holds():  # noqa: ASYNC110 -- it happens on this very loop
+        await asyncio.sleep(0)
+
+
+async def test_reads_are_begun_and_arrive(caddy) -> None:
+    (caddy.folder / "k").write_bytes(b"value")
+    store = BegunHttpStore(Address(caddy.url.rstrip("/")))
+    assert (await start(store.read, "k")).value == b"value"
+    assert (await start(store.read, "none")).state == "missing"
+    assert (store.begun, store.arrived) == (2, 2)
+
+
+async def test_what_is_given_up_is_told_nobody_and_gives_its_place_back(
+    caddy, fault_proxy_to
+) -> None:
+    (caddy.folder / "k").write_bytes(b"value" * 10_000)
+    proxy = fault_proxy_to(caddy.host, caddy.port)
+    store = HttpStore(Address(proxy.url), EXCHANGE)
+
+    async def run() -> None:
+        before = shared_gate().statistics()
+        for turns in range(12):
+            proxy.plan(Stall(after=100 * turns))
+            give_up, told = begin(store, "k")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            give_up()
+            proxy.forget()
+            give_up, second = begin(store, "k")
+            await until(lambda: second)  # noqa: B023
+            assert told == []
+        assert shared_gate().statistics() == before
+
+    await on_loop(run)
+
+
+async def test_those_that_wait_for_a_turn_get_it_or_leave(caddy) -> None:
+    (caddy.folder / "k").write_bytes(b"value")
+    store = HttpStore(Address(caddy.url.rstrip("/")), Exchange(concurrency=1))
+
+    async def run() -> None:
+        before = shared_gate().statistics()
+        begun = [begin(store, "k") for _ in range(5)]
+        assert shared_gate().statistics().waiting == before.waiting + 4
+        for give_up, _ in begun[1:3]:
+            give_up()
+        await until(lambda: all(told for _, told in (begun[0], *begun[3:])))
+        assert [len(told) for _, told in begun] == [1, 0, 0, 1, 1]
+        assert shared_gate().statistics() == before
+
+    await on_loop(run)
+
+
+async def test_reads_share_with_one_that_is_begun(caddy) -> None:
+    (caddy.folder / "k").write_bytes(b"value")
+    store = ScheduledStore(HttpStore(Address(caddy.url.rstrip("/"))))
+
+    async def run() -> None:
+        give_up, told = begin(store, "k")
+        reading = asyncio.ensure_future(store.read("k", ReadOptions(staleness_bound=0)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        give_up()
+        assert (await reading).value == b"value"
+        assert told == []
+        assert store.statistics().requests == 1
+        # Nobody else waits for this one.
+        give_up, told = begin(store, "k")
+        give_up()
+        assert (await store.read("k")).value == b"value"
+        # One that is under way is shared by `read`.
+        begin(store, "k")
+        assert begin(store, "k")[0] is None
+
+    await on_loop(run)
+
+
+async def written(folder: Any, **codec: Any) -> Any:
+    array = await ts.open(
+        f"file://{folder}/a/|zarr3:", create=True, dtype="uint32", shape=DATA.shape,
+        chunk_layout=ts.ChunkLayout(write_chunk_shape=[4, 4]), **codec,
+    )  # fmt: skip
+    await array.write(DATA)
+    return array
+
+
+@pytest.fixture
+async def array(caddy, fault_proxy_to) -> Any:
+    await written(
+        caddy.folder, codec=ts.CodecSpec({"driver": "zarr3", "codecs": [{"name": "gzip"}]})
+    )
+    proxy = fault_proxy_to(caddy.host, caddy.port)
+    return caddy.folder / "a", proxy, await ts.open(f"{proxy.url}/a/|zarr3:")
+
+
+async def test_tiles_with_missing_and_damaged_chunks(array) -> None:
+    folder, _, read = array
+    assert np.array_equal(await read.read(), DATA)
+    (folder / "c/3/5").unlink()
+    wanted = DATA.copy()
+    wanted[12:16, 20:24] = 0
+    assert np.array_equal(await read.read(), wanted)
+    (folder / "c/7/9").write_bytes(b"no gzip")
+    with pytest.raises(DataLoss, match="c/7/9"):
+        await read.read()
+    assert np.array_equal(await read[:28].read(), wanted[:28])
+
+
+async def test_tiles_survive_a_bad_network(array) -> None:
+    _, proxy, read = array
+    for fault in (
+        Reset(after=0),
+        Reset(after=150),
+        Reply(status=503),
+        Reply(status=429),
+        Reply(status=500),
+    ):
+        proxy.plan(*[fault] * 8)
+        assert np.array_equal(await read.read(), DATA)
+        proxy.forget()
+
+
+async def test_a_cancelled_read_of_tiles_leaves_nothing(array) -> None:
+    _, proxy, read = array
+    before = shared_gate().statistics()
+    for count in range(0, 60, 7):
+        proxy.plan(*[Stall(after=0)] * 50)
+        reading = asyncio.ensure_future(read.read())
+        for _ in range(count):
+            await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        proxy.forget()
+    assert shared_gate().statistics() == before
+    assert np.array_equal(await read.read(), DATA)
+
+
+async def test_nothing_holds_an_output_after_its_read(array) -> None:
+    _, _, read = array
+    gc.collect()
+    gc.disable()
+    try:
+        found = await read.read()
+        watched = [found]
+        await until(lambda: len(gc.get_referrers(found)) <= 2)
+        assert watched
+    finally:
+        gc.enable()
