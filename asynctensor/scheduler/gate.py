@@ -91,7 +91,12 @@ class Gate:
 
     async def _turn(self, ticket: Ticket, most: int, limit: Deadline) -> None:
         future = asyncio.get_running_loop().create_future()
-        self._wait(ticket, most, lambda: future.done() or future.set_result(None))
+
+        def go() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        self._wait(ticket, most, go)
         try:
             async with asyncio.timeout(None if limit.never else limit.remaining()):
                 await future

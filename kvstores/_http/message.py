@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypeVar, overload
 
 from asynctensor.errors import InvalidArgument
 from asynctensor.storage.kvstore import Buffer
 
+T = TypeVar("T")
 #: A body, whole or in pieces that follow each other.
 Body: TypeAlias = "Buffer | tuple[Buffer, ...]"
 
@@ -41,7 +42,11 @@ class Headers(Mapping[str, str]):
     def __getitem__(self, name: str) -> str:
         return self._fields[name.lower()]
 
-    def get(self, name: str, default: Any = None) -> Any:
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+    @overload
+    def get(self, name: str, /, default: str | T) -> str | T: ...
+    def get(self, name: str, /, default: str | T | None = None) -> str | T | None:
         """The field, or `default`: most fields that are looked for are not there."""
         return self._fields.get(name.lower(), default)
 
