@@ -8,9 +8,9 @@ users of TensorStore and of plain Python already catch. The cause, where there i
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class Error(Exception):
@@ -78,7 +78,7 @@ class Error(Exception):
         return self
 
 
-def _rebuild(cls: type[Error], message: str, fields: dict[str, str | None]) -> Error:
+def _rebuild(cls: type[Error], message: str, fields: dict[str, Any]) -> Error:
     return cls(message, **fields)
 
 
@@ -125,9 +125,54 @@ class FailedPrecondition(Error, ValueError):
 
 
 class Aborted(Error, ValueError):
-    """Somebody else changed what this operation rested on: start again from fresh data."""
+    """Somebody else changed what this operation rested on: start again from fresh data.
+
+    Attributes:
+        conflicts: What was changed, where the store tells: each has the ``key`` (or the beginning
+            of the range that was listed) and the version of the commit ``by`` which it was.
+    """
 
     kind = "ABORTED"
+    conflicts: tuple[Any, ...] = ()
+
+
+class CommitUnknown(Error, ValueError):
+    """The store did not say whether a transaction was committed: ask again later.
+
+    Attributes:
+        transaction_id: The transaction, as 32 hex digits.
+        branch: The id of the branch that it was to be committed to.
+        base: The last record of the branch before it.
+        digest: Of the transaction's contents, in hex.
+        resolve: Called without arguments, a future of ``"committed"`` or ``"aborted"``: whichever
+            stands in the log; if neither does, it is aborted there. An error that came from
+            another process has none: ``Repository.resolve(error)`` does the same.
+    """
+
+    kind = "COMMIT_UNKNOWN"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        transaction_id: str = "",
+        branch: str = "",
+        base: int = 0,
+        digest: str = "",
+        **where: str | None,
+    ) -> None:
+        super().__init__(message, **where)
+        self.transaction_id = transaction_id
+        self.branch = branch
+        self.base = base
+        self.digest = digest
+        self.resolve: Callable[[], Awaitable[str]] | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        names = ("key", "store", "operation", "array")
+        fields = {name: getattr(self, name) for name in names}
+        fields |= {n: getattr(self, n) for n in ("transaction_id", "branch", "base", "digest")}
+        return (_rebuild, (type(self), self.message, fields))
 
 
 class DataLoss(Error, ValueError):

@@ -129,6 +129,20 @@ KVSTORES: Final = (
     ),
     KnownKvStore(
         KvStoreRules(
+            "repo",
+            scheme="repo",
+            members=frozenset({"as_of", "branch", "snapshot", "tag"}),
+            adapter=True,
+            check=Lazy("asynctensor.kvstores.repo.members", "check_members"),
+            urls=UrlRules(
+                Lazy("asynctensor.kvstores.repo.members", "read_url"),
+                Lazy("asynctensor.kvstores.repo.members", "write_url"),
+            ),
+        ),
+        "asynctensor.kvstores.repo.opening",
+    ),
+    KnownKvStore(
+        KvStoreRules(
             "http",
             scheme="http",
             members=HTTP_RESOURCES | {"base_url", "headers"},

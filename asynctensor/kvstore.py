@@ -203,6 +203,11 @@ class KvStore(Displayed):
             value = value.bound_as(self._opened)
         return PublicKvStoreSpec(value.unbound() if unbind_context else value)
 
+    @property
+    def bound_spec(self) -> KvStoreSpec:
+        """What stands for it where the JSON of a kvstore may stand, in a spec say."""
+        return self.spec(retain_context=True).value
+
     def copy(self) -> KvStore:
         """A copy, whose path and transaction can be set by themselves."""
         return self.with_transaction(self._transaction)

@@ -151,7 +151,8 @@ class KvStoreSpec:
                 f"URL representation not supported by kvstore {dump(self._driver)}; use its JSON"
             )
         if kvstore.urls is not None:
-            return kvstore.urls.write(self._options, self._path)
+            written = kvstore.urls.write(self._options, self._path)
+            return written if self._base is None else f"{self._base.url}|{written}"
         if self._base is not None:
             component = format_component(kvstore.scheme, self._path, is_root=False)
             return f"{self._base.url}|{component}"
@@ -326,7 +327,7 @@ def kvstore_of_url(components: Sequence[UrlComponent], rules: SpecRules) -> KvSt
         if kvstore.urls is not None:
             with annotated(f'Invalid kvstore URL component "{component}"'):
                 options, path = kvstore.urls.read(component)
-            found = KvStoreSpec.of(kvstore.driver, path, options=options, rules=rules)
+            found = KvStoreSpec.of(kvstore.driver, path, base=found, options=options, rules=rules)
             continue
         if component.query is not None:
             raise refused_query(component)
@@ -341,11 +342,12 @@ def kvstore_of_url(components: Sequence[UrlComponent], rules: SpecRules) -> KvSt
 
 
 def kvstore_from_json(json: Any, rules: SpecRules) -> KvStoreSpec:
-    """`KvStoreSpec`, which refuses what is neither object, URL nor spec.
+    """`KvStoreSpec`, which refuses what is neither object, URL nor spec (or has a `bound_spec`).
 
     Raises:
         InvalidArgument: It is none.
     """
+    json = getattr(json, "bound_spec", json)
     if not isinstance(json, (str, Mapping, KvStoreSpec)):
         raise expected("object", json)
     return KvStoreSpec(json, rules=rules)

@@ -37,6 +37,11 @@ class PublicKvStoreSpec(Displayed):
         return self._value
 
     @property
+    def bound_spec(self) -> KvStoreSpec:
+        """What stands for it where the JSON of a kvstore may stand."""
+        return self._value
+
+    @property
     def path(self) -> str:
         """Prefix of all keys, which it begins without any separator of its own."""
         return self._value.path

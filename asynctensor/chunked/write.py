@@ -52,7 +52,8 @@ class Writer:
 
     def __init__(self, array: ChunkedArray) -> None:
         self._array = array
-        self._face = array.store.blocking
+        face = array.store.blocking
+        self._face = face if face is not None and face.replaces else None
         self._collector = TurnCollector[ViewRequest](self._deliver)
         self._group_cells = max(1, min(GROUP_CELLS, _GROUP_BYTES // max(1, array.chunk_bytes)))
         if self._face is None:

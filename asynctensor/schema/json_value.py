@@ -54,7 +54,8 @@ _MAX_DEPTH = 64
 def check_document(value: object) -> None:
     """Checks that `value` can be JSON, before anything looks at what it says.
 
-    NumPy's numbers and arrays pass for numbers and arrays.
+    NumPy's numbers and arrays pass for numbers and arrays, and opened kvstores and their specs
+    (whatever has a `bound_spec`) for JSON of kvstores.
 
     Raises:
         InvalidArgument: A value of another type is in it, a member's name is no string, a string
@@ -80,7 +81,10 @@ def _check_value(value: object, depth: int) -> None:
             with annotated(f"Error parsing value at position {position}"):
                 _check_value(item, depth - 1)
     elif isinstance(value, (bytes, bytearray, set, frozenset)) or not (
-        value is None or isinstance(value, numbers.Number) or hasattr(value, "__array__")
+        value is None
+        or isinstance(value, numbers.Number)
+        or hasattr(value, "__array__")
+        or hasattr(value, "bound_spec")
     ):
         raise expected("JSON", value)
 

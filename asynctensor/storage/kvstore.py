@@ -244,6 +244,13 @@ class KeyValueStore(ABC):
         """What can commit many keys of this store at once, where it can."""
         return None
 
+    def pinned(self, mark: object) -> KeyValueStore:
+        """The store in the state that `mark`, from its domain's `CommitDomain.mark`, names.
+
+        It stays in that state. Stores that keep no older states return themselves.
+        """
+        return self
+
 
 @runtime_checkable
 class OpenValue(Protocol):
@@ -315,7 +322,13 @@ class BlockingFace(Protocol):
 
     Each blocks the calling thread, never the I/O loop. Meaning and errors are those of
     `KeyValueStore`.
+
+    Attributes:
+        replaces: Whether `replace` may be called; where it would wait for the I/O loop, which may
+            wait for the workers, it may not, and writes go through `KeyValueStore.write`.
     """
+
+    replaces: bool = True
 
     def open(self, key: str) -> OpenValue | None:
         """The current version of `key`, or None if it has none."""

@@ -411,7 +411,7 @@ class KeyValueStoreSuite(KeyValueStoreRaceSuite):
         hash(domain.identity)
         old = (await write(store, "a", b"1")).generation
         commit = Commit({"a": old, "b": NO_VALUE}, {"a": b"2", "b": b"2", "c": None})
-        generations = await start(domain.commit, commit)
+        generations = (await start(domain.commit, commit)).generations
         assert generations["c"] == NO_VALUE
         for key in ("a", "b"):
             found = await read(store, key)

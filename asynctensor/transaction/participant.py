@@ -20,6 +20,13 @@ class Participant(ABC):
     def description(self) -> str:
         """The store, for messages; without secrets."""
 
+    def begin(self, mark: object) -> None:  # noqa: B027 -- most keep no older states
+        """Told, before anything is staged, which state the transaction reads.
+
+        Args:
+            mark: What the domain's `CommitDomain.mark` gave; None in isolated mode.
+        """
+
     @abstractmethod
     async def prepare(self) -> Commit:
         """All that was staged, worked out against what is stored now.

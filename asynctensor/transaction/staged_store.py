@@ -8,6 +8,7 @@ transactions that write different parts of one value do not disturb each other.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import threading
 from abc import ABC, abstractmethod
@@ -33,6 +34,8 @@ from asynctensor.storage.kvstore import (
 from asynctensor.transaction.participant import Participant
 from asynctensor.transaction.transaction import Transaction
 
+#: Values that are worked out side by side at a commit.
+_SIDE_BY_SIDE = 64
 #: How often an isolated commit works one key out again because somebody else changed it.
 _ATTEMPTS = 1000
 
@@ -74,6 +77,12 @@ class Staging(Participant):
 
     def __init__(self, base: KeyValueStore) -> None:
         self.base = base
+        #: The base as it was when the transaction began, where it keeps older states.
+        self.frozen = base
+        self.mark: object = None
+        self.listed: list[KeyRange] = []
+        #: Observed elsewhere than in the frozen state.
+        self.elsewhere: set[str] = set()
         self.lock = threading.Lock()
         self.values: dict[str, StagedValue] = {}
         self.deleted: list[KeyRange] = []
@@ -85,6 +94,10 @@ class Staging(Participant):
     @property
     def commit_domain(self) -> CommitDomain | None:
         return self.base.commit_domain
+
+    def begin(self, mark: object) -> None:
+        self.mark = mark
+        self.frozen = self.base.pinned(mark)
 
     @property
     def description(self) -> str:
@@ -137,22 +150,32 @@ class Staging(Participant):
         """What is stored at `key` as the transaction sees it, before its staged value."""
         if self.covered(key):
             return ReadResult("missing", b"", TimestampedStorageGeneration.now(NO_VALUE))
-        return await self.base.read(key)
+        return await self.frozen.read(key)
 
     async def prepare(self) -> Commit:
-        expected = dict(self.observed)
+        with self.lock:
+            expected = dict(self.observed)
+            read = frozenset(expected)
+            elsewhere = set(self.elsewhere)
+            cleared, listed = tuple(self.deleted), tuple(self.listed)
+            staged = list(self.values.items())
         values: dict[str, bytes | None] = {}
-        for key_range in list(self.deleted):
-            async for entry in self.base.list(key_range):
-                values[entry.key] = None
-        for key, staged in list(self.values.items()):
-            current = None
-            if staged.needs_current and not self.covered(key):
-                found = await self.base.read(key)
-                current = found.value if found.state == "value" else None
-                expected.setdefault(key, found.stamp.generation)
-            values[key] = await staged.value(current)
-        return Commit(expected, values)
+        for start in range(0, len(staged), _SIDE_BY_SIDE):
+            group = staged[start : start + _SIDE_BY_SIDE]
+            new = await asyncio.gather(*(self._new(key, value, expected) for key, value in group))
+            values.update(zip((key for key, _ in group), new, strict=True))
+        looked_up = frozenset(expected) - elsewhere
+        return Commit(expected, values, cleared, read, looked_up, listed, mark=self.mark)
+
+    async def _new(self, key: str, staged: StagedValue, expected: dict[str, bytes]) -> bytes | None:
+        """The new value of a key; notes what it rests on."""
+        current = None
+        if staged.needs_current and not self.covered(key):
+            # The newest: what others wrote to other parts of the value stays.
+            found = await self.base.read(key)
+            current = found.value if found.state == "value" else None
+            expected.setdefault(key, found.stamp.generation)
+        return await staged.value(current)
 
     def is_final(self, key: str) -> bool:
         return key in self.observed
@@ -196,6 +219,7 @@ class Staging(Participant):
             self.values.clear()
             self.deleted.clear()
             self.observed.clear()
+            self.listed.clear()
 
 
 class StagedStore(KeyValueStore):
@@ -277,6 +301,8 @@ class StagedStore(KeyValueStore):
             return
         with staging.lock:
             if key not in staging.values and not staging.covered(key):
+                if key not in staging.observed:
+                    staging.elsewhere.add(key)
                 staging.observed.setdefault(key, generation)
 
     def covered(self, key: str) -> bool:
@@ -296,6 +322,7 @@ class StagedStore(KeyValueStore):
 
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
         staging = self.staging()
+        self._observe_listing(staging, key_range)
         with staging.lock:
             pending = sorted(k for k in staging.values if k in key_range)
         sizes = {}
@@ -304,7 +331,7 @@ class StagedStore(KeyValueStore):
             if found.state == "value":
                 sizes[key] = len(found.value)
         hidden = set(pending)
-        async for entry in self.base.list(key_range):
+        async for entry in staging.frozen.list(key_range):
             if entry.key not in hidden and not staging.covered(entry.key):
                 yield entry
         for key, size in sizes.items():
@@ -312,6 +339,7 @@ class StagedStore(KeyValueStore):
 
     async def list_directory(self, prefix: str) -> AsyncIterator[ListEntry]:
         staging = self.staging()
+        self._observe_listing(staging, KeyRange.prefix(prefix))
         seen: set[str] = set()
         with staging.lock:
             pending = sorted(k for k in staging.values if k.startswith(prefix))
@@ -322,9 +350,16 @@ class StagedStore(KeyValueStore):
                 seen.add(at)
                 yield ListEntry(at, -1 if slash else len(found.value))
         hidden = seen.union(pending)
-        async for entry in list_directory(self.base, prefix):
+        async for entry in list_directory(staging.frozen, prefix):
             if entry.key not in hidden and await self._is_left(staging, entry.key):
                 yield entry
+
+    def _observe_listing(self, staging: Staging, key_range: KeyRange) -> None:
+        if not self.transaction.repeatable_read:
+            return
+        with staging.lock:
+            if key_range not in staging.listed:
+                staging.listed.append(key_range)
 
     async def _is_left(self, staging: Staging, key: str) -> bool:
         """Whether a key, or of a directory anything, is not deleted by the transaction."""

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, get_args
 
 from asynctensor.errors import (
     Aborted,
     DeadlineExceeded,
     Error,
     FailedPrecondition,
+    InvalidArgument,
     Unimplemented,
 )
 from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.promise import Promise
-from asynctensor.storage.commit_domain import Commit, CommitDomain
+from asynctensor.storage.commit_domain import Commit, CommitDomain, Isolation
 from asynctensor.transaction.participant import Participant
 from asynctensor.transaction.staging_queue import StagingQueue
 from asynctensor.transaction.states import Event, State, next_state
@@ -47,14 +49,39 @@ class Transaction:
         repeatable_read: Also in isolated mode, the commit fails if something read through the
             transaction has changed since. An atomic transaction always checks that.
         message: Why; kept with the commit where the store keeps a history.
+        author: By whom; kept likewise.
+        metadata: What else to note with the commit: a mapping of JSON values.
+        isolation: What an atomic commit validates where the store keeps a history:
+            ``"serializable"``, all that was read; ``"snapshot"``, only what was read of the keys
+            that it writes; ``"blind"``, nothing but the values that it changes in part.
+
+    Raises:
+        InvalidArgument: `isolation` is none of these, or `metadata` is not JSON.
     """
 
     def __init__(
-        self, atomic: bool = True, repeatable_read: bool = False, *, message: str | None = None
+        self,
+        atomic: bool = True,
+        repeatable_read: bool = False,
+        *,
+        message: str | None = None,
+        author: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        isolation: Isolation = "serializable",
     ) -> None:
         self._atomic = bool(atomic)
         self._repeatable_read = bool(repeatable_read)
         self._message = message
+        self._author = author
+        self._metadata = _json_object(metadata)
+        if isolation not in get_args(Isolation):
+            raise InvalidArgument(
+                f"isolation is one of {', '.join(map(repr, get_args(Isolation)))}, "
+                f"not {isolation!r}"
+            )
+        self._isolation = isolation
+        self._mark: object = None
+        self._commit_id: str | None = None
         self._state = State.OPEN
         self._lock = threading.Lock()
         self._participants: dict[Hashable, Participant] = {}
@@ -84,6 +111,26 @@ class Transaction:
     def message(self) -> str | None:
         """Why the change is made."""
         return self._message
+
+    @property
+    def author(self) -> str | None:
+        """By whom the change is made."""
+        return self._author
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What else is noted with the commit; a copy."""
+        return json.loads(json.dumps(self._metadata)) if self._metadata else {}
+
+    @property
+    def isolation(self) -> Isolation:
+        """What the commit validates."""
+        return self._isolation
+
+    @property
+    def commit_id(self) -> str | None:
+        """The id of the commit; None until it is committed, or where there is no history."""
+        return self._commit_id
 
     @property
     def open(self) -> bool:
@@ -214,6 +261,7 @@ class Transaction:
             if known is None:
                 known = make()
                 self._check_domain(known)
+                known.begin(self._mark_in(known.commit_domain))
                 self._participants[key] = known
             return known  # type: ignore[return-value]
 
@@ -277,6 +325,14 @@ class Transaction:
         if following is None:
             raise FailedPrecondition(f"Transaction not open ({self._state.value})")
         self._state = following
+
+    def _mark_in(self, domain: CommitDomain | None) -> object:
+        """Names the state that this transaction reads; the same for all that it touches."""
+        if not self._atomic or domain is None:
+            return None
+        if self._mark is None:
+            self._mark = domain.mark()
+        return self._mark
 
     def _check_domain(self, new: Participant) -> None:
         if not self._atomic:
@@ -348,20 +404,36 @@ class Transaction:
         self, domain: CommitDomain, participants: list[Participant], limit: Deadline
     ) -> bool:
         """One try; False if values that were only written, not read, changed meanwhile."""
-        expected: dict[str, bytes] = {}
-        values: dict[str, bytes | None] = {}
-        for participant in participants:
-            part = await _within(limit, participant.prepare())
-            expected.update(part.expected)
-            values.update(part.values)
+        parts = [await _within(limit, each.prepare()) for each in participants]
         _check(limit)
         try:
-            await domain.commit(Commit(expected, values))
+            done = await domain.commit(self._joined(parts))
+            self._commit_id = done.commit_id
         except Aborted as error:
             if error.key is None or any(p.is_final(error.key) for p in participants):
                 raise
             return False
         return True
+
+    def _joined(self, parts: list[Commit]) -> Commit:
+        expected: dict[str, bytes] = {}
+        values: dict[str, bytes | None] = {}
+        for part in parts:
+            expected.update(part.expected)
+            values.update(part.values)
+        return Commit(
+            expected,
+            values,
+            [each for part in parts for each in part.cleared],
+            frozenset().union(*(part.read for part in parts)),
+            frozenset().union(*(part.looked_up for part in parts)),
+            [each for part in parts for each in part.listed],
+            self._isolation,
+            self._mark,
+            self._message,
+            self._author,
+            self._metadata,
+        )
 
     def _discard(self, error: Error) -> None:
         with self._lock:
@@ -371,6 +443,17 @@ class Transaction:
         for participant in participants:
             participant.discard()
         self._promise.set_exception(error)
+
+
+def _json_object(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A copy of `metadata`, checked."""
+    if metadata is None:
+        return {}
+    try:
+        found = json.loads(json.dumps(dict(metadata), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgument(f"metadata must be a mapping of JSON values: {error}") from error
+    return dict(found)
 
 
 def _check(limit: Deadline) -> None:

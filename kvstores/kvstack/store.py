@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TypeAlias
 
 from asynctensor.errors import Aborted, InvalidArgument, Unimplemented
@@ -14,7 +14,7 @@ from asynctensor.kvstores.kvstack.layers import (
     resolved,
     within,
 )
-from asynctensor.storage.commit_domain import Commit, CommitDomain
+from asynctensor.storage.commit_domain import Commit, CommitDomain, Committed
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import (
@@ -124,6 +124,14 @@ class KvStackStore(KeyValueStore):
             async for entry in store.list(layer.stripped_range(part).under(path)):
                 yield ListEntry(lost + entry.key[len(path) :], entry.size)
 
+    def pinned(self, mark: object) -> KeyValueStore:
+        """See `KeyValueStore.pinned`."""
+        pinned = [
+            replace(layer, base=(layer.base[0].pinned(mark), layer.base[1]))
+            for layer in self._layers
+        ]
+        return KvStackStore(pinned) if mark is not None else self
+
     def spec_json(self, path: str) -> dict[str, Json]:
         """See `KeyValueStore.spec_json`."""
         layers: list[Json] = []
@@ -197,7 +205,11 @@ class StackCommits(CommitDomain):
         """See `CommitDomain.identity`."""
         return self._domain.identity
 
-    async def commit(self, commit: Commit) -> Mapping[str, bytes]:
+    def mark(self) -> object:
+        """See `CommitDomain.mark`."""
+        return self._domain.mark()
+
+    async def commit(self, commit: Commit) -> Committed:
         """See `CommitDomain.commit`."""
         below = {
             key: _below(_layer(self._layers, key), key)
@@ -205,16 +217,29 @@ class StackCommits(CommitDomain):
         }
         try:
             new = await self._domain.commit(
-                Commit(
-                    {below[key]: generation for key, generation in commit.expected.items()},
-                    {below[key]: value for key, value in commit.values.items()},
+                replace(
+                    commit,
+                    expected={below[key]: stamp for key, stamp in commit.expected.items()},
+                    values={below[key]: value for key, value in commit.values.items()},
+                    cleared=self._ranges_below(commit.cleared),
+                    listed=self._ranges_below(commit.listed),
+                    read=frozenset(below[key] for key in commit.read),
+                    looked_up=frozenset(below[key] for key in commit.looked_up),
                 )
             )
         except Aborted as error:
             # Whoever staged it knows the key by its name here.
             error.key = next((k for k, name in below.items() if name == error.key), error.key)
             raise
-        return {key: new[below[key]] for key in commit.values}
+        generations = {key: new.generations[below[key]] for key in commit.values}
+        return Committed(generations, new.commit_id)
+
+    def _ranges_below(self, ranges: Sequence[KeyRange]) -> list[KeyRange]:
+        return [
+            layer.stripped_range(part).under(layer.base[1])
+            for key_range in ranges
+            for layer, part in within(self._layers, key_range)
+        ]
 
 
 def _below(layer: StoreLayer, key: str) -> str:

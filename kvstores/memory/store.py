@@ -18,7 +18,7 @@ from asynctensor.errors import Aborted, InvalidArgument, OutOfRange
 from asynctensor.runtime.counters import StoreCounters, store_counters
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.verbose_flag import verbose_flag
-from asynctensor.storage.commit_domain import Commit, CommitDomain
+from asynctensor.storage.commit_domain import Commit, CommitDomain, Committed
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import (
@@ -86,9 +86,14 @@ class MemoryMap:
         return self._values.get(key)
 
     def apply(
-        self, expected: Mapping[str, bytes], values: Mapping[str, bytes | None]
+        self,
+        expected: Mapping[str, bytes],
+        values: Mapping[str, bytes | None],
+        cleared: Sequence[KeyRange] = (),
     ) -> tuple[str, None] | tuple[None, dict[str, bytes]]:
         """Makes all of the changes if every key has the generation expected, else none.
+
+        The ranges `cleared` are emptied before `values` are written.
 
         Returns:
             The first key that has another generation, and None; or None and the new generations.
@@ -98,6 +103,12 @@ class MemoryMap:
                 found = self._values.get(key)
                 if (NO_VALUE if found is None else found[1]) != wanted:
                     return key, None
+            for key_range in cleared:
+                self._sort()
+                start, stop = self._bounds(key_range)
+                for key in self._sorted[start:stop]:
+                    if key in self._values and key not in values:
+                        self._set(key, None)
             return None, {key: self._set(key, value) for key, value in values.items()}
 
     def _set(self, key: str, value: bytes | None) -> bytes:
@@ -360,12 +371,12 @@ class MemoryCommits(CommitDomain):
         """See `CommitDomain.identity`."""
         return ("memory", id(self._values))
 
-    async def commit(self, commit: Commit) -> Mapping[str, bytes]:
+    async def commit(self, commit: Commit) -> Committed:
         """See `CommitDomain.commit`."""
         for key in (*commit.expected, *commit.values):
             _check_key(key)
         values = {k: None if v is None else _owned(v) for k, v in commit.values.items()}
-        stale, generations = self._values.apply(commit.expected, values)
+        stale, generations = self._values.apply(commit.expected, values, commit.cleared)
         if generations is None:
             raise Aborted(
                 "somebody else changed this key since it was read; run the transaction again",
@@ -373,7 +384,7 @@ class MemoryCommits(CommitDomain):
                 store="memory://",
                 operation="commit",
             )
-        return generations
+        return Committed(generations)
 
 
 def _owned(value: Buffer) -> bytes:

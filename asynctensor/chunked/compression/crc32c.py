@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import google_crc32c
-import numpy as np
-
 from asynctensor.chunked.compression.codec import BytesCodec, damaged, wrong_length
 from asynctensor.storage.kvstore import Buffer
 
@@ -33,23 +30,16 @@ class Crc32cCodec(BytesCodec):
         if size > limit:
             raise wrong_length(self.name, size, limit)
         found = int.from_bytes(view[size:], "little")
-        expected = checksum(view[:size])
+        expected = crc32c(view[:size])
         if found != expected:
             raise damaged(self.name, f"the checksum is {found:#010x}, expected {expected:#010x}")
         return view[:size]
 
     def encode(self, data: Buffer) -> Buffer:
-        return b"".join((data, checksum(data).to_bytes(SIZE, "little")))
+        return b"".join((data, crc32c(data).to_bytes(SIZE, "little")))
 
     def encoded_size(self, size: int) -> int:
         return size + SIZE
 
     def largest_encoding(self, size: int) -> int:
         return size + SIZE
-
-
-def checksum(data: Buffer) -> int:
-    """CRC-32C of `data`."""
-    # The C function takes bytes and arrays, but no memoryview.
-    whole = data if isinstance(data, bytes) else np.frombuffer(data, np.uint8)
-    return int(google_crc32c.value(whole))

@@ -1,0 +1,81 @@
+"""The commits of a branch, one after the other."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import AsyncIterator, Iterator
+
+from asynctensor.kvstores.repo.commit_walk import CommitWalk, WalkedCommit
+from asynctensor.kvstores.repo.family import DOCUMENTS
+from asynctensor.kvstores.repo.record import CommitEntry
+from asynctensor.kvstores.repo.state import RepositoryState
+from asynctensor.repository.commit_info import CommitChanges, CommitInfo
+from asynctensor.runtime.event_loop import start
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+class CommitLog:
+    """Commits from a state backwards; each iteration begins anew.
+
+    Args:
+        state: The repository.
+        source: A branch, a tag, or the id of a commit.
+        limit: How many at most.
+    """
+
+    def __init__(self, state: RepositoryState, source: str, limit: int | None) -> None:
+        self._state, self._source, self._limit = state, source, limit
+
+    async def __aiter__(self) -> AsyncIterator[CommitInfo]:
+        walk = CommitWalk(self._state, self._source)
+        left = self._limit
+        while left is None or left > 0:
+            some = await start(walk.more)
+            if not some:
+                return
+            for each in some[:left]:
+                yield info_of(each)
+            left = None if left is None else left - len(some)
+
+    def __iter__(self) -> Iterator[CommitInfo]:
+        walk = CommitWalk(self._state, self._source)
+        left = self._limit
+        while left is None or left > 0:
+            some = start(walk.more).result()
+            if not some:
+                return
+            for each in some[:left]:
+                yield info_of(each)
+            left = None if left is None else left - len(some)
+
+
+def info_of(found: WalkedCommit) -> CommitInfo:
+    """What users are told of a commit."""
+    entry = found.entry
+    return CommitInfo(
+        id=found.id,
+        parents=found.parents,
+        time=_EPOCH + dt.timedelta(microseconds=found.time),
+        message=entry.message,
+        author=entry.author,
+        metadata=dict(entry.metadata),
+        kind=entry.kind,
+        changes=_changes(entry),
+    )
+
+
+def _changes(entry: CommitEntry) -> CommitChanges:
+    documents: list[str] = []
+    deleted: list[str] = []
+    chunks: dict[str, int] = {}
+    families = {family.id: family for family in entry.families}
+    for run in entry.runs:
+        if run.space == DOCUMENTS:
+            for key, ref in run.items():
+                (deleted if ref is None else documents).append(key.decode("utf-8", "surrogatepass"))
+        else:
+            prefix = families[run.space].prefix
+            chunks[prefix] = chunks.get(prefix, 0) + len(run)
+    cleared = tuple((each.inclusive_min, each.exclusive_max) for each in entry.cleared)
+    return CommitChanges(tuple(documents), tuple(deleted), dict(sorted(chunks.items())), cleared)

@@ -1,0 +1,365 @@
+"""`Repository`: many arrays with one history."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from asynctensor.errors import CommitUnknown, InvalidArgument
+from asynctensor.kvstore import KvStore
+from asynctensor.kvstore_spec import KvStoreSpec
+from asynctensor.kvstores.repo.description import MAIN
+from asynctensor.kvstores.repo.edits import Edits
+from asynctensor.kvstores.repo.naming import Naming
+from asynctensor.kvstores.repo.opening import place_of
+from asynctensor.kvstores.repo.source import source_of
+from asynctensor.kvstores.repo.state import RepositoryState, state_of
+from asynctensor.kvstores.repo.store import RepositoryStore
+from asynctensor.opening import open_store
+from asynctensor.public_kvstore_spec import kvstore_value
+from asynctensor.repository.commit_log import CommitLog
+from asynctensor.repository.names import BranchInfo, TagInfo
+from asynctensor.runtime.context import Context
+from asynctensor.runtime.event_loop import start
+from asynctensor.runtime.future import Future
+from asynctensor.storage.commit_domain import Isolation
+from asynctensor.transaction.staged_store import StagedStore
+from asynctensor.transaction.transaction import Transaction
+
+
+class Repository:
+    """Arrays, groups and other values in one folder of a store, with their history.
+
+    Every change is a commit: it says what changed, when, by whom and why; older states stay
+    readable. Commits are all or nothing over everything that they touch. Arrays of any format are
+    opened through `kvstore`, or by URL: ``file:///data/lab/|repo:main/|zarr3:image/``.
+
+    Made by `Repository.open`. Cheap to make; all of a process that open one place with the same
+    credentials share what is known of it. Its methods may be called from any thread and any loop.
+    """
+
+    def __init__(self, state: RepositoryState, spec: KvStoreSpec, context: Context) -> None:
+        self._state = state
+        self._spec = spec
+        self._context = context
+
+    @staticmethod
+    def open(
+        location: Any,
+        *,
+        create: bool = False,
+        context: Context | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[Repository]:
+        """Opens a repository, or creates one.
+
+        Args:
+            location: The folder: a URL (``"file:///data/lab/"``), a path (`pathlib.Path`), or a
+                spec of a kvstore.
+            create: Make an empty repository if there is none.
+            context: Resources to use, and to share with what else is opened with it.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the repository. It fails with `NotFound` if there is none, and with
+            `Unimplemented` if the store cannot create an object only if it is absent. A cancelled
+            call may have created an empty repository.
+
+        Raises:
+            InvalidArgument: `location` is none.
+        """
+        if isinstance(location, os.PathLike):
+            path = os.path.abspath(os.fspath(location))  # noqa: PTH100 -- links stay as they are
+            spec = KvStoreSpec.of("file", path)
+        else:
+            spec = kvstore_value(location)
+        known = Context() if context is None else context
+        bound = spec.as_directory().bound(known)
+
+        async def opened() -> Repository:
+            state = state_of(place_of(*open_store(bound, known)))
+            if create:
+                await state.create()
+            await state.description()
+            return Repository(state, bound, known)
+
+        return start(opened, timeout=timeout, deadline=deadline)
+
+    def __repr__(self) -> str:
+        place = self._state.place
+        return f"Repository({place.store.spec_json(place.path)!r})"
+
+    # -- arrays and values ------------------------------------------------------------------
+
+    def kvstore(
+        self,
+        path: str = "",
+        *,
+        branch: str | None = None,
+        tag: str | None = None,
+        snapshot: str | None = None,
+        as_of: str | None = None,
+        transaction: Transaction | None = None,
+    ) -> KvStore:
+        """The keys and values of one state, to be used like any other kvstore.
+
+        Args:
+            path: Prefix of the keys.
+            branch: A branch, which follows the newest commit that this process knows; ``"main"``
+                if nothing else is given.
+            tag: What a tag names.
+            snapshot: The state after the commit of this id.
+            as_of: The state of ``main`` at a time of RFC 3339 (``"2026-03-01T12:00:00Z"``).
+            transaction: What reads and writes belong to.
+
+        Raises:
+            InvalidArgument: Several states are given, or one is spelled wrong.
+        """
+        given = {"branch": branch, "tag": tag, "snapshot": snapshot, "as_of": as_of}
+        options = {name: text for name, text in given.items() if text is not None}
+        spec = KvStoreSpec({"driver": "repo", "path": path, "base": self._spec, **options})
+        store = RepositoryStore(self._state, source_of(self._state, spec.options))
+        return KvStore(store, path, transaction=transaction, context=self._context, opened=spec)
+
+    def transaction(
+        self,
+        *,
+        message: str | None = None,
+        author: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        branch: str = MAIN,
+        isolation: Isolation = "serializable",
+    ) -> Transaction:
+        """A transaction that commits to a branch of this repository.
+
+        Args:
+            message: Why.
+            author: By whom.
+            metadata: What else to note with the commit: JSON.
+            branch: Where to.
+            isolation: See `Transaction`.
+        """
+        made = Transaction(message=message, author=author, metadata=metadata, isolation=isolation)
+        StagedStore(self.kvstore(branch=branch).store, made).staging()
+        return made
+
+    # -- history ----------------------------------------------------------------------------
+
+    def log(self, branch: str = MAIN, *, limit: int | None = None) -> CommitLog:
+        """The commits of a branch, newest first: iterate over it with ``async for`` or ``for``.
+
+        Args:
+            branch: A branch, a tag, or the id of a commit to begin with.
+            limit: How many at most.
+        """
+        return CommitLog(self._state, branch, limit)
+
+    def refresh(
+        self,
+        branch: str = MAIN,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[str | None]:
+        """Asks the store for commits of others; gives the id of the newest, None: there is none."""
+        return start(self._edits().refresh, branch, timeout=timeout, deadline=deadline)
+
+    def revert(
+        self,
+        commit: str,
+        *,
+        branch: str = MAIN,
+        message: str | None = None,
+        author: str | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[str]:
+        """Undoes one commit by a new one: every key gets back what it held before.
+
+        Args:
+            commit: The id of the commit.
+            branch: Where to.
+            message: Why; by default, it says which commit is undone.
+            author: By whom.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the new commit's id. It fails with `Aborted` if a key that the commit wrote
+            was written again since, naming it.
+        """
+        return start(
+            self._edits().revert,
+            branch,
+            commit,
+            message,
+            author,
+            timeout=timeout,
+            deadline=deadline,
+        )
+
+    def reset(
+        self,
+        branch: str,
+        to: str,
+        *,
+        expected: str | None = None,
+        message: str | None = None,
+        author: str | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[str]:
+        """Brings a branch back to an older state of its own. Nothing is lost: it is a commit.
+
+        Args:
+            branch: The branch.
+            to: The id of the commit, or the tag, that it shall be as.
+            expected: The id of the branch's newest commit: fail if there is a newer one.
+            message: Why.
+            author: By whom.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the new commit's id. It fails with `FailedPrecondition` if the state is none
+            of this branch, and with `Aborted` if `expected` is not the newest commit.
+        """
+        return start(
+            self._edits().reset,
+            branch,
+            to,
+            expected,
+            message,
+            author,
+            timeout=timeout,
+            deadline=deadline,
+        )
+
+    def resolve(
+        self,
+        unknown: CommitUnknown,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[str]:
+        """Finds out what became of a transaction whose commit the store did not answer.
+
+        Args:
+            unknown: The error, from this or any other process.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of ``"committed"`` or ``"aborted"``: whichever stands in the log; if neither
+            does, its abort is put there first, so that it never will be committed.
+
+        Raises:
+            InvalidArgument: The error names no transaction.
+        """
+        if not unknown.transaction_id:
+            raise InvalidArgument("the error names no transaction")
+        return start(self._edits().resolve, unknown, timeout=timeout, deadline=deadline)
+
+    # -- branches and tags ------------------------------------------------------------------
+
+    def create_branch(
+        self,
+        name: str,
+        source: str = MAIN,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[str]:
+        """Makes a branch.
+
+        Args:
+            name: Its name: not empty.
+            source: What it begins as: a branch, a tag, or the id of a commit.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the id of the commit that it begins at. It fails with `AlreadyExists` or
+            `NotFound`.
+        """
+        return start(self._naming().create_branch, name, source, timeout=timeout, deadline=deadline)
+
+    def delete_branch(
+        self, name: str, *, timeout: float | None = None, deadline: float | None = None
+    ) -> Future[None]:
+        """Closes a branch, and forgets its name. Its commits stay readable by their ids.
+
+        Returns:
+            Future; it fails with `NotFound` if there is none.
+        """
+        return start(self._naming().delete_branch, name, timeout=timeout, deadline=deadline)
+
+    def branches(
+        self, *, timeout: float | None = None, deadline: float | None = None
+    ) -> Future[list[BranchInfo]]:
+        """The branches, by name."""
+        return start(self._branches, timeout=timeout, deadline=deadline)
+
+    async def _branches(self) -> list[BranchInfo]:
+        return [BranchInfo(*each) for each in await self._naming().branches()]
+
+    def create_tag(
+        self,
+        name: str,
+        source: str = MAIN,
+        *,
+        message: str | None = None,
+        author: str | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[str]:
+        """Gives a state a name that never moves.
+
+        Args:
+            name: The name: not empty.
+            source: The state: a branch (as it is now), a tag, or the id of a commit.
+            message: Why.
+            author: By whom.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the id of the tagged commit. It fails with `AlreadyExists` or `NotFound`.
+        """
+        return start(
+            self._naming().create_tag,
+            name,
+            source,
+            message,
+            author,
+            timeout=timeout,
+            deadline=deadline,
+        )
+
+    def delete_tag(
+        self, name: str, *, timeout: float | None = None, deadline: float | None = None
+    ) -> Future[None]:
+        """Forgets a tag; it can never be created again (R22).
+
+        Returns:
+            Future; it fails with `NotFound` if there is none.
+        """
+        return start(self._naming().delete_tag, name, timeout=timeout, deadline=deadline)
+
+    def tags(
+        self, *, timeout: float | None = None, deadline: float | None = None
+    ) -> Future[list[TagInfo]]:
+        """The tags, by name."""
+        return start(self._tags, timeout=timeout, deadline=deadline)
+
+    async def _tags(self) -> list[TagInfo]:
+        return [TagInfo(*each) for each in await self._naming().tags()]
+
+    def _naming(self) -> Naming:
+        return Naming(self._state)
+
+    def _edits(self) -> Edits:
+        return Edits(self._state)

@@ -1,0 +1,180 @@
+"""The blocking face of a repository whose base store has one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from asynctensor.errors import Error, OutOfRange
+from asynctensor.kvstores.repo.conflicts import generation_of
+from asynctensor.kvstores.repo.damage import damaged, lost
+from asynctensor.kvstores.repo.lookup import lookup
+from asynctensor.kvstores.repo.ref import Ref
+from asynctensor.kvstores.repo.snapshot import Snapshot
+from asynctensor.storage.checksum import crc32c
+from asynctensor.storage.generation import NO_VALUE, TimestampedStorageGeneration
+from asynctensor.storage.kvstore import (
+    UNREAD,
+    BlockingFace,
+    Buffer,
+    OpenValue,
+    Replacement,
+    Unread,
+)
+
+if TYPE_CHECKING:
+    from asynctensor.kvstores.repo.place import Place
+    from asynctensor.kvstores.repo.source import Source
+
+
+class InlineValue:
+    """A value that stands in the index or in a record."""
+
+    __slots__ = ("generation", "size", "value")
+
+    def __init__(self, value: bytes, generation: bytes) -> None:
+        self.value: bytes | None = value
+        self.size = len(value)
+        self.generation = generation
+
+    def read_into(self, buffer: memoryview, offset: int) -> None:
+        """See `OpenValue.read_into`."""
+        value = self.value or b""
+        _check_within(buffer, offset, self.size)
+        buffer.cast("B")[:] = memoryview(value)[offset : offset + buffer.nbytes]
+
+    def close(self) -> None:
+        """See `OpenValue.close`."""
+
+
+class PackedValue:
+    """A value that is a part of an object of the base store."""
+
+    __slots__ = ("_key", "_object", "_opened", "_ref", "generation", "size", "value")
+
+    def __init__(self, key: str, ref: Ref, generation: bytes, opened: OpenValue) -> None:
+        self._key, self._ref, self._opened = key, ref, opened
+        self.size = ref.size
+        self.generation = generation
+        self.value: bytes | None = None
+
+    def read_into(self, buffer: memoryview, offset: int) -> None:
+        """See `OpenValue.read_into`; whole values are checked against their checksums."""
+        ref = self._ref
+        _check_within(buffer, offset, ref.size)
+        self._opened.read_into(buffer, ref.offset + offset)
+        if buffer.nbytes == ref.size and crc32c(buffer) != ref.crc:
+            raise damaged(self._key, ref.object)
+
+    def close(self) -> None:
+        """See `OpenValue.close`."""
+        self._opened.close()
+
+
+def _check_within(buffer: memoryview, offset: int, size: int) -> None:
+    if offset < 0 or offset + buffer.nbytes > size:
+        raise OutOfRange(
+            f"bytes {offset} to {offset + buffer.nbytes} are not in a value of {size} bytes"
+        )
+
+
+class RepositoryFace(BlockingFace):
+    """What worker threads call for one state of a repository.
+
+    Args:
+        source: The state; it is known.
+        place: Where the repository is; its store has a blocking face.
+    """
+
+    replaces = False
+
+    def __init__(self, source: Source, place: Place) -> None:
+        face = place.store.blocking
+        assert face is not None
+        self._source, self._place, self._base = source, place, face
+
+    def _snapshot(self) -> Snapshot:
+        known = self._source.known()
+        assert known is not None
+        return known
+
+    def open(self, key: str) -> OpenValue | None:
+        """See `BlockingFace.open`."""
+        found = self._snapshot().find_blocking(key)
+        if found is None:
+            return None
+        version, ref = found
+        generation = generation_of(version)
+        if ref.inline is not None:
+            return InlineValue(ref.inline, generation)
+        opened = self._base.open(self._place.key(ref.object))
+        if opened is None:
+            raise lost(key, ref.object)
+        return PackedValue(key, ref, generation, opened)
+
+    def read_group(
+        self, keys: Sequence[str], buffer: memoryview, size: int
+    ) -> Sequence[Buffer | None | Unread]:
+        """See `BlockingFace.read_group`; an object that holds many of the values is opened once."""
+        found: list[Buffer | None | Unread] = [UNREAD] * len(keys)
+        held: dict[str, list[tuple[int, Ref]]] = {}
+        try:
+            places = self._snapshot().find_many_blocking(keys)
+        except Error:
+            return found
+        for i, each in enumerate(places):
+            if each is None:
+                found[i] = None
+            elif each[1].inline is not None:
+                found[i] = each[1].inline if each[1].size <= size else UNREAD
+            elif 0 < each[1].size <= size:
+                held.setdefault(each[1].object, []).append((i, each[1]))
+        for name, wanted in held.items():
+            self._read_object(name, wanted, found, buffer, size)
+        return found
+
+    def _read_object(
+        self,
+        name: str,
+        wanted: list[tuple[int, Ref]],
+        found: list[Buffer | None | Unread],
+        buffer: memoryview,
+        size: int,
+    ) -> None:
+        try:
+            opened = self._base.open(self._place.key(name))
+            if opened is None:
+                return
+            try:
+                for i, ref in wanted:
+                    part = buffer[i * size : i * size + ref.size]
+                    opened.read_into(part, ref.offset)
+                    if crc32c(part) == ref.crc:
+                        found[i] = part
+            finally:
+                opened.close()
+        except Error:
+            # Whoever opens the value by itself is told what is wrong with it.
+            return
+
+    def generation(self, key: str) -> bytes:
+        """See `BlockingFace.generation`."""
+        found = self._snapshot().find_blocking(key)
+        return NO_VALUE if found is None else generation_of(found[0])
+
+    def glance(self, key: str) -> bytes | None:
+        """See `BlockingFace.glance`: known if the pages that lead to the key are at hand."""
+        snapshot = self._source.known()
+        if snapshot is None:
+            return None
+        known = snapshot.pages.run_known(lookup(snapshot.tail, snapshot.count, key))
+        if known is None:
+            return None
+        found = known[0]
+        return NO_VALUE if found is None else generation_of(found[0])
+
+    def replace(
+        self, group: Sequence[Replacement]
+    ) -> list[TimestampedStorageGeneration | Exception]:
+        """See `BlockingFace.replace`: not to be called, as a commit waits for the I/O loop."""
+        raise NotImplementedError("writes of a repository are commits: see RepositoryStore.write")

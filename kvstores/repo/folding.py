@@ -1,0 +1,165 @@
+"""Folding: the commits of a tail become pages of the index, and a checkpoint that names them.
+
+Off the path of any commit. Whoever does it first is believed; a fold that nobody does costs
+readers time, and nothing else.
+"""
+
+from __future__ import annotations
+
+from asynctensor.errors import DataLoss, Error
+from asynctensor.kvstores.repo import objects
+from asynctensor.kvstores.repo.branch import Branch, now
+from asynctensor.kvstores.repo.checkpoint import Checkpoint, pack_root
+from asynctensor.kvstores.repo.family import CATALOG, DOCUMENTS, Family
+from asynctensor.kvstores.repo.fold import fold
+from asynctensor.kvstores.repo.hint import Hint
+from asynctensor.kvstores.repo.listing import families
+from asynctensor.kvstores.repo.lookup import family_root
+from asynctensor.kvstores.repo.pack import PagePacks
+from asynctensor.kvstores.repo.page import PageRef
+from asynctensor.kvstores.repo.pages import PageCache
+from asynctensor.kvstores.repo.place import Created, Place
+from asynctensor.kvstores.repo.record import Record
+from asynctensor.kvstores.repo.ref import Ref
+from asynctensor.kvstores.repo.run import Run, merged, without
+from asynctensor.kvstores.repo.snapshot import Snapshot
+from asynctensor.kvstores.repo.tail import Applied
+from asynctensor.runtime.entropy import random_bytes
+from asynctensor.storage.key_range import KeyRange
+
+
+class Changes:
+    """What the commits of a tail come to, by space.
+
+    Attributes:
+        runs: The last word on each key.
+        families: The families that were written to.
+        cleared: Ranges that are emptied before that.
+    """
+
+    def __init__(self) -> None:
+        self.runs: dict[bytes, Run] = {}
+        self.families: dict[bytes, Family] = {}
+        self.cleared: list[KeyRange] = []
+
+    def add(self, applied: Applied) -> None:
+        """Adds the next commit."""
+        entry = applied.entry
+        self.families.update((family.id, family) for family in entry.families)
+        if entry.cleared:
+            self.cleared += entry.cleared
+            for space, run in self.runs.items():
+                self.runs[space] = without(run, entry.cleared, self.families.get(space))
+        for run in entry.runs:
+            stamped = run.stamped(applied.version)
+            older = self.runs.get(run.space)
+            self.runs[run.space] = (
+                stamped if older is None else merged(stamped, older, keep_deleted=True)
+            )
+
+
+async def folded(snapshot: Snapshot, record: Record, place: Place) -> Checkpoint:
+    """Writes the checkpoint of a state after a whole record, unless it is there already.
+
+    Args:
+        snapshot: The state.
+        record: The last record that it contains.
+        place: Where the repository is.
+
+    Raises:
+        DataLoss: The index is damaged.
+        Error: The store failed; what was written is named by nobody.
+    """
+    changes = Changes()
+    for applied in snapshot.tail.applied[: snapshot.count]:
+        changes.add(applied)
+    packs = PagePacks(lambda: objects.page_pack(random_bytes(objects.RANDOM_BYTES)))
+    documents, catalog = await _trees(snapshot, changes, packs, record.seq)
+    for name, data in packs.take_all():
+        await _create(place, name, data)
+    made = Checkpoint(
+        record.branch,
+        record.seq,
+        record.digest,
+        record.time,
+        documents,
+        catalog,
+        previous=snapshot.tail.base[0] or None,
+        created=now(),
+    )
+    return await _published(made, place)
+
+
+async def _trees(
+    snapshot: Snapshot, changes: Changes, packs: PagePacks, seq: int
+) -> tuple[PageRef | None, PageRef | None]:
+    tail, pages = snapshot.tail, snapshot.pages
+    touched = dict(changes.families)
+    for key_range in changes.cleared:
+        async for family in families(snapshot, key_range):
+            touched[family.id] = family
+    roots: list[tuple[bytes, Ref | None]] = []
+    for family in sorted(touched.values(), key=lambda each: each.key):
+        root = await pages.run(family_root(tail, family))
+        run = changes.runs.get(family.id)
+        if run is None:
+            run = Run.of(family.id, ())
+        new = await _folded_tree(pages, root, run, changes.cleared, family, packs)
+        value = Ref.of_inline(pack_root(new), (seq, 0)) if new is not None else None
+        roots.append((family.key.encode(), value))
+    catalog = await _folded_tree(pages, tail.roots.catalog, Run.of(CATALOG, roots), (), None, packs)
+    run = changes.runs.get(DOCUMENTS)
+    if run is None:
+        run = Run.of(DOCUMENTS, ())
+    documents = await _folded_tree(pages, tail.roots.documents, run, changes.cleared, None, packs)
+    return documents, catalog
+
+
+async def _folded_tree(
+    pages: PageCache,
+    root: PageRef | None,
+    run: Run,
+    cleared: list[KeyRange] | tuple[()],
+    family: Family | None,
+    packs: PagePacks,
+) -> PageRef | None:
+    tree = await pages.run_on_workers(fold(root, run, cleared, family, packs))
+    return tree.root
+
+
+async def _create(place: Place, name: str, data: bytes) -> None:
+    """Stores a new object under a name of its own (R3: acknowledged, or read back)."""
+    if await place.create(name, data) is Created.CREATED:
+        return
+    if await place.get(name) != data:
+        raise DataLoss("the store does not give back what was written", key=place.key(name))
+
+
+async def _published(made: Checkpoint, place: Place) -> Checkpoint:
+    """The checkpoint that stands: ours, or that of who was first (R20)."""
+    name = objects.checkpoint(made.branch, made.seq)
+    if await place.create(name, made.encode()) is Created.CREATED:
+        return made
+    body = await place.get(name)
+    if body is None:
+        raise DataLoss("the store does not give a checkpoint that it has", key=place.key(name))
+    return Checkpoint.decode(body, object=name)
+
+
+async def fold_branch(branch: Branch, place: Place) -> None:
+    """Folds the tail of a branch, and goes on from the checkpoint.
+
+    Raises:
+        Error: See `folded`.
+    """
+    snapshot = branch.newest()
+    seq = snapshot.version[0]
+    record = await branch.record(seq)
+    checkpoint = await folded(snapshot, record, place)
+    await branch.rest_on(checkpoint)
+    hint = Hint(branch.id, seq, seq)
+    try:
+        await place.put(objects.hint(branch.id), hint.encode())
+    except Error:
+        # It would only have saved others some requests.
+        return

@@ -1,0 +1,155 @@
+"""Older states: through the nearest checkpoint, and the records behind it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from asynctensor.errors import NotFound
+from asynctensor.kvstores.repo import objects
+from asynctensor.kvstores.repo.checkpoint import Checkpoint
+from asynctensor.kvstores.repo.lineage import LAST, Lineage
+from asynctensor.kvstores.repo.log import read_slot
+from asynctensor.kvstores.repo.pages import PageCache
+from asynctensor.kvstores.repo.place import Place
+from asynctensor.kvstores.repo.record import CommitEntry, Record
+from asynctensor.kvstores.repo.snapshot import Snapshot
+from asynctensor.kvstores.repo.tail import Applied, Roots, Tail, Version
+
+#: Records that are asked for side by side.
+_AHEAD = 64
+
+
+class History:
+    """Reads states of one repository by their versions.
+
+    Args:
+        place: Where the repository is.
+        pages: Where pages of the index come from.
+    """
+
+    def __init__(self, place: Place, pages: PageCache) -> None:
+        self._place = place
+        self._pages = pages
+
+    async def checkpoint(self, lineage: Lineage, seq: int) -> Checkpoint | None:
+        """The newest checkpoint of slot `seq` or an earlier one; None if there is none.
+
+        Raises:
+            DataLoss: It is damaged.
+            Error: The store failed.
+        """
+        found: Lineage | None = lineage.at(seq)
+        while found is not None:
+            newest = 0
+            prefix = objects.checkpoint_prefix(found.branch)
+            ordered = self._place.store.capabilities.lists_in_order
+            async for entry in self._place.names(prefix):
+                at = objects.seq_of(entry.key)
+                if at is not None and newest < at <= seq:
+                    newest = at
+                    if ordered:
+                        break
+            if newest:
+                return await self.checkpoint_at(found, newest)
+            seq = found.fork[0]
+            found = found.origin
+        return None
+
+    async def checkpoint_at(self, lineage: Lineage, seq: int) -> Checkpoint | None:
+        """The checkpoint of exactly that slot; None if there is none."""
+        name = objects.checkpoint(lineage.at(seq).branch, seq)
+        body = await self._place.get(name)
+        return None if body is None else Checkpoint.decode(body, object=name)
+
+    async def tail_at(self, lineage: Lineage, version: Version) -> Tail:
+        """The state after a commit, as a tail that ends there.
+
+        Raises:
+            NotFound: There is no such commit.
+            DataLoss: A record or a checkpoint is missing or damaged.
+            Error: The store failed.
+        """
+        seq, place = version
+        # A checkpoint is of a whole record.
+        held = await self.checkpoint(lineage, seq if place == LAST else seq - 1)
+        tail = tail_of(held)
+        for start in range(tail.base[0] + 1, seq + 1, _AHEAD):
+            seqs = range(start, min(start + _AHEAD, seq + 1))
+            records = await asyncio.gather(*(self.slot(lineage, each) for each in seqs))
+            for record in records:
+                tail = await self.extended(lineage, tail, record, version)
+        return tail
+
+    async def slot(self, lineage: Lineage, seq: int) -> Record:
+        """The record in a slot that must be filled.
+
+        Raises:
+            NotFound: It is not.
+        """
+        record = await read_slot(self._place, lineage.at(seq).branch, seq)
+        if record is None:
+            raise NotFound(f"branch {lineage.branch} has no record {seq}")
+        return record
+
+    async def extended(
+        self, lineage: Lineage, tail: Tail, record: Record, until: Version | None = None
+    ) -> Tail:
+        """`tail` with the commits of the next record: itself, or a new one after a reset.
+
+        Args:
+            lineage: The branch.
+            tail: The state before the record.
+            record: The record.
+            until: The last commit to take in; None: all.
+
+        Raises:
+            NotFound, DataLoss, Error: See `tail_at`, which finds what a branch was reset to.
+        """
+        for place, entry in enumerate(record.entries):
+            version = (record.seq, place)
+            if not isinstance(entry, CommitEntry) or (until is not None and version > until):
+                continue
+            if entry.kind == "reset":
+                assert entry.target is not None
+                _, seq, at = entry.target
+                old = await self.tail_at(lineage, (seq, at))
+                tail = Tail(old.roots, old.base, old.applied[: old.count_at((seq, at))])
+                tail.reset_at = version
+            else:
+                tail.append(Applied(version, entry))
+        return tail
+
+    async def last_commit(self, lineage: Lineage, snapshot: Snapshot) -> Version:
+        """The newest commit that a state of a branch contains; ``(0, 0)``: none."""
+        known = snapshot.last_commit
+        if known is not None:
+            return known
+        seq, place = snapshot.version
+        while seq > 0:
+            record = await self.slot(lineage, seq)
+            commits = [
+                at
+                for at, entry in enumerate(record.entries)
+                if isinstance(entry, CommitEntry) and at <= place
+            ]
+            if commits:
+                return seq, commits[-1]
+            seq, place = seq - 1, LAST
+        return 0, 0
+
+    async def snapshot(self, lineage: Lineage, version: Version) -> Snapshot:
+        """The state after a commit.
+
+        Raises:
+            NotFound, DataLoss, Error: See `tail_at`.
+        """
+        tail = await self.tail_at(lineage, version)
+        return Snapshot(lineage.branch, version, tail, len(tail), self._pages)
+
+
+def tail_of(checkpoint: Checkpoint | None) -> Tail:
+    """The state of a checkpoint, or an empty one, as a tail without commits."""
+    if checkpoint is None:
+        return Tail(Roots(), (0, LAST))
+    roots = Roots(checkpoint.documents, checkpoint.catalog)
+    return Tail(roots, (checkpoint.seq, LAST))

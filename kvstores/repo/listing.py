@@ -1,0 +1,173 @@
+"""The keys of a state: the trees of its checkpoint, with its tail over them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from heapq import merge
+
+from asynctensor.kvstores.repo.family import CATALOG, DOCUMENTS, Family
+from asynctensor.kvstores.repo.lookup import Found, family_root
+from asynctensor.kvstores.repo.page import PageRef
+from asynctensor.kvstores.repo.record import CommitEntry
+from asynctensor.kvstores.repo.run import Run
+from asynctensor.kvstores.repo.snapshot import Snapshot
+from asynctensor.kvstores.repo.tail import ELSEWHERE
+from asynctensor.kvstores.repo.tree import scan
+from asynctensor.storage.key_range import KeyRange
+
+
+async def listed(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[tuple[str, Found]]:
+    """The keys of a state in a range, and where their values are; documents first, in order.
+
+    Raises:
+        DataLoss: The index is damaged.
+        Error: The store failed.
+    """
+    if key_range.empty:
+        return
+    async for each in _documents(snapshot, key_range):
+        yield each
+    async for family in families(snapshot, key_range):
+        async for each in _chunks(snapshot, family, key_range):
+            yield each
+
+
+async def families(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[Family]:
+    """The families that may have keys in a range."""
+    recent = snapshot.tail.families(snapshot.count)
+    for family in recent.values():
+        if _meets(family, key_range):
+            yield family
+    # A family sorts by its prefix, which is shorter than the keys that it has.
+    last = key_range.exclusive_max.encode("utf-8", "surrogatepass") or None
+    async for run in snapshot.pages.stream(scan(snapshot.tail.roots.catalog, b"", last)):
+        for key, _ in run.items():
+            family = Family.from_key(key.decode())
+            if family.id not in recent and _meets(family, key_range):
+                yield family
+
+
+def _meets(family: Family, key_range: KeyRange) -> bool:
+    return not key_range.intersection(KeyRange.prefix(family.prefix)).empty
+
+
+async def _documents(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[tuple[str, Found]]:
+    tail, count = snapshot.tail, snapshot.count
+    first = key_range.inclusive_min.encode("utf-8", "surrogatepass")
+    last = key_range.exclusive_max.encode("utf-8", "surrogatepass") or None
+    recent = sorted(
+        key
+        for key in tail.touched(DOCUMENTS, count)
+        if first <= key and (last is None or key < last)
+    )
+    async for key, stored in _over(snapshot, tail.roots.documents, recent, first, last):
+        spelled = key.decode("utf-8", "surrogatepass")
+        newest = tail.find(DOCUMENTS, key, spelled, count)
+        if newest is ELSEWHERE:
+            if stored is not None:
+                yield spelled, stored
+        elif newest[1] is not None:
+            yield spelled, (newest[0], newest[1])
+
+
+async def _over(
+    snapshot: Snapshot, root: PageRef | None, recent: list[bytes], first: bytes, last: bytes | None
+) -> AsyncIterator[tuple[bytes, Found | None]]:
+    """The keys of a tree and those of a sorted list, in order, each once."""
+    at = 0
+    async for run in snapshot.pages.stream(scan(root, first, last)):
+        highest = run.key(len(run) - 1)
+        stop = at
+        while stop < len(recent) and recent[stop] <= highest:
+            stop += 1
+        seen: bytes | None = None
+        for key, found in merge(_found(run), ((k, None) for k in recent[at:stop]), key=_key):
+            if key != seen:
+                seen = key
+                yield key, found
+        at = stop
+    for key in recent[at:]:
+        yield key, None
+
+
+def _key(item: tuple[bytes, Found | None]) -> bytes:
+    return item[0]
+
+
+def _found(run: Run) -> Iterator[tuple[bytes, Found | None]]:
+    for key, ref in run.items():
+        yield key, None if ref is None else (ref.version, ref)
+
+
+async def _chunks(
+    snapshot: Snapshot, family: Family, key_range: KeyRange
+) -> AsyncIterator[tuple[str, Found]]:
+    tail, count = snapshot.tail, snapshot.count
+    recent = tail.touched(family.id, count)
+    cleared = any(_meets(family, each) for each in tail.cleared(count))
+    within = key_range.intersection(KeyRange.prefix(family.prefix))
+    all_of_it = within == KeyRange.prefix(family.prefix)
+    root = await snapshot.pages.run(family_root(tail, family))
+    async for run in snapshot.pages.stream(scan(root)):
+        spelled = family.spell_many(run.keys)  # type: ignore[arg-type]
+        for i, key in enumerate(spelled):
+            inside = run.key(i)
+            if inside in recent or not (all_of_it or key in key_range):
+                continue
+            if cleared and tail.find(family.id, inside, key, count) is not ELSEWHERE:
+                continue
+            ref = run.ref(i)
+            if ref is not None:
+                yield key, (ref.version, ref)
+    for inside in sorted(recent):
+        key = family.spell(inside)
+        newest = tail.find(family.id, inside, key, count)
+        if key in key_range and newest is not ELSEWHERE and newest[1] is not None:
+            yield key, (newest[0], newest[1])
+
+
+async def names_below(snapshot: Snapshot, prefix: str) -> AsyncIterator[tuple[str, int]]:
+    """What is directly below `prefix`: keys with their sizes, and directories with -1.
+
+    Chunks of arrays further below are not looked at one by one: that there is a family will do.
+    """
+    seen: set[str] = set()
+    async for key, (_, ref) in _documents(snapshot, KeyRange.prefix(prefix)):
+        name, slash, _ = key[len(prefix) :].partition("/")
+        if not slash:
+            yield key, ref.size
+        elif name not in seen:
+            seen.add(name)
+            yield f"{prefix}{name}/", -1
+    async for family in families(snapshot, KeyRange.prefix(prefix)):
+        name, slash, _ = family.prefix[len(prefix) :].partition("/")
+        if slash:
+            if name not in seen and await _any(_chunks(snapshot, family, KeyRange())):
+                seen.add(name)
+                yield f"{prefix}{name}/", -1
+            continue
+        async for key, (_, ref) in _chunks(snapshot, family, KeyRange.prefix(prefix)):
+            name, slash, _ = key[len(prefix) :].partition("/")
+            if not slash:
+                yield key, ref.size
+            elif name not in seen:
+                seen.add(name)
+                yield f"{prefix}{name}/", -1
+
+
+async def _any(keys: AsyncIterator[tuple[str, Found]]) -> bool:
+    async for _ in keys:
+        return True
+    return False
+
+
+def spelled_keys(entry: CommitEntry) -> Iterator[str]:
+    """The keys that a commit wrote or deleted one by one."""
+    by_id = {family.id: family for family in entry.families}
+    for run in entry.runs:
+        if run.space == DOCUMENTS:
+            for key, _ in run.items():
+                yield key.decode("utf-8", "surrogatepass")
+        elif run.space != CATALOG:
+            for key, _ in run.items():
+                yield by_id[run.space].spell(key)

@@ -1,0 +1,54 @@
+"""Which key space a key lies in: a pure function of its spelling.
+
+A key that ends in decimals is a chunk key: its *family* is everything before the longest run of
+decimals with one separator, that separator, and their number. So `image/c/3/4` lies in the family
+of prefix ``image/c/``, and nobody needs to declare it. Any other key is a document.
+"""
+
+from __future__ import annotations
+
+import re
+
+from asynctensor.kvstores.repo.family import DOCUMENTS, Family
+
+#: More coordinates than any array has.
+_MAX_RANK = 32
+_DECIMAL = "(?:0|[1-9][0-9]{0,17})"
+_SLASHED = re.compile(f"(?:^|(?<=/)){_DECIMAL}(?:/{_DECIMAL})*\\Z")
+_DOTTED = re.compile(f"(?<![0-9]){_DECIMAL}(?:\\.{_DECIMAL})+\\Z")
+#: Families by prefix, separator and rank: most keys come from a few.
+_KNOWN: dict[tuple[str, str, int], Family] = {}
+_MOST_KNOWN = 4096
+
+
+def family_of(key: str) -> Family | None:
+    """The family of a chunk key; None if `key` is a document."""
+    if not key or not "0" <= key[-1] <= "9":
+        return None
+    found = _DOTTED.search(key)
+    separator = "."
+    if found is None:
+        found = _SLASHED.search(key)
+        separator = "/"
+    if found is None:
+        return None
+    rank = found[0].count(separator) + 1
+    if rank > _MAX_RANK:
+        return None
+    name = (key[: found.start()], separator, rank)
+    family = _KNOWN.get(name)
+    if family is None:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        family = _KNOWN[name] = Family.of(*name)
+    return family
+
+
+def located(key: str) -> tuple[bytes, bytes, Family | None]:
+    """The space of a key, the key there, and its family."""
+    family = family_of(key)
+    if family is None:
+        return DOCUMENTS, key.encode("utf-8", "surrogatepass"), None
+    inside = family.parse(key)
+    assert inside is not None
+    return family.id, inside, family

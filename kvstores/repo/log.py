@@ -1,0 +1,174 @@
+"""The log of one branch: its slots as far as they were read, and the one way to fill the next."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+
+from asynctensor.errors import DataLoss, Error, Unavailable
+from asynctensor.kvstores.repo.lineage import Lineage
+from asynctensor.kvstores.repo.objects import log_slot
+from asynctensor.kvstores.repo.place import Created, Place
+from asynctensor.kvstores.repo.record import Record
+
+#: Slots that are asked for side by side while a long tail is read.
+_AHEAD = 16
+_MOST_AHEAD = 128
+#: Attempts at one slot whose outcome the store does not tell.
+_ATTEMPTS = 4
+
+
+class Filled(Enum):
+    """How an attempt at the next slot ended: by our record, by another, or not known."""
+
+    OURS = "ours"
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+class Log:
+    """Slots `first` to `tail` of one branch, in order and without a hole. For the I/O loop.
+
+    Args:
+        place: Where the repository is.
+        lineage: The branch.
+        tail: A slot known to be filled, or the fork point: reading starts behind it.
+        digest: Of what is in that slot; None where it is not known.
+
+    Attributes:
+        tail: The last slot that is known to be filled (R10: the end of the contiguous run read).
+    """
+
+    def __init__(self, place: Place, lineage: Lineage, tail: int, digest: bytes | None) -> None:
+        self.place = place
+        self.lineage = lineage
+        self.branch = lineage.branch
+        self.tail = tail
+        self._digest = digest
+        self._slots: dict[int, Record] = {}
+        #: A slot at which an attempt of ours is undecided.
+        self.undecided: int | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """The digest of the last slot: what the next record names as its parent."""
+        if self._digest is None:
+            raise DataLoss("the last record of the log was not read", key=self.branch)
+        return self._digest
+
+    def slot(self, seq: int) -> Record | None:
+        """A slot that was read and is still kept."""
+        return self._slots.get(seq)
+
+    def forget_before(self, seq: int) -> None:
+        """Lets go of older slots; they are read again when they are needed."""
+        for old in [each for each in self._slots if each < seq]:
+            del self._slots[old]
+
+    async def read(self, seq: int) -> Record | None:
+        """Slot `seq`, or None if it is not filled; see `read_slot`."""
+        known = self._slots.get(seq)
+        if known is not None:
+            return known
+        return await read_slot(self.place, self.lineage.at(seq).branch, seq)
+
+    async def advance(self, expected: int = 0) -> list[Record]:
+        """Reads what was committed since; gives it, oldest first.
+
+        Args:
+            expected: A slot that is probably filled; those up to it are asked for at once.
+
+        Raises:
+            DataLoss: A record is damaged, or does not follow the one before it.
+            Error: The store failed.
+        """
+        news: list[Record] = []
+        width = min(max(1, expected + 1 - self.tail), _MOST_AHEAD)
+        while True:
+            seqs = range(self.tail + 1, self.tail + 1 + width)
+            found = await asyncio.gather(*(self.read(seq) for seq in seqs))
+            for record in found:
+                if record is None:
+                    return news
+                self._add(record)
+                news.append(record)
+            width = min(4 * width, _AHEAD)
+
+    def _add(self, record: Record) -> None:
+        """Takes in the slot behind the tail; what lies behind a missing one is never added."""
+        if self._digest is not None and record.parent != self._digest:
+            raise DataLoss(
+                f"record {record.seq} does not follow the record before it: another repository "
+                "was written here, or the store lost or replaced an object",
+                key=self.place.key(log_slot(self.branch, record.seq)),
+            )
+        self._slots[record.seq] = record
+        self.tail = record.seq
+        self._digest = record.digest
+        if self.undecided is not None and self.undecided <= record.seq:
+            self.undecided = None
+
+    async def fill(self, record: Record) -> Filled:
+        """Tries to put `record`, which follows the tail, into the next slot.
+
+        An attempt that the store does not answer is repeated at this slot only, until somebody's
+        record is seen there (R1).
+
+        Returns:
+            How it ended. Unless that is not known, the tail is there then.
+
+        Raises:
+            DataLoss: The slot's record is damaged.
+            Error: The store failed, and surely wrote nothing.
+        """
+        seq = record.seq
+        assert seq == self.tail + 1
+        body = record.encode()
+        name = log_slot(self.branch, seq)
+        for _ in range(_ATTEMPTS):
+            try:
+                outcome = await self.place.create(name, body)
+            except Error:
+                if self.undecided != seq:
+                    raise
+                return Filled.UNKNOWN
+            if outcome is Created.CREATED:
+                self._add(record)
+                return Filled.OURS
+            if outcome is Created.UNKNOWN:
+                self.undecided = seq
+            found = await self._look(seq, again=outcome is Created.TAKEN)
+            if found is not None:
+                self._add(found)
+                return Filled.OURS if found == record else Filled.OTHER
+        return Filled.UNKNOWN
+
+    async def _look(self, seq: int, *, again: bool) -> Record | None:
+        """What is in a slot after an attempt; a miss is not believed where it was taken (R10)."""
+        for _ in range(_ATTEMPTS if again else 1):
+            try:
+                found = await self.read(seq)
+            except Unavailable:
+                continue
+            if found is not None:
+                return found
+        return None
+
+
+async def read_slot(place: Place, branch: str, seq: int) -> Record | None:
+    """A slot of a branch's log, or None if it is not filled.
+
+    Raises:
+        DataLoss: The record is damaged, or is one of another slot.
+        Error: The store failed.
+    """
+    name = log_slot(branch, seq)
+    body = await place.get(name)
+    if body is None:
+        return None
+    record = Record.decode(body, object=name)
+    if (record.branch, record.seq) != (branch, seq):
+        raise DataLoss(
+            f"the record says that it is {record.branch} {record.seq}", key=place.key(name)
+        )
+    return record

@@ -1,0 +1,170 @@
+"""Pages of the index: fetched, decoded, and kept."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Generator
+from typing import Any, TypeVar
+
+from asynctensor.errors import DataLoss
+from asynctensor.kvstores.repo.page import Page, PageRef, decode_page
+from asynctensor.kvstores.repo.place import Place
+from asynctensor.kvstores.repo.tree import Pages
+from asynctensor.runtime.process import PROCESS
+from asynctensor.runtime.workers import shared_pool
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+#: Encoded bytes of the pages that are kept.
+_LIMIT = 32 * 2**20
+
+
+class PageCache:
+    """The pages of one repository. A page never changes, so that what is kept stays true.
+
+    Args:
+        place: Where the repository is.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._pages: OrderedDict[tuple[str, int], tuple[Page, int]] = OrderedDict()
+        self._bytes = 0
+        self.after_fork()
+        PROCESS.survives(self)
+
+    def after_fork(self) -> None:
+        """See `AfterFork`."""
+        self._lock = threading.Lock()
+
+    async def run(self, plan: Pages[T]) -> T:
+        """Runs a generator that needs pages to its end.
+
+        Raises:
+            DataLoss: A page is missing or damaged.
+            Error: The store failed.
+        """
+        try:
+            wanted = next(plan)
+            while True:
+                wanted = plan.send(await self._all(wanted))
+        except StopIteration as done:
+            result: T = done.value
+            return result
+
+    async def run_on_workers(self, plan: Pages[T]) -> T:
+        """The same, with the generator's own work done on worker threads."""
+        pool = shared_pool("data_copy", os.cpu_count() or 1)
+        pages: list[Page] | None = None
+        while True:
+            done, wanted = await pool.run(_stepped, plan, pages)
+            if done:
+                result: T = wanted
+                return result
+            pages = await self._all(wanted)
+
+    async def stream(
+        self, steps: Generator[list[PageRef] | S, list[Page], None]
+    ) -> AsyncIterator[S]:
+        """What a generator gives that needs pages in between.
+
+        Raises:
+            DataLoss: A page is missing or damaged.
+            Error: The store failed.
+        """
+        sent: list[Page] | None = None
+        while True:
+            try:
+                item = next(steps) if sent is None else steps.send(sent)
+            except StopIteration:
+                return
+            if isinstance(item, list):
+                sent = await self._all(item)
+            else:
+                sent = None
+                yield item
+
+    def run_blocking(self, plan: Pages[T]) -> T:
+        """The same on a thread that may wait, where the base store has a blocking face.
+
+        Raises:
+            DataLoss: A page is missing or damaged.
+            Error: The store failed.
+        """
+        try:
+            wanted = next(plan)
+            while True:
+                wanted = plan.send([self._known(ref) or self._read(ref) for ref in wanted])
+        except StopIteration as done:
+            result: T = done.value
+            return result
+
+    def run_known(self, plan: Pages[T]) -> tuple[T] | None:
+        """The same if all pages are at hand, with the result in a tuple; None if one is not."""
+        try:
+            wanted = next(plan)
+            while True:
+                pages = [page for ref in wanted if (page := self._known(ref)) is not None]
+                if len(pages) < len(wanted):
+                    plan.close()
+                    return None
+                wanted = plan.send(pages)
+        except StopIteration as done:
+            return (done.value,)
+
+    async def _all(self, wanted: list[PageRef]) -> list[Page]:
+        known = [self._known(ref) for ref in wanted]
+        missing = [ref for ref, page in zip(wanted, known, strict=True) if page is None]
+        if missing:
+            loaded = iter(await asyncio.gather(*(self._load(ref) for ref in missing)))
+            known = [next(loaded) if page is None else page for page in known]
+        return [page for page in known if page is not None]
+
+    async def _load(self, ref: PageRef) -> Page:
+        return self._decoded(ref, await self._place.get_part(ref.object, ref.offset, ref.size))
+
+    def _read(self, ref: PageRef) -> Page:
+        face = self._place.store.blocking
+        assert face is not None
+        opened = face.open(self._place.key(ref.object))
+        if opened is None:
+            return self._decoded(ref, None)
+        try:
+            buffer = bytearray(ref.size)
+            opened.read_into(memoryview(buffer), ref.offset)
+        finally:
+            opened.close()
+        return self._decoded(ref, bytes(buffer))
+
+    def _decoded(self, ref: PageRef, data: bytes | None) -> Page:
+        if data is None:
+            raise DataLoss("a page of the index is missing", key=self._place.key(ref.object))
+        page = decode_page(data, ref)
+        with self._lock:
+            if (ref.object, ref.offset) not in self._pages:
+                self._pages[ref.object, ref.offset] = page, ref.size
+                self._bytes += ref.size
+            while self._bytes > _LIMIT:
+                _, (_, size) = self._pages.popitem(last=False)
+                self._bytes -= size
+        return page
+
+    def _known(self, ref: PageRef) -> Page | None:
+        with self._lock:
+            found = self._pages.get((ref.object, ref.offset))
+            if found is None:
+                return None
+            self._pages.move_to_end((ref.object, ref.offset))
+            return found[0]
+
+
+def _stepped(plan: Pages[Any], pages: list[Page] | None) -> tuple[bool, Any]:
+    """Runs a generator to the pages it needs next, or to its end."""
+    try:
+        return False, next(plan) if pages is None else plan.send(pages)
+    except StopIteration as done:
+        return True, done.value

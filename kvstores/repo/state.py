@@ -1,0 +1,329 @@
+"""What this process knows of one repository; shared by all who use it."""
+
+from __future__ import annotations
+
+import asyncio
+from weakref import WeakValueDictionary
+
+from asynctensor.errors import (
+    DataLoss,
+    FailedPrecondition,
+    NotFound,
+    Unavailable,
+    Unimplemented,
+)
+from asynctensor.kvstores.repo import objects
+from asynctensor.kvstores.repo.branch import Branch, now
+from asynctensor.kvstores.repo.checkpoint import Checkpoint
+from asynctensor.kvstores.repo.description import MAIN, Description
+from asynctensor.kvstores.repo.folding import fold_branch
+from asynctensor.kvstores.repo.hint import Hint
+from asynctensor.kvstores.repo.history import History, tail_of
+from asynctensor.kvstores.repo.lineage import LAST, Lineage
+from asynctensor.kvstores.repo.log import Log
+from asynctensor.kvstores.repo.pages import PageCache
+from asynctensor.kvstores.repo.place import Created, Place
+from asynctensor.kvstores.repo.record import NO_PARENT
+from asynctensor.kvstores.repo.refs import Ref, RefEntry, Refs
+from asynctensor.kvstores.repo.snapshot import Snapshot
+from asynctensor.kvstores.repo.snapshot_id import is_snapshot_id, parse_snapshot_id
+from asynctensor.kvstores.repo.tail import Version
+from asynctensor.runtime.entropy import random_hex
+from asynctensor.runtime.process import PROCESS
+
+
+class RepositoryState:
+    """A repository, its branches, and the pages of its index. For the I/O loop.
+
+    Args:
+        place: Where it is.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.pages = PageCache(place)
+        self.history = History(place, self.pages)
+        self.refs = Refs(place)
+        self._description: Description | None = None
+        self._lineages: dict[str, Lineage] = {}
+        #: By the branch's id: a name may come to mean another branch.
+        self._branches: dict[str, Branch] = {}
+        #: The branch that a name meant when it was looked up last.
+        self.named: dict[str, Branch] = {}
+        self.after_fork()
+        PROCESS.survives(self)
+
+    def after_fork(self) -> None:
+        """See `AfterFork`: nobody here holds the parent's locks."""
+        self._turn = asyncio.Lock()
+
+    async def description(self) -> Description:
+        """What ``repo.json`` says.
+
+        Raises:
+            NotFound: There is no repository here.
+            DataLoss, Unimplemented: See `Description.decode`.
+            Error: The store failed.
+        """
+        if self._description is None:
+            body = await self.place.get(objects.REPOSITORY)
+            if body is None:
+                raise NotFound(
+                    "there is no repository here; create one with Repository.open(..., create=True)",
+                    key=self.place.key(objects.REPOSITORY),
+                )
+            self._description = Description.decode(body, object=self.place.key(objects.REPOSITORY))
+        return self._description
+
+    async def create(self) -> bool:
+        """Makes a repository here, unless there is one.
+
+        Returns:
+            Whether this call made it.
+
+        Raises:
+            Unimplemented: The store cannot create an object only if it is absent.
+            Error: The store failed; there may be an empty repository then.
+        """
+        if not self.place.store.capabilities.can_create_if_absent:
+            raise Unimplemented(
+                f"a repository needs a store that can create an object only if it is absent, and "
+                f'"{self.place.store.driver}" cannot'
+            )
+        if await self.place.get(objects.REPOSITORY) is not None:
+            await self.description()
+            return False
+        mine = Description(random_hex(16), random_hex(objects.BRANCH_BYTES), now())
+        outcome = await self.place.create(objects.REPOSITORY, mine.encode())
+        found = await self.description()
+        if outcome is Created.CREATED and found != mine:
+            raise FailedPrecondition(
+                "the store said that it created an object only if it was absent, and holds "
+                "another: it cannot be trusted with a repository",
+                key=self.place.key(objects.REPOSITORY),
+            )
+        return found == mine
+
+    # -- branches ---------------------------------------------------------------------------
+
+    async def branch(self, name: str) -> Branch:
+        """A branch by its name, as it is known; opened when it is asked for first.
+
+        Raises:
+            NotFound: There is no such branch, or no repository.
+            DataLoss: Something of it is damaged.
+            Error: The store failed.
+        """
+        known = self.named.get(name)
+        if known is not None:
+            return known
+        async with self._turn:
+            if name not in self.named:
+                _, entry = await asyncio.gather(self.description(), self.branch_entry(name))
+                self.named[name] = await self._opened(await self.lineage(entry), name)
+            return self.named[name]
+
+    async def branch_entry(self, name: str) -> RefEntry:
+        """What the name of a branch means now.
+
+        Raises:
+            NotFound: There is no such branch.
+        """
+        found = await self.branch_ref(name)
+        if found.live is None:
+            raise NotFound(f"there is no branch {name!r} in this repository")
+        return found.live
+
+    async def branch_ref(self, name: str) -> Ref:
+        """The log of a branch's name. That of ``main`` begins with what ``repo.json`` says."""
+        if name != MAIN:
+            return await self.refs.read("b", name)
+        description, found = await asyncio.gather(self.description(), self.refs.read("b", name))
+        if found.entries:
+            return found
+        first = RefEntry(bytes(16), "create", description.main, time=description.created)
+        return await self.refs.append("b", name, found, first)
+
+    async def lineage(self, entry: RefEntry) -> Lineage:
+        """The branch that an entry of its name's log created.
+
+        Raises:
+            NotFound: The branch that it was forked from is not to be found.
+        """
+        known = self._lineages.get(entry.branch)
+        if known is not None:
+            return known
+        origin = None
+        if entry.origin:
+            origin = await self.lineage_of(entry.origin)
+        found = Lineage(entry.branch, entry.version, entry.digest, origin)
+        self._lineages[entry.branch] = found
+        return found
+
+    async def lineage_of(self, branch: str) -> Lineage:
+        """A branch by its id, whether or not its name still means it.
+
+        Raises:
+            NotFound: No name ever meant it.
+        """
+        if branch in self._lineages:
+            return self._lineages[branch]
+        description = await self.description()
+        if branch == description.main:
+            self._lineages[branch] = Lineage(branch)
+            return self._lineages[branch]
+        async for listed in self.place.names(objects.refs_prefix("b")):
+            body = await self.place.get(listed.key)
+            if body is None:
+                continue
+            entry = RefEntry.decode(body, object=listed.key)
+            if entry.branch == branch and entry.action == "create":
+                return await self.lineage(entry)
+        raise NotFound(f"this repository has no branch of id {branch}")
+
+    async def _opened(self, lineage: Lineage, name: str) -> Branch:
+        known = self._branches.get(lineage.branch)
+        if known is not None:
+            return known
+        hinted = await self._hint(lineage)
+        expected = 0
+        held: Checkpoint | None = None
+        if hinted is not None:
+            expected = hinted.seq
+            if hinted.checkpoint is not None:
+                held = await self.history.checkpoint_at(lineage, hinted.checkpoint)
+        if held is None:
+            held = await self.history.checkpoint(lineage, 2**62)
+        if held is not None and held.seq >= lineage.fork[0]:
+            log = Log(self.place, lineage, held.seq, held.digest)
+            tail = tail_of(held)
+        elif lineage.origin is not None:
+            log = Log(self.place, lineage, lineage.fork[0], lineage.digest)
+            tail = await self.history.tail_at(lineage.origin, lineage.fork)
+        else:
+            log = Log(self.place, lineage, 0, NO_PARENT)
+            tail = tail_of(None)
+        branch = Branch(log, tail, self.pages, self.history, name)
+        branch.folder = self._fold
+        await asyncio.gather(branch.refresh(expected), self._warm(tail))
+        self._branches[lineage.branch] = branch
+        return branch
+
+    async def _fold(self, branch: Branch) -> None:
+        await fold_branch(branch, self.place)
+
+    async def _hint(self, lineage: Lineage) -> Hint | None:
+        """The hint of a branch, if it is there and can be read: it only saves requests."""
+        name = objects.hint(lineage.branch)
+        try:
+            body = await self.place.get(name)
+            return None if body is None else Hint.decode(body, object=name)
+        except (DataLoss, Unavailable):
+            return None
+
+    async def _warm(self, tail: object) -> None:
+        """Fetches what nearly every read needs, beside the log."""
+
+    # -- older states -----------------------------------------------------------------------
+
+    async def tagged(self, name: str) -> Snapshot:
+        """The state that a tag names.
+
+        Raises:
+            NotFound: There is no such tag.
+        """
+        _, found = await asyncio.gather(self.description(), self.refs.read("t", name))
+        entry = found.live
+        if entry is None:
+            raise NotFound(f"there is no tag {name!r} in this repository")
+        return await self.snapshot(entry.branch, entry.version)
+
+    async def snapshot_of(self, text: str) -> Snapshot:
+        """The state after a commit, by its id.
+
+        Raises:
+            InvalidArgument: `text` is no id.
+            NotFound: There is no such commit.
+        """
+        branch, version = parse_snapshot_id(text)
+        found = await self.snapshot(branch, version)
+        lineage = await self.lineage_of(branch)
+        record = await self.history.slot(lineage, version[0])
+        if version[1] >= len(record.entries):
+            raise NotFound(f"record {version[0]} of that branch has no commit {version[1]}")
+        return found
+
+    async def as_of(self, time: int, name: str = MAIN) -> Snapshot:
+        """The state of a branch at some time: after the last commit that is not later.
+
+        Args:
+            time: Microseconds since the Unix epoch, by the log's own times.
+            name: The branch.
+
+        Raises:
+            NotFound: The repository is younger than that.
+        """
+        branch = await self.branch(name)
+        newest = (await branch.refresh()).version[0]
+        low, high = 0, newest
+        while low < high:
+            middle = (low + high + 1) // 2
+            record = await self.history.slot(branch.log.lineage, middle)
+            low, high = (middle, high) if record.time <= time else (low, middle - 1)
+        if low == 0 and (await self.description()).created > time:
+            raise NotFound("the repository did not exist at that time")
+        return await self.history.snapshot(branch.log.lineage, (low, LAST))
+
+    async def find_state(self, text: str) -> tuple[Lineage, Version]:
+        """The branch and the version that a name stands for.
+
+        Args:
+            text: The id of a commit, or the name of a branch (its newest commit) or a tag.
+
+        Raises:
+            NotFound: It is neither.
+        """
+        if is_snapshot_id(text):
+            id_, version = parse_snapshot_id(text)
+            return await self.lineage_of(id_), version
+        found = await self.branch_ref(text)
+        if found.live is not None:
+            branch = await self.branch(text)
+            newest = await branch.refresh()
+            lineage = branch.log.lineage
+            return lineage, await self.history.last_commit(lineage, newest)
+        tag = (await self.refs.read("t", text)).live
+        if tag is None:
+            raise NotFound(f"there is no branch, tag or commit {text!r} in this repository")
+        return await self.lineage_of(tag.branch), tag.version
+
+    async def branch_by_id(self, lineage: Lineage) -> Branch:
+        """A branch by its lineage, whether or not a name still means it; opened if need be."""
+        async with self._turn:
+            return await self._opened(lineage, lineage.branch)
+
+    async def snapshot(self, branch: str, version: Version) -> Snapshot:
+        """An older state.
+
+        Args:
+            branch: The id of the branch that made it.
+            version: The commit that it is after.
+
+        Raises:
+            NotFound: There is no such commit.
+            DataLoss: Something of it is damaged.
+            Error: The store failed.
+        """
+        return await self.history.snapshot(await self.lineage_of(branch), version)
+
+
+_KNOWN: WeakValueDictionary[object, RepositoryState] = WeakValueDictionary()
+
+
+def state_of(place: Place) -> RepositoryState:
+    """What the process knows of the repository at a place; one for all who share credentials."""
+    with PROCESS.lock:
+        found = _KNOWN.get(place.identity)
+        if found is None:
+            found = _KNOWN[place.identity] = RepositoryState(place)
+        return found

@@ -1,0 +1,155 @@
+"""What was committed since a checkpoint: looked up before the checkpoint's index is asked. Pure.
+
+A tail only grows, so that any number of snapshots can share one: each sees the first so many of
+its commits.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, TypeAlias
+
+from asynctensor.kvstores.repo.family import Family
+from asynctensor.kvstores.repo.page import PageRef
+from asynctensor.kvstores.repo.record import CommitEntry
+from asynctensor.kvstores.repo.ref import Ref
+from asynctensor.kvstores.repo.run import Run
+from asynctensor.storage.key_range import KeyRange
+
+#: A record, and a place among its entries.
+Version: TypeAlias = tuple[int, int]
+
+_NOTHING: dict[bytes, list[tuple[int, Ref | None]]] = {}
+#: Runs up to this length are looked up by key, longer ones by bisection.
+_SMALL = 256
+
+
+class Elsewhere(Enum):
+    """The answer of a tail that knows nothing of a key."""
+
+    ELSEWHERE = "elsewhere"
+
+
+ELSEWHERE: Final = Elsewhere.ELSEWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """The index of a checkpoint.
+
+    Attributes:
+        documents: Root of the tree of documents.
+        catalog: Root of the tree that names the trees of the families.
+    """
+
+    documents: PageRef | None = None
+    catalog: PageRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A commit as it stands in a tail."""
+
+    version: Version
+    entry: CommitEntry
+
+
+class Tail:
+    """The commits after a checkpoint, oldest first.
+
+    Attributes:
+        roots: The checkpoint's index.
+        base: The version that the checkpoint is of.
+        applied: The commits.
+    """
+
+    def __init__(self, roots: Roots, base: Version, applied: Iterable[Applied] = ()) -> None:
+        self.roots = roots
+        self.base = base
+        self.applied: list[Applied] = []
+        #: The reset that this state began with, if it did.
+        self.reset_at: Version | None = None
+        #: Roots of the families' trees in the checkpoint, as far as they were looked up.
+        self.family_roots: dict[bytes, PageRef | None] = {}
+        self._versions: list[Version] = []
+        self._small: dict[bytes, dict[bytes, list[tuple[int, Ref | None]]]] = {}
+        self._large: dict[bytes, list[tuple[int, Run]]] = {}
+        self._cleared: list[int] = []
+        for each in applied:
+            self.append(each)
+
+    def __len__(self) -> int:
+        return len(self.applied)
+
+    def append(self, new: Applied) -> None:
+        """Adds a commit; those who see fewer do not see it."""
+        place = len(self.applied)
+        self.applied.append(new)
+        self._versions.append(new.version)
+        if new.entry.cleared:
+            self._cleared.append(place)
+        for run in new.entry.runs:
+            if len(run) > _SMALL:
+                self._large.setdefault(run.space, []).append((place, run))
+                continue
+            keys = self._small.setdefault(run.space, {})
+            for key, ref in run.items():
+                keys.setdefault(key, []).append((place, ref))
+
+    def count_at(self, version: Version) -> int:
+        """How many of the commits a snapshot of `version` sees."""
+        return bisect_right(self._versions, version)
+
+    def find(
+        self, space: bytes, key: bytes, spelled: str, count: int
+    ) -> tuple[Version, Ref | None] | Elsewhere:
+        """What the newest of the first `count` commits that touched a key left there.
+
+        Returns:
+            The version of that commit, and the reference, or None if it deleted the key.
+        """
+        place, ref = -1, None
+        known = self._small.get(space, _NOTHING).get(key)
+        if known is not None:
+            at = bisect_left(known, count, key=lambda each: each[0]) - 1
+            if at >= 0:
+                place, ref = known[at]
+        for other, run in reversed(self._large.get(space, ())):
+            if other <= place:
+                break
+            if other < count and (i := run.find(key)) >= 0:
+                place, ref = other, run.ref(i)
+                break
+        for other in reversed(self._cleared):
+            if other <= place:
+                break
+            if other < count and any(spelled in r for r in self.applied[other].entry.cleared):
+                return self._versions[other], None
+        if place < 0:
+            return ELSEWHERE
+        return self._versions[place], ref
+
+    def touched(self, space: bytes, count: int) -> set[bytes]:
+        """The keys of a space that the first `count` commits wrote or deleted one by one."""
+        keys = self._small.get(space, _NOTHING)
+        found = {key for key, places in list(keys.items()) if places[0][0] < count}
+        for place, run in self._large.get(space, ()):
+            if place < count:
+                found.update(run.key(i) for i in range(len(run)))
+        return found
+
+    def cleared(self, count: int) -> list[KeyRange]:
+        """The ranges that the first `count` commits emptied."""
+        return [
+            each
+            for place in self._cleared
+            if place < count
+            for each in self.applied[place].entry.cleared
+        ]
+
+    def families(self, count: int) -> dict[bytes, Family]:
+        """The families that the first `count` commits wrote to, by their ids."""
+        return {f.id: f for each in self.applied[:count] for f in each.entry.families}
