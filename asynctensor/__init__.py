@@ -1,5 +1,7 @@
 """asynctensor: asyncio-first array storage with TensorStore's Python API."""
 
+from typing import TYPE_CHECKING
+
 from asynctensor.chunked.array_driver import Progress
 from asynctensor.chunked.virtual_functions import (
     VirtualChunkedReadParameters,
@@ -86,10 +88,23 @@ from asynctensor.verbose_logging import (
 from asynctensor.views import DownsampleMethod, array, cast, concat, downsample, overlay, stack
 from asynctensor.virtual import virtual_chunked
 
+if TYPE_CHECKING:
+    from asynctensor.repository.repository import Repository
+
 newaxis = None
 """Stands for a new dimension of size 1 in an indexing expression; the same as None."""
 
 apply_environment()
+
+
+def __getattr__(name: str) -> object:
+    """Loads what most programs do not use when it is first asked for."""
+    if name == "Repository":
+        from asynctensor.repository.repository import Repository
+
+        return Repository
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "Attributes",
@@ -123,6 +138,7 @@ __all__ = [
     "Progress",
     "Promise",
     "RecheckCacheOption",
+    "Repository",
     "Schema",
     "Spec",
     "T",

@@ -130,10 +130,13 @@ class Aborted(Error, ValueError):
     Attributes:
         conflicts: What was changed, where the store tells: each has the ``key`` (or the beginning
             of the range that was listed) and the version of the commit ``by`` which it was.
+        final: Whether what changed had been read, so that working the same changes out again
+            cannot help.
     """
 
     kind = "ABORTED"
     conflicts: tuple[Any, ...] = ()
+    final: bool = False
 
 
 class CommitUnknown(Error, ValueError):

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from asynctensor.errors import Aborted, Unavailable
-from asynctensor.storage.commit_domain import Commit, CommitDomain
+from asynctensor.storage.commit_domain import Commit, CommitDomain, Committed
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import (
@@ -340,7 +340,7 @@ class _UnreliableCommits(CommitDomain):
         """See `CommitDomain.identity`."""
         return self._base.identity
 
-    async def commit(self, commit: Commit) -> Mapping[str, bytes]:
+    async def commit(self, commit: Commit) -> Committed:
         """See `CommitDomain.commit`."""
         store = self._store
         key = min((*commit.expected, *commit.values), default="")
@@ -348,22 +348,22 @@ class _UnreliableCommits(CommitDomain):
         if fault == "late":
             store._later(self._landed, commit)
             await store._give_up(fault, "commit", key)
-        generations = await self._land(commit)
+        done = await self._land(commit)
         await store._answered("commit", key, fault)
-        return generations
+        return done
 
     async def _landed(self, commit: Commit) -> None:
         # Where what it rested on has changed meanwhile, nobody is left to be told.
         with suppress(Aborted):
             await self._land(commit)
 
-    async def _land(self, commit: Commit) -> Mapping[str, bytes]:
+    async def _land(self, commit: Commit) -> Committed:
         for key in commit.values:
             await self._store._remember(key)
-        generations = await self._base.commit(commit)
+        done = await self._base.commit(commit)
         for key, value in commit.values.items():
-            self._store._shared.history.add(key, _now(), value, generations[key])
-        return generations
+            self._store._shared.history.add(key, _now(), value, done.generations[key])
+        return done
 
 
 def _now() -> float:

@@ -79,7 +79,7 @@ class Transaction:
                 f"isolation is one of {', '.join(map(repr, get_args(Isolation)))}, "
                 f"not {isolation!r}"
             )
-        self._isolation = isolation
+        self._isolation: Isolation = isolation
         self._mark: object = None
         self._commit_id: str | None = None
         self._state = State.OPEN
@@ -410,7 +410,7 @@ class Transaction:
             done = await domain.commit(self._joined(parts))
             self._commit_id = done.commit_id
         except Aborted as error:
-            if error.key is None or any(p.is_final(error.key) for p in participants):
+            if error.final or error.key is None or any(p.is_final(error.key) for p in participants):
                 raise
             return False
         return True

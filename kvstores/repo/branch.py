@@ -81,6 +81,8 @@ class Branch:
         self._tail = tail
         self._version: Version = (log.tail, LAST)
         self._time = 0
+        #: Whether the log takes no more commits.
+        self.closed = False
         self._waiting: list[_Waiting] = []
         #: Folds the tail into a checkpoint; called beside the commits.
         self.folder: Callable[[Branch], Coroutine[Any, Any, None]] | None = None
@@ -207,11 +209,14 @@ class Branch:
                 for each in accepted:
                     _fail(each, self._unknown(each, None))
                 return
-            if filled is Filled.OURS:
-                for place, each in enumerate(accepted):
-                    landed = Landed((self.log.tail, place), not each.proposal.abort)
-                    _settle(each, landed)
-            await self._catch_up()
+            seq = self.log.tail
+            try:
+                # Whoever is told that it is committed finds it in the newest state.
+                await self._catch_up()
+            finally:
+                if filled is Filled.OURS:
+                    for place, each in enumerate(accepted):
+                        _settle(each, Landed((seq, place), not each.proposal.abort))
             if filled is Filled.OURS and self._should_fold():
                 self._start_folding()
 
@@ -246,6 +251,8 @@ class Branch:
         """
         proposal = waiting.proposal
         entry = proposal.entry
+        if self.closed and not (proposal.closes or proposal.abort):
+            raise _deleted(self.name)
         later: list[tuple[Version, CommitEntry]] = []
         for seq in range(entry.base + 1, self.log.tail + 1):
             record = await self.record(seq)
@@ -276,13 +283,13 @@ class Branch:
             for place, other in enumerate(accepted)
             if isinstance(other, CommitEntry)
         ]
-        found = conflicts(proposal.footing, later)
+        found = conflicts(proposal.footing, self.id, later)
         if found:
             raise self._conflict(found, later)
         return None
 
     def _conflict(self, found: list[Conflict], later: list[tuple[Version, CommitEntry]]) -> Aborted:
-        by = {version: entry for version, entry in later}
+        by = dict(later)
         named = ", ".join(repr(each.key) for each in found[:5])
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""
         entry = by[found[0].by]
@@ -295,6 +302,7 @@ class Branch:
             operation="commit",
         )
         error.conflicts = tuple(found)
+        error.final = any(each.read for each in found)
         return error
 
     def _unknown(self, waiting: _Waiting, error: BaseException | None) -> Error:
@@ -323,6 +331,7 @@ class Branch:
             record = await self.record(seq)
             self._time = max(self._time, record.time)
             self._tail = await self.history.extended(self.log.lineage, self._tail, record)
+            self.closed |= any(isinstance(each, ClosedEntry) for each in record.entries)
             self._version = (seq, LAST)
 
     async def record(self, seq: int) -> Record:

@@ -87,7 +87,7 @@ class RepositoryCommits(CommitDomain):
         landed = await branch.commit(Proposal(entry, _footing(commit)))
         if not landed.committed:
             raise Aborted("the transaction was aborted by somebody else", operation="commit")
-        generation = generation_of(landed.version)
+        generation = generation_of(branch.id, landed.version)
         return Committed(
             {key: NO_VALUE if ref is None else generation for key, ref in refs.items()},
             snapshot_id(branch.id, landed.version),
@@ -98,7 +98,7 @@ async def _check(commit: Commit, base: Snapshot) -> None:
     """Checks what was not looked up in the base, or later: the log is judged from there on only."""
     keys = sorted(commit.expected.keys() - commit.looked_up)
     for key, found in zip(keys, await base.find_many(keys), strict=True):
-        generation = NO_VALUE if found is None else generation_of(found[0])
+        generation = base.generation(found)
         if generation != commit.expected[key]:
             raise Aborted(
                 "somebody else changed this key since it was read; run the transaction again",

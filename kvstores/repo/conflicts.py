@@ -15,26 +15,17 @@ from asynctensor.kvstores.repo.tail import Version
 from asynctensor.storage.generation import NO_VALUE
 from asynctensor.storage.key_range import KeyRange
 
-_GENERATION = struct.Struct(">QH")
+_GENERATION = struct.Struct(">6sQH")
 #: Conflicts that are told apart; more are only counted.
 _MOST_NAMED = 64
 
 
-def generation_of(version: Version) -> bytes:
-    """The generation of a value that the commit `version` wrote."""
-    return _GENERATION.pack(*version)
+def generation_of(branch: str, version: Version) -> bytes:
+    """The generation, in a state of `branch`, of a value that the commit `version` wrote.
 
-
-def version_of(generation: bytes) -> Version:
-    """The commit that wrote a value of this generation.
-
-    Raises:
-        DataLoss: It is no generation of a repository.
+    The branch is a part of it, as the same name may come to mean another branch.
     """
-    if len(generation) != _GENERATION.size:
-        raise DataLoss(f"{generation!r} is no generation of a value in a repository")
-    seq, place = _GENERATION.unpack(generation)
-    return seq, place
+    return _GENERATION.pack(bytes.fromhex(branch), *version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +74,13 @@ class Footing:
 
 
 def conflicts(
-    footing: Footing, later: Iterable[tuple[Version, CommitEntry]], *, most: int = _MOST_NAMED
+    footing: Footing,
+    branch: str,
+    later: Iterable[tuple[Version, CommitEntry]],
+    *,
+    most: int = _MOST_NAMED,
 ) -> list[Conflict]:
-    """What of `footing` does not hold after the commits `later`, given in their order.
+    """What of `footing` does not hold after the commits `later` of a branch, in their order.
 
     A key that was changed, and has the expected generation again, is no conflict: it was read
     after that change.
@@ -103,7 +98,7 @@ def conflicts(
             continue
         _note_cleared(footing, entry, version, now)
         for run in entry.runs:
-            _note_run(footing, run, version, now)
+            _note_run(footing, branch, run, version, now)
         for key_range in footing.ranges:
             if _touches(entry, key_range):
                 found.setdefault("/" + key_range.inclusive_min, _listed(key_range, version))
@@ -120,23 +115,27 @@ def _listed(key_range: KeyRange, version: Version) -> Conflict:
 
 
 def _note_run(
-    footing: Footing, run: Run, version: Version, now: dict[str, tuple[bytes, Version]]
+    footing: Footing,
+    branch: str,
+    run: Run,
+    version: Version,
+    now: dict[str, tuple[bytes, Version]],
 ) -> None:
     wanted = footing.in_space(run.space)
     if len(run) <= len(wanted):
         for i in range(len(run)):
             key = wanted.get(run.key(i))
             if key is not None:
-                now[key] = (_generation(run, i, version), version)
+                now[key] = (_generation(branch, run, i, version), version)
         return
     for inside, key in wanted.items():
         i = run.find(inside)
         if i >= 0:
-            now[key] = (_generation(run, i, version), version)
+            now[key] = (_generation(branch, run, i, version), version)
 
 
-def _generation(run: Run, i: int, version: Version) -> bytes:
-    return NO_VALUE if run.ref(i) is None else generation_of(version)
+def _generation(branch: str, run: Run, i: int, version: Version) -> bytes:
+    return NO_VALUE if run.ref(i) is None else generation_of(branch, version)
 
 
 def _note_cleared(

@@ -8,7 +8,7 @@ from asynctensor.errors import Aborted, CommitUnknown, FailedPrecondition, Inval
 from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.branch import now
 from asynctensor.kvstores.repo.commits import runs_of
-from asynctensor.kvstores.repo.conflicts import Footing, generation_of
+from asynctensor.kvstores.repo.conflicts import Footing
 from asynctensor.kvstores.repo.lineage import Lineage
 from asynctensor.kvstores.repo.listing import listed, spelled_keys
 from asynctensor.kvstores.repo.proposal import Proposal
@@ -19,7 +19,6 @@ from asynctensor.kvstores.repo.snapshot_id import parse_snapshot_id, snapshot_id
 from asynctensor.kvstores.repo.state import RepositoryState
 from asynctensor.kvstores.repo.tail import Version
 from asynctensor.runtime.entropy import random_bytes
-from asynctensor.storage.generation import NO_VALUE
 
 
 class Edits:
@@ -91,7 +90,7 @@ class Edits:
                     operation="revert",
                 )
             refs[key] = None if was is None else replace(was[1], version=(0, 0))
-            expected[key] = NO_VALUE if there is None else generation_of(there[0])
+            expected[key] = newest.generation(there)
         return refs, expected
 
     async def reset(

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asynctensor.errors import Error, OutOfRange
-from asynctensor.kvstores.repo.conflicts import generation_of
 from asynctensor.kvstores.repo.damage import damaged, lost
 from asynctensor.kvstores.repo.lookup import lookup
 from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.storage.checksum import crc32c
-from asynctensor.storage.generation import NO_VALUE, TimestampedStorageGeneration
+from asynctensor.storage.generation import TimestampedStorageGeneration
 from asynctensor.storage.kvstore import (
     UNREAD,
     BlockingFace,
@@ -100,11 +99,12 @@ class RepositoryFace(BlockingFace):
 
     def open(self, key: str) -> OpenValue | None:
         """See `BlockingFace.open`."""
-        found = self._snapshot().find_blocking(key)
+        snapshot = self._snapshot()
+        found = snapshot.find_blocking(key)
         if found is None:
             return None
-        version, ref = found
-        generation = generation_of(version)
+        ref = found[1]
+        generation = snapshot.generation(found)
         if ref.inline is not None:
             return InlineValue(ref.inline, generation)
         opened = self._base.open(self._place.key(ref.object))
@@ -159,8 +159,8 @@ class RepositoryFace(BlockingFace):
 
     def generation(self, key: str) -> bytes:
         """See `BlockingFace.generation`."""
-        found = self._snapshot().find_blocking(key)
-        return NO_VALUE if found is None else generation_of(found[0])
+        snapshot = self._snapshot()
+        return snapshot.generation(snapshot.find_blocking(key))
 
     def glance(self, key: str) -> bytes | None:
         """See `BlockingFace.glance`: known if the pages that lead to the key are at hand."""
@@ -170,8 +170,7 @@ class RepositoryFace(BlockingFace):
         known = snapshot.pages.run_known(lookup(snapshot.tail, snapshot.count, key))
         if known is None:
             return None
-        found = known[0]
-        return NO_VALUE if found is None else generation_of(found[0])
+        return snapshot.generation(known[0])
 
     def replace(
         self, group: Sequence[Replacement]

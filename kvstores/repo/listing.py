@@ -41,7 +41,7 @@ async def families(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[Fam
     # A family sorts by its prefix, which is shorter than the keys that it has.
     last = key_range.exclusive_max.encode("utf-8", "surrogatepass") or None
     async for run in snapshot.pages.stream(scan(snapshot.tail.roots.catalog, b"", last)):
-        for key, _ in run.items():
+        for key in _keys(run):
             family = Family.from_key(key.decode())
             if family.id not in recent and _meets(family, key_range):
                 yield family
@@ -166,8 +166,12 @@ def spelled_keys(entry: CommitEntry) -> Iterator[str]:
     by_id = {family.id: family for family in entry.families}
     for run in entry.runs:
         if run.space == DOCUMENTS:
-            for key, _ in run.items():
+            for key in _keys(run):
                 yield key.decode("utf-8", "surrogatepass")
         elif run.space != CATALOG:
-            for key, _ in run.items():
+            for key in _keys(run):
                 yield by_id[run.space].spell(key)
+
+
+def _keys(run: Run) -> Iterator[bytes]:
+    return (run.key(i) for i in range(len(run)))

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -54,13 +54,13 @@ def parse_time(text: str) -> int:
         InvalidArgument: It is none.
     """
     try:
-        found = datetime.datetime.fromisoformat(text)
+        found = dt.datetime.fromisoformat(text)
     except ValueError:
         raise expected('a time such as "2026-03-01T12:00:00Z"', text) from None
     if found.tzinfo is None:
-        found = found.replace(tzinfo=datetime.UTC)
-    since = found - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    return since // datetime.timedelta(microseconds=1)
+        found = found.replace(tzinfo=dt.UTC)
+    since = found - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    return since // dt.timedelta(microseconds=1)
 
 
 def read_url(component: UrlComponent) -> tuple[dict[str, Any], str]:

@@ -95,7 +95,7 @@ class Naming:
         return await self._state.refs.read("t", name)
 
     async def delete_branch(self, name: str) -> None:
-        """See `Repository.delete_branch`: first the log is closed, then the name forgotten (R23)."""
+        """See `Repository.delete_branch`; the log is closed before the name goes (R23)."""
         entry = await self._state.branch_entry(name)
         branch = await self._state.branch(name)
         if branch.id != entry.branch:

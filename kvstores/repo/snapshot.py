@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from asynctensor.kvstores.repo.conflicts import generation_of
 from asynctensor.kvstores.repo.lookup import Found, lookup, lookup_many
 from asynctensor.kvstores.repo.pages import PageCache
 from asynctensor.kvstores.repo.tail import Tail, Version
+from asynctensor.storage.generation import NO_VALUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,10 @@ class Snapshot:
             return reset
         last = self.tail.applied[self.count - 1].version
         return last if reset is None else max(last, reset)
+
+    def generation(self, found: Found | None) -> bytes:
+        """The generation of a value that was found, or of a key that has none."""
+        return NO_VALUE if found is None else generation_of(self.branch, found[0])
 
     async def find(self, key: str) -> Found | None:
         """Where the value of `key` is, and which commit wrote it; None: there is none.

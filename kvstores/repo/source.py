@@ -61,6 +61,8 @@ class BranchSource(Source):
         self.name = name
         self._known = known
         self._opened = opened
+        #: Kept: the name may come to mean another branch.
+        self._branch: Branch | None = None
 
     @property
     def identity(self) -> object:
@@ -74,8 +76,9 @@ class BranchSource(Source):
 
     def known(self) -> Snapshot | None:
         """See `Source.known`."""
-        branch = self._known(self.name)
-        return None if branch is None else branch.newest()
+        if self._branch is None:
+            self._branch = self._known(self.name)
+        return None if self._branch is None else self._branch.newest()
 
     async def snapshot(self) -> Snapshot:
         """See `Source.snapshot`."""
@@ -83,7 +86,9 @@ class BranchSource(Source):
 
     async def branch(self) -> Branch:
         """The branch, opened."""
-        return await self._opened(self.name)
+        if self._branch is None:
+            self._branch = await self._opened(self.name)
+        return self._branch
 
 
 class FixedSource(Source):

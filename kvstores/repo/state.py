@@ -69,7 +69,7 @@ class RepositoryState:
             body = await self.place.get(objects.REPOSITORY)
             if body is None:
                 raise NotFound(
-                    "there is no repository here; create one with Repository.open(..., create=True)",
+                    "there is no repository here; Repository.open(..., create=True) makes one",
                     key=self.place.key(objects.REPOSITORY),
                 )
             self._description = Description.decode(body, object=self.place.key(objects.REPOSITORY))

@@ -7,7 +7,6 @@ from typing import Any
 
 from asynctensor.errors import Aborted, FailedPrecondition
 from asynctensor.kvstores.repo.commits import RepositoryCommits
-from asynctensor.kvstores.repo.conflicts import generation_of
 from asynctensor.kvstores.repo.damage import damaged, lost
 from asynctensor.kvstores.repo.face import RepositoryFace
 from asynctensor.kvstores.repo.listing import listed, names_below
@@ -79,8 +78,8 @@ class RepositoryStore(KeyValueStore):
             unmet = options.if_equal not in (UNKNOWN, NO_VALUE)
             stamp = TimestampedStorageGeneration.now(NO_VALUE)
             return ReadResult("unspecified" if unmet else "missing", b"", stamp)
-        version, ref = found
-        generation = generation_of(version)
+        ref = found[1]
+        generation = snapshot.generation(found)
         stamp = TimestampedStorageGeneration.now(generation)
         if options.if_equal not in (UNKNOWN, generation) or options.if_not_equal == generation:
             return ReadResult("unspecified", b"", stamp)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asynctensor.chunked.compression.codec import BytesCodec, damaged, wrong_length
+from asynctensor.storage.checksum import crc32c
 from asynctensor.storage.kvstore import Buffer
 
 SIZE = 4

@@ -7,13 +7,13 @@ import pickle
 import pytest
 
 from asynctensor.errors import NotFound
+from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.kvstores.repo.opening import place_of
 from asynctensor.kvstores.repo.source import source_of
 from asynctensor.kvstores.repo.state import state_of
 from asynctensor.kvstores.repo.store import RepositoryStore
 from asynctensor.opening import open_store
-from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
 from asynctensor.storage.kvstore import KeyValueStore
