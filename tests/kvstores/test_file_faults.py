@@ -127,6 +127,27 @@ def test_directory_that_cannot_be_flushed(face: FileFace, faulty: FaultyFileSyst
     assert face.read("k", WHOLE).value == b"after"
 
 
+def test_parents_that_could_not_be_flushed_are_flushed_by_the_next_write(
+    face: FileFace, faulty: FaultyFileSystem
+) -> None:
+    put(face, "settled", b"1")
+    calls: list[int] = []
+
+    def third(fd: int) -> bool:
+        calls.append(fd)
+        return len(calls) == 3
+
+    # The value and its directory are flushed, and what leads to the directory is not.
+    faulty.fail("fsync", errno.EIO, when=third)
+    assert type(put(face, "a/b/k", b"1")) is Unavailable
+    before = faulty.counts["fsync"]
+    assert not isinstance(put(face, "a/b/k", b"2"), Exception)
+    # The value, b, a and the root.
+    assert faulty.counts["fsync"] - before == 4
+    put(face, "a/b/k", b"3")
+    assert faulty.counts["fsync"] - before == 6
+
+
 def test_file_systems_that_cannot_flush_directories(
     face: FileFace, faulty: FaultyFileSystem
 ) -> None:
