@@ -46,7 +46,9 @@ class Hunk:
         """
         length = len(self.old)
         places = [
-            at for at in range(len(lines) - length + 1) if tuple(lines[at : at + length]) == self.old
+            at
+            for at in range(len(lines) - length + 1)
+            if tuple(lines[at : at + length]) == self.old
         ]
         if not places:
             raise Stale("these lines are not there any more:\n" + "\n".join(self.old))
@@ -100,7 +102,7 @@ def load(path: Path) -> Mutant:
     head, _, diff = path.read_text(encoding="utf-8").partition("\n--- ")
     fields = dict(re.findall(r"^(What|Test): (.+)$", head, re.MULTILINE))
     changes: dict[str, list[Hunk]] = {}
-    for part in ("\n--- " + diff).split("\n--- ")[1:]:
+    for part in diff.split("\n--- ") if diff else ():
         old_name, new_name, *lines = part.rstrip("\n").split("\n")
         name = old_name.partition("/")[2].strip()
         if not name or new_name != f"+++ b/{name}":
