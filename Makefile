@@ -2,9 +2,11 @@
 # test-servers installs packages of the system, where root runs it on Debian.
 #   make demo | test | check | bench        what users and developers run
 #   make docs                               rewrites the generated parts of docs/
+#   make torture                            seeded worlds of faults, mutants; docs/reliability.md
 #   make test-pythons                       a fast subset on further Pythons, and without uvloop
 #   make test-servers | test-integrations   tests against real servers and other libraries
-# PYTHON=/path/to/python chooses the interpreter; BENCH="--quick" and PYTEST="-k name" add options.
+# PYTHON=/path/to/python chooses the interpreter; BENCH="--quick", TORTURE="--minutes 60"
+# and PYTEST="-k name" add options.
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -15,6 +17,7 @@ usable = $(1) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 1
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
 	if $(call usable,$$p); then echo $$p; break; fi; done)
 BENCH ?=
+TORTURE ?=
 PYTEST ?=
 WORKERS ?= 2
 FURTHER ?= 3.12 3.13
@@ -32,7 +35,7 @@ export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/pyright
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export npm_config_cache := $(CURDIR)/.venv/npm
 
-.PHONY: help demo test check bench docs test-pythons test-servers test-integrations clean
+.PHONY: help demo test check bench docs torture test-pythons test-servers test-integrations clean
 .DELETE_ON_ERROR:
 
 help:
@@ -79,6 +82,9 @@ check: .venv/has-check .venv/has-test
 
 bench: .venv/has-bench .srv/has-web
 	$(BIN)/python -m benchmarks $(BENCH)
+
+torture: .venv/has-test
+	$(BIN)/python -m tests.torture --mutants --write $(TORTURE)
 
 docs: .venv/has-check
 	$(BIN)/python docs/generate.py

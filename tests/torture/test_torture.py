@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 
 from asynctensor.testing.history import Outcome
+from tests.mutants.laboratory import Trial, Verdict
+from tests.mutants.mutant import ROOT, Mutant
 from tests.torture.domains import DOMAINS
+from tests.torture.report import Tally, page
 from tests.torture.toys import (
     DenyingToy,
     DirtyToy,
@@ -73,3 +78,39 @@ def test_a_commit_reported_as_aborted_is_found_out() -> None:
 
 def test_a_store_that_never_answers_is_found_out() -> None:
     assert "Deadlock" in found(HangingToy, 3)
+
+
+def test_the_page_says_what_was_done() -> None:
+    tally, other = Tally(), Tally()
+    for seed in range(3):
+        tally.add(run_world(seed, DOMAINS["memory"]))
+        other.add(run_world(seed, LostUpdateToy, workload=ListAppend))
+    mutant = Mutant("m", "something", "test", {})
+    trials = [Trial(mutant, Verdict.KILLED, 1.0), Trial(mutant, Verdict.SURVIVED, 1.0)]
+    text = page(
+        {"memory": tally, "toy": other},
+        trials,
+        commit="abc",
+        first=0,
+        last=2,
+        seconds=90,
+        versions="Python 3",
+    )
+    assert "Commit `abc`, seeds 0 to 2, 1.5 minutes, Python 3." in text
+    assert "| worlds | 3 | 3 |" in text
+    assert f"| transactions committed | {tally.outcomes[Outcome.COMMITTED]} |" in text
+    assert f"| anomalies | 0 | {other.anomalies.total()} |" in text
+    assert f"| lost | 0 | {other.anomalies['lost']} |" in text
+    assert "1 of 2 killed" in text
+    assert "| `m` | something | survived |" in text
+
+
+def test_the_command_plays_worlds_and_gives_a_seed_again() -> None:
+    command = [sys.executable, "-m", "tests.torture", "--seeds", "3", "--first", "7", "--verbose"]
+    runs = [
+        subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1]
+    assert "memory: seed 9" in runs[0]
+    assert "anomalies: 0" in runs[0]

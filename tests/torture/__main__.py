@@ -1,0 +1,93 @@
+"""Plays worlds until all seeds or all minutes are used: ``python -m tests.torture --help``.
+
+Fails if a world shows an anomaly, or a mutant survives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+
+from tests.mutants.__main__ import try_all
+from tests.mutants.laboratory import Trial, Verdict
+from tests.mutants.mutant import every
+from tests.torture.domains import DOMAINS
+from tests.torture.report import PAGE, Tally, commit_id, page
+from tests.torture.world import run_world
+
+#: Anomalous worlds that are shown; their number is reported in any case.
+_SHOWN = 20
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=10**9, help="worlds of each domain")
+    parser.add_argument("--minutes", type=float, default=5.0, help="at most; 0: no limit")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument(
+        "--domain", action="append", choices=DOMAINS, help="which; all if not given"
+    )
+    parser.add_argument("--mutants", action="store_true", help="try the mutants as well")
+    parser.add_argument("--write", action="store_true", help=f"write docs/{PAGE.name}")
+    parser.add_argument("--verbose", action="store_true", help="say how each world went")
+    return parser.parse_args()
+
+
+def play(options: argparse.Namespace) -> tuple[dict[str, Tally], int]:
+    """Plays the worlds, each seed in all domains; gives what came of it, and the last seed."""
+    names = options.domain or list(DOMAINS)
+    tallies = {name: Tally() for name in names}
+    began = time.monotonic()
+    shown = 0
+    seed = options.first
+    for seed in range(options.first, options.first + options.seeds):
+        for name in names:
+            world = run_world(seed, DOMAINS[name])
+            tallies[name].add(world)
+            if options.verbose or (world.anomalies and shown < _SHOWN):
+                print(f"{name}: {world}", flush=True)
+                shown += bool(world.anomalies)
+        if options.minutes and time.monotonic() - began > options.minutes * 60:
+            break
+    return tallies, seed
+
+
+def main() -> int:
+    """Does what the command line says."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # The order of sets of strings is part of a world.
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, "-m", "tests.torture", *sys.argv[1:]])
+    options = arguments()
+    commit = commit_id()
+    began = time.monotonic()
+    tallies, last = play(options)
+    seconds = time.monotonic() - began
+    for name, tally in tallies.items():
+        outcomes = ", ".join(f"{count:,} {o.value}" for o, count in tally.outcomes.items())
+        print(f"{name}: {tally.worlds:,} worlds; transactions: {outcomes}", end="; ")
+        print(f"{tally.counts.total():,} faults; anomalies: {dict(tally.anomalies) or 0}")
+    trials: list[Trial] = try_all(every()) if options.mutants else []
+    if options.write:
+        versions = f"Python {platform.python_version()}, {platform.system()}"
+        text = page(
+            tallies,
+            trials,
+            commit=commit,
+            first=options.first,
+            last=last,
+            seconds=seconds,
+            versions=versions,
+        )
+        PAGE.write_text(text, encoding="utf-8")
+    failed = any(tally.anomalies for tally in tallies.values())
+    survived = any(trial.verdict is not Verdict.KILLED for trial in trials)
+    return 1 if failed or survived else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
