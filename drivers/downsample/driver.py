@@ -33,6 +33,7 @@ from asynctensor.drivers.downsample.cells import (
     reduce_grid,
     strided,
 )
+from asynctensor.drivers.downsample.large_cells import HELD_BYTES, accumulator, check_cells
 from asynctensor.drivers.downsample.methods import check_method, reduced
 from asynctensor.drivers.downsample.spec import (
     base_schema,
@@ -42,6 +43,7 @@ from asynctensor.drivers.downsample.spec import (
     read_method,
 )
 from asynctensor.errors import FailedPrecondition, PermissionDenied
+from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.output_map import OutputIndexMap
 from asynctensor.index_space.points import point_indices
 from asynctensor.index_space.propagate_bounds import (
@@ -80,7 +82,8 @@ class Bounds:
 class DownsampleDriver(AdapterDriver):
     """A view whose elements stand for cells of the view below; can only be read.
 
-    Reads of much data go piece by piece along the chunks below; a single cell is held whole.
+    Reads of much data go piece by piece along the chunks below; so do large cells, but for those of
+    ``"median"`` and ``"mode"``, which are held whole up to a limit.
     """
 
     driver = "downsample"
@@ -243,11 +246,15 @@ class _Reading:
         self._below = now.below
         self._view = driver.bounded(transform, now)
         self._domain = self._below.transform.domain
+        itemsize = driver.data_type.numpy_dtype.itemsize
+        check_cells(tuple(self._cell_shape()), itemsize, driver.method)
 
     def grid_future(self, batch: Batch) -> Future[Array] | None:
         """Begins to read all elements below with a batch; None if they form no grid."""
         axes = self._axes(self._view)
         if axes is None or 0 in self._view.input_shape:
+            return None
+        if math.prod(self._cell_shape()) * self._driver.data_type.numpy_dtype.itemsize > HELD_BYTES:
             return None
         return self._read_below(axes, batch)
 
@@ -292,6 +299,11 @@ class _Reading:
         return pieces_of(domain, layout, itemsize)
 
     async def _piece(self, view: IndexTransform, place: Array) -> None:
+        driver = self._driver
+        cell = math.prod(self._cell_shape()) * place.dtype.itemsize
+        if cell > HELD_BYTES and accumulator(driver.method, place.dtype) is not None:
+            await self._large(view, place)
+            return
         axes = self._axes(view)
         if axes is None:
             await self._points(view, place)
@@ -335,6 +347,32 @@ class _Reading:
         cells = cells.transpose(sorted(range(len(kept)), key=kept.__getitem__))
         shape = [cells.shape[sorted(kept).index(d)] if d in kept else 1 for d in range(place.ndim)]
         place[...] = cells.reshape(shape)
+
+    def _cell_shape(self) -> list[int]:
+        """The largest shape of a cell."""
+        shape = zip(self._driver.factors, self._domain.shape, strict=True)
+        return [min(factor, size) for factor, size in shape]
+
+    async def _large(self, view: IndexTransform, place: Array) -> None:
+        """Cells that are not held whole, one after the other."""
+        driver, below = self._driver, self._below
+        cells, back = await driver.workers.run(_distinct, view)
+        found = np.empty(len(cells), place.dtype)
+        layout, low, high = below.schema().chunk_layout, self._domain.origin, self._domain
+        for number, cell in enumerate(cells.tolist()):
+            spans = zip(cell, driver.factors, low, high.exclusive_max, strict=True)
+            box = [(max(k * n, first), min((k + 1) * n, end)) for k, n, first, end in spans]
+            inside = IndexDomain(
+                inclusive_min=[first for first, _ in box], exclusive_max=[end for _, end in box]
+            )
+            total = accumulator(driver.method, place.dtype)
+            assert total is not None
+            for piece in pieces_of(inside, layout, place.dtype.itemsize):
+                inner = below.transform[piece]
+                data = await below.driver.read(inner, "C", NEVER, None, None)
+                await driver.workers.run(total.add, data)
+            found[number] = total.result()
+        place[...] = found[back].reshape(place.shape)
 
     async def _points(self, view: IndexTransform, place: Array) -> None:
         """Cells that form no grid: each distinct one is read once."""
