@@ -139,7 +139,19 @@ class Aborted(Error, ValueError):
     final: bool = False
 
 
-class CommitUnknown(Error, ValueError):
+class DataLoss(Error, ValueError):
+    """Stored bytes are damaged: restore them from elsewhere."""
+
+    kind = "DATA_LOSS"
+
+
+class Unavailable(Error, ValueError, OSError):
+    """The store did not do it now: trying again later may help."""
+
+    kind = "UNAVAILABLE"
+
+
+class CommitUnknown(Unavailable):
     """The store did not say whether a transaction was committed: ask again later.
 
     Attributes:
@@ -176,18 +188,6 @@ class CommitUnknown(Error, ValueError):
         fields = {name: getattr(self, name) for name in names}
         fields |= {n: getattr(self, n) for n in ("transaction_id", "branch", "base", "digest")}
         return (_rebuild, (type(self), self.message, fields))
-
-
-class DataLoss(Error, ValueError):
-    """Stored bytes are damaged: restore them from elsewhere."""
-
-    kind = "DATA_LOSS"
-
-
-class Unavailable(Error, ValueError, OSError):
-    """The store did not do it now: trying again later may help."""
-
-    kind = "UNAVAILABLE"
 
 
 class ResourceExhausted(Error, ValueError, OSError):

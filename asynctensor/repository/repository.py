@@ -13,6 +13,7 @@ from asynctensor.kvstores.repo.description import MAIN
 from asynctensor.kvstores.repo.edits import Edits
 from asynctensor.kvstores.repo.naming import Naming
 from asynctensor.kvstores.repo.opening import place_of
+from asynctensor.kvstores.repo.resolving import resolve
 from asynctensor.kvstores.repo.source import source_of
 from asynctensor.kvstores.repo.state import RepositoryState, state_of
 from asynctensor.kvstores.repo.store import RepositoryStore
@@ -261,7 +262,7 @@ class Repository:
         """
         if not unknown.transaction_id:
             raise InvalidArgument("the error names no transaction")
-        return start(self._edits().resolve, unknown, timeout=timeout, deadline=deadline)
+        return start(resolve, self._state, unknown, timeout=timeout, deadline=deadline)
 
     # -- branches and tags ------------------------------------------------------------------
 

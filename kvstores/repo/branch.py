@@ -185,23 +185,7 @@ class Branch:
         """Brings each of `group` to its outcome; the turn is held."""
         while True:
             group = [each for each in group if not each.outcome.done()]
-            accepted: list[_Waiting] = []
-            entries: list[Entry] = []
-            size = 0
-            for each in group:
-                if size > _GROUP_BYTES:
-                    break
-                try:
-                    found = await self._judge(each, entries)
-                except Error as error:
-                    _fail(each, error)
-                    continue
-                if found is not None:
-                    _settle(each, found)
-                    continue
-                accepted.append(each)
-                entries.append(_entry(each.proposal))
-                size += len(each.proposal.entry.encoded)
+            accepted, entries = await self._accepted(group)
             if not entries:
                 return
             filled = await self._fill(entries)
@@ -210,6 +194,9 @@ class Branch:
                     _fail(each, self._unknown(each, None))
                 return
             seq = self.log.tail
+            if filled is Filled.OTHER:
+                # Perhaps more than one record was written meanwhile.
+                await self.log.advance()
             try:
                 # Whoever is told that it is committed finds it in the newest state.
                 await self._catch_up()
@@ -219,6 +206,27 @@ class Branch:
                         _settle(each, Landed((seq, place), not each.proposal.abort))
             if filled is Filled.OURS and self._should_fold():
                 self._start_folding()
+
+    async def _accepted(self, group: list[_Waiting]) -> tuple[list[_Waiting], list[Entry]]:
+        """Those of `group` that go into the next record; others may get their outcome here."""
+        accepted: list[_Waiting] = []
+        entries: list[Entry] = []
+        size = 0
+        for each in group:
+            if size > _GROUP_BYTES:
+                break
+            try:
+                found = await self._judge(each, entries)
+            except Error as error:
+                _fail(each, error)
+                continue
+            if found is not None:
+                _settle(each, found)
+                continue
+            accepted.append(each)
+            entries.append(_entry(each.proposal))
+            size += len(each.proposal.entry.encoded)
+        return accepted, entries
 
     def _should_fold(self) -> bool:
         """Whether it is our turn to fold: one process at a time, or all once nobody did."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from asynctensor.errors import Aborted
+from asynctensor.errors import Aborted, CommitUnknown
 from asynctensor.kvstores.repo.branch import now
 from asynctensor.kvstores.repo.conflicts import Footing, generation_of
 from asynctensor.kvstores.repo.family import DOCUMENTS, Family
@@ -16,6 +16,7 @@ from asynctensor.kvstores.repo.packs import Packs
 from asynctensor.kvstores.repo.proposal import Proposal
 from asynctensor.kvstores.repo.record import CommitEntry
 from asynctensor.kvstores.repo.ref import Ref
+from asynctensor.kvstores.repo.resolving import resolvable
 from asynctensor.kvstores.repo.run import DELETED, Run
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.snapshot_id import snapshot_id
@@ -84,7 +85,10 @@ class RepositoryCommits(CommitDomain):
             families=families,
             runs=runs,
         )
-        landed = await branch.commit(Proposal(entry, _footing(commit)))
+        try:
+            landed = await branch.commit(Proposal(entry, _footing(commit)))
+        except CommitUnknown as error:
+            raise resolvable(self._state, error) from error.__cause__
         if not landed.committed:
             raise Aborted("the transaction was aborted by somebody else", operation="commit")
         generation = generation_of(branch.id, landed.version)

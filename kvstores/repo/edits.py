@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from asynctensor.errors import Aborted, CommitUnknown, FailedPrecondition, InvalidArgument, NotFound
+from asynctensor.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.branch import now
 from asynctensor.kvstores.repo.commits import runs_of
@@ -126,15 +126,6 @@ class Edits:
         if not branch.log.lineage.reaches(lineage.at(version[0]).branch, version):
             raise FailedPrecondition(f"{text} is no commit of branch {name!r}")
         return branch.log.lineage, version
-
-    async def resolve(self, unknown: CommitUnknown) -> str:
-        """See `Repository.resolve` (R5)."""
-        lineage = await self._state.lineage_of(unknown.branch)
-        branch = await self._state.branch_by_id(lineage)
-        await branch.refresh()
-        entry = CommitEntry(bytes.fromhex(unknown.transaction_id), unknown.base, now())
-        landed = await branch.commit(Proposal(entry, abort=True))
-        return "committed" if landed.committed else "aborted"
 
 
 def _just_before(version: Version) -> Version:

@@ -127,21 +127,27 @@ class Log:
         name = log_slot(self.branch, seq)
         for _ in range(_ATTEMPTS):
             try:
-                outcome = await self.place.create(name, body)
+                filled = await self._attempt(seq, name, body, record)
             except Error:
                 if self.undecided != seq:
                     raise
                 return Filled.UNKNOWN
-            if outcome is Created.CREATED:
-                self._add(record)
-                return Filled.OURS
-            if outcome is Created.UNKNOWN:
-                self.undecided = seq
-            found = await self._look(seq, again=outcome is Created.TAKEN)
-            if found is not None:
-                self._add(found)
-                return Filled.OURS if found == record else Filled.OTHER
+            if filled is not Filled.UNKNOWN:
+                return filled
         return Filled.UNKNOWN
+
+    async def _attempt(self, seq: int, name: str, body: bytes, record: Record) -> Filled:
+        outcome = await self.place.create(name, body)
+        if outcome is Created.CREATED:
+            self._add(record)
+            return Filled.OURS
+        # Also where it is taken: an attempt that the store made for us may have been the one.
+        self.undecided = seq
+        found = await self._look(seq, again=outcome is Created.TAKEN)
+        if found is None:
+            return Filled.UNKNOWN
+        self._add(found)
+        return Filled.OURS if found == record else Filled.OTHER
 
     async def _look(self, seq: int, *, again: bool) -> Record | None:
         """What is in a slot after an attempt; a miss is not believed where it was taken (R10)."""
