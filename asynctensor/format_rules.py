@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from asynctensor.chunked.format import ArrayFormat
+from asynctensor.chunked.part import part_of_options
 from asynctensor.schema.schema import Schema
 from asynctensor.spec_rules import DriverRules
 
@@ -21,10 +22,21 @@ class _MetadataSchema:
     source: FormatSource
 
     def __call__(self, options: Mapping[str, Any], schema: Schema) -> Schema:
-        if options.get("field") is not None or options.get("open_as_void"):
-            # The metadata is about whole elements.
-            return schema
-        return self.source().constraint_schema(options.get("metadata", {}), schema)
+        part = part_of_options(options)
+        metadata = options.get("metadata", {})
+        if part is not None:
+            return self.source().part_schema(metadata, schema, part)
+        return self.source().constraint_schema(metadata, schema)
+
+
+@dataclass(frozen=True, slots=True)
+class _FixedRank:
+    """How many trailing dimensions of a spec's array have a fixed size."""
+
+    source: FormatSource
+
+    def __call__(self, options: Mapping[str, Any]) -> int:
+        return self.source().fixed_rank(options.get("metadata", {}), part_of_options(options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +71,5 @@ def format_rules(
         members=frozenset({"metadata", *further}),
         effective_schema=_MetadataSchema(source),
         spelled_out=_MetadataOptions(source),
+        fixed_rank=_FixedRank(source),
     )

@@ -112,6 +112,8 @@ class DriverRules:
         chunked: Whether it has the members that all chunked formats share (open mode, rechecks).
         has_open_mode: Whether it has the flags of the open mode, though not chunked.
         resizable: Whether upper bounds may move, so that those of a spec are implicit.
+        fixed_rank: How many trailing dimensions never move all the same, from the driver's members;
+            None: none.
         has_base: Whether it is an adapter, with the spec of one array in its member ``base``.
         has_layers: Whether it has the specs of several arrays in its member ``layers``.
         shares_indices: Whether an index means the same to its base.
@@ -140,6 +142,7 @@ class DriverRules:
     url_path: str | None = "path"
     defaults: tuple[tuple[str, Any], ...] = ()
     has_json: bool = True
+    fixed_rank: Callable[[Mapping[str, Any]], int] | None = None
     effective_schema: EffectiveSchema | None = None
     spelled_out: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
     base_schema: BaseSchema | None = None

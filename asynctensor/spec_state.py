@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from asynctensor.errors import InvalidArgument, Unimplemented
+from asynctensor.index_space.operations import mark_bounds_implicit
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.kvstore_spec import KvStoreSpec, joined, kvstore_from_json, kvstore_of_url
 from asynctensor.open_mode import FLAGS, OpenMode
@@ -154,7 +155,9 @@ class SpecState:
             whole = IndexTransform(schema.domain)
             if self.driver_rules.resizable:
                 # A domain in a spec says what shape to create; what is opened may have grown.
-                return whole.mark_bounds_implicit[:True]
+                fixed = self.driver_rules.fixed_rank
+                moving = whole.input_rank - (0 if fixed is None else fixed(self.driver_members()))
+                return mark_bounds_implicit(whole, range(moving), slice(None, True))
             return whole
         return None
 

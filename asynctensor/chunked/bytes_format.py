@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
+from asynctensor.chunked.part import Part
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
 
@@ -32,6 +33,12 @@ class BytesFormat(ArrayFormat[M]):
 
     def constraint_schema(self, constraints: dict[str, Json], schema: Schema) -> Schema:
         return self._whole.constraint_schema(constraints, schema)
+
+    def part_schema(self, constraints: dict[str, Json], schema: Schema, part: Part) -> Schema:
+        return self._whole.part_schema(constraints, schema, part)
+
+    def fixed_rank(self, constraints: dict[str, Json], part: Part | None) -> int:
+        return self._whole.fixed_rank(constraints, part)
 
     def check_constraints(self, constraints: dict[str, Json]) -> None:
         self._whole.check_constraints(constraints)

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.chunked.part import Part
 from asynctensor.errors import Unimplemented
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Buffer, Json
@@ -130,6 +131,21 @@ class ArrayFormat(ABC, Generic[M]):
             InvalidArgument: Unknown or wrong member, of which the message gives the path; or one
                 that contradicts the schema.
         """
+
+    def part_schema(self, constraints: dict[str, Json], schema: Schema, part: Part) -> Schema:
+        """What a spec says of an array of parts of elements; by default only the schema does.
+
+        Raises:
+            InvalidArgument: As `constraint_schema`.
+            FailedPrecondition: Elements have no such part.
+        """
+        del constraints, part
+        return schema
+
+    def fixed_rank(self, constraints: dict[str, Json], part: Part | None) -> int:
+        """How many trailing dimensions an array has that no `resize` can change."""
+        del constraints, part
+        return 0
 
     @abstractmethod
     def check_constraints(self, constraints: dict[str, Json]) -> None:

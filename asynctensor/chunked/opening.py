@@ -13,9 +13,9 @@ from asynctensor.chunked.driver import ChunkedDriver, ChunkedOptions, Pools
 from asynctensor.chunked.driver_request import DriverRequest, Mode
 from asynctensor.chunked.field_driver import part_of
 from asynctensor.chunked.format import ArrayFormat
-from asynctensor.chunked.member import Member
-from asynctensor.chunked.schema_match import check_schema
-from asynctensor.errors import AlreadyExists, Error, InvalidArgument, NotFound
+from asynctensor.chunked.part import part_of_options
+from asynctensor.chunked.schema_match import check_schema, without_hidden
+from asynctensor.errors import AlreadyExists, Error, NotFound
 from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import SchemaState
@@ -54,8 +54,11 @@ class OpenRequest:
 async def open_format(fmt: ArrayFormat[M], request: DriverRequest) -> ArrayDriver:
     """`open_chunked`, of what a spec says; perhaps one field of it, or its bytes."""
     store, path = request.stored()
-    part = _wanted_part(request.options)
-    schema = request.schema if part is None else _of_whole(request.schema, part)
+    part = part_of_options(request.options)
+    metadata = dict(request.options.get("metadata", {}))
+    schema = request.schema
+    if part is not None:
+        schema = _of_whole(schema, fmt.fixed_rank(metadata, part))
     driver = await open_chunked(
         fmt,
         OpenRequest(
@@ -63,7 +66,7 @@ async def open_format(fmt: ArrayFormat[M], request: DriverRequest) -> ArrayDrive
             path,
             request.mode,
             _pools(request),
-            dict(request.options.get("metadata", {})),
+            metadata,
             schema,
             _options(request.options),
             request.transaction,
@@ -71,35 +74,32 @@ async def open_format(fmt: ArrayFormat[M], request: DriverRequest) -> ArrayDrive
     )
     if part is None and not _is_one_field(driver, request.schema):
         return driver
-    found = part_of(driver, part or {})
+    found = part_of(driver, {} if part is None else part.options())
     check_schema(found.schema(), request.schema)
     return found
 
 
-def _wanted_part(options: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The members that ask for a part of each element; None if the spec has none.
+def _of_whole(schema: Schema, hidden: int) -> Schema:
+    """What a schema for parts of elements says of an array of whole ones.
 
-    Raises:
-        InvalidArgument: One is wrong, or there are two.
+    Args:
+        schema: The schema.
+        hidden: How many dimensions of the part follow those of the array.
     """
-    found = Member(dict(options), "").object()
-    field_, void = found.get("field"), found.get("open_as_void")
-    part: dict[str, Any] = {}
-    if field_ is not None and field_.value is not None:
-        part["field"] = field_.string()
-    if void is not None and void.boolean():
-        part["open_as_void"] = True
-    if len(part) > 1:
-        raise InvalidArgument('"field" and "open_as_void" cannot both be given')
-    return part or None
-
-
-def _of_whole(schema: Schema, part: Mapping[str, Any]) -> Schema:
-    """What a schema for a part says of the whole array."""
-    if "open_as_void" in part:
-        # It has another rank.
-        return Schema.from_state(SchemaState(codec=schema.state.codec))
-    return Schema.from_state(replace(schema.state, dtype=None, fill_value=None))
+    state = schema.state
+    if state.rank is None:
+        return Schema.from_state(replace(state, dtype=None, fill_value=None))
+    rank = state.rank - hidden
+    domain = state.domain
+    return Schema.from_state(
+        SchemaState(
+            rank=rank,
+            domain=None if domain is None else domain[:rank],
+            layout=without_hidden(state.layout, rank),
+            codec=state.codec,
+            units=state.units[:rank],
+        )
+    )
 
 
 def _is_one_field(driver: ChunkedDriver[Any], schema: Schema) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.member import dump_document
+from asynctensor.chunked.part import Part
 from asynctensor.drivers.zarr2.codec_chain import build_codec
 from asynctensor.drivers.zarr2.constraints import check_metadata, read_constraints
 from asynctensor.drivers.zarr2.create import create_metadata
@@ -21,7 +22,7 @@ from asynctensor.drivers.zarr2.metadata import (
     parse_metadata,
 )
 from asynctensor.drivers.zarr2.schema import metadata_schema
-from asynctensor.drivers.zarr2.spec_schema import spec_schema
+from asynctensor.drivers.zarr2.spec_schema import seen_type, spec_schema
 from asynctensor.errors import DataLoss, InvalidArgument
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
@@ -47,6 +48,13 @@ class Zarr2Format(ArrayFormat[Zarr2Metadata]):
 
     def constraint_schema(self, constraints: dict[str, Json], schema: Schema) -> Schema:
         return spec_schema(read_constraints(constraints), schema)
+
+    def part_schema(self, constraints: dict[str, Json], schema: Schema, part: Part) -> Schema:
+        return spec_schema(read_constraints(constraints), schema, part)
+
+    def fixed_rank(self, constraints: dict[str, Json], part: Part | None) -> int:
+        seen = seen_type(read_constraints(constraints), part)
+        return 0 if seen is None else len(seen.hidden_shape)
 
     def check_constraints(self, constraints: dict[str, Json]) -> None:
         read_constraints(constraints)

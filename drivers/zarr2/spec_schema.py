@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from asynctensor.chunked.part import Part, PartType, part_type
 from asynctensor.chunked.schema_match import array_domain
 from asynctensor.drivers.zarr2.codecs import codec_to_json, filters_to_json
 from asynctensor.drivers.zarr2.constraints import Zarr2Constraints, canonical
@@ -15,42 +16,63 @@ from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.schema import Schema
 
 
-def spec_schema(wanted: Zarr2Constraints, schema: Schema) -> Schema:
-    """See `ArrayFormat.constraint_schema`.
+def spec_schema(wanted: Zarr2Constraints, schema: Schema, part: Part | None = None) -> Schema:
+    """See `ArrayFormat.constraint_schema`, and `ArrayFormat.part_schema`.
 
     The document's shape does not tell the rank alone: strings and raw data have one dimension
     more, so either the data type or the schema's rank has to be known too.
 
     Raises:
         InvalidArgument: The two contradict each other.
+        FailedPrecondition: Elements have no such part.
     """
     known = Schema(codec=_codec(wanted.codecs))
-    data_type = wanted.data_type
-    if data_type is not None:
-        known.update(dtype=data_type.element)
-        said = None
-        if wanted.fill_value is not None:
-            said = read_fill_value(wanted.fill_value, data_type)
-        if said is not None:
-            known.update(fill_value=fill_array(said, data_type))
-    hidden = _hidden_sizes(wanted, schema.rank)
+    seen = seen_type(wanted, part)
+    if seen is not None:
+        known.update(dtype=seen.element)
+        if seen.fill is not None:
+            known.update(fill_value=seen.fill)
+    hidden = _hidden_sizes(wanted, schema.rank, seen)
     rank = schema.rank
-    if hidden is not None and wanted.rank is not None:
-        rank = wanted.rank + len(hidden)
+    own = _own_rank(wanted, rank, hidden)
+    if hidden is not None and own is not None:
+        rank = own + len(hidden)
         known.update(rank=rank)
         sizes = [size for size in hidden if size is not None]
-        if wanted.shape is not None and len(sizes) == len(hidden):
-            known.update(domain=array_domain(wanted.shape, sizes))
+        if len(sizes) == len(hidden) and (wanted.shape is not None or schema.domain is not None):
+            shape = (None,) * own if wanted.shape is None else wanted.shape
+            known.update(domain=array_domain(shape, sizes))
     if rank:
         known.update(rank=rank, chunk_layout=_layout(wanted, hidden, rank))
     known.update(schema=canonical(schema))
     return known
 
 
-def _hidden_sizes(wanted: Zarr2Constraints, rank: int | None) -> tuple[int | None, ...] | None:
+def seen_type(wanted: Zarr2Constraints, part: Part | None) -> PartType | None:
+    """What elements are seen as; None where the document says no data type.
+
+    Raises:
+        InvalidArgument: The fill value is none of the data type.
+        FailedPrecondition: Elements have no such part.
+    """
+    data_type = wanted.data_type
+    if data_type is None:
+        return None
+    said = None
+    if wanted.fill_value is not None:
+        said = read_fill_value(wanted.fill_value, data_type)
+    if part is not None:
+        return part_type(part, data_type.native, said)
+    fill = None if said is None else fill_array(said, data_type)
+    return PartType(data_type.element, data_type.hidden_shape, fill)
+
+
+def _hidden_sizes(
+    wanted: Zarr2Constraints, rank: int | None, seen: PartType | None
+) -> tuple[int | None, ...] | None:
     """Sizes of the dimensions that follow the document's; None where their number is unknown."""
-    if wanted.data_type is not None:
-        return wanted.data_type.hidden_shape
+    if seen is not None:
+        return seen.hidden_shape
     if rank is None or wanted.rank is None:
         return None
     if not wanted.rank <= rank <= wanted.rank + 1:
@@ -60,17 +82,25 @@ def _hidden_sizes(wanted: Zarr2Constraints, rank: int | None) -> tuple[int | Non
     return (None,) * (rank - wanted.rank)
 
 
+def _own_rank(
+    wanted: Zarr2Constraints, rank: int | None, hidden: tuple[int | None, ...] | None
+) -> int | None:
+    """Number of the document's dimensions, where anything tells."""
+    if wanted.rank is not None or hidden is None or rank is None or rank < len(hidden):
+        return wanted.rank
+    return rank - len(hidden)
+
+
 def _layout(
     wanted: Zarr2Constraints, hidden: tuple[int | None, ...] | None, rank: int
 ) -> ChunkLayout:
     layout = ChunkLayout(grid_origin=[0] * rank)
     if hidden is None:
         return layout
-    if wanted.chunk_shape is not None:
-        shape = [*wanted.chunk_shape, *hidden]
-        layout.update(chunk_shape=shape)
+    own = range(rank - len(hidden))
+    if wanted.chunk_shape is not None or hidden:
+        layout.update(chunk_shape=[*(wanted.chunk_shape or (None for _ in own)), *hidden])
     if wanted.order is not None:
-        own = range(rank - len(hidden))
         order = own if wanted.order == "C" else reversed(own)
         layout.update(inner_order=[*order, *range(len(own), rank)])
     return layout

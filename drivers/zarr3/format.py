@@ -9,6 +9,7 @@ import numpy as np
 
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.member import dump_document
+from asynctensor.chunked.part import Part
 from asynctensor.drivers.zarr3.constraints import check_metadata, read_constraints
 from asynctensor.drivers.zarr3.create import create_metadata
 from asynctensor.drivers.zarr3.layout import array_layout
@@ -20,7 +21,7 @@ from asynctensor.drivers.zarr3.metadata import (
     stored_dtype,
 )
 from asynctensor.drivers.zarr3.schema import metadata_schema
-from asynctensor.drivers.zarr3.spec_schema import spec_schema
+from asynctensor.drivers.zarr3.spec_schema import seen_type, spec_schema
 from asynctensor.errors import DataLoss, InvalidArgument
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
@@ -45,6 +46,13 @@ class Zarr3Format(ArrayFormat[Zarr3Metadata]):
 
     def constraint_schema(self, constraints: dict[str, Json], schema: Schema) -> Schema:
         return spec_schema(read_constraints(constraints), schema)
+
+    def part_schema(self, constraints: dict[str, Json], schema: Schema, part: Part) -> Schema:
+        return spec_schema(read_constraints(constraints), schema, part)
+
+    def fixed_rank(self, constraints: dict[str, Json], part: Part | None) -> int:
+        seen = seen_type(read_constraints(constraints), part)
+        return 0 if seen is None else len(seen.hidden_shape)
 
     def check_constraints(self, constraints: dict[str, Json]) -> None:
         read_constraints(constraints)

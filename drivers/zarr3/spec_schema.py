@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from asynctensor.chunked.part import Part, PartType, part_type
 from asynctensor.chunked.schema_match import array_domain, unique_labels
 from asynctensor.drivers.zarr3.codec_choice import said_inner_shape, said_order
 from asynctensor.drivers.zarr3.codecs import Sharding
@@ -13,25 +14,26 @@ from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.schema import Schema
 
 
-def spec_schema(wanted: Zarr3Constraints, schema: Schema) -> Schema:
-    """See `ArrayFormat.constraint_schema`.
+def spec_schema(wanted: Zarr3Constraints, schema: Schema, part: Part | None = None) -> Schema:
+    """See `ArrayFormat.constraint_schema`, and `ArrayFormat.part_schema`.
 
     Raises:
         InvalidArgument: The two contradict each other.
+        FailedPrecondition: Elements have no such part.
     """
     known = Schema()
-    data_type = wanted.data_type
-    hidden = data_type.hidden_shape if data_type is not None else ()
-    if data_type is not None:
-        known.update(dtype=data_type.element)
-        if wanted.fill_value is not None:
-            fill_bytes = data_type.read_fill(wanted.fill_value)
-            known.update(fill_value=data_type.fill_array(fill_bytes))
+    seen = seen_type(wanted, part)
+    hidden = seen.hidden_shape if seen is not None else ()
+    if seen is not None:
+        known.update(dtype=seen.element)
+        if seen.fill is not None:
+            known.update(fill_value=seen.fill)
     own = _own_rank(wanted, schema, len(hidden))
     if own is not None:
         rank = own + len(hidden)
         known.update(rank=rank)
-        if wanted.shape is not None or wanted.dimension_names is not None:
+        fixed = hidden and schema.domain is not None
+        if fixed or wanted.shape is not None or wanted.dimension_names is not None:
             shape = wanted.shape if wanted.shape is not None else (None,) * own
             labels = unique_labels(wanted.dimension_names, own)
             known.update(domain=array_domain(shape, hidden, labels))
@@ -43,6 +45,23 @@ def spec_schema(wanted: Zarr3Constraints, schema: Schema) -> Schema:
     known.update(codec=codec_spec(wanted.codecs))
     known.update(schema=schema)
     return known
+
+
+def seen_type(wanted: Zarr3Constraints, part: Part | None) -> PartType | None:
+    """What elements are seen as; None where the document says no data type.
+
+    Raises:
+        InvalidArgument: The fill value is none of the data type.
+        FailedPrecondition: Elements have no such part.
+    """
+    data_type = wanted.data_type
+    if data_type is None:
+        return None
+    said = None if wanted.fill_value is None else data_type.read_fill(wanted.fill_value)
+    if part is not None:
+        return part_type(part, data_type.whole_dtype, said)
+    fill = None if said is None else data_type.fill_array(said)
+    return PartType(data_type.element, data_type.hidden_shape, fill)
 
 
 def _own_rank(wanted: Zarr3Constraints, schema: Schema, hidden: int) -> int | None:
@@ -60,8 +79,8 @@ def _own_rank(wanted: Zarr3Constraints, schema: Schema, hidden: int) -> int | No
 def _layout(wanted: Zarr3Constraints, own: int, hidden: tuple[int, ...]) -> ChunkLayout:
     rank = own + len(hidden)
     layout = ChunkLayout(grid_origin=[0] * rank)
-    if wanted.chunk_shape is not None:
-        layout.update(write_chunk_shape=[*wanted.chunk_shape, *hidden])
+    if wanted.chunk_shape is not None or hidden:
+        layout.update(write_chunk_shape=[*(wanted.chunk_shape or (None,) * own), *hidden])
     chain = wanted.codecs
     read_shape = said_inner_shape(chain, own)
     if chain.serializer is not None and not isinstance(chain.serializer, Sharding):

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 import tensorstore
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -196,6 +196,7 @@ async def test_repr_of_a_long_index_array_shows_its_ends() -> None:
 NUMBERS = st.integers(-9, 10**9)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         NUMBERS | st.text("ab", max_size=40) | st.none() | st.lists(NUMBERS, max_size=40),
