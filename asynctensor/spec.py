@@ -17,7 +17,7 @@ from asynctensor.runtime.context import Context
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.json_repr import json_repr
-from asynctensor.schema.json_value import annotated, check_document, reject_extra
+from asynctensor.schema.json_value import annotated, check_document
 from asynctensor.schema.keywords import checked_type
 from asynctensor.schema.schema import Schema, SchemaOptions
 from asynctensor.schema.schema_display import schema_display
@@ -270,6 +270,9 @@ def _with_open_mode(state: SpecState, changes: dict[str, Any]) -> SpecState:
         return state
     if state.base is not None:
         return replace(state, base=_with_open_mode(state.base, changes))
+    if state.layers is not None:
+        layers = tuple([_with_open_mode(layer, changes) for layer in state.layers])
+        return replace(state, layers=layers)
     if not state.driver_rules.takes_open_mode:
         # There is nothing to create; TensorStore lets the flags pass here, though not in JSON.
         return state
@@ -278,15 +281,23 @@ def _with_open_mode(state: SpecState, changes: dict[str, Any]) -> SpecState:
 
 #: Keywords that an adapter of one array hands down to it.
 _OF_BASE = ("open_mode", "kvstore", *_RECHECKS, "recheck_cached")
+#: The same of an adapter of several.
+_OF_LAYERS = ("open_mode", *_RECHECKS, "recheck_cached")
 
 
 def _with_keyword(state: SpecState, name: str, value: Any) -> SpecState:
     if state.base is not None and name in _OF_BASE:
         return replace(state, base=_with_keyword(state.base, name, value))
+    if state.layers is not None and name in _OF_LAYERS:
+        layers = tuple([_with_keyword(layer, name, value) for layer in state.layers])
+        return replace(state, layers=layers)
+    if name in _RECHECKS or name == "recheck_cached":
+        return _with_recheck(state, name, value)
     if name == "open_mode":
-        if not isinstance(value, OpenMode):
-            raise IncompatibleType(f"Expected OpenMode, but received {value!r}")
-        return replace(state, open_mode=state.open_mode.updated(value))
+        mode = checked_type(value, OpenMode)
+        # As for its flags one by one.
+        taken = state.driver_rules.takes_open_mode
+        return replace(state, open_mode=state.open_mode.updated(mode)) if taken else state
     if name == "kvstore":
         if state.kvstore is not None:
             raise InvalidArgument(
@@ -299,15 +310,19 @@ def _with_keyword(state: SpecState, name: str, value: Any) -> SpecState:
         return state.unbound() if value else state
     if name == "strip_context":
         return state.without_context() if value else state
-    if name == "minimal_spec":
-        return state.minimal() if value else state
+    assert name == "minimal_spec"
+    return state.minimal() if value else state
+
+
+def _with_recheck(state: SpecState, name: str, value: Any) -> SpecState:
     rules = state.driver_rules
     members = _RECHECKS if name == "recheck_cached" else (name,)
     if not rules.chunked:
-        # What has no metadata of its own has one option for all.
+        # What has no metadata of its own has one option for all, and what reads nothing has none.
         members = _RECHECKS[1:]
         if members[0] not in (rules.members or ()):
-            reject_extra([name])
+            recheck_option(value)
+            return state
     options = {**state.options, **{each: recheck_option(value) for each in members}}
     if rules.spelled_out is not None:
         options = rules.spelled_out(options)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from asynctensor.chunked.driver_request import base_of, schema_of
 from asynctensor.drivers.downsample.cells import downsampled_schema, strided
 from asynctensor.drivers.downsample.methods import METHODS, check_method
-from asynctensor.errors import InvalidArgument
+from asynctensor.errors import InvalidArgument, OutOfRange
 from asynctensor.index_space.domain import IndexDomain
+from asynctensor.index_space.interval import MAX_FINITE_INDEX
+from asynctensor.schema.chunk_grid import GridConstraints
+from asynctensor.schema.constraint import Constraint, PerDimension
 from asynctensor.schema.json_value import array, expected, in_member
+from asynctensor.schema.layout_state import NO_LAYOUT, LayoutState
 from asynctensor.schema.schema import Schema
+
+T = TypeVar("T", int, float)
 
 
 def read_factors(options: Mapping[str, Any]) -> tuple[int, ...]:
@@ -90,19 +97,48 @@ def base_schema(options: Mapping[str, Any], schema: Schema) -> tuple[Schema, Sch
     """See `asynctensor.spec_rules.BaseSchema`.
 
     Raises:
-        InvalidArgument: There is a fill value or a chunk layout, which would concern the base in
-            a way that no constraint expresses.
+        InvalidArgument: There is a fill value, which would concern the base in a way that no
+            constraint expresses.
+        OutOfRange: A chunk of the base would leave the index space.
     """
     factors, state = read_factors(options), schema.state
     if state.fill_value is not None:
         raise InvalidArgument('fill_value not supported by the "downsample" driver')
-    if state.layout.to_json():
-        raise InvalidArgument('chunk layout constraints not supported by the "downsample" driver')
     check_rank(factors, state.rank)
     units = tuple(
         None if unit is None else unit * (1 / factor)
         for unit, factor in zip(state.units, factors, strict=False)
     )
-    handed = replace(state, domain=None, units=units)
-    kept = replace(state, dtype=None, codec=None, units=())
+    handed = replace(state, domain=None, units=units, layout=_layout(state.layout, factors))
+    kept = replace(state, dtype=None, codec=None, units=(), layout=NO_LAYOUT)
     return Schema.from_state(kept), Schema.from_state(handed)
+
+
+def _layout(layout: LayoutState, factors: tuple[int, ...]) -> LayoutState:
+    """What a layout of cells says of the elements below."""
+
+    def scaled_grid(grid: GridConstraints) -> GridConstraints:
+        # A size of -1 stands for all there is, in cells as in elements.
+        shape = _scaled(grid.shape, factors, lambda size, factor: max(size * factor, -1))
+        ratio = _scaled(grid.aspect_ratio, factors, operator.mul)
+        return GridConstraints(shape, ratio, grid.elements)
+
+    return replace(
+        layout,
+        grid_origin=_scaled(layout.grid_origin, factors, operator.mul),
+        write=scaled_grid(layout.write),
+        read=scaled_grid(layout.read),
+        codec=scaled_grid(layout.codec),
+    )
+
+
+def _scaled(
+    items: PerDimension[T], factors: tuple[int, ...], scale: Callable[[T, int], T]
+) -> PerDimension[T]:
+    found: list[Constraint[T] | None] = []
+    for item, factor in zip(items, factors, strict=False):
+        value = None if item is None else scale(item.value, factor)
+        if value is not None and abs(float(value)) > MAX_FINITE_INDEX:
+            raise OutOfRange(f"{value} is out of range for a chunk of the downsampled array")
+        found.append(None if item is None or value is None else replace(item, value=value))
+    return tuple(found)

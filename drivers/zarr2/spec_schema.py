@@ -39,7 +39,8 @@ def spec_schema(wanted: Zarr2Constraints, schema: Schema, part: Part | None = No
         rank = own + len(hidden)
         known.update(rank=rank)
         sizes = [size for size in hidden if size is not None]
-        if len(sizes) == len(hidden) and (wanted.shape is not None or schema.domain is not None):
+        told = wanted.shape is not None or schema.domain is not None or not own
+        if told and len(sizes) == len(hidden):
             shape = (None,) * own if wanted.shape is None else wanted.shape
             known.update(domain=array_domain(shape, sizes))
     if rank:
@@ -85,9 +86,15 @@ def _hidden_sizes(
 def _own_rank(
     wanted: Zarr2Constraints, rank: int | None, hidden: tuple[int | None, ...] | None
 ) -> int | None:
-    """Number of the document's dimensions, where anything tells."""
-    if wanted.rank is not None or hidden is None or rank is None or rank < len(hidden):
+    """Number of the document's dimensions, where anything tells.
+
+    Raises:
+        InvalidArgument: The schema has fewer dimensions than an element.
+    """
+    if wanted.rank is not None or hidden is None or rank is None:
         return wanted.rank
+    if rank < len(hidden):
+        raise InvalidArgument(f"elements have {len(hidden)} dimensions, the schema has {rank}")
     return rank - len(hidden)
 
 

@@ -10,6 +10,7 @@ from asynctensor.drivers.zarr3.codec_choice import said_inner_shape, said_order
 from asynctensor.drivers.zarr3.codecs import Sharding
 from asynctensor.drivers.zarr3.constraints import Zarr3Constraints
 from asynctensor.drivers.zarr3.schema import UNITS, attribute_units, codec_spec
+from asynctensor.errors import InvalidArgument
 from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.schema import Schema
 
@@ -32,7 +33,7 @@ def spec_schema(wanted: Zarr3Constraints, schema: Schema, part: Part | None = No
     if own is not None:
         rank = own + len(hidden)
         known.update(rank=rank)
-        fixed = hidden and schema.domain is not None
+        fixed = hidden and (schema.domain is not None or not own)
         if fixed or wanted.shape is not None or wanted.dimension_names is not None:
             shape = wanted.shape if wanted.shape is not None else (None,) * own
             labels = unique_labels(wanted.dimension_names, own)
@@ -65,14 +66,20 @@ def seen_type(wanted: Zarr3Constraints, part: Part | None) -> PartType | None:
 
 
 def _own_rank(wanted: Zarr3Constraints, schema: Schema, hidden: int) -> int | None:
-    """Number of the document's dimensions, where anything tells."""
+    """Number of the document's dimensions, where anything tells.
+
+    Raises:
+        InvalidArgument: The schema has fewer dimensions than an element.
+    """
     if wanted.rank is not None:
         return wanted.rank
     units = json.loads(wanted.attributes or "{}").get(UNITS)
     if isinstance(units, list) and any(attribute_units(wanted.attributes, len(units))):
         return len(units)
-    if schema.rank is None or schema.rank < hidden:
+    if schema.rank is None:
         return None
+    if schema.rank < hidden:
+        raise InvalidArgument(f"elements have {hidden} dimensions, the schema has {schema.rank}")
     return schema.rank - hidden
 
 

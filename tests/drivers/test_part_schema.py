@@ -60,7 +60,7 @@ V3_TYPE = merged(
     optional("fill_value", {"x": 3, "y": 2.5}),
 )
 SCHEMA = merged(
-    optional("rank", 2, 3),
+    optional("rank", 0, 1, 2, 3),
     optional("dtype", "uint32", "char", "byte"),
     optional("domain", *({"shape": [4, 5, *more]} for more in ([], [3], [4], [5], [2, 3]))),
     optional("chunk_layout", *({"chunk": {"shape": [2, 3, *more]}} for more in ([], [4]))),
