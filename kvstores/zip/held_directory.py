@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 
-from asynctensor.errors import Aborted, DataLoss, Error, OutOfRange
+from asynctensor.errors import DataLoss, Error, OutOfRange
 from asynctensor.kvstores.zip.directory import Directory, Entry, directory_of, wanted_tail
 from asynctensor.kvstores.zip.records import TAIL_BYTES, find_end
 from asynctensor.runtime.process import PROCESS
@@ -16,8 +16,9 @@ from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.kvstore import KeyValueStore, OpenValue, ReadOptions, ReadResult
 
-#: How often a directory is begun again because the file was replaced while it was being read.
-_ATTEMPTS = 100
+#: How often a directory is begun again because the file was replaced while it was being read; then
+#: all of the file is read.
+_ATTEMPTS = 8
 #: Smaller entries are read whole, header and all.
 _LARGE = 2**16
 
@@ -109,7 +110,10 @@ class HeldDirectory:
                     continue
                 tail = rest
             return Version(await pool.run(directory_of, tail, end), found.stamp, {})
-        raise Aborted("the zip file was replaced each time its directory was being read")
+        file = await self._base.read(self._key)
+        if file.state == "missing":
+            return Version(None, file.stamp, {})
+        return Version(await pool.run(read_directory, file.value), file.stamp, {})
 
     async def _tail(self, unless: bytes) -> ReadResult:
         """The last bytes, or all of a short file, unless it is the version known."""
@@ -152,6 +156,20 @@ class HeldDirectory:
                 raise
             self.version = version
             return version
+
+
+def read_directory(file: bytes) -> Directory:
+    """The directory of a file that is held whole.
+
+    Raises:
+        DataLoss, Unimplemented, ResourceExhausted: It cannot be read; see `wanted_tail`.
+    """
+    tail = file[-TAIL_BYTES:]
+    end = find_end(tail)
+    wanted = wanted_tail(tail, end)
+    if wanted > len(file):
+        raise DataLoss("the directory of this zip file is longer than the file")
+    return directory_of(file[-max(wanted, len(tail)) :], end)
 
 
 def _read_open(opened: OpenValue) -> Directory:

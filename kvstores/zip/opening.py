@@ -7,13 +7,13 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from asynctensor.kvstores.zip.held_directory import HeldDirectory
+from asynctensor.kvstores.zip.rewriting import METHODS
 from asynctensor.kvstores.zip.store import ZipStore
+from asynctensor.kvstores.zip.writer import ZipWriter
 from asynctensor.schema.json_value import dump, expected, in_member
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.store_request import StoreRequest
 
-#: How TensorStore compresses what it writes into zip files.
-_METHODS = ("store", "deflate", "zstd", "xz")
 _DEFAULT = "deflate"
 
 
@@ -32,12 +32,18 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
     known = slots.setdefault("zip", WeakValueDictionary())
     held = HeldDirectory(base, base_path)
     held = known.setdefault((base.identity, base_path), held)
+    pool = request.resource("data_copy_concurrency")
+    writers: WeakValueDictionary[object, ZipWriter]
+    writers = slots.setdefault("zip writers", WeakValueDictionary())
+    writer = ZipWriter(base, base_path, pool)
+    writer = writers.setdefault((base.identity, base_path), writer)
     store = ZipStore(
         base,
         base_path,
-        request.resource("data_copy_concurrency"),
+        pool,
         held,
         compression=request.options.get("compression", _DEFAULT),
+        writer=writer,
     )
     return store, request.path
 
@@ -46,11 +52,11 @@ def check_members(options: dict[str, Any], form: Callable[[Any], dict[str, Any]]
     """The members of a spec, checked, without those that have their defaults.
 
     Raises:
-        InvalidArgument: ``compression``, which is for writers, is none that is known.
+        InvalidArgument: ``compression`` is none that is known.
     """
     del form
     method = options.get("compression", _DEFAULT)
-    if method not in _METHODS:
+    if method not in METHODS:
         with in_member("compression"):
-            raise expected(f"one of {', '.join(map(dump, _METHODS))}", method)
+            raise expected(f"one of {', '.join(map(dump, METHODS))}", method)
     return {k: v for k, v in options.items() if k != "compression" or v != _DEFAULT}

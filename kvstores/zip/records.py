@@ -30,17 +30,19 @@ from asynctensor.errors import DataLoss, Error, Unimplemented
 LOCAL: Final = struct.Struct("<4s5H3I2H")
 CENTRAL: Final = struct.Struct("<4s6H3I5H2I")
 END: Final = struct.Struct("<4s4H2IH")
-_END64: Final = struct.Struct("<4sQ2H2I4Q")
-_LOCATOR64: Final = struct.Struct("<4sIQI")
+END64: Final = struct.Struct("<4sQ2H2I4Q")
+LOCATOR64: Final = struct.Struct("<4sIQI")
 LOCAL_MARK: Final = b"PK\x03\x04"
 CENTRAL_MARK: Final = b"PK\x01\x02"
 END_MARK: Final = b"PK\x05\x06"
+END64_MARK: Final = b"PK\x06\x06"
+LOCATOR64_MARK: Final = b"PK\x06\x07"
 _MAX16, _MAX32 = 0xFFFF, 0xFFFFFFFF
 #: Bits of ``flags`` (4.4.4): encrypted; encrypted strongly; the directory is encrypted.
 _ENCRYPTED: Final = 1 << 0 | 1 << 6 | 1 << 13
 _ZIP64_FIELD: Final = 1
 #: Where every end record is, whatever its comment, with the fixed parts of the ZIP64 ones.
-TAIL_BYTES: Final = END.size + _MAX16 + _LOCATOR64.size + _END64.size
+TAIL_BYTES: Final = END.size + _MAX16 + LOCATOR64.size + END64.size
 
 
 def damaged(what: str) -> NoReturn:
@@ -111,21 +113,21 @@ def is_zip_file(head: bytes, tail: bytes) -> bool:
 
 def _find_end64(tail: bytes, end: int) -> EndRecord | None:
     """The ZIP64 end record before the locator that stands before `end`; None without locator."""
-    at = end - _LOCATOR64.size
-    if at < 0 or tail[at : at + 4] != b"PK\x06\x07":
+    at = end - LOCATOR64.size
+    if at < 0 or tail[at : at + 4] != LOCATOR64_MARK:
         return None
-    _, end64_disk, end64_offset, disks = _LOCATOR64.unpack_from(tail, at)
+    _, end64_disk, end64_offset, disks = LOCATOR64.unpack_from(tail, at)
     if end64_disk != 0 or disks > 1:
         _several_disks()
     # The locator counts from the start of the file, which may be far away; the record says its
     # own length, and so is found from its end.
     start = at
     while True:
-        start = tail.rfind(b"PK\x06\x06", 0, start)
+        start = tail.rfind(END64_MARK, 0, start)
         if start < 0:
             damaged("its ZIP64 end record is not before its locator")
-        if start + _END64.size <= at:
-            fields = _END64.unpack_from(tail, start)
+        if start + END64.size <= at:
+            fields = END64.unpack_from(tail, start)
             if start + 12 + fields[1] == at:
                 break
     _, _, _, _, disk, directory_disk, here, entries, size, offset = fields

@@ -1,4 +1,4 @@
-"""``zip``: the entries of a zip file as a read-only kvstore.
+"""``zip``: the entries of a zip file as a kvstore.
 
 The zip file is one value of a base store. Its directory is read once per version of it (one
 request of the last 64 KiB nearly always suffices), and shared by all who read the file; then an
@@ -9,6 +9,10 @@ decoded from its beginning to its end.
 Names are keys and nothing else, whatever they look like: nothing is ever unpacked to a file
 system. Names that end in ``/`` are folders, and no keys. The generation of a key is that of the
 whole file.
+
+A write makes the whole file anew, in memory, with all other writes that have come until then, and
+replaces it on condition that it is still the same. So many small writes one after the other are
+slow, and it suits files that are written at once.
 """
 
 from __future__ import annotations
@@ -19,13 +23,16 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from asynctensor.errors import Aborted, Error, OutOfRange, Unimplemented
+from asynctensor.errors import Error, OutOfRange
+from asynctensor.kvstores.zip.changes import Change
 from asynctensor.kvstores.zip.compression import STORED, check_crc, check_readable, decode
 from asynctensor.kvstores.zip.directory import Entry
-from asynctensor.kvstores.zip.held_directory import HeldDirectory, Version
+from asynctensor.kvstores.zip.held_directory import HeldDirectory, Version, read_directory
 from asynctensor.kvstores.zip.local_header import data_start, expected_end
 from asynctensor.kvstores.zip.records import damaged
+from asynctensor.kvstores.zip.rewriting import check_key, compressed
 from asynctensor.kvstores.zip.value import ZipValue
+from asynctensor.kvstores.zip.writer import ZipWriter, replace
 from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.runtime.workers import WorkerPool, shared_pool
 from asynctensor.storage.byte_range import ByteRange
@@ -42,12 +49,13 @@ from asynctensor.storage.kvstore import (
     ReadOptions,
     ReadResult,
     Replacement,
+    whole,
 )
 
 #: What may stand unescaped in a component of a URL pipeline: what TensorStore leaves as it is.
 _URL_SAFE = "/:!$&'()*+,;="
-#: How often a read begins again because the file was replaced meanwhile.
-_ATTEMPTS = 100
+#: How often a read begins again because the file was replaced meanwhile; then it takes all of it.
+_ATTEMPTS = 8
 #: Entries listed before others of the I/O loop have their turn, about a millisecond.
 _PIECE = 500
 #: Up to this size, an entry is read whole even if only a part is wanted and nobody knows yet where
@@ -63,7 +71,8 @@ class ZipStore(KeyValueStore):
         base_path: Its key there.
         pool: Threads that decode (``data_copy_concurrency``).
         held: What is known of the file already, to be shared.
-        compression: Kept for the spec: how a writer shall compress.
+        compression: How values that are written are compressed.
+        writer: What writes to the file, to be shared.
     """
 
     driver = "zip"
@@ -77,12 +86,23 @@ class ZipStore(KeyValueStore):
         held: HeldDirectory | None = None,
         *,
         compression: str = "deflate",
+        writer: ZipWriter | None = None,
     ) -> None:
         self._base = base
         self._base_path = base_path
         self._pool = _shared_pool() if pool is None else pool
         self._held = HeldDirectory(base, base_path) if held is None else held
         self._compression = compression
+        below = base.capabilities
+        self.capabilities = Capabilities(
+            writable=below.writable,
+            can_create_if_absent=below.can_compare_and_swap,
+            can_compare_and_swap=below.can_compare_and_swap,
+            lists_in_order=True,
+            suffix_ranges=True,
+            durable=below.durable,
+        )
+        self._writer = ZipWriter(base, base_path, self._pool) if writer is None else writer
 
     def __repr__(self) -> str:
         return f"ZipStore({self._base!r}, {self._base_path!r})"
@@ -105,7 +125,9 @@ class ZipStore(KeyValueStore):
     def blocking(self) -> ZipFace | None:
         """See `KeyValueStore.blocking`."""
         face = self._base.blocking
-        return None if face is None else ZipFace(face, self._base_path, self._held)
+        if face is None:
+            return None
+        return ZipFace(face, self._base_path, self._held, self._compression)
 
     @property
     def identity(self) -> object:
@@ -133,7 +155,27 @@ class ZipStore(KeyValueStore):
             if found is not None:
                 return found
             version = await self._held.current(since, self._pool)
-        raise Aborted("the zip file was replaced each time it was being read", key=key)
+        return await self._read_from_whole(key, options)
+
+    async def _read_from_whole(self, key: str, options: ReadOptions) -> ReadResult:
+        """Where the file is replaced again and again: all of it, which is of one version."""
+        file = await self._base.read(self._base_path)
+        generation = file.stamp.generation
+        entry = None
+        if file.state == "value":
+            entry = (await self._pool.run(read_directory, file.value)).find(key)
+        if entry is None:
+            stamp = TimestampedStorageGeneration(NO_VALUE, file.stamp.time)
+            unmet = options.if_equal not in (UNKNOWN, NO_VALUE)
+            return ReadResult("unspecified" if unmet else "missing", b"", stamp)
+        if options.if_equal not in (UNKNOWN, generation) or options.if_not_equal == generation:
+            return ReadResult("unspecified", b"", file.stamp)
+        start, stop = options.byte_range.resolve(entry.size)
+        check_readable(entry)
+        held = memoryview(file.value)
+        begin = data_start(entry, held[entry.offset : entry.limit])
+        value = await self._pool.run(decode, entry, held[begin : begin + entry.stored])
+        return ReadResult("value", value[start:stop], file.stamp)
 
     async def _read(
         self, key: str, version: Version, options: ReadOptions, since: float
@@ -169,7 +211,7 @@ class ZipStore(KeyValueStore):
     async def _stored(
         self, entry: Entry, version: Version, start: int, stop: int
     ) -> ReadResult | None:
-        whole = stop - start == entry.size
+        complete = stop - start == entry.size
         if entry.size <= _SMALL and entry.offset not in version.data_starts:
             fetched = await self._entry(entry, version, 0, entry.stored)
             if fetched is None:
@@ -180,7 +222,7 @@ class ZipStore(KeyValueStore):
         fetched = await self._entry(entry, version, start, stop)
         if fetched is None:
             return None
-        if whole:
+        if complete:
             await self._pool.run(check_crc, entry, fetched[0])
         return ReadResult("value", bytes(fetched[0]), fetched[1])
 
@@ -218,20 +260,17 @@ class ZipStore(KeyValueStore):
     async def write(
         self, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
     ) -> TimestampedStorageGeneration:
-        """See `KeyValueStore.write`.
-
-        Raises:
-            Unimplemented: Always.
-        """
-        raise _read_only(key)
+        """See `KeyValueStore.write`."""
+        if value is None:
+            return await self._writer.write(Change(key, None, if_equal))
+        check_key(key)
+        entry = await self._pool.run(compressed, key, bytes(value), self._compression)
+        return await self._writer.write(Change(key, entry, if_equal))
 
     async def delete_range(self, key_range: KeyRange) -> None:
-        """See `KeyValueStore.delete_range`.
-
-        Raises:
-            Unimplemented: Always.
-        """
-        raise _read_only(None)
+        """See `KeyValueStore.delete_range`; here it is atomic."""
+        keys = [entry.key async for entry in self.list(key_range)]
+        await asyncio.gather(*(self._writer.write(Change(key, None)) for key in keys))
 
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
         """See `KeyValueStore.list`."""
@@ -267,9 +306,13 @@ class ZipFace(BlockingFace):
         base: The face of the base.
         base_path: The key of the zip file.
         held: What is known of the file.
+        compression: How values are compressed.
     """
 
-    def __init__(self, base: BlockingFace, base_path: str, held: HeldDirectory) -> None:
+    def __init__(
+        self, base: BlockingFace, base_path: str, held: HeldDirectory, compression: str
+    ) -> None:
+        self._compression = compression
         self._base = base
         self._base_path = base_path
         self._held = held
@@ -307,13 +350,24 @@ class ZipFace(BlockingFace):
         self, group: Sequence[Replacement]
     ) -> list[TimestampedStorageGeneration | Exception]:
         """See `BlockingFace.replace`."""
-        return [_read_only(each.key) for each in group]
+        outcome: dict[int, TimestampedStorageGeneration | Exception] = {}
+        numbers, changes = [], []
+        for number, each in enumerate(group):
+            try:
+                changes.append(self._change(each))
+                numbers.append(number)
+            except Error as error:
+                outcome[number] = error
+        done = replace(self._base, self._base_path, changes)
+        outcome.update(zip(numbers, done, strict=True))
+        return [outcome[number] for number in range(len(group))]
 
-
-def _read_only(key: str | None) -> Unimplemented:
-    return Unimplemented(
-        "zip files are read, not written; copy the keys to another kvstore to change them", key=key
-    )
+    def _change(self, each: Replacement) -> Change:
+        if each.value is None:
+            return Change(each.key, None, each.if_equal)
+        check_key(each.key)
+        entry = compressed(each.key, whole(each.value), self._compression)
+        return Change(each.key, entry, each.if_equal)
 
 
 def _shared_pool() -> WorkerPool:
