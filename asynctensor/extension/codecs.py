@@ -18,7 +18,8 @@ class ClassCodec:
     """A codec that a class makes; a `CodecDefinition`."""
 
     def __init__(self, cls: type, kind: CodecKind) -> None:
-        self._class, self.kind = cls, kind
+        self._class = cls
+        self.kind: CodecKind = kind
         self._members = Members.of(cls)
         said = getattr(cls, "encoded_dtype", None)
         self.encoded_dtype: str | None = None

@@ -10,10 +10,12 @@ from asynctensor.chunked.format import ArrayFormat
 from asynctensor.errors import IncompatibleType
 from asynctensor.registry import add_format
 
-F = TypeVar("F", bound=type[ArrayFormat[Any]])
+F = TypeVar("F", bound=ArrayFormat[Any])
 
 
-def register_format(scheme: str | None = None, *, replace: bool = False) -> Callable[[F], F]:
+def register_format(
+    scheme: str | None = None, *, replace: bool = False
+) -> Callable[[type[F]], type[F]]:
     """Makes a chunked format known by its `ArrayFormat.driver`, for specs and URLs.
 
     Decorates a subclass of `ArrayFormat` whose constructor takes nothing. Its arrays then have all
@@ -34,13 +36,13 @@ def register_format(scheme: str | None = None, *, replace: bool = False) -> Call
         IncompatibleType: It is no such class, or leaves methods out.
     """
 
-    def decorate(cls: F) -> F:
+    def decorate(cls: type[F]) -> type[F]:
         if ArrayFormat not in getattr(cls, "__mro__", ()):
             raise IncompatibleType(
                 f"register_format decorates a subclass of ArrayFormat, not {cls!r}"
             )
         if inspect.isabstract(cls):
-            missing = ", ".join(sorted(cls.__abstractmethods__))
+            missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
             raise IncompatibleType(f"{cls.__name__} lacks the methods {missing}")
         for name in ("driver", "metadata_key"):
             if not isinstance(getattr(cls, name, None), str):
