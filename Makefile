@@ -1,6 +1,7 @@
 # Each target sets up what it needs under this folder (.venv*, .srv) and nothing outside it; only
 # test-servers installs packages of the system, where root runs it on Debian.
 #   make demo | test | check | bench        what users and developers run
+#   make sweep                              the scheduler's adaptive parts against fixed settings
 #   make docs                               rewrites the generated parts of docs/
 #   make torture                            seeded worlds of faults, mutants; docs/reliability.md
 #   make test-pythons                       a fast subset on further Pythons, and without uvloop
@@ -17,6 +18,7 @@ usable = $(1) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 1
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do \
 	if $(call usable,$$p); then echo $$p; break; fi; done)
 BENCH ?=
+SWEEP ?=
 TORTURE ?=
 PYTEST ?=
 WORKERS ?= 2
@@ -35,7 +37,7 @@ export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/pyright
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export npm_config_cache := $(CURDIR)/.venv/npm
 
-.PHONY: help demo test check bench docs torture test-pythons test-servers test-integrations clean
+.PHONY: help demo test check bench sweep docs torture test-pythons test-servers test-integrations clean
 .DELETE_ON_ERROR:
 
 help:

@@ -1,10 +1,14 @@
 """Who may send a request now: pure.
 
-Three limits, and one rule. Each host has a number of requests that may be under way, which grows by
-one per so many answers while it is used up, and halves when the host says that it is too much
-(additive increase, multiplicative decrease). The process has a number of bytes that may be on their
-way. Each store may give a host a limit of its own. Within them, the *flows* of a host (the reads of
-one user's operation) take turns, so that one huge read does not hold up the small ones.
+Three limits, and one rule. Each host has a number of requests that may be under way, which grows
+while it is used up and answers come as quickly as before, and halves when the host says that it is
+too much. Until the first such complaint it grows by one per answer, which doubles it in the time of
+one (slow start); afterwards by one per so many answers (additive increase, multiplicative
+decrease). Answers that take three times as long as the quickest of their size show that more
+requests would only wait for each other (the thought of TCP Vegas: L. Brakmo, L. Peterson, IEEE JSAC
+13(8), 1995). The process has a number of bytes that may be on their way. Each store may give a host
+a limit of its own. Within them, the *flows* of a host (the reads of one user's operation) take
+turns, so that one huge read does not hold up the small ones.
 
 Nothing here waits, and time is an argument: `gate` is the shell that does.
 """
@@ -23,6 +27,10 @@ INITIAL = 32
 GREATEST = 256
 #: Seconds in which a host's limit is halved at most once: complaints about one burst come together.
 _CALM = 1.0
+#: Times the quickest answer: slower ones wait for each other. (New connections take twice as long.)
+_SLOW = 3.0
+#: Seconds after which the quickest answer is forgotten: ways change.
+_MEMORY = 30.0
 
 
 @dataclass(slots=True, eq=False)
@@ -33,11 +41,14 @@ class Ticket:
         host: Where it goes.
         flow: The operation it belongs to.
         weight: Bytes that it brings or sends, about.
+        began: When it was let through (seconds of the clock of `Admission.release`), set by whoever
+            waited for that; None: not known.
     """
 
     host: Hashable
     flow: Hashable
     weight: int = 0
+    began: float | None = None
 
 
 @dataclass(slots=True)
@@ -46,6 +57,8 @@ class _Host:
     most: int
     under_way: int = 0
     halved: float = float("-inf")
+    #: By the size of the answer: seconds of the quickest, and when that was measured.
+    quickest: dict[int, tuple[float, float]] = field(default_factory=dict)
     waiting: FairQueue[Ticket] = field(default_factory=FairQueue)
 
 
@@ -54,10 +67,12 @@ class Admission:
 
     Args:
         budget: Bytes that may be under way in all, more only if it is one request alone.
+        fixed: Requests under way at each host, whatever it says; None: as it turns out to bear.
     """
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, budget: int, fixed: int | None = None) -> None:
         self.budget = budget
+        self._fixed = fixed
         self.bytes_under_way = 0
         self._hosts: dict[Hashable, _Host] = {}
         #: Hosts in the order of their turns at the budget.
@@ -72,7 +87,8 @@ class Admission:
         """
         host = self._hosts.get(ticket.host)
         if host is None:
-            host = self._hosts[ticket.host] = _Host(float(min(INITIAL, most)), most)
+            begin = INITIAL if self._fixed is None else self._fixed
+            host = self._hosts[ticket.host] = _Host(float(min(begin, most)), most)
             self._turns.append(ticket.host)
         if most != host.most:
             host.most = most
@@ -129,13 +145,15 @@ class Admission:
         used_up = host.under_way >= int(host.limit)
         host.under_way -= 1
         self.bytes_under_way -= ticket.weight
+        if self._fixed is not None:
+            return
         if pushed_back:
             if now - host.halved >= _CALM:
                 host.halved = now
                 host.limit = max(1.0, host.limit / 2)
-        elif ok and used_up:
-            # One more after as many answers as may be under way.
-            host.limit = min(float(host.most), host.limit + 1.0 / host.limit)
+        elif ok and _is_quick(host, ticket, now) and used_up:
+            step = 1.0 if host.halved < 0 else 1.0 / host.limit
+            host.limit = min(float(host.most), host.limit + step)
 
     def limit_of(self, host: Hashable) -> int:
         """Requests that may be under way at a host."""
@@ -145,3 +163,17 @@ class Admission:
     def waiting(self) -> int:
         """Requests that wait."""
         return sum(len(host.waiting) for host in self._hosts.values())
+
+
+def _is_quick(host: _Host, ticket: Ticket, now: float) -> bool:
+    """Whether an answer came about as quickly as the quickest of its size did; takes it in."""
+    if ticket.began is None:
+        return True
+    took = now - ticket.began
+    # Sizes within a factor of two are alike.
+    kind = ticket.weight.bit_length()
+    quickest, measured = host.quickest.get(kind, (took, now))
+    if took <= quickest or now - measured > _MEMORY:
+        host.quickest[kind] = (took, now)
+        return True
+    return took <= _SLOW * quickest

@@ -47,10 +47,11 @@ class Gate:
 
     Args:
         budget: Bytes under way at most.
+        fixed: Requests under way at each host; None: as many as it turns out to bear.
     """
 
-    def __init__(self, budget: int = BUDGET) -> None:
-        self._admission = Admission(budget)
+    def __init__(self, budget: int = BUDGET, fixed: int | None = None) -> None:
+        self._admission = Admission(budget, fixed)
         #: What those who wait are called with when it is their turn.
         self._waiting: dict[Ticket, Callable[[], object]] = {}
         self._is_letting_through = False
@@ -79,8 +80,9 @@ class Gate:
         if not self._admission.admit_now(ticket, most):
             await self._turn(ticket, most, limit)
         outcome = Outcome()
+        ticket.began = SOURCES.monotonic()
         if watch is not None:
-            watch.start(SOURCES.monotonic())
+            watch.start(ticket.began)
         try:
             yield outcome
         finally:
@@ -124,6 +126,7 @@ class Gate:
         """
         ticket = Ticket(host, FLOW.get(), weight)
         if self._admission.admit_now(ticket, most):
+            ticket.began = SOURCES.monotonic()
             return ticket, True
         self._wait(ticket, most, go)
         return ticket, False
@@ -153,6 +156,7 @@ class Gate:
         self._is_letting_through = True
         try:
             for ticket in self._admission.admit():
+                ticket.began = SOURCES.monotonic()
                 self._waiting.pop(ticket)()
         finally:
             self._is_letting_through = False

@@ -21,9 +21,8 @@ from asynctensor.errors import Error, OutOfRange
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.scheduler.flow import WATCH, Stopwatch
-from asynctensor.scheduler.gap import LearntGap
 from asynctensor.scheduler.hedge import Hedging
-from asynctensor.scheduler.plan import RangePlan, Span, plan_ranges
+from asynctensor.scheduler.plan import GAP, RangePlan, Span, plan_ranges
 from asynctensor.scheduler.statistics import (
     QueueCounts,
     QueueStatistics,
@@ -117,10 +116,16 @@ class ReadQueue:
         fetch: Makes one request of the store below.
         hedging: Decides about second requests; None: there are none.
         begin: Begins one without a task (`KeyValueStore.begin_read`); None: that is never tried.
+        gap: Unwanted bytes to request at most rather than make one more request.
     """
 
     def __init__(
-        self, fetch: Fetch, hedging: Hedging | None = None, begin: Begin | None = None
+        self,
+        fetch: Fetch,
+        hedging: Hedging | None = None,
+        begin: Begin | None = None,
+        *,
+        gap: int = GAP,
     ) -> None:
         self._fetch = fetch
         self._begin_below = begin if hedging is None else None
@@ -128,7 +133,7 @@ class ReadQueue:
         self._asked: list[_Read] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._under_way: dict[tuple[_Subject, ByteRange], _Request] = {}
-        self.gap = LearntGap()
+        self._gap = gap
         self._counts = QueueCounts()
 
     def statistics(self) -> QueueStatistics:
@@ -142,7 +147,6 @@ class ReadQueue:
             counts.bytes_asked,
             counts.bytes_fetched,
             len(self._under_way),
-            self.gap.gap,
             None if hedging is None else hedging.patience(_SHOWN),
         )
 
@@ -193,7 +197,7 @@ class ReadQueue:
 
     def plan(self, wanted: Sequence[Span]) -> RangePlan:
         """The requests that reads of one key in one turn become."""
-        return plan_ranges(wanted, self.gap.gap, CAP)
+        return plan_ranges(wanted, self._gap, CAP)
 
     def _attend(self) -> asyncio.AbstractEventLoop:
         """The running loop."""
@@ -236,9 +240,9 @@ class ReadQueue:
         requests = [self._request(subject, ByteRange(*span), bound) for span in plan.spans]
         if _VERBOSE.level:
             _VERBOSE.log(
-                "%s: %d ranges, %d bytes wanted: %d requests, %d bytes (gap %d)",
+                "%s: %d ranges, %d bytes wanted: %d requests, %d bytes",
                 *(subject[0], len(ranges), plan.wanted),
-                *(len(plan.spans), plan.fetched, self.gap.gap),
+                *(len(plan.spans), plan.fetched),
             )
         for read, span in ranges:
             parts = plan.parts(span)
@@ -264,24 +268,19 @@ class ReadQueue:
         """Makes a request without a task; False if the store below cannot."""
         if self._begin_below is None:
             return False
-        watch = Stopwatch(SOURCES.monotonic())
 
         def arrived(arrival: Arrival | None) -> None:
             request.give_up = None
             if arrival is not None:
                 self._count_request()
-                self._observe(watch, len(arrival.value), arrival.state)
+                self._count_bytes(len(arrival.value))
                 self._over(request, arrival)
             elif request.reads:
                 self._make(request, options)
             else:
                 self._over(request, None)
 
-        before = WATCH.set(watch)
-        try:
-            request.give_up = self._begin_below(request.name[0][0], options, arrived)
-        finally:
-            WATCH.reset(before)
+        request.give_up = self._begin_below(request.name[0][0], options, arrived)
         if request.give_up is None:
             return False
         self._under_way[request.name] = request
@@ -375,25 +374,21 @@ class ReadQueue:
         return await self._once(key, options, Stopwatch(SOURCES.monotonic()))
 
     async def _once(self, key: str, options: ReadOptions, watch: Stopwatch) -> ReadResult:
-        """One request; how long it is on the wire, without the wait for its turn, is learnt."""
+        """One request, timed."""
         # A task of its own has a context of its own: nobody else sees this.
         WATCH.set(watch)
         self._count_request()
         result = await self._fetch(key, options)
-        self._observe(watch, len(result.value), result.state)
+        self._count_bytes(len(result.value))
         return result
 
     def _count_request(self) -> None:
         self._counts.requests += 1
         _COUNTERS.requests.value += 1
 
-    def _observe(self, watch: Stopwatch, size: int, state: str) -> None:
-        """Counts what a request brought, and learns from how long that took."""
+    def _count_bytes(self, size: int) -> None:
         self._counts.bytes_fetched += size
         _COUNTERS.bytes_fetched.value += size
-        # What was asked for again says nothing of one request.
-        if watch.admissions <= 1 and state == "value":
-            self.gap.observe(size, watch.total(SOURCES.monotonic()))
 
     async def _hedged(self, key: str, options: ReadOptions, hedging: Hedging) -> ReadResult:
         span = _span(options.byte_range)

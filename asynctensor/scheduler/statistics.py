@@ -19,7 +19,6 @@ class QueueStatistics:
         bytes_asked: Bytes of the answers given.
         bytes_fetched: Bytes that requests brought.
         under_way: Requests that are under way now.
-        gap: Unwanted bytes that are requested, at most, rather than make one more request.
         patience: Seconds after which a read of 64 KiB is late; None: nobody has measured it.
     """
 
@@ -30,7 +29,6 @@ class QueueStatistics:
     bytes_asked: int = 0
     bytes_fetched: int = 0
     under_way: int = 0
-    gap: int = 0
     patience: float | None = None
 
 

@@ -63,6 +63,39 @@ def test_a_host_that_complains_gets_less_once_per_burst() -> None:
     assert admission.limit_of("another") == INITIAL
 
 
+def served(admission: Admission, count: int, took: float) -> None:
+    """Has a host answer so many requests, each after so many seconds."""
+    for ticket in [Ticket("h", 1) for _ in range(count)]:
+        admission.ask(ticket)
+    under_way = list(admission.admit())
+    while under_way:
+        ticket = under_way.pop(0)
+        ticket.began = -took
+        admission.release(ticket, now=0, pushed_back=False, ok=True)
+        under_way += admission.admit()
+
+
+def test_the_limit_doubles_until_the_first_complaint() -> None:
+    admission = Admission(10**9)
+    served(admission, 4 * INITIAL, 0.03)
+    assert admission.limit_of("h") >= 2 * INITIAL
+    ticket = Ticket("h", 1)
+    admission.ask(ticket)
+    list(admission.admit())
+    before = admission.limit_of("h")
+    admission.release(ticket, now=10.0, pushed_back=True, ok=False)
+    assert before // 2 == admission.limit_of("h")
+    served(admission, 2 * before, 0.03)
+    assert before // 2 < admission.limit_of("h") < before // 2 + 8
+
+
+def test_what_only_makes_requests_wait_for_each_other_does_not_grow() -> None:
+    admission = Admission(10**9)
+    served(admission, 2, 0.01)
+    served(admission, 1000, 0.05)
+    assert admission.limit_of("h") == INITIAL
+
+
 def test_a_limit_that_is_used_up_grows() -> None:
     admission = Admission(10**12)
     waiting = [Ticket("h", 1) for _ in range(20_000)]
