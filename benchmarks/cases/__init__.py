@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from benchmarks.case import Case
 from benchmarks.cases import (
+    far_objects,
+    far_reads,
     gathered_reads,
     http_gets,
     http_read,
@@ -28,5 +30,7 @@ ALL: tuple[Case, ...] = (
     *indexing.CASES,
     *http_read.CASES,
     *http_gets.CASES,
+    *far_reads.CASES,
+    *far_objects.CASES,
     *import_time.CASES,
 )
