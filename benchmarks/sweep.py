@@ -210,10 +210,10 @@ def main() -> int:
 
 
 def _hedging(folder: Path, port: int, grid: Sequence[tuple[float, float]], rounds: int) -> str:
-    """One answer in a hundred comes a second late: p99 of small reads, and requests made."""
+    """One answer in eighty comes a second late: p99 of small reads, and requests made."""
     rows = []
     for number, (trip, width) in enumerate(grid):
-        with delayed(folder / f"hedging-{number}", port, Way(trip, width, 0.01, 1.0)) as relay:
+        with delayed(folder / f"hedging-{number}", port, Way(trip, width, 0.0125, 1.0)) as relay:
             cells = [_way(trip, width)]
             for setting in (Setting("off"), Setting("on", hedges=True)):
                 queue = setting.queue(relay.url)

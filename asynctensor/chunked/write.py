@@ -30,6 +30,7 @@ from asynctensor.errors import Aborted, Error
 from asynctensor.runtime.event_loop import io_loop
 from asynctensor.runtime.turn import TurnCollector
 from asynctensor.runtime.workers import yield_gil
+from asynctensor.scheduler.flow import FLOW
 from asynctensor.storage.generation import (
     NO_VALUE,
     UNKNOWN,
@@ -43,8 +44,11 @@ _GROUP_BYTES = 8 * 2**20
 _MAX_STORING = 6
 #: Values handed to the store in one call; what `file` makes durable at once.
 _PIECE = 64
-#: Store requests that one stream has under way on a store without a blocking face.
-_ASYNC_REQUESTS = 32
+#: Decoded bytes that one stream has under way to a store without a blocking face, and the same in
+#: values: enough to keep a store with a long way busy, and at least a few. How many requests are
+#: really sent at once is for the store to decide.
+_WINDOW_BYTES = 64 * 2**20
+_WINDOW_VALUES = (8, 256)
 
 
 class Writer:
@@ -287,11 +291,21 @@ class Writer:
     # -- on the I/O loop, for stores without a blocking face --------------------------------
 
     def _start_async(self, stream: Stream[Task]) -> None:
-        for _ in range(_ASYNC_REQUESTS):
-            self._array.keep_task(asyncio.ensure_future(self._drain(stream)))
+        least, most = _WINDOW_VALUES
+        room = _WINDOW_BYTES // max(1, self._array.chunk_bytes)
+        self._start_drain(stream, max(least, min(most, room)))
 
-    async def _drain(self, stream: Stream[Task]) -> None:
+    def _start_drain(self, stream: Stream[Task], room: int) -> None:
+        self._array.keep_task(asyncio.ensure_future(self._drain(stream, room)))
+
+    async def _drain(self, stream: Stream[Task], room: int) -> None:
+        """Writes one value after the other; has another do so beside it, if there is room."""
+        # The requests of one write take turns with those of others.
+        FLOW.set(stream)
         while (group := await self._array.workers.run(stream.take)) is not None:
+            if room > 1:
+                self._start_drain(stream, room - 1)
+                room = 1
             tasks = [task for task in group if self._claim(task)]
             while tasks:
                 following: list[Task] = []

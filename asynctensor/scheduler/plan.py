@@ -17,7 +17,7 @@ from typing import TypeAlias
 #: Unwanted bytes between two ranges that cost about as much as a request of their own. Requests go
 #: side by side, so that a further one costs neither a round trip nor a connection, but the work of
 #: sending and reading it: some 0.1 ms, in which a fast link brings 64 KiB (docs/design/sweep.md).
-GAP = 64 * 2**10
+GAP = 128 * 2**10
 #: A half-open range of absolute byte positions; never empty.
 Span: TypeAlias = tuple[int, int]
 

@@ -317,7 +317,9 @@ class ReadQueue:
                 self._counts.bytes_asked += len(arrival.value)
                 _COUNTERS.bytes_asked.value += len(arrival.value)
             told(arrival)
-        for read in request.reads:
+        # The two refer to each other: values would live until the cycle is found.
+        reads, request.reads = request.reads, []
+        for read in reads:
             read.missing -= 1
             if not read.missing:
                 self._answer(read)
@@ -344,6 +346,8 @@ class ReadQueue:
             read.answer.cancel()
         except BaseException as error:  # noqa: BLE001 -- for whoever asked
             read.answer.set_exception(error)
+        if read.answer.done():
+            read.requests = []
 
     def _ask_alone(self, read: _Read) -> None:
         read.is_alone = True

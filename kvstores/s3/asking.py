@@ -29,7 +29,7 @@ from asynctensor.storage.kvstore import size_of
 #: Where requests go as long as nothing else is known.
 FIRST_REGION = "us-east-1"
 #: Bytes that a worker thread hashes: fewer are hashed sooner than handed over.
-_LARGE = 1 << 18
+_LARGE = 1 << 16
 #: Bytes of an answer that is no value.
 MOST_DOCUMENT = 1 << 26
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from hashlib import sha256
 from time import gmtime, strftime
 from typing import Final
@@ -132,10 +133,17 @@ def _canonical_fields(fields: Pairs, url: str) -> tuple[str, str]:
     return "".join([f"{name}:{found[name]}\n" for name in names]), ";".join(names)
 
 
-def _signature(keys: Keys, scope: str, moment: str, canonical: str) -> str:
-    key = f"AWS4{keys.secret_access_key}".encode()
+@lru_cache(maxsize=16)
+def _signing_key(secret: str, scope: str) -> bytes:
+    """The key of a day, a region and a service: the same for all requests of that day."""
+    key = f"AWS4{secret}".encode()
     for part in scope.split("/"):
         key = hmac.digest(key, part.encode(), "sha256")
+    return key
+
+
+def _signature(keys: Keys, scope: str, moment: str, canonical: str) -> str:
+    key = _signing_key(keys.secret_access_key, scope)
     digest = sha256(canonical.encode()).hexdigest()
     text = f"{_ALGORITHM}\n{moment}\n{scope}\n{digest}"
     return hmac.digest(key, text.encode(), "sha256").hex()

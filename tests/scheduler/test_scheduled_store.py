@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import weakref
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from asynctensor.scheduler.hedge import Hedging
 from asynctensor.scheduler.read_queue import ReadQueue
 from asynctensor.scheduler.scheduled_store import ScheduledStore
 from asynctensor.storage.byte_range import ByteRange
+from asynctensor.storage.generation import TimestampedStorageGeneration
 from asynctensor.storage.kvstore import KeyValueStore, ReadOptions, ReadResult
 from asynctensor.testing.faulty_store import FaultyStore
 from asynctensor.testing.kvstore_calls import write
@@ -234,6 +237,31 @@ async def test_late_requests_are_made_again(store: ScheduledStore, far: FaultySt
     assert queue.statistics().hedges == 1
     assert far.in_flight == []
     gate.open()
+
+
+async def test_what_is_over_is_let_go_of_at_once() -> None:
+    value = bytes(100)
+    tasks: list[weakref.ref[Any]] = []
+
+    async def fetch(key: str, options: ReadOptions) -> ReadResult:
+        tasks.append(weakref.ref(asyncio.current_task()))
+        await asyncio.sleep(0)
+        start_, stop = options.byte_range.resolve(len(value))
+        stamp = TimestampedStorageGeneration(b"g", 1.0)
+        return ReadResult("value", value[start_:stop], stamp)
+
+    queue = ReadQueue(fetch)
+    gc.collect()
+    gc.disable()
+    try:
+        await asyncio.gather(*(queue.read("k", part(k, k + 10)) for k in range(5)))
+        await queue.read("k", ReadOptions())
+        await turns()
+        assert len(tasks) == 2
+        # Not only when the collector comes: values may be large.
+        assert [task() for task in tasks] == [None, None]
+    finally:
+        gc.enable()
 
 
 async def test_equal_stores_share_a_queue(far: FaultyStore) -> None:

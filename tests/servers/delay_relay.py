@@ -170,8 +170,7 @@ class _End(asyncio.Protocol):
         requests = data.count(_REQUEST)
         if requests:
             relay.requests += requests
-            is_late = relay.chance.random() < relay.way.late_share
-            self.peer._late = relay.way.late if is_late else 0.0
+            self.peer._late = relay.way.late if relay.is_late() else 0.0
         # The handshake takes a round trip before.
         relay.there.send(self.peer, data, self._opened + relay.way.round_trip)
 
@@ -209,6 +208,7 @@ class _Relay:
         self.there, self.back = _Link(way), _Link(way)
         self.requests = self.connections = 0
         self.chance = random.Random(4)
+        self._number = self._late_one = 0
         self._server = (host, port)
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -225,6 +225,17 @@ class _Relay:
         task = loop.create_task(loop.create_connection(lambda: server, *self._server))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def is_late(self) -> bool:
+        """Whether the next answer comes late: in each 1 / share of them, one does."""
+        if not self.way.late_share:
+            return False
+        block = round(1 / self.way.late_share)
+        if self._number == 0:
+            self._late_one = self.chance.randrange(block)
+        found = self._number == self._late_one
+        self._number = (self._number + 1) % block
+        return found
 
     def tell(self) -> bytes:
         """The counts as JSON, which begin anew."""
