@@ -80,7 +80,7 @@ check: .venv/has-check .venv/has-test
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m docs.generate --check
 
 bench: .venv/has-bench .srv/has-web
 	$(BIN)/python -m benchmarks $(BENCH)
@@ -89,7 +89,7 @@ torture: .venv/has-test
 	$(BIN)/python -m tests.torture --mutants --write $(TORTURE)
 
 docs: .venv/has-check
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m docs.generate
 
 # A Python of version $(1): on the PATH, or one that pyenv has installed.
 find_python = for p in python$(1) "$$(pyenv root 2>/dev/null)"/versions/$(1).*/bin/python; do \

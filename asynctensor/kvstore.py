@@ -31,6 +31,8 @@ from asynctensor.kvstore_values import (
 from asynctensor.public_kvstore_spec import PublicKvStoreSpec
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
+from asynctensor.scheduler.scheduled_store import ScheduledStore
+from asynctensor.scheduler.statistics import QueueStatistics
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.storage.generation import UNKNOWN
 from asynctensor.storage.key_range import KeyRange as StoredRange
@@ -160,6 +162,15 @@ class KvStore(Displayed):
         if below is None:
             return None
         return KvStore(*below, transaction=self._transaction, context=self._context)
+
+    def statistics(self) -> QueueStatistics:
+        """What its reads came to so far, where there is a network below; else all is zero.
+
+        Counted are the reads of all in this process who read the same store with the same
+        credentials, limits and retries. Of an adapter, ask its `base`.
+        """
+        store = self._store
+        return store.statistics() if isinstance(store, ScheduledStore) else QueueStatistics()
 
     @property
     def context(self) -> Any:

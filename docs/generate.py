@@ -1,4 +1,4 @@
-"""Rewrites the generated parts of the docs: ``python docs/generate.py [--check]``.
+"""Rewrites the generated parts of the docs: ``python -m docs.generate [--check]``.
 
 The floors come from the import contracts in pyproject.toml, the state diagrams from the tables in
 the code. A generated part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
@@ -17,8 +17,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from docs import figures
+
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "docs" / "design.md", ROOT / "docs" / "design" / "states.md")
+PAGES = (
+    ROOT / "docs" / "design.md",
+    ROOT / "docs" / "design" / "scheduler.md",
+    ROOT / "docs" / "design" / "states.md",
+)
 TABLE = re.compile(r"^MOVES\b", re.MULTILINE)
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -66,6 +72,11 @@ def states() -> str:
     return "\n\n".join(map(diagram, machines()))
 
 
+def read_states() -> str:
+    """The diagram of the scheduler's reads."""
+    return diagram(importlib.import_module("asynctensor.scheduler.read_states"))
+
+
 def diagram(machine: ModuleType) -> str:
     """One table as a Mermaid diagram; the first state is where it begins."""
     moves: dict[tuple[Enum, Enum], Enum] = machine.MOVES
@@ -96,7 +107,14 @@ PARTS: dict[str, Callable[[], str]] = {
     "floors": floors,
     "contracts": other_contracts,
     "states": states,
+    "read_states": read_states,
     "decisions": decisions,
+}
+
+
+#: Pictures that are drawn from what the code decides, and by whom.
+FIGURES: dict[Path, Callable[[], str]] = {
+    ROOT / "docs" / "coalescing.svg": figures.coalescing,
 }
 
 
@@ -114,9 +132,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; fail if outdated")
     arguments = parser.parse_args()
     outdated = []
-    for path in PAGES:
-        old = path.read_text(encoding="utf-8")
-        new = generated(old)
+    for path in (*PAGES, *FIGURES):
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        new = FIGURES[path]() if path in FIGURES else generated(old)
         if new != old:
             outdated.append(path.relative_to(ROOT).as_posix())
             if not arguments.check:

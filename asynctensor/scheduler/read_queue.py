@@ -1,10 +1,5 @@
 """The reads of one store that meet on the I/O loop: batched, merged, shared, hedged.
 
-::
-
-    asked --(end of the loop's turn)--> planned --> under way --> served
-      `--(nobody waits any more)--> gone        `--(nobody waits any more)--> cancelled
-
 Reads of one key that are asked for in one turn, with the same conditions, become as few requests as
 `plan_ranges` makes of them. A read whose bytes are on their way already waits for those, if they
 are new enough for it. A request lives as long as somebody waits for it.
@@ -23,6 +18,7 @@ from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.scheduler.flow import WATCH, Stopwatch
 from asynctensor.scheduler.hedge import Hedging
 from asynctensor.scheduler.plan import GAP, RangePlan, Span, plan_ranges
+from asynctensor.scheduler.read_states import MOVES, Event, State
 from asynctensor.scheduler.statistics import (
     QueueCounts,
     QueueStatistics,
@@ -59,6 +55,7 @@ class _Read:
         offset: Where its bytes begin in what they bring; None: it is all of that.
         missing: Requests that are not over yet.
         is_alone: Whether its request was made for it alone.
+        state: Where it stands; moved by `move` alone.
     """
 
     subject: _Subject
@@ -68,6 +65,11 @@ class _Read:
     offset: int | None = None
     missing: int = 0
     is_alone: bool = False
+    state: State = State.ASKED
+
+    def move(self, event: Event) -> None:
+        """Moves it as the table says."""
+        self.state = MOVES[self.state, event]
 
 
 @dataclass(slots=True, eq=False)
@@ -213,7 +215,8 @@ class ReadQueue:
         asked, self._asked = self._asked or [], None
         subjects: dict[_Subject, list[_Read]] = {}
         for read in asked:
-            if not read.answer.done():
+            if read.state is State.ASKED:
+                read.move(Event.PLAN)
                 subjects.setdefault(read.subject, []).append(read)
         for subject, reads in subjects.items():
             self._start(subject, reads)
@@ -333,29 +336,40 @@ class ReadQueue:
     def _answer(self, read: _Read) -> None:
         """Gives a read its bytes, now that all of its requests are over."""
         if read.answer.done():
+            # Its reader is about to leave.
             return
         try:
-            read.answer.set_result(_assembled(read))
+            result = _assembled(read)
         except (OutOfRange, _Torn) as error:
-            if read.is_alone and not isinstance(error, _Torn):
-                read.answer.set_exception(error)
-            else:
+            if not read.is_alone:
                 # Perhaps it is another's range that the value is too short for.
                 self._ask_alone(read)
+                return
+            read.move(Event.REFUSE)
+            read.answer.set_exception(error)
         except asyncio.CancelledError:
+            read.move(Event.REFUSE)
             read.answer.cancel()
         except BaseException as error:  # noqa: BLE001 -- for whoever asked
+            read.move(Event.REFUSE)
             read.answer.set_exception(error)
-        if read.answer.done():
-            read.requests = []
+        else:
+            read.move(Event.BRING)
+            read.answer.set_result(result)
+        read.requests = []
 
     def _ask_alone(self, read: _Read) -> None:
+        read.move(Event.TEAR)
         read.is_alone = True
         request = self._request(read.subject, read.options.byte_range, float("inf"))
         self._wait(read, [request], None)
 
     async def _leave(self, read: _Read) -> None:
         """Gives a read up, and waits for the end of requests that nobody else wants."""
+        if read.state in (State.SERVED, State.FAILED):
+            # It had just been served.
+            return
+        read.move(Event.LEAVE)
         ending = []
         for request in read.requests:
             if read in request.reads:

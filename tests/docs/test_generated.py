@@ -15,6 +15,11 @@ def test_generated_parts_are_up_to_date(page: Path) -> None:
     assert generate.generated(text) == text, "run `make docs`"
 
 
+@pytest.mark.parametrize("path", generate.FIGURES, ids=lambda path: path.name)
+def test_figures_are_up_to_date(path: Path) -> None:
+    assert generate.FIGURES[path]() == path.read_text(encoding="utf-8"), "run `make docs`"
+
+
 def test_every_part_stands_on_a_page() -> None:
     found = {
         part[2]
