@@ -6,7 +6,10 @@ import asyncio
 import base64
 import binascii
 import importlib
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 from asynctensor.errors import FailedPrecondition, PermissionDenied
@@ -21,6 +24,8 @@ _SCOPE: Final = "https://storage.azure.com/.default"
 #: Seconds before a token expires when another one is asked for: the machines that give them to
 #: others keep one until about then.
 _EARLY: Final = 300.0
+#: Seconds for which nobody is asked for again when nobody was found.
+_NOBODY: Final = 60.0
 #: The classes of azure-identity, and the members that they take.
 _IDENTITIES: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "default": ("DefaultAzureCredential", {}),
@@ -56,7 +61,7 @@ class CredentialSource:
 
     def __init__(self, given: AzureCredentials) -> None:
         self._given = given
-        #: azure-identity's object, once it is needed; None: it found nobody to be.
+        #: azure-identity's object, once it is needed; None: it is not installed.
         self._identity: Any = None
         self._asked = False
         self._token: BearerToken | None = None
@@ -112,9 +117,9 @@ class CredentialSource:
                 return None
             found = await asyncio.to_thread(_asked, self._identity, self._given)
             if found is None:
-                self._identity = None
-                return None
-            self._token, self._until = BearerToken(found.token), float(found.expires_on)
+                self._token, self._until = None, SYSTEM_CLOCK.time() + _EARLY + _NOBODY
+            else:
+                self._token, self._until = BearerToken(found.token), float(found.expires_on)
             return self._token
 
 
@@ -238,13 +243,26 @@ def _identity(given: AzureCredentials) -> Any:
 
 def _asked(identity: Any, given: AzureCredentials) -> Any:
     """A token; None if nobody can be found to be, and nobody was asked for by name."""
+    optional = given.type == "default" and not any(os.environ.get(name) for name in _ELSEWHERE)
     try:
-        return identity.get_token(_SCOPE)
+        with _quiet() if optional else nullcontext():
+            return identity.get_token(_SCOPE)
     except Exception as error:  # noqa: BLE001 -- whatever azure-identity raises
-        named = any(os.environ.get(name) for name in _ELSEWHERE)
-        if given.type == "default" and not named:
+        if optional:
             return None
         raise _none(given, error) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps azure-identity from warning of what is not missed."""
+    logger = logging.getLogger("azure.identity")
+    level = logger.level
+    logger.setLevel(max(level, logging.ERROR))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _none(given: AzureCredentials, error: Exception) -> PermissionDenied:

@@ -151,6 +151,21 @@ async def test_others_write_before_the_blocks_are_a_blob(store, beside, proxy) -
     assert ends == 4
 
 
+async def test_others_write_after_a_lost_answer(store, beside, proxy) -> None:
+    """Whether what they replaced was ours, nobody can know: the blocks are not sent again."""
+
+    def others(head: bytes) -> bool:
+        if head.startswith(b"HEAD"):
+            start(beside.write, "k", OTHERS).result()
+        return False
+
+    proxy.plan(Reset(after=0, when=is_end), Reply(when=others))
+    with pytest.raises(Unavailable, match="not known"):
+        await write(store, "k", VALUE)
+    assert (await read(store, "k")).value == OTHERS
+    assert sum(map(is_block, proxy.statistics.requests)) == 9
+
+
 async def test_others_never_stop_writing(store, beside, proxy) -> None:
     def others(head: bytes) -> bool:
         if is_end(head):

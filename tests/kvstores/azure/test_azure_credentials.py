@@ -152,7 +152,15 @@ async def test_a_token_that_is_refused_is_replaced(tokens) -> None:
 
 
 @pytest.mark.usefixtures("nothing_known")
-async def test_nobody_is_found() -> None:
+async def test_nobody_is_found(caplog, monkeypatch) -> None:
+    # Where there are no machines of Azure, nor other programs of its.
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1")
+    who = source("default")
+    assert await who.authority("acc") is None
+    assert await who.authority("acc") is None
+    assert not who.may_change
+    assert not caplog.records
     for kind in ("environment", "workload_identity"):
         with pytest.raises(PermissionDenied, match="no token was found"):
             await source(kind).authority("acc")

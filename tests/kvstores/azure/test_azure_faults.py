@@ -303,6 +303,20 @@ async def test_what_listings_hold() -> None:
         assert len(server.asked) == before + 2
 
 
+async def test_listings_in_the_order_of_utf16_are_read_to_their_end() -> None:
+    pages = {
+        "marker=m1": LISTING.format("<Blob><Name>\uff00</Name></Blob>", ""),
+        "": LISTING.format("<Blob><Name>a</Name></Blob><Blob><Name>\U0001f9e0</Name></Blob>", "m1"),
+    }
+
+    def script(asked: Asked) -> Said:
+        return Said(200, body=next(pages[m] for m in pages if m in asked.target).encode())
+
+    with ScriptedServer(script) as server:
+        store = AzureStore(Address("acc", "abc", server.url), EXCHANGE, ANONYMOUS)
+        assert await keys(store, KeyRange("a", "\uff01")) == ["a", "\uff00"]
+
+
 async def test_the_end_of_a_blob_that_others_replace(azure, proxy, store, beside) -> None:
     await write(store, "k", b"0123456789")
     count = 0
