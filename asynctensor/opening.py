@@ -89,7 +89,17 @@ def open(  # noqa: A001 -- TensorStore's name
     given.update(**constraints)
     bound = Context() if context is None else context
     mode = access_mode(read, write)
-    return start(_open, given.state, bound, transaction, mode, timeout=timeout, deadline=deadline)
+    required = mode if read or write else ""
+    return start(
+        _open,
+        given.state,
+        bound,
+        transaction,
+        mode,
+        required,
+        timeout=timeout,
+        deadline=deadline,
+    )
 
 
 def access_mode(read: bool | None, write: bool | None) -> str:
@@ -98,9 +108,9 @@ def access_mode(read: bool | None, write: bool | None) -> str:
     Raises:
         InvalidArgument: They allow nothing.
     """
-    if read is None and write is None:
-        return "rw"
-    mode = ("r" if read else "") + ("w" if write else "")
+    if read or write:
+        return ("r" if read else "") + ("w" if write else "")
+    mode = ("r" if read is None else "") + ("w" if write is None else "")
     if not mode:
         raise InvalidArgument("read=False, write=False leaves nothing to do; allow one of them")
     return mode
@@ -126,6 +136,7 @@ async def _open(
     context: Context,
     transaction: Transaction | None,
     mode: str,
+    required: str = "",
     place: tuple[KeyValueStore, str] | None = None,
 ) -> TensorStore:
     bound = await _resolved(state.bound(context), context, transaction)
@@ -136,6 +147,10 @@ async def _open(
             # Most likely a group.
             await tell_arrays_below(error, bound, open_store, context, transaction)
         raise
+    if not set(required) <= set(view.mode):
+        raise InvalidArgument(
+            f'arrays of driver "{view.driver.driver}" can be {_ACCESS[view.mode]} only here'
+        )
     return TensorStore(view.driver, view.transform, context, view.mode, bound)
 
 
@@ -251,7 +266,7 @@ async def open_at(
         transaction: What opening, reads and writes belong to.
         mode: ``"r"``, ``"w"`` or ``"rw"``.
     """
-    return await _open(spec.state, context, transaction, mode, (store, path))
+    return await _open(spec.state, context, transaction, mode, place=(store, path))
 
 
 def open_store(spec: KvStoreSpec, context: Context) -> tuple[KeyValueStore, str]:
