@@ -12,7 +12,7 @@
     metadata  = nil | text               ; a JSON object, its members sorted
     isolation = nil | text               ; nil: "serializable"
     cleared   = nil | [count, strings, strings]  ; lower and upper bounds of ranges of spelled keys
-    families  = nil | [text ...]         ; keys in the catalog of families first used here
+    families  = nil | [text ...]         ; keys in the catalog of the families of runs and parts
     parts     = nil | [part ...]         ; `part_ref`
     adopts    = nil | table              ; `object_table`
     kind      = nil | text               ; nil: "commit"
@@ -35,7 +35,7 @@ from typing import Any, Literal, cast, get_args
 
 from asynctensor.errors import InvalidArgument
 from asynctensor.kvstores.repo import columns, frame, key_columns, object_table, objects
-from asynctensor.kvstores.repo.family import Family
+from asynctensor.kvstores.repo.family import ID_BYTES, Family
 from asynctensor.kvstores.repo.fields import Fields, without_trailing_defaults
 from asynctensor.kvstores.repo.frame import Kind
 from asynctensor.kvstores.repo.key_columns import KeyColumn
@@ -68,7 +68,7 @@ class CommitEntry:
         metadata: A JSON object.
         isolation: What of its reads was validated.
         cleared: Ranges of spelled keys that it deleted before anything else.
-        families: Families that had not been used before, in the order of definition.
+        families: Those of its runs and parts; perhaps more.
         parts: Further runs, in objects of their own.
         adopts: Objects that it refers to, but did not write.
         kind: What it is in the history.
@@ -99,6 +99,8 @@ class CommitEntry:
         Raises:
             InvalidArgument: A field cannot be stored: text that is no text, metadata beyond JSON.
         """
+        if stray := self._stray():
+            raise InvalidArgument(f"a commit cannot be stored: {stray}")
         target = self.target
         return frame.packed(
             without_trailing_defaults(
@@ -152,8 +154,22 @@ class CommitEntry:
             target=_target(fields),
             caller_key=fields.text_or_none(14, "caller's key"),
         )
+        if stray := entry._stray():
+            fields.fail(stray)
         entry.__dict__["encoded"] = data
         return entry
+
+    def _stray(self) -> str | None:
+        """What is wrong with a run or a part whose family the commit does not name."""
+        families = {family.id: family for family in self.families}
+        spans = {span.space for part in self.parts for span in part.spans}
+        for space in spans | {run.space for run in self.runs}:
+            if len(space) == ID_BYTES and space not in families:
+                return f"changes keys of the family {space.hex()}, which it does not name"
+        for run in self.runs:
+            if run.rank and len(run) and run.rank != families[run.space].rank:
+                return f"has keys of {run.rank} numbers for {families[run.space]}"
+        return None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CommitEntry) and self.encoded == other.encoded

@@ -92,8 +92,14 @@ def ascending(keys: KeyColumn) -> bool:
 
 
 def pack(keys: KeyColumn) -> list[object]:
-    """What a body holds of `keys`."""
+    """What a body holds of `keys`.
+
+    Raises:
+        InvalidArgument: A key of a space of strings is no UTF-8 text.
+    """
     if isinstance(keys, list):
+        if not _are_text(keys):
+            raise InvalidArgument("a key that is not Unicode text cannot be stored")
         return columns.pack_strings(keys, ascending=True)
     return [columns.pack(axis) for axis in coordinates(keys, keys.dtype.itemsize // 8).T]
 

@@ -75,7 +75,7 @@ COMMITS = st.builds(
     metadata=st.dictionaries(TEXT, JSON, max_size=3),
     isolation=st.sampled_from(["serializable", "snapshot", "blind"]),
     cleared=st.lists(RANGES, max_size=3).map(tuple),
-    families=st.just((FAMILY, Family.of("", ".", 3))) | st.just(()),
+    families=st.just((FAMILY, Family.of("", ".", 3))) | st.just((FAMILY,)),
     parts=st.lists(PARTS, max_size=2).map(tuple),
     adopts=st.sets(NAMES, max_size=3).map(tuple),
     kind=st.sampled_from(["commit", "reset", "revert", "merge"]),
@@ -97,7 +97,13 @@ RECORDS = st.builds(
 def _one_chunk(**fields):
     name = f"data/12/20260101/{'5' * 32}/0-123456789abc"
     run = Run.of(FAMILY.id, [(bytes(16), Ref(name, 0, 4096, 0xDEADBEEF))])
-    given = {"txn": bytes(range(16)), "base": 6, "time": 1_700_000_000_000_000, "runs": (run,)}
+    given = {
+        "txn": bytes(range(16)),
+        "base": 6,
+        "time": 1_700_000_000_000_000,
+        "runs": (run,),
+        "families": (FAMILY,),
+    }
     return CommitEntry(**(given | fields))
 
 
@@ -174,7 +180,7 @@ def test_the_record_of_one_chunk_is_small() -> None:
     record = Record(
         BRANCH, 7, bytes(range(16)), 1_700_000_000_000_001, (_one_chunk(message="edit"),)
     )
-    assert len(record.encode()) <= 160
+    assert len(record.encode()) <= 170
 
 
 def test_damage_is_seen() -> None:
@@ -183,7 +189,6 @@ def test_damage_is_seen() -> None:
         message="m",
         metadata=metadata,
         cleared=(KeyRange("a", "b"), KeyRange.prefix("x/")),
-        families=(FAMILY,),
         parts=(PartRef("part/x", 1, 2, 3, (Span(DOCUMENTS, b"", b"z", 2),), "w", 1),),
         adopts=("x", "idx/0000000000000000"),
         target=(BRANCH, 1, 2),
@@ -277,6 +282,10 @@ def test_an_entry_of_a_later_version_is_told() -> None:
         {"base": -2},
         {"time": -1},
         {"txn": b"short"},
+        {"families": ()},
+        {"families": (Family.of("a/c/", ".", 2),)},
+        {"runs": (Run.of(FAMILY.id, [(bytes(8), None)]),)},
+        {"runs": (Run.of(DOCUMENTS, [("\ud800".encode("utf-8", "surrogatepass"), None)]),)},
     ],
 )
 def test_what_cannot_be_stored_is_refused_when_written(fields) -> None:
@@ -287,3 +296,17 @@ def test_what_cannot_be_stored_is_refused_when_written(fields) -> None:
 def test_a_branch_that_is_none_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="no branch id"):
         Record("main", 0, NO_PARENT, 0, ()).encode()
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+def test_a_run_of_a_family_that_is_not_named_is_refused(rank) -> None:
+    payload = frame.unpacked(_one_chunk().encoded, object="")
+    if rank is None:
+        payload[9] = []
+    else:
+        payload[3][0][1] = [0] * rank
+    body = frame.encode(
+        frame.Kind.RECORD, [bytes(6), 1, NO_PARENT, 1, [[1, frame.packed(payload)]]]
+    )
+    with pytest.raises(DataLoss, match=r"does not name|keys of 3 numbers"):
+        Record.decode(body, object=OBJECT)
