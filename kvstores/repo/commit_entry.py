@@ -141,13 +141,13 @@ class CommitEntry:
             txn=fields.binary(0, "transaction id", size=TXN_BYTES),
             base=fields.uint(1, "base", below=SEQ_LIMIT + 1) - 1,
             time=fields.uint(2, "time", below=1 << 63),
-            runs=_unpack_runs(fields),
+            runs=unpack_runs(fields, 3),
             message=fields.text_or_none(4, "message"),
             author=fields.text_or_none(5, "author"),
             metadata=_metadata(fields),
             isolation=cast("Isolation", _one_of(fields, 7, "isolation", _ISOLATIONS)),
             cleared=unpack_ranges(fields, 8),
-            families=_families(fields),
+            families=unpack_families(fields, 9),
             parts=tuple(map(PartRef.of_payload, fields.array(10, "parts").each("part", least=5))),
             adopts=tuple(map(objects.spelled, object_table.unpack(fields, 11))),
             kind=cast("CommitKind", _one_of(fields, 12, "kind", _KINDS)),
@@ -369,18 +369,27 @@ def _pack_adopts(names: Sequence[str]) -> list[object] | None:
     return object_table.pack(sorted({objects.packed(name) for name in names}))
 
 
-def _unpack_runs(fields: Fields) -> tuple[Run, ...]:
-    runs = tuple(map(Run.of_payload, fields.array(3, "runs").each("run", least=3)))
+def unpack_runs(fields: Fields, index: int) -> tuple[Run, ...]:
+    """The runs, of different spaces, that are element `index` of `fields`.
+
+    Raises:
+        DataLoss: They are none.
+    """
+    runs = tuple(map(Run.of_payload, fields.array(index, "runs").each("run", least=3)))
     if len({run.space for run in runs}) != len(runs):
         fields.fail("has two runs of one space")
     return runs
 
 
-def _families(fields: Fields) -> tuple[Family, ...]:
-    keys = fields.array(9, "families")
+def unpack_families(fields: Fields, index: int) -> tuple[Family, ...]:
+    """The families that are element `index` of `fields`.
+
+    Raises:
+        DataLoss: They are none.
+    """
+    keys = fields.array(index, "families")
     return tuple(
-        Family.from_key(keys.text(index, "family"), object=fields.name)
-        for index in range(len(keys))
+        Family.from_key(keys.text(at, "family"), object=fields.name) for at in range(len(keys))
     )
 
 

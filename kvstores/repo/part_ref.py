@@ -1,12 +1,11 @@
-"""Parts: runs that a worker wrote in an object of their own, and what a commit says of them.
+"""What a commit says of its parts.
 
 ::
 
-    part      = [branch, txn, worker, attempt, cleared, families, runs]    ; in a frame of its own
-    worker    = text
-    attempt   = uint                         ; of the worker's task
     part_ref  = [object, size, crc, count, spans, worker, attempt]
     spans     = [[space, first, last, count] ...]      ; the keys of each run: bin, bin, uint
+    worker    = text                                   ; these two as in the part
+    attempt   = uint
 """
 
 from __future__ import annotations

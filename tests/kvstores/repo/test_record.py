@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from asynctensor.errors import DataLoss, InvalidArgument, Unimplemented
 from asynctensor.kvstores.repo import frame, key_columns
 from asynctensor.kvstores.repo.family import DOCUMENTS, Family
+from asynctensor.kvstores.repo.part import Part
 from asynctensor.kvstores.repo.record import (
     NO_PARENT,
     AbortEntry,
@@ -310,3 +311,24 @@ def test_a_run_of_a_family_that_is_not_named_is_refused(rank) -> None:
     )
     with pytest.raises(DataLoss, match=r"does not name|keys of 3 numbers"):
         Record.decode(body, object=OBJECT)
+
+
+@settings(deadline=None, max_examples=20)
+@given(runs(DOCUMENTS), runs(FAMILY.id))
+def test_a_part_is_read_as_it_was_written(documents, chunks) -> None:
+    part = Part(BRANCH, bytes(range(16)), "w1", 2, (FAMILY,), (documents, chunks))
+    body = part.encode()
+    again = Part.decode(body, object=OBJECT)
+    assert again.encode() == body
+    assert [list(run.items()) for run in again.runs] == [list(run.items()) for run in part.runs]
+    ref = part.ref("part/x", body)
+    assert (ref.size, ref.crc) == (len(body), google_crc32c.value(body))
+    assert ref.count == len(documents) + len(chunks)
+    for span, run in zip(ref.spans, [run for run in part.runs if len(run)], strict=True):
+        assert (span.first, span.last, span.count) == (run.key(0), run.key(len(run) - 1), len(run))
+
+
+def test_damage_of_a_part_is_seen() -> None:
+    run = Run.of(FAMILY.id, [(bytes(16), Ref("x", 0, 1, 2))])
+    body = Part(BRANCH, bytes(16), "w", 1, (FAMILY,), (run,)).encode()
+    refuses_damage(body, lambda data: Part.decode(data, object=OBJECT))

@@ -1,0 +1,269 @@
+"""A reader of repositories, written from docs/formats/repo.md alone; it shares no code with us."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Callable
+from hashlib import blake2b
+from itertools import accumulate
+from typing import Any
+
+import google_crc32c
+import msgpack
+
+Get = Callable[[str], bytes | None]
+
+_DECIMAL = "(?:0|[1-9][0-9]{0,17})"
+_DOTTED = re.compile(rf"(?<![0-9]){_DECIMAL}(?:\.{_DECIMAL})+\Z")
+_SLASHED = re.compile(rf"(?:^|(?<=/)){_DECIMAL}(?:/{_DECIMAL})*\Z")
+
+
+def payload(body: bytes, kind: int) -> list[Any]:
+    """The payload of a frame."""
+    magic, found, version = struct.unpack_from("<4sBI", body)
+    assert magic == b"atx1"
+    assert google_crc32c.value(body[:-4]) == int.from_bytes(body[-4:], "little")
+    assert version == 1
+    assert found == kind
+    return msgpack.unpackb(body[9:-4])
+
+
+def element(array: list[Any], index: int) -> Any:
+    """An element, nil behind the end."""
+    return array[index] if index < len(array) else None
+
+
+def column(value: Any, n: int) -> list[int]:
+    """A column of n integers."""
+    if value is None or isinstance(value, int):
+        return [value or 0] * n
+    if isinstance(value, bytes):
+        return _numbers(value, n)
+    if isinstance(value[1], bytes):
+        return [(value[0] + each) % 2**64 for each in _numbers(value[1], n)]
+    rest = _numbers(value[2], n - 1) if len(value) > 2 else [0] * (n - 1)
+    return [each % 2**64 for each in accumulate([value[0], *(value[1] + each for each in rest)])][
+        :n
+    ]
+
+
+def _numbers(data: bytes, n: int) -> list[int]:
+    if not n:
+        return []
+    width = len(data) // n
+    assert width in (1, 2, 4, 8)
+    assert width * n == len(data)
+    return [int.from_bytes(data[at : at + width], "little") for at in range(0, len(data), width)]
+
+
+def strings(value: Any, n: int) -> list[bytes]:
+    """A column of n byte strings."""
+    prefix, lengths, data = value
+    result, at = [], 0
+    for length in column(lengths, n):
+        result.append(prefix + data[at : at + length])
+        at += length
+    assert at == len(data)
+    return result
+
+
+def ranges(value: Any) -> list[tuple[bytes, bytes]]:
+    """Lower and upper bounds."""
+    if value is None:
+        return []
+    n, lows, highs = value
+    return list(zip(strings(lows, n), strings(highs, n), strict=True))
+
+
+def table(value: Any) -> list[str]:
+    """Names of objects."""
+    if value is None:
+        return []
+    names = []
+    if element(value, 0) is not None:
+        random, days, txns, which, index = value[0]
+        n = len(random) // 6
+        for at, (day, txn, i) in enumerate(
+            zip(column(days, n), column(which, n), column(index, n), strict=True)
+        ):
+            q = random[6 * at : 6 * at + 6].hex()
+            names.append(f"data/{q[:2]}/{day:08d}/{txns[16 * txn : 16 * txn + 16].hex()}/{i}-{q}")
+    packs = element(value, 1) or b""
+    names += [f"idx/{packs[at : at + 8].hex()}" for at in range(0, len(packs), 8)]
+    return names + (element(value, 2) or [])
+
+
+#: Where a value is: itself, or (object, offset); its size, its checksum, its version.
+Where = tuple[bytes | tuple[str, int], int, int, tuple[int, int]]
+
+
+def run(value: list[Any]) -> tuple[bytes, dict[bytes, Where | None]]:
+    """The space of a run, and its keys with their references."""
+    space, keys, crcs = value[:3]
+    n = len(crcs) // 4
+    if len(space) == 8:
+        axes = [column(axis, n) for axis in keys]
+        spelled = [b"".join(c.to_bytes(8, "big") for c in each) for each in zip(*axes, strict=True)]
+    else:
+        spelled = strings(keys, n)
+    assert spelled == sorted(set(spelled))
+    names = table(element(value, 4))
+    where, offsets, sizes, seqs, places = (column(element(value, at), n) for at in (3, 5, 6, 8, 9))
+    inline, at = element(value, 7) or b"", 0
+    result: dict[bytes, Where | None] = {}
+    for row, key in enumerate(spelled):
+        size, version = sizes[row], (seqs[row], places[row])
+        place: bytes | tuple[str, int]
+        if where[row] == 0:
+            result[key] = None
+            continue
+        if where[row] == 1:
+            place = inline[at : at + size]
+            at += size
+        else:
+            place = (names[where[row] - 2], offsets[row])
+        result[key] = (place, size, int.from_bytes(crcs[4 * row : 4 * row + 4], "little"), version)
+    assert at == len(inline)
+    return space, result
+
+
+def space_of(key: str) -> tuple[bytes, bytes, str]:
+    """The space of a key, the key in it, and the catalog key of its family or nothing."""
+    found, separator = _DOTTED.search(key), "."
+    if found is None:
+        found, separator = _SLASHED.search(key), "/"
+    numbers = found[0].split(separator) if found else []
+    if not 0 < len(numbers) <= 32:
+        return b"", key.encode(), ""
+    family = f"{key[: found.start()]}\0{separator}{len(numbers)}"
+    name = blake2b(family.encode(), digest_size=8).digest()
+    return name, b"".join(int(number).to_bytes(8, "big") for number in numbers), family
+
+
+def spell(family: str, key: bytes) -> bytes:
+    """The whole text of a key of a family."""
+    prefix, _, rest = family.rpartition("\0")
+    numbers = [str(int.from_bytes(key[at : at + 8], "big")) for at in range(0, len(key), 8)]
+    return (prefix + rest[0].join(numbers)).encode()
+
+
+class Reader:
+    """Reads the log of one branch that was never forked nor reset.
+
+    Args:
+        get: Gives an object by its name; None if there is none.
+        branch: The branch's id; None for that of ``main``.
+    """
+
+    def __init__(self, get: Get, branch: str | None = None) -> None:
+        self._get = get
+        if branch is None:
+            description = json.loads(get("repo.json") or b"")
+            assert description["format"] == "asynctensor repository"
+            assert description["version"] == 1
+            assert description["features"] == []
+            branch = description["main"]
+        self.branch: str = branch
+
+    def records(self, first: int, parent: bytes | None) -> list[list[Any]]:
+        """The records from a slot on, whose parents fit."""
+        found = []
+        seq = first
+        while (body := self._get(f"log/{self.branch}/{2**63 - 1 - seq:016x}")) is not None:
+            record = payload(body, 2)
+            assert (record[0].hex(), record[1]) == (self.branch, seq)
+            assert parent in (None, record[2])
+            parent = blake2b(body, digest_size=16).digest()
+            found.append(record)
+            seq += 1
+        return found
+
+    def state(self, checkpoint: int | None) -> dict[bytes, Where]:
+        """All spelled keys of the newest state, from a checkpoint or from the beginning."""
+        entries: dict[bytes, Where] = {}
+        first, parent = 1, bytes(16)
+        if checkpoint is not None:
+            body = self._get(f"ckpt/{self.branch}/{2**63 - 1 - checkpoint:016x}")
+            assert body is not None
+            fields = payload(body, 7)
+            first, parent = fields[1] + 1, fields[2]
+            entries.update(self.tree(element(fields, 4)))
+            for key, (value, *_) in self.tree(element(fields, 5)).items():
+                assert isinstance(value, bytes)
+                below = self.tree(msgpack.unpackb(value) or None)
+                entries.update({spell(key.decode(), each): ref for each, ref in below.items()})
+        for record in self.records(first, parent):
+            for place, entry in enumerate(record[4]):
+                if entry[0] == 1:
+                    self._apply(msgpack.unpackb(entry[1]), (record[1], place), entries)
+        return entries
+
+    def _apply(
+        self, commit: list[Any], version: tuple[int, int], entries: dict[bytes, Where]
+    ) -> None:
+        assert element(commit, 12) != "reset"
+        for low, high in ranges(element(commit, 8)):
+            for key in [key for key in entries if low <= key and (not high or key < high)]:
+                del entries[key]
+        families = element(commit, 9) or []
+        names = {blake2b(each.encode(), digest_size=8).digest(): each for each in families}
+        for space, changes in map(run, self._runs(commit)):
+            for key, ref in changes.items():
+                spelled = spell(names[space], key) if space else key
+                if ref is None:
+                    entries.pop(spelled, None)
+                else:
+                    entries[spelled] = (*ref[:3], version)
+
+    def _runs(self, commit: list[Any]) -> list[Any]:
+        runs = list(commit[3])
+        for name, size, crc, *_ in element(commit, 10) or []:
+            body = self._get(name)
+            assert body is not None
+            assert (len(body), google_crc32c.value(body)) == (size, crc)
+            runs += payload(body, 4)[5]
+        return runs
+
+    def tree(self, root: Any, level: int | None = None) -> dict[bytes, Where]:
+        """All entries of a tree."""
+        if root is None:
+            return {}
+        name, offset, size, crc, count = root
+        pack = self._get(name)
+        assert pack is not None
+        page = pack[offset : offset + size]
+        assert google_crc32c.value(page) == crc
+        if page[4] == 5:
+            assert level in (None, 0)
+            entries = {key: ref for key, ref in run(payload(page, 5)[0])[1].items() if ref}
+        else:
+            fields = payload(page, 6)
+            assert level in (None, fields[0])
+            children = run(fields[1])[1]
+            counts = column(element(fields, 2), len(children))
+            entries = {}
+            for low, below in self._children(children, counts, fields[0]):
+                assert min(below) >= low
+                assert not entries or low > max(entries)
+                entries.update(below)
+        assert len(entries) == count
+        return entries
+
+    def _children(self, children: Any, counts: list[int], level: int) -> Any:
+        for (low, ref), count in zip(children.items(), counts, strict=True):
+            (name, offset), size, crc, _ = ref
+            yield low, self.tree([name, offset, size, crc, count], level - 1)
+
+    def value(self, ref: Where) -> bytes:
+        """The value that a reference stands for."""
+        place, size, crc, _ = ref
+        if isinstance(place, bytes):
+            data = place
+        else:
+            body = self._get(place[0])
+            assert body is not None
+            data = body[place[1] : place[1] + size]
+        assert (len(data), google_crc32c.value(data)) == (size, crc)
+        return data
