@@ -153,12 +153,16 @@ async def test_a_token_that_is_refused_is_replaced(tokens) -> None:
 
 @pytest.mark.usefixtures("nothing_known")
 async def test_nobody_is_found(caplog, monkeypatch) -> None:
-    # Where there are no machines of Azure, nor other programs of its.
+    # Where a machine has no identity, and no other program of Azure is there.
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1")
-    who = source("default")
-    assert await who.authority("acc") is None
-    assert await who.authority("acc") is None
+    with ScriptedServer(lambda asked: Said(400)) as server:
+        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", server.url)
+        who = source("default")
+        assert await who.authority("acc") is None
+        count = len(server.asked)
+        assert count > 0
+        assert await who.authority("acc") is None
+        assert len(server.asked) == count
     assert not who.may_change
     assert not caplog.records
     for kind in ("environment", "workload_identity"):

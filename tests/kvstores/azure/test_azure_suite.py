@@ -8,6 +8,7 @@ import pytest
 
 from asynctensor.kvstores.azure.blocks import Uploads
 from asynctensor.kvstores.azure.store import AzureStore
+from asynctensor.testing.kvstore_race_suite import KeyValueStoreRaceSuite
 from asynctensor.testing.kvstore_suite import KeyValueStoreSuite
 from tests.kvstores.azure.containers import new_store
 
@@ -27,13 +28,11 @@ class TestAzureStore(KeyValueStoreSuite):
         return new_store(azure)
 
 
-class TestAzureStoreInBlocks(KeyValueStoreSuite):
-    """Of blobs in blocks, whenever they are not tiny."""
+class TestAzureStoreInBlocks(KeyValueStoreRaceSuite):
+    """Races of blobs in blocks."""
 
-    special_keys: ClassVar = KEYS
-    large_value_size: ClassVar[int] = 300_003
     rounds: ClassVar[int] = 2
 
     @pytest.fixture
     def store(self, azure) -> AzureStore:
-        return new_store(azure, uploads=Uploads(whole=3, block=40_000))
+        return new_store(azure, uploads=Uploads(whole=0, block=40_000))
