@@ -26,8 +26,9 @@ from asynctensor.runtime.future import Future
 from asynctensor.scheduler.scheduled_store import ScheduledStore
 from asynctensor.schema.schema import Schema
 from asynctensor.spec import Spec
+from asynctensor.spec_json import state_from_json
 from asynctensor.spec_options import OpenOptions
-from asynctensor.spec_state import SpecState, state_from_json
+from asynctensor.spec_state import SpecState
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.store_request import StoreRequest
 from asynctensor.tensorstore import TensorStore

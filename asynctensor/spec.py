@@ -24,9 +24,10 @@ from asynctensor.schema.schema_display import schema_display
 from asynctensor.schema.schema_properties import SchemaProperties
 from asynctensor.schema.schema_state import SchemaState
 from asynctensor.schema.schema_transform import transformed
+from asynctensor.spec_json import placed_kvstore, recheck_option, state_from_json
 from asynctensor.spec_options import SpecOptions
 from asynctensor.spec_rules import SpecRules
-from asynctensor.spec_state import SpecState, placed_kvstore, recheck_option, state_from_json
+from asynctensor.spec_state import SpecState
 
 #: Keywords of `Spec.update` beyond those of `Schema.update` and the flags of `OpenMode`, in the
 #: order in which they apply.

@@ -1,42 +1,30 @@
-"""All that a spec says, as an immutable value, read from JSON and from URLs."""
+"""All that a spec says, as an immutable value."""
 
 from __future__ import annotations
 
 import copy
-import numbers
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from asynctensor.errors import InvalidArgument, Unimplemented
 from asynctensor.index_space.operations import mark_bounds_implicit
 from asynctensor.index_space.transform import IndexTransform
-from asynctensor.kvstore_spec import KvStoreSpec, joined, kvstore_from_json, kvstore_of_url
+from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.open_mode import FLAGS, OpenMode
-from asynctensor.pipeline_url import UrlComponent, format_component, parse_pipeline, shown_url
+from asynctensor.pipeline_url import format_component
 from asynctensor.registry import REGISTRY
-from asynctensor.resource_members import checked_resources
 from asynctensor.resource_names import ResourceNames
 from asynctensor.runtime.context import Context, ContextResource
-from asynctensor.schema.data_type import dtype
 from asynctensor.schema.elements import Elements
 from asynctensor.schema.json_value import (
-    annotated,
-    boolean,
-    expected,
     in_member,
-    integer,
-    members,
-    reject_extra,
-    string,
 )
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import NO_SCHEMA, SchemaState
 from asynctensor.schema.schema_transform import inverse_transformed
-from asynctensor.spec_rules import DriverRules, KvStoreRules, SpecRules
+from asynctensor.spec_rules import DriverRules, SpecRules
 
-#: Members of every spec.
-_COMMON: Final = frozenset({"driver", "context", "dtype", "rank", "transform", "schema"})
 #: Members of every spec of a chunked format, with their defaults (facts: TensorStore's schemas).
 CHUNKED_DEFAULTS: Final[Mapping[str, Any]] = {
     "recheck_cached_data": True,
@@ -359,209 +347,6 @@ class SpecState:
         for below in (self.kvstore, self.base, *(self.layers or ())):
             if below is not None:
                 yield from below.resources()
-
-
-def recheck_option(value: object) -> bool | float | str:
-    """When cached data are read again: always, never, before a time, or when the array opens.
-
-    Args:
-        value: A bool, a number (Unix seconds) or ``"open"``.
-
-    Raises:
-        InvalidArgument: It is none of them.
-    """
-    if isinstance(value, bool) or value == "open":
-        return "open" if value == "open" else bool(value)
-    if isinstance(value, numbers.Real):
-        return float(value)
-    raise expected('boolean, number, or "open"', value)
-
-
-def state_from_json(json: Any, rules: SpecRules) -> SpecState:
-    """The spec that JSON or a URL says.
-
-    Raises:
-        InvalidArgument: It is none; the message gives the path of the wrong member.
-    """
-    if isinstance(json, str):
-        return state_from_url(json, rules)
-    found = members(json)
-    with in_member("driver"):
-        if "driver" not in found:
-            raise InvalidArgument("Expected string, but member is missing")
-        driver = rules.driver(string(found.pop("driver")))
-    state = SpecState(driver.driver, rules)
-    state = replace(state, kvstore=_take_kvstore(found, driver, rules))
-    state = _with_arrays_below(state, found, driver)
-    if driver.takes_open_mode:
-        flags = {name: _take(found, name, boolean) for name in FLAGS if name in found}
-        if "create" not in flags:
-            flags.setdefault("open", True)
-        state = replace(state, open_mode=OpenMode(**flags).normalized())
-    state = replace(state, schema=_take_schema(found))
-    transform = None
-    if "transform" in found:
-        with in_member("transform"):
-            transform = IndexTransform(json=members(found.pop("transform")))
-    state = replace(state, options=_checked_options(found, driver))
-    return _with_transform(state, transform)
-
-
-def state_from_url(url: str, rules: SpecRules) -> SpecState:
-    """The spec that a URL says: kvstores, then at most one format stored in them.
-
-    Without a format, the driver is ``auto``, which looks at what is stored.
-
-    Raises:
-        InvalidArgument: It is no URL, or its components do not fit together.
-    """
-    components = parse_pipeline(url)
-    with annotated(f'Parsing spec from url: "{shown_url(url)}"'):
-        kinds = [
-            rules.scheme(each.scheme, first=place == 0) for place, each in enumerate(components)
-        ]
-        formats = [place for place, each in enumerate(kinds) if isinstance(each, DriverRules)]
-        stores = formats[0] if formats else len(components)
-        kvstore = kvstore_of_url(components[:stores], rules)
-        if not formats:
-            return SpecState("auto", rules, kvstore)
-        driver, component = kinds[stores], components[stores]
-        if not isinstance(driver, DriverRules) or driver.has_base:
-            raise InvalidArgument(f'"{component}" must follow a format in a URL')
-        path = component.decoded_path()
-        options = {}
-        if path and driver.url_path == "path":
-            kvstore = kvstore.as_directory()
-            kvstore = kvstore.with_path(kvstore.path + path)
-        elif path:
-            with annotated(f'Invalid TensorStore URL component "{component}"'):
-                if driver.url_path is None:
-                    raise InvalidArgument("Path not supported")
-                options = _checked_options({driver.url_path: path}, driver)
-        mode = OpenMode().normalized() if driver.takes_open_mode else OpenMode()
-        state = SpecState(
-            driver.driver, rules, _placed(kvstore, driver), open_mode=mode, options=options
-        )
-        for kind, component in zip(kinds[stores + 1 :], components[stores + 1 :], strict=True):
-            state = _adapted(state, kind, component)
-    return state
-
-
-def _adapted(
-    base: SpecState, driver: DriverRules | KvStoreRules, component: UrlComponent
-) -> SpecState:
-    """The adapter that a component of a URL says, over what stands before it."""
-    if not isinstance(driver, DriverRules) or not driver.has_base:
-        raise InvalidArgument(f'"{component}" is not valid following a format in a URL')
-    json: dict[str, Any] = {"driver": driver.driver, "base": base.to_json()}
-    with annotated(f'Invalid TensorStore URL component "{component}"'):
-        path = component.decoded_path()
-        if driver.url_path is not None:
-            json[driver.url_path] = path
-        elif path:
-            raise InvalidArgument("Path not supported")
-        return state_from_json(json, base.rules)
-
-
-def placed_kvstore(kvstore: KvStoreSpec, state: SpecState) -> KvStoreSpec:
-    """`kvstore` as the driver of `state` wants its path.
-
-    Raises:
-        InvalidArgument: The driver uses no kvstore.
-    """
-    if not state.driver_rules.has_kvstore:
-        raise InvalidArgument(f'Driver "{state.driver}" does not use a kvstore')
-    return _placed(kvstore, state.driver_rules)
-
-
-def _placed(kvstore: KvStoreSpec, driver: DriverRules) -> KvStoreSpec:
-    return kvstore.as_directory() if driver.is_directory else kvstore
-
-
-def _take(found: dict[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
-    with in_member(name):
-        return read(found.pop(name))
-
-
-def _take_kvstore(
-    found: dict[str, Any], driver: DriverRules, rules: SpecRules
-) -> KvStoreSpec | None:
-    if not driver.has_kvstore or "kvstore" not in found:
-        return None
-    kvstore = _take(found, "kvstore", lambda json: kvstore_from_json(json, rules))
-    if "path" in found:
-        kvstore = kvstore.with_path(joined(kvstore.path, _take(found, "path", string)))
-    return _placed(kvstore, driver)
-
-
-def _with_arrays_below(state: SpecState, found: dict[str, Any], driver: DriverRules) -> SpecState:
-    """With ``base`` or ``layers``, as the driver has them; what it needs, the driver checks."""
-    if driver.has_base and "base" in found:
-        base = _take(found, "base", lambda json: state_from_json(json, state.rules))
-        state = replace(state, base=base)
-    if driver.has_layers and "layers" in found:
-        with in_member("layers"):
-            given = found.pop("layers")
-            if not isinstance(given, (list, tuple)):
-                raise expected("array", given)
-            layers = []
-            for place, json in enumerate(given):
-                with annotated(f"Error parsing value at position {place}"):
-                    layers.append(state_from_json(json, state.rules))
-        state = replace(state, layers=tuple(layers))
-    return state
-
-
-def _take_schema(found: dict[str, Any]) -> SchemaState:
-    state = SchemaState()
-    if "schema" in found:
-        with in_member("schema"):
-            state = Schema(found.pop("schema")).state
-    if "dtype" in found:
-        with in_member("dtype"):
-            json = found.pop("dtype")
-            state = state.with_dtype(None if json is None else dtype(string(json)))
-    if "rank" in found:
-        with in_member("rank"):
-            state = state.with_rank(integer(found.pop("rank")))
-    return state
-
-
-def _with_transform(state: SpecState, transform: IndexTransform | None) -> SpecState:
-    rank = state.effective_schema().rank
-    if transform is None or transform == state.effective_transform():
-        # What `to_json` derived is not a choice of the user: a resize may outdate it.
-        return state
-    if rank not in (None, transform.output_rank):
-        raise InvalidArgument(
-            f"Transform of rank {transform.input_rank} -> {transform.output_rank} does not fit an "
-            f"array of rank {rank}"
-        )
-    return replace(state, transform=transform)
-
-
-def _checked_options(found: dict[str, Any], driver: DriverRules) -> dict[str, Any]:
-    known = set(_COMMON)
-    if driver.chunked:
-        known |= {*CHUNKED_DEFAULTS, *CHUNKED_RESOURCES}
-        for name in CHUNKED_DEFAULTS:
-            if name in found:
-                read = recheck_option if name.startswith("recheck") else boolean
-                found[name] = _take(found, name, read)
-    resources = driver.resources.union(CHUNKED_RESOURCES if driver.chunked else ())
-    found = checked_resources(found, resources)
-    if "recheck_cached_data" in (driver.members or ()) and "recheck_cached_data" in found:
-        found["recheck_cached_data"] = _take(found, "recheck_cached_data", recheck_option)
-    if "context" in found:
-        with in_member("context"):
-            members(found["context"])
-        if not found["context"]:
-            del found["context"]
-    if driver.members is not None:
-        reject_extra(sorted(found.keys() - known - driver.members))
-    if driver.spelled_out is not None:
-        found = driver.spelled_out(found)
-    return {k: copy.deepcopy(v) for k, v in sorted(found.items())}
 
 
 def _defaults(rules: DriverRules) -> dict[str, Any]:

@@ -48,8 +48,9 @@ from asynctensor.schema.schema_state import SchemaState
 from asynctensor.schema.schema_transform import transformed
 from asynctensor.schema.unit import Unit
 from asynctensor.spec import Spec
+from asynctensor.spec_json import state_from_json
 from asynctensor.spec_options import RecheckCacheOption
-from asynctensor.spec_state import SpecState, state_from_json
+from asynctensor.spec_state import SpecState
 from asynctensor.storage.kvstore import ListEntry
 from asynctensor.transaction.transaction import Transaction
 
