@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from asynctensor.scheduler.admission import GREATEST, INITIAL, Admission, Ticket
 
 
@@ -147,3 +150,74 @@ def test_random_life() -> None:
             admission.release(under_way.pop(), now=1e6, pushed_back=False, ok=True)
         assert served == asked
         assert admission.bytes_under_way == 0
+
+
+events = st.lists(
+    st.tuples(
+        st.sampled_from(["ask", "answer", "push back", "leave"]),
+        st.integers(0, 2),
+        st.integers(0, 3),
+        st.integers(0, 150),
+    ),
+    max_size=150,
+)
+
+
+@given(events)
+def test_limits_hold_and_everybody_is_served(
+    steps: list[tuple[str, int, int, int]],
+) -> None:
+    admission = Admission(100)
+    waiting: list[Ticket] = []
+    under_way: list[Ticket] = []
+    now = 0.0
+
+    def look() -> None:
+        for ticket in admission.admit():
+            waiting.remove(ticket)
+            under_way.append(ticket)
+        weights = [ticket.weight for ticket in under_way]
+        assert sum(weights) == admission.bytes_under_way
+        # More than the budget only for one that found nothing heavy under way.
+        assert sum(weights) <= 100 or sum(weight > 0 for weight in weights) == 1
+        for host in range(3):
+            assert sum(t.host == host for t in under_way) <= max(most[host], 1)
+        assert admission.waiting() == len(waiting)
+
+    most = [3, 5, 40]
+    for what, host, flow, weight in steps:
+        now += 0.3
+        if what == "ask":
+            ticket = Ticket(host, flow, weight)
+            waiting.append(ticket)
+            admission.ask(ticket, most[host])
+        elif what == "leave" and waiting:
+            assert admission.withdraw(waiting.pop(flow % len(waiting)))
+        elif under_way:
+            ticket = under_way.pop(flow % len(under_way))
+            pushed_back = what == "push back"
+            admission.release(ticket, now=now, pushed_back=pushed_back, ok=not pushed_back)
+        look()
+    while under_way:
+        ticket = under_way.pop(0)
+        admission.release(ticket, now=now, pushed_back=False, ok=True)
+        look()
+    assert not waiting
+
+
+@given(st.integers(1, 8), st.integers(1, 60))
+def test_nobody_waits_longer_than_a_round_of_all(flows: int, held: int) -> None:
+    admission = Admission(10**9)
+    for flow in range(flows):
+        for _ in range(held):
+            admission.ask(Ticket("h", flow), most=1)
+    late = Ticket("h", "late")
+    (first,) = admission.admit()
+    admission.ask(late, most=1)
+    for _ in range(flows + 1):
+        admission.release(first, now=0, pushed_back=False, ok=True)
+        served = list(admission.admit())
+        if late in served:
+            return
+        first = served[0]
+    raise AssertionError("others were served twice before")
