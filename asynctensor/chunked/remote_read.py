@@ -35,7 +35,7 @@ from asynctensor.storage.kvstore import Arrival, ReadOptions
 #: (measured on a loopback: twice as much takes a third longer).
 _WINDOW_BYTES = 32 * 2**20
 #: From a store far away the window grows, by factors of two, up to four times: where a value takes
-#: so many seconds to come.
+#: so many seconds to come. Where the quickest of earlier reads took half as long, it begins so.
 _FAR = 0.05
 _GREATEST_GROWTH = 4
 #: The same in values: enough to keep a store with a long way busy, and at least a few. The last
@@ -102,6 +102,9 @@ class RemoteStream:
         #: How many more values may be under way.
         self._room = max(least, min(most, _WINDOW_BYTES // size))
         self._window, self._growth = self._room, 1
+        if array.quickest_fetch > _FAR / 2:
+            self._growth = _GREATEST_GROWTH
+            self._room *= _GREATEST_GROWTH
         self._per_worker = max(1, _HAND_OVER_BYTES // size)
         #: Those that wait for values.
         self._fetches: set[_Fetch] = set()
@@ -252,10 +255,13 @@ class RemoteStream:
     def _end(self, fetch: _Fetch) -> None:
         """Nothing of it is under way any more."""
         self._fetches.discard(fetch)
-        if SOURCES.monotonic() - fetch.since > _FAR and self._growth < _GREATEST_GROWTH:
+        seconds = SOURCES.monotonic() - fetch.since
+        if seconds > _FAR and self._growth < _GREATEST_GROWTH:
             self._room += self._window * self._growth
             self._growth *= 2
         if all(fetch.held):
+            quickest = self._array.quickest_fetch
+            self._array.quickest_fetch = min(quickest or seconds, seconds)
             self._arrived.append(fetch)
             if not self._handing_over:
                 self._handing_over = True
