@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 
+from asynctensor.errors import Aborted, CommitUnknown
+from asynctensor.kvstores.repo.place import Place
+from asynctensor.kvstores.repo.source import source_of
+from asynctensor.kvstores.repo.state import RepositoryState
+from asynctensor.kvstores.repo.store import RepositoryStore
+from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.testing.store_faults import UnreliableStore
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
@@ -13,7 +20,7 @@ from tests.torture.domain import Domain, Session
 class TransactionSession(Session):
     """A `Transaction` over one store."""
 
-    def __init__(self, store: UnreliableStore) -> None:
+    def __init__(self, store: KeyValueStore) -> None:
         self._transaction = Transaction()
         self._view = StagedStore(store, self._transaction)
 
@@ -25,7 +32,14 @@ class TransactionSession(Session):
         await self._view.write(key, value)
 
     async def commit(self) -> None:
-        await self._transaction.commit_async()
+        try:
+            await self._transaction.commit_async()
+        except CommitUnknown as error:
+            # Some find out, some live with it.
+            if error.resolve is None or random.random() < 0.3:
+                raise
+            if await error.resolve() != "committed":
+                raise Aborted("resolved: it was aborted") from error
 
     async def abort(self) -> None:
         self._transaction.abort()
@@ -45,4 +59,28 @@ class MemoryDomain(Domain):
         return TransactionSession(self._store)
 
 
-DOMAINS: Mapping[str, type[Domain]] = {domain.name: domain for domain in (MemoryDomain,)}
+class RepoDomain(Domain):
+    """A branch of a repository, used by some processes, each with what it knows by itself."""
+
+    name = "repo"
+    # It needs reads that see what was created: no stale ones.
+    bears = ("reliable", "lossy", "s3", "gcs", "express")
+    # A client reads the newest state that it knows of.
+    realtime = False
+
+    async def create(self, store: UnreliableStore) -> None:
+        self._store = store
+        self._processes: dict[int, KeyValueStore] = {}
+        self._count = random.choice((1, 2, 4, 8))
+        await RepositoryState(Place(store.another(), "lab/")).create()
+
+    async def begin(self, client: int) -> Session:
+        process = client % self._count
+        # Whoever is not one of the clients opens it anew, and so sees everything.
+        if process not in self._processes or client < 0:
+            state = RepositoryState(Place(self._store.another(), "lab/"))
+            self._processes[process] = RepositoryStore(state, source_of(state, {}))
+        return TransactionSession(self._processes[process])
+
+
+DOMAINS: Mapping[str, type[Domain]] = {domain.name: domain for domain in (MemoryDomain, RepoDomain)}

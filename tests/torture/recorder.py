@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from asynctensor.errors import Aborted, DeadlineExceeded, Unavailable
+from asynctensor.errors import Aborted, CommitUnknown, DeadlineExceeded, Unavailable
 from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.testing.history import Append, Operation, Outcome, Read, Transacted, Write
 from tests.torture.domain import Domain, Session
@@ -114,7 +114,7 @@ class Recorder:
                 outcome = Outcome.COMMITTED
         except Aborted:
             outcome = Outcome.ABORTED
-        except (Unavailable, TimeoutError) as error:
+        except (CommitUnknown, Unavailable, TimeoutError) as error:
             # A deadline of the library's own says that nothing was done; going away says nothing.
             known = isinstance(error, DeadlineExceeded) or not committing
             outcome = Outcome.ABORTED if known else Outcome.UNKNOWN

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from asynctensor.testing.fault_presets import Faults
 from asynctensor.testing.history import Outcome
 from tests.mutants.laboratory import Trial, Verdict
 from tests.mutants.mutant import ROOT, Mutant
@@ -27,6 +28,14 @@ from tests.torture.world import World, run_world
 
 #: What every change is tried with; `make torture` does the rest.
 SEEDS = range(10)
+#: What is written is often on its way for long; reads are answered.
+LATE = Faults(
+    late=0.4,
+    lost_answer=0.1,
+    patience=0.1,
+    latest=1.0,
+    when=lambda operation, key: operation == "write",
+)
 
 
 @pytest.mark.parametrize("name", DOMAINS)
@@ -36,6 +45,22 @@ def test_ten_worlds_without_anomaly(name, workload) -> None:
     assert [str(world) for world in worlds if world.anomalies] == []
     assert sum(world.outcomes[Outcome.COMMITTED] for world in worlds) > 100
     assert sum((world.counts for world in worlds), Counter()).total() > 50
+
+
+def test_forty_worlds_of_a_repository() -> None:
+    worlds = [run_world(seed, DOMAINS["repo"], workload=ListAppend) for seed in range(100, 140)]
+    assert [str(world) for world in worlds if world.anomalies] == []
+    assert sum(world.outcomes[Outcome.UNKNOWN] for world in worlds) > 10
+
+
+def test_worlds_in_which_answers_are_late() -> None:
+    """Commits land when their clients have been told that nobody knows, or have asked."""
+    outcomes: Counter[Outcome] = Counter()
+    for seed in range(25):
+        world = run_world(seed, DOMAINS["repo"], workload=ListAppend, faults=LATE)
+        assert not world.anomalies, str(world)
+        outcomes += world.outcomes
+    assert min(outcomes[outcome] for outcome in Outcome) > 10
 
 
 @pytest.mark.parametrize("name", DOMAINS)

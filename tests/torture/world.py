@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.testing.deterministic_loop import DeterministicLoop, SimulationError, simulate
-from asynctensor.testing.fault_presets import PRESETS, RELIABLE
+from asynctensor.testing.fault_presets import PRESETS, RELIABLE, Faults
 from asynctensor.testing.history import Outcome
 from asynctensor.testing.isolation_checker import Anomaly, check
 from asynctensor.testing.store_faults import UnreliableStore
@@ -60,6 +60,7 @@ def run_world(
     *,
     base: Callable[[], KeyValueStore] = MemoryStore,
     workload: type[Workload] | None = None,
+    faults: Faults | None = None,
 ) -> World:
     """Plays one world to its end, and judges it.
 
@@ -68,10 +69,13 @@ def run_world(
         make: The domain.
         base: The store below the faults.
         workload: What the clients do; the seed chooses if it is not given.
+        faults: What goes wrong; the seed chooses if it is not given.
     """
     chance = random.Random(f"world {seed}")
     domain = make()
-    faults = chance.choice(list(domain.bears))
+    preset = chance.choice(list(domain.bears))
+    scale = chance.choice((0.3, 1.0, 3.0))
+    wrong = PRESETS[preset].scaled(scale) if faults is None else faults
     work = (chance.choice(WORKLOADS) if workload is None else workload)(chance)
     loop = DeterministicLoop(seed, most_steps=_MOST_STEPS)
     store = UnreliableStore(base(), RELIABLE, seed=seed)
@@ -82,7 +86,7 @@ def run_world(
     async def main() -> None:
         await domain.create(store)
         await work.prepare(recorder)
-        store.faults = PRESETS[faults].scaled(chance.choice((0.3, 1.0, 3.0)))
+        store.faults = wrong
         await _play(recorder, work, chance)
         await store.settled()
         store.faults = RELIABLE
@@ -98,7 +102,7 @@ def run_world(
     return World(
         seed,
         work.name,
-        faults,
+        preset if faults is None else "given",
         recorder.outcomes,
         store.counts,
         tuple(anomalies),
