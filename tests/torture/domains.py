@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from asynctensor.errors import Aborted, CommitUnknown
+from asynctensor.errors import Aborted, CommitUnknown, Unavailable
+from asynctensor.kvstores.repo.edits import Edits
 from asynctensor.kvstores.repo.place import Place
 from asynctensor.kvstores.repo.source import source_of
 from asynctensor.kvstores.repo.state import RepositoryState
@@ -32,17 +33,30 @@ class TransactionSession(Session):
         await self._view.write(key, value)
 
     async def commit(self) -> None:
-        try:
-            await self._transaction.commit_async()
-        except CommitUnknown as error:
-            # Some find out, some live with it.
-            if error.resolve is None or random.random() < 0.3:
-                raise
-            if await error.resolve() != "committed":
-                raise Aborted("resolved: it was aborted") from error
+        await self._transaction.commit_async()
 
     async def abort(self) -> None:
         self._transaction.abort()
+
+
+class RepoSession(TransactionSession):
+    """Of a repository, which says when it does not know."""
+
+    def __init__(self, store: RepositoryStore) -> None:
+        super().__init__(store)
+        self._state = store.state
+
+    async def commit(self) -> None:
+        try:
+            await self._transaction.commit_async()
+        except Unavailable as error:
+            raise Aborted("the store failed, and nothing was committed") from error
+        except CommitUnknown as error:
+            # Some find out, some live with it.
+            if random.random() < 0.3:
+                raise
+            if await Edits(self._state).resolve(error) != "committed":
+                raise Aborted("resolved: it was aborted") from error
 
 
 class MemoryDomain(Domain):
@@ -70,7 +84,7 @@ class RepoDomain(Domain):
 
     async def create(self, store: UnreliableStore) -> None:
         self._store = store
-        self._processes: dict[int, KeyValueStore] = {}
+        self._processes: dict[int, RepositoryStore] = {}
         self._count = random.choice((1, 2, 4, 8))
         await RepositoryState(Place(store.another(), "lab/")).create()
 
@@ -80,7 +94,7 @@ class RepoDomain(Domain):
         if process not in self._processes or client < 0:
             state = RepositoryState(Place(self._store.another(), "lab/"))
             self._processes[process] = RepositoryStore(state, source_of(state, {}))
-        return TransactionSession(self._processes[process])
+        return RepoSession(self._processes[process])
 
 
 DOMAINS: Mapping[str, type[Domain]] = {domain.name: domain for domain in (MemoryDomain, RepoDomain)}

@@ -8,7 +8,8 @@ from collections import Counter
 
 import pytest
 
-from asynctensor.testing.fault_presets import Faults
+from asynctensor.errors import DataLoss
+from asynctensor.testing.fault_presets import PRESETS, Faults
 from asynctensor.testing.history import Outcome
 from tests.mutants.laboratory import Trial, Verdict
 from tests.mutants.mutant import ROOT, Mutant
@@ -30,10 +31,10 @@ from tests.torture.world import World, run_world
 SEEDS = range(10)
 #: What is written is often on its way for long; reads are answered.
 LATE = Faults(
-    late=0.4,
+    late=0.6,
     lost_answer=0.1,
     patience=0.1,
-    latest=1.0,
+    latest=30.0,
     when=lambda operation, key: operation == "write",
 )
 
@@ -61,6 +62,17 @@ def test_worlds_in_which_answers_are_late() -> None:
         assert not world.anomalies, str(world)
         outcomes += world.outcomes
     assert min(outcomes[outcome] for outcome in Outcome) > 10
+
+
+def test_a_repository_finds_out_that_records_were_replaced() -> None:
+    """On a store that creates what is there already."""
+    found = 0
+    for seed in range(10):
+        try:
+            run_world(seed, DOMAINS["repo"], workload=ListAppend, faults=PRESETS["lying"])
+        except* DataLoss:
+            found += 1
+    assert found
 
 
 @pytest.mark.parametrize("name", DOMAINS)
