@@ -6,7 +6,6 @@ import random
 from collections.abc import Mapping
 
 from asynctensor.errors import Aborted, CommitUnknown, Unavailable
-from asynctensor.kvstores.repo.edits import Edits
 from asynctensor.kvstores.repo.place import Place
 from asynctensor.kvstores.repo.source import source_of
 from asynctensor.kvstores.repo.state import RepositoryState
@@ -42,21 +41,17 @@ class TransactionSession(Session):
 class RepoSession(TransactionSession):
     """Of a repository, which says when it does not know."""
 
-    def __init__(self, store: RepositoryStore) -> None:
-        super().__init__(store)
-        self._state = store.state
-
     async def commit(self) -> None:
         try:
             await self._transaction.commit_async()
-        except Unavailable as error:
-            raise Aborted("the store failed, and nothing was committed") from error
         except CommitUnknown as error:
             # Some find out, some live with it.
-            if random.random() < 0.3:
+            if error.resolve is None or random.random() < 0.3:
                 raise
-            if await Edits(self._state).resolve(error) != "committed":
+            if await error.resolve() != "committed":
                 raise Aborted("resolved: it was aborted") from error
+        except Unavailable as error:
+            raise Aborted("the store failed, and nothing was committed") from error
 
 
 class MemoryDomain(Domain):
