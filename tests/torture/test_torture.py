@@ -57,7 +57,8 @@ def test_forty_worlds_of_a_repository() -> None:
 def test_worlds_in_which_answers_are_late() -> None:
     """Commits land when their clients have been told that nobody knows, or have asked."""
     outcomes: Counter[Outcome] = Counter()
-    for seed in range(25):
+    # In world 55 a late commit must be found again.
+    for seed in range(45, 70):
         world = run_world(seed, DOMAINS["repo"], workload=ListAppend, faults=LATE)
         assert not world.anomalies, str(world)
         outcomes += world.outcomes
@@ -106,7 +107,7 @@ def test_reads_of_what_is_not_committed_are_found_out() -> None:
 
 
 def test_commits_that_are_seen_by_halves_are_found_out() -> None:
-    assert found(TornToy) >= {"G-single"}
+    assert found(TornToy, workload=ListAppend) >= {"G-single"}
 
 
 def test_a_commit_reported_as_aborted_is_found_out() -> None:
