@@ -21,8 +21,10 @@ from asynctensor.errors import (
     Unimplemented,
 )
 from asynctensor.kvstores.repo.checkpoint import Checkpoint
+from asynctensor.kvstores.repo.combining import LOSSES, Combiner
 from asynctensor.kvstores.repo.conflicts import Conflict, conflicts
 from asynctensor.kvstores.repo.history import History, tail_of
+from asynctensor.kvstores.repo.intents import Intents
 from asynctensor.kvstores.repo.lineage import LAST
 from asynctensor.kvstores.repo.log import Filled, Log
 from asynctensor.kvstores.repo.objects import TXN_BYTES
@@ -83,6 +85,10 @@ class Branch:
         self._time = 0
         #: Whether the log takes no more commits.
         self.closed = False
+        #: Whether strangers' transactions are taken along under contention; it needs a store
+        #: whose listings show what was just created (R37).
+        self.combines = log.place.store.capabilities.listable
+        self._intents = Intents(log.place, log.branch)
         self._waiting: list[_Waiting] = []
         #: Folds the tail into a checkpoint; called beside the commits.
         self.folder: Callable[[Branch], Coroutine[Any, Any, None]] | None = None
@@ -183,29 +189,48 @@ class Branch:
 
     async def _commit_group(self, group: list[_Waiting]) -> None:
         """Brings each of `group` to its outcome; the turn is held."""
-        while True:
-            group = [each for each in group if not each.outcome.done()]
-            accepted, entries = await self._accepted(group)
-            if not entries:
-                return
-            filled = await self._fill(entries)
-            if filled is Filled.UNKNOWN:
-                for each in accepted:
-                    _fail(each, self._unknown(each, None))
-                return
-            seq = self.log.tail
+        losses = 0
+        combiner = Combiner(self.log, self._intents, self.record)
+        try:
+            while True:
+                group = [each for each in group if not each.outcome.done()]
+                accepted, entries = await self._accepted(group)
+                if not entries:
+                    return
+                if losses >= LOSSES and self.combines:
+                    proposals = [each.proposal for each in accepted]
+                    strangers = await combiner.strangers(proposals, entries)
+                    if strangers is None:
+                        await self._advance(0)
+                        continue
+                    entries += strangers
+                filled = await self._fill(entries)
+                await self._told(filled, accepted)
+                if filled is Filled.UNKNOWN:
+                    return
+                losses += filled is Filled.OTHER
+        finally:
+            await combiner.close()
+
+    async def _told(self, filled: Filled, accepted: list[_Waiting]) -> None:
+        """Tells those whose record was sent how that ended, once the state has what landed."""
+        if filled is Filled.UNKNOWN:
+            for each in accepted:
+                _fail(each, self._unknown(each, None))
+            return
+        seq = self.log.tail
+        try:
             if filled is Filled.OTHER:
                 # Perhaps more than one record was written meanwhile.
                 await self.log.advance()
-            try:
-                # Whoever is told that it is committed finds it in the newest state.
-                await self._catch_up()
-            finally:
-                if filled is Filled.OURS:
-                    for place, each in enumerate(accepted):
-                        _settle(each, Landed((seq, place), not each.proposal.abort))
-            if filled is Filled.OURS and self._should_fold():
-                self._start_folding()
+            # Whoever is told that it is committed finds it in the newest state.
+            await self._catch_up()
+        finally:
+            if filled is Filled.OURS:
+                for place, each in enumerate(accepted):
+                    _settle(each, Landed((seq, place), not each.proposal.abort))
+        if filled is Filled.OURS and self._should_fold():
+            self._start_folding()
 
     async def _accepted(self, group: list[_Waiting]) -> tuple[list[_Waiting], list[Entry]]:
         """Those of `group` that go into the next record; others may get their outcome here."""

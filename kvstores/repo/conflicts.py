@@ -68,6 +68,11 @@ class Footing:
         return self._spaces.get(space, {})
 
     @property
+    def spaces(self) -> list[bytes]:
+        """The spaces of the expected keys."""
+        return list(self._spaces)
+
+    @property
     def empty(self) -> bool:
         """Whether it rests on nothing."""
         return not self.expected and not self.ranges
@@ -100,7 +105,7 @@ def conflicts(
         for run in entry.runs:
             _note_run(footing, branch, run, version, now)
         for key_range in footing.ranges:
-            if _touches(entry, key_range):
+            if touches(entry, key_range):
                 found.setdefault("/" + key_range.inclusive_min, _listed(key_range, version))
     for key, (generation, version) in now.items():
         if generation != footing.expected[key]:
@@ -147,7 +152,7 @@ def _note_cleared(
                 now[key] = (NO_VALUE, version)
 
 
-def _touches(entry: CommitEntry, key_range: KeyRange) -> bool:
+def touches(entry: CommitEntry, key_range: KeyRange) -> bool:
     """Whether a commit wrote, deleted or cleared a key in a range."""
     if any(not key_range.intersection(each).empty for each in entry.cleared):
         return True
