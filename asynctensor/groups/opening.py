@@ -25,6 +25,7 @@ from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.tensorstore import TensorStore
+from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
 #: Where a group is: a path, a URL, a kvstore or its spec, or a spec with a driver.
@@ -183,11 +184,18 @@ def open_attributes(
 
     async def opened() -> Attributes:
         place = await _placed(location, GroupMode(), access, "node")
-        node = await child(place.view, place.prefix, place.format)
+        view = place.view
+        view = view.loosely() if isinstance(view, StagedStore) else view
+        node = await child(view, place.prefix, place.format)
         if node is None:
             raise _nothing(location, "node")
         return Attributes(
-            place.view, place.prefix, place.format, node.attributes, writable="w" in access
+            view,
+            place.prefix,
+            place.format,
+            node.attributes,
+            writable="w" in access,
+            seen=view.seen if isinstance(view, StagedStore) else None,
         )
 
     return start(opened, timeout=timeout, deadline=deadline)

@@ -223,13 +223,29 @@ class Staging(Participant):
 
 
 class StagedStore(KeyValueStore):
-    """`base` as `transaction` sees it. See the module."""
+    """`base` as `transaction` sees it. See the module.
 
-    def __init__(self, base: KeyValueStore, transaction: Transaction) -> None:
+    Args:
+        base: The store.
+        transaction: The transaction.
+        loose: Whether commits do not rest on what is read. What was read is in `seen` then, for
+            who knows on what of it the commit shall rest.
+    """
+
+    def __init__(
+        self, base: KeyValueStore, transaction: Transaction, *, loose: bool = False
+    ) -> None:
         self.base = base
         self.transaction = transaction
+        self._loose = loose
+        #: Generations of what was stored at the keys that were read loosely.
+        self.seen: dict[str, bytes] = {}
         self.driver = base.driver
         self.capabilities: Capabilities = replace(base.capabilities, suffix_ranges=False)
+
+    def loosely(self) -> StagedStore:
+        """The same, but the commit does not rest on what is read through it."""
+        return StagedStore(self.base, self.transaction, loose=True)
 
     def staging(self) -> Staging:
         """What the transaction has staged in this store.
@@ -263,6 +279,9 @@ class StagedStore(KeyValueStore):
 
     def _observe(self, staging: Staging, key: str, generation: bytes) -> None:
         if not self.transaction.repeatable_read or staging.covered(key):
+            return
+        if self._loose:
+            self.seen[key] = generation
             return
         known = staging.observed.setdefault(key, generation)
         if known != generation:
