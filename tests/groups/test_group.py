@@ -475,11 +475,21 @@ async def test_a_group_changed_meanwhile_is_a_conflict() -> None:
     transaction = ts.Transaction()
     bound = root.with_transaction(transaction)
     await bound.attrs.set("a", 1)
-    await root.attrs.set("b", 2)
+    await root.attrs.set("a", 2)
     with pytest.raises(ts.Error) as error:
         await transaction.commit_async()
     assert error.value.kind == "ABORTED"
-    assert await root.attrs.refresh() == {"b": 2}
+    assert await root.attrs.refresh() == {"a": 2}
+
+
+async def test_other_attributes_of_a_group_changed_meanwhile_are_none() -> None:
+    kvstore = ts.KvStore(MemoryStore())
+    root = await ts.create_group(kvstore)
+    transaction = ts.Transaction()
+    await root.with_transaction(transaction).attrs.set("a", 1)
+    await root.attrs.set("b", 2)
+    await transaction.commit_async()
+    assert await root.attrs.refresh() == {"a": 1, "b": 2}
 
 
 async def test_deleting_in_a_transaction() -> None:
