@@ -1,20 +1,10 @@
 """asynctensor: asyncio-first array storage with TensorStore's Python API."""
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from asynctensor.chunked.array_driver import Progress
-from asynctensor.chunked.virtual_functions import (
-    VirtualChunkedReadParameters,
-    VirtualChunkedWriteParameters,
-)
-from asynctensor.copying import copy
 from asynctensor.errors import Error
-from asynctensor.groups.attributes import Attributes
-from asynctensor.groups.finding import Found, find
-from asynctensor.groups.group import Group
-from asynctensor.groups.last_change import LastChange, last_changed
-from asynctensor.groups.member import Member
-from asynctensor.groups.opening import create_group, open_attributes, open_group
 from asynctensor.index_space.dim import Dim
 from asynctensor.index_space.dim_expression import DimExpression, DimSelection, d
 from asynctensor.index_space.dim_selection import DimSelectionLike
@@ -25,11 +15,6 @@ from asynctensor.index_space.interval import inf
 from asynctensor.index_space.output_map import OutputIndexMap, OutputIndexMaps, OutputIndexMethod
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.kvstore import KvStore
-from asynctensor.metrics import (
-    experimental_collect_matching_metrics,
-    experimental_collect_prometheus_format_metrics,
-    experimental_push_metrics_to_prometheus,
-)
 from asynctensor.open_mode import OpenMode
 from asynctensor.opening import open  # noqa: A004 -- TensorStore's name
 from asynctensor.runtime.batch import Batch
@@ -85,26 +70,75 @@ from asynctensor.verbose_logging import (
     experimental_update_verbose_logging,
     parse_tensorstore_flags,
 )
-from asynctensor.views import DownsampleMethod, array, cast, concat, downsample, overlay, stack
-from asynctensor.virtual import virtual_chunked
 
 if TYPE_CHECKING:
+    from asynctensor.chunked.virtual_functions import (
+        VirtualChunkedReadParameters,
+        VirtualChunkedWriteParameters,
+    )
+    from asynctensor.copying import copy
+    from asynctensor.groups.attributes import Attributes
+    from asynctensor.groups.finding import Found, find
+    from asynctensor.groups.group import Group
+    from asynctensor.groups.last_change import LastChange, last_changed
+    from asynctensor.groups.member import Member
+    from asynctensor.groups.opening import create_group, open_attributes, open_group
+    from asynctensor.metrics import (
+        experimental_collect_matching_metrics,
+        experimental_collect_prometheus_format_metrics,
+        experimental_push_metrics_to_prometheus,
+    )
     from asynctensor.repository.repository import Repository
+    from asynctensor.views import DownsampleMethod, array, cast, concat, downsample, overlay, stack
+    from asynctensor.virtual import virtual_chunked
+
+#: Names that are loaded when they are first asked for, by their modules: what no service needs to
+#: read and write arrays.
+_LATER = {
+    "VirtualChunkedReadParameters": "asynctensor.chunked.virtual_functions",
+    "VirtualChunkedWriteParameters": "asynctensor.chunked.virtual_functions",
+    "copy": "asynctensor.copying",
+    "Attributes": "asynctensor.groups.attributes",
+    "Found": "asynctensor.groups.finding",
+    "find": "asynctensor.groups.finding",
+    "Group": "asynctensor.groups.group",
+    "LastChange": "asynctensor.groups.last_change",
+    "last_changed": "asynctensor.groups.last_change",
+    "Member": "asynctensor.groups.member",
+    "create_group": "asynctensor.groups.opening",
+    "open_attributes": "asynctensor.groups.opening",
+    "open_group": "asynctensor.groups.opening",
+    "experimental_collect_matching_metrics": "asynctensor.metrics",
+    "experimental_collect_prometheus_format_metrics": "asynctensor.metrics",
+    "experimental_push_metrics_to_prometheus": "asynctensor.metrics",
+    "DownsampleMethod": "asynctensor.views",
+    "array": "asynctensor.views",
+    "cast": "asynctensor.views",
+    "concat": "asynctensor.views",
+    "downsample": "asynctensor.views",
+    "overlay": "asynctensor.views",
+    "stack": "asynctensor.views",
+    "virtual_chunked": "asynctensor.virtual",
+    "Repository": "asynctensor.repository.repository",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
 
 newaxis = None
 """Stands for a new dimension of size 1 in an indexing expression; the same as None."""
 
 apply_environment()
-
-
-def __getattr__(name: str) -> object:
-    """Loads what most programs do not use when it is first asked for."""
-    if name == "Repository":
-        from asynctensor.repository.repository import Repository
-
-        return Repository
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
 
 __all__ = [
     "Attributes",

@@ -39,7 +39,7 @@ from asynctensor.storage.generation import (
 from asynctensor.storage.kvstore import Buffer, Replacement, whole
 
 #: Decoded bytes of one group: the larger, the fewer times a directory is made durable.
-_GROUP_BYTES = 8 * 2**20
+_GROUP_BYTES = 16 * 2**20
 #: Groups of one array that are encoded and wait to be stored; with the above, the memory for it.
 _MAX_STORING = 6
 #: Values handed to the store in one call; what `file` makes durable at once.
