@@ -68,7 +68,7 @@ def decode_held(
         if value.missing:
             values.append(None)
         else:
-            values.append(UNREAD if value.size > most else value.view(0, value.size))
+            values.append(UNREAD if value.size > most else value.whole())
     region, chunks, straight = _place(array, codec, task.request.data, task.tile)
     left = _decode(array, codec, values, chunks, None, done)
     if not straight:

@@ -28,7 +28,7 @@ class HeldValue:
         epoch: Of the chunk, before the value was asked for (`ChunkedArray.epoch`).
     """
 
-    __slots__ = ("_parts", "epoch", "generation", "size", "time", "value")
+    __slots__ = ("_given", "_parts", "epoch", "generation", "size", "time", "value")
 
     def __init__(self, size: int, stamp: TimestampedStorageGeneration) -> None:
         self.size = size
@@ -36,12 +36,14 @@ class HeldValue:
         self.time = stamp.time
         self.value: bytes | None = None
         self.epoch = -1
+        self._given: Buffer = b""
         self._parts: list[tuple[int, memoryview]] = []
 
     @classmethod
     def of(cls, result: ReadResult | Arrival) -> HeldValue:
         """The whole value that a read found, or its absence."""
         held = cls(len(result.value), result.stamp)
+        held._given = result.value
         held.add(0, result.value)
         return held
 
@@ -54,6 +56,10 @@ class HeldValue:
     def missing(self) -> bool:
         """Whether there is no value."""
         return self.generation == NO_VALUE
+
+    def whole(self) -> Buffer:
+        """All bytes of a value that was fetched in one piece, without copying."""
+        return self._given if len(self._given) == self.size else self.view(0, self.size)
 
     def add(self, offset: int, data: Buffer) -> None:
         """Adds the bytes from `offset` on."""

@@ -74,14 +74,17 @@ class Asker:
                 return Response(404, answer.headers, b"", answer.time)
         raise FailedPrecondition(f"{MOST_REDIRECTS} redirects in a row lead nowhere")
 
-    def begin(
-        self, url: str, fields: Fields, weight: int, told: Callable[[Response | None], object]
-    ) -> Callable[[], object] | None:
-        """Begins a GET without a task; see `Exchange.begin`. Redirects are answers like others."""
+    def all_fields(self, fields: Fields) -> Fields | None:
+        """What a request says in all, at home; None if that has to be looked up first."""
         who = self.authorization.at_hand()
         if who is None:
             return None
-        all_fields = (("Accept-Encoding", "identity"), *fields, *self.headers, *who)
+        return (("Accept-Encoding", "identity"), *fields, *self.headers, *who)
+
+    def begin(
+        self, url: str, all_fields: Fields, weight: int, told: Callable[[Response | None], object]
+    ) -> Callable[[], object] | None:
+        """Begins a GET without a task; see `Exchange.begin`. Redirects are answers like others."""
         request = Request("GET", url, all_fields, max_body=max(weight, MOST_UNASKED))
         return self.exchange.begin(request, weight, told)
 

@@ -49,13 +49,24 @@ async def read_value(asker: Asker, url: str, options: ReadOptions) -> ReadResult
     return ReadResult(arrival.state, bytes(arrival.value), arrival.stamp)
 
 
-def begin_value(
-    asker: Asker, url: str, options: ReadOptions, told: Told
-) -> Callable[[], object] | None:
-    """Begins to read the value at a URL; see `KeyValueStore.begin_read`."""
+def begun_fields(asker: Asker, options: ReadOptions) -> Fields | None:
+    """What a read says that is begun without a task; None if it cannot be."""
     fields, look = _asked(options)
-    if look:
-        return None
+    return None if look else asker.all_fields(fields)
+
+
+def begin_value(
+    asker: Asker, url: str, options: ReadOptions, fields: Fields, told: Told
+) -> Callable[[], object] | None:
+    """Begins to read the value at a URL; see `KeyValueStore.begin_read`.
+
+    Args:
+        asker: Who asks.
+        url: What.
+        options: How.
+        fields: What `begun_fields` says of that.
+        told: Told what was found.
+    """
 
     def answered(answer: Response | None) -> None:
         arrival = None

@@ -15,7 +15,7 @@ from asynctensor.kvstores.http.address import Address
 from asynctensor.kvstores.http.asking import Asker, Fields
 from asynctensor.kvstores.http.credentials import Authorization
 from asynctensor.kvstores.http.listing import IndexEntry, read_index
-from asynctensor.kvstores.http.reading import begin_value, read_value, stat
+from asynctensor.kvstores.http.reading import begin_value, begun_fields, read_value, stat
 from asynctensor.runtime.counters import store_counters
 from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
@@ -63,6 +63,7 @@ class HttpStore(KeyValueStore):
     ) -> None:
         self._address = address
         self._asker = Asker(exchange or Exchange(), headers, authorization or Authorization())
+        self._latest: tuple[ReadOptions, Fields | None] | None = None
 
     def __repr__(self) -> str:
         return f"HttpStore({self._address!r})"
@@ -93,6 +94,13 @@ class HttpStore(KeyValueStore):
         """See `KeyValueStore.begin_read`."""
         if _VERBOSE.level:
             return None
+        # Reads of many values have their options in common.
+        latest = self._latest
+        if latest is None or latest[0] is not options:
+            latest = self._latest = options, begun_fields(self._asker, options)
+        fields = latest[1]
+        if fields is None:
+            return None
         try:
             url = self._address.url(key)
         except InvalidArgument:
@@ -104,7 +112,7 @@ class HttpStore(KeyValueStore):
                 _COUNTERS.bytes_read.value += len(arrival.value)
             told(arrival)
 
-        return begin_value(self._asker, url, options, counted)
+        return begin_value(self._asker, url, options, fields, counted)
 
     # -- Listing ------------------------------------------------------------------------------
 
