@@ -96,6 +96,8 @@ def _functions(item: Item) -> list[Function]:
 
 def _ours(path: tuple[str, ...]) -> Any:
     value: Any = asynctensor
+    # Some names are loaded when they are first asked for.
+    getattr(value, path[0])
     for name in path:
         value = inspect.getattr_static(value, name)
         if isinstance(value, (staticmethod, classmethod)):
