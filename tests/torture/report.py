@@ -40,8 +40,8 @@ Worlds of two to eight clients run on a deterministic event loop
 (`asynctensor.testing.deterministic_loop`): virtual time, a seeded order of tasks, seeded chance.
 The store below them loses, delays, repeats and misremembers (`asynctensor.testing.store_faults`),
 and some clients go away in the middle of a transaction. Every world is judged by a checker of
-Adya's anomalies, real-time order included (`asynctensor.testing.isolation_checker`), and by the
-invariants of its workload. A seed gives its world again:
+Adya's anomalies (`asynctensor.testing.isolation_checker`; of `memory` also in the order of real
+time), and by the invariants of its workload. A seed gives its world again:
 `python -m tests.torture --first SEED --seeds 1 --verbose`.
 """
 
@@ -125,7 +125,7 @@ def page(
             for outcome in Outcome
         ),
         ("steps of the loop", *(t.steps for t in every)),
-        ("hours of virtual time", *(t.seconds / 3600 for t in every)),
+        ("seconds of virtual time", *(t.seconds for t in every)),
         ("anomalies", *(t.anomalies.total() for t in every)),
     ]
     faults = [(_TEXTS[kind], *(t.counts[kind] for t in every)) for kind in KINDS]
