@@ -73,10 +73,10 @@ class Asker:
             Error: As `Exchange.send` does; or there is no token.
         """
         request = Request(method, url, tuple(fields), body, max_body)
+        refusals = self._source.refusals
         answer = await self._exchange.send(request, idempotent=idempotent, weight=weight)
-        if answer.status == 401 and self._source.may_change:
+        if answer.status == 401 and self._source.forget(refusals):
             # Nothing was done; another token may help.
-            self._source.forget()
             answer = await self._exchange.send(request, idempotent=idempotent, weight=weight)
         return answer
 

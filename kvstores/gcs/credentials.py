@@ -37,17 +37,31 @@ class TokenSource:
         #: google-auth's object, or a token; None: there is none.
         self._found: Any = None
         self._asked = False
+        self._refusals = 0
         self._lock = asyncio.Lock()
 
     @property
-    def may_change(self) -> bool:
-        """Whether there may be another token when this one is refused."""
-        given = self._given
-        return given.type != "anonymous" and given.token is None
+    def refusals(self) -> int:
+        """How many tokens were refused: tells one from its successor."""
+        return self._refusals
 
-    def forget(self) -> None:
-        """Has the token looked up anew: it was refused."""
-        self._asked, self._found = False, None
+    def forget(self, refusals: int) -> bool:
+        """Has the token looked up anew, since it was refused.
+
+        Args:
+            refusals: What `refusals` was before the request was sent: of many requests that are
+                refused with one token, the first has it looked up.
+
+        Returns:
+            Whether there may be another token now.
+        """
+        if self._refusals == refusals:
+            # Where nothing was found, nothing was refused; one that was given stays the same.
+            if self._found is None or self._given.token is not None:
+                return False
+            self._refusals += 1
+            self._asked, self._found = False, None
+        return True
 
     async def fields(self) -> Pairs:
         """What requests say of who asks; nothing where nobody does.

@@ -143,8 +143,33 @@ async def test_a_service_account(account) -> None:
     source = TokenSource(GoogleCredentials("service_account", file))
     assert await fields_of(source) == bearer("token1")
     assert await fields_of(source) == bearer("token1")
-    source.forget()
+    # Both of two requests are refused.
+    assert source.forget(0)
+    assert source.forget(0)
     assert await fields_of(source) == bearer("token2")
+    assert source.forget(0)
+    assert await fields_of(source) == bearer("token2")
+
+
+async def test_what_is_not_worth_looking_for_again() -> None:
+    for given in (
+        GoogleCredentials("anonymous"),
+        GoogleCredentials("token", token="t"),
+        GoogleCredentials(),
+    ):
+        source = TokenSource(given)
+        await source.fields()
+        assert not source.forget(0)
+
+
+async def test_many_refusals_ask_for_one_token(gcs_server, account) -> None:
+    file, tokens = account
+    bucket = new_bucket(gcs_server, token="token2")
+    who = GoogleCredentials("service_account", file)
+    store = GcsStore(Address(bucket, gcs_server.endpoint), EXCHANGE, who)
+    reads = await asyncio.gather(*(read(store, "k") for _ in range(20)))
+    assert [found.state for found in reads] == ["missing"] * 20
+    assert tokens.given == 2
 
 
 async def test_tokens_that_expire_are_renewed(account) -> None:
