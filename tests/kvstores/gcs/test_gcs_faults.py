@@ -27,9 +27,9 @@ from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import ReadOptions
 from asynctensor.testing.fault_proxy import FaultProxy
-from asynctensor.testing.kvstore_calls import entries, keys, read, write
+from asynctensor.testing.kvstore_calls import directory, entries, fill, keys, read, write
 from asynctensor.testing.network_faults import Alter, Refuse, Reply, Reset, Truncate
-from tests.kvstores.gcs.buckets import EXCHANGE, meanwhile, new_bucket, new_store
+from tests.kvstores.gcs.buckets import EXCHANGE, control, meanwhile, new_bucket, new_store
 from tests.servers.scripted import Asked, Said, ScriptedServer
 
 
@@ -274,6 +274,32 @@ async def test_damaged_listings_are_refused(body) -> None:
         store = GcsStore(Address("abc", server.url), EXCHANGE, ANONYMOUS)
         with pytest.raises(DataLoss):
             await entries(store)
+
+
+async def test_a_service_that_heeds_no_offsets() -> None:
+    names = [{"name": name, "size": "1"} for name in ("a", "b", "c/d", "c/e", "d")]
+    body = json.dumps({"items": names}).encode()
+    with ScriptedServer(lambda asked: Said(200, body=body)) as server:
+        store = GcsStore(Address("abc", server.url), EXCHANGE, ANONYMOUS)
+        assert await keys(store, KeyRange("b", "c/e")) == ["b", "c/d"]
+        assert "startOffset=b" in server.asked[-1].target
+        assert "endOffset=c%2Fe" in server.asked[-1].target
+        assert await keys(store, KeyRange.prefix("c/")) == ["c/d", "c/e"]
+        assert "prefix=c%2F" in server.asked[-1].target
+        assert "Offset" not in server.asked[-1].target
+
+
+async def test_pages_follow_each_other(gcs_server) -> None:
+    store = new_store(gcs_server)
+    control(gcs_server, store._address.bucket, page=3)
+    names = [f"{i % 3}/{i:02}" for i in range(10)]
+    await fill(store, names)
+    assert [entry.key for entry in await entries(store)] == sorted(names)
+    assert [entry.key for entry in await directory(store, "")] == ["0/", "1/", "2/"]
+    assert await keys(store, KeyRange("0/06", "2/03")) == ["0/06", "0/09", "1/01", "1/04", "1/07",
+                                                           "2/02"]  # fmt: skip
+    await start(store.delete_range, KeyRange("0/06", "2/03"))
+    assert await keys(store) == ["0/00", "0/03", "2/05", "2/08"]
 
 
 async def test_answers_without_a_generation_are_refused() -> None:
