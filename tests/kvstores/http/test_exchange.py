@@ -21,6 +21,7 @@ from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.rate_limits import RateLimits
 from asynctensor.scheduler.retry import LONGEST_ASKED, RetryPolicy
+from tests.servers.http_servers import HttpServer
 
 NOW = 1_700_000_000.0
 URL = "http://server.invalid/k?X-Amz-Signature=hidden-secret"
@@ -154,3 +155,29 @@ def test_the_rate_limiter_is_opened_with_the_store() -> None:
         assert (rates.read_rate, rates.write_rate, rates.doubling_time) == (3.0, 2.0, 60.0)
     plain = ts.KvStore.open(json).result().spec(retain_context=True).to_json()
     assert not [name for name in str(plain).split("'") if "rate" in name or "hedging" in name]
+
+
+async def test_reads_hedge_where_the_context_says_so(caddy: HttpServer) -> None:
+    (caddy.folder / "k").write_bytes(bytes(100_000))
+    json = {"driver": "http", "base_url": caddy.url}
+    context = ts.Context({"request_hedging": {"extra_requests": 0.5}})
+    hedged, plain = await ts.KvStore.open(json, context=context), await ts.KvStore.open(json)
+    for store in (hedged, plain):
+        for _ in range(60):
+            assert len((await store.read("k", byte_range=slice(0, 100))).value) == 100
+    # Only who hedges measures how long reads take; the others are not mixed with them.
+    assert hedged.statistics().patience is not None
+    assert plain.statistics().patience is None
+    assert plain.statistics().reads == plain.statistics().requests == 60
+    assert plain.statistics().bytes_asked == plain.statistics().bytes_fetched == 6000
+    assert (await ts.KvStore.open("memory://")).statistics().reads == 0
+    saved = hedged.spec(retain_context=True).to_json()
+    assert {"extra_requests": 0.5} in saved.values()
+    again = await ts.KvStore.open(saved)
+    assert again.statistics() == hedged.statistics()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, True, "1", None])
+def test_wrong_shares_of_hedges_are_refused(share: object) -> None:
+    with pytest.raises(ts.errors.InvalidArgument, match="extra_requests"):
+        ts.Context({"request_hedging": {"extra_requests": share}})["request_hedging"]
