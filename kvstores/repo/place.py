@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import Enum
 
-from asynctensor.errors import DataLoss, DeadlineExceeded, OutOfRange, Unavailable
+from asynctensor.errors import Aborted, DataLoss, DeadlineExceeded, OutOfRange, Unavailable
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.storage.key_range import KeyRange
@@ -79,7 +79,8 @@ class Place:
         """
         try:
             stamp = await self.store.write(self.key(name), body, NO_VALUE)
-        except (Unavailable, DeadlineExceeded):
+        except (Unavailable, DeadlineExceeded, Aborted):
+            # Aborted: a request beside this one was in the way (409), and nothing is decided.
             return Created.UNKNOWN
         return Created.TAKEN if stamp.generation == UNKNOWN else Created.CREATED
 
