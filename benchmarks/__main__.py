@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks import cases, report
 from benchmarks.case import Row, WrongResult
 from benchmarks.layouts import load_volume
+from benchmarks.part import Part
 from benchmarks.runner import Options, run_case
 
 HERE = Path(__file__).parent
@@ -33,11 +34,19 @@ def parse() -> argparse.Namespace:
         action="store_true",
         help="write docs/performance.md even though the run is quick or partial",
     )
+    parser.add_argument("--save", type=Path, help="keep what was measured in this file")
+    parser.add_argument(
+        "--join", type=Path, nargs="+", help="write docs/performance.md from such files"
+    )
+    parser.add_argument("--commit", help="what is measured, where the tree is no checkout")
     return parser.parse_args()
 
 
 def main() -> int:
     arguments = parse()
+    if arguments.join:
+        write([Part.load(path) for path in arguments.join])
+        return 0
     chosen = [
         case
         for case in cases.ALL
@@ -73,12 +82,20 @@ def main() -> int:
     print(f"\n{report.table(rows)}")
     for line in report.failures(rows):
         print(f"not measured: {line}", file=sys.stderr)
-    if arguments.write or not (arguments.quick or arguments.only):
-        report.draw(rows, DOCS / "performance.svg")
-        (DOCS / "performance.md").write_text(report.document(rows, options), encoding="utf-8")
-        print(f"written: {DOCS / 'performance.md'}")
+    part = Part.of(rows, options, arguments.commit)
+    if arguments.save:
+        part.save(arguments.save)
+    elif arguments.write or not (arguments.quick or arguments.only):
+        write([part])
     print(f"{time.perf_counter() - started:.0f} s")
     return status
+
+
+def write(parts: list[Part]) -> None:
+    """Writes docs/performance.md and its plot."""
+    report.draw([row for part in parts for row in part.rows], DOCS / "performance.svg")
+    (DOCS / "performance.md").write_text(report.document(parts), encoding="utf-8")
+    print(f"written: {DOCS / 'performance.md'}")
 
 
 def say(text: str) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import machine
 from benchmarks.case import Row, Target
+from benchmarks.part import Part
 from benchmarks.peers import NAMES, STORE_NAMES, TITLES, peer_class
-from benchmarks.runner import Options, settings_of
+from benchmarks.runner import settings_of
 
 VERDICTS = {"aim": "aim reached", "held": "held", "short": "**falls short**", "": ""}
 COLOURS = {"aim": "#2a7f3f", "held": "#7fb069", "short": "#c8553d", "": "#8d99ae"}
@@ -80,11 +80,11 @@ def failures(rows: list[Row]) -> list[str]:
     return [f"{name} and perhaps others: {error}" for error, name in found.items()]
 
 
-def document(rows: list[Row], options: Options) -> str:
+def document(parts: list[Part]) -> str:
     """docs/performance.md."""
-    gigabytes = options.edge**3 * 2 / 1e6
-    where = machine.describe(options.data_folder)
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions().items())
+    rows = [row for part in parts for row in part.rows]
+    edge, seconds = parts[0].edge, parts[0].seconds
+    gigabytes = edge**3 * 2 / 1e6
     settings = [
         f"- {TITLES[name]}, {setting}: {peer_class(name).SETTINGS[setting]}"
         for name in shown_peers(rows)
@@ -93,20 +93,17 @@ def document(rows: list[Row], options: Options) -> str:
     short = [row.spec.title for row in rows if row.verdict() == "short"]
     falls = "\n".join(f"- {title}" for title in short) or "Nowhere in this run."
     trouble = "\n".join(f"- {line}" for line in failures(rows)) or "Nothing."
+    tables = "\n\n".join(f"{part.machine}\n\n{table(part.rows)}" for part in parts)
     return f"""# Performance
 
 Written by `make bench`; do not edit.
 
-Commit {machine.commit()}. {where["processor"]}, {where["memory"]} of memory, {where["system"]},
-file system {where["file system"]}. {versions}.
-
 ![How many times as fast as the best peer](performance.svg)
 
-{table(rows)}
+{tables}
 
-A cell is the median of up to {options.rounds} values, and in brackets the least and the greatest;
-less is better. The ratio is the best peer's median divided by asynctensor's: above 1 asynctensor is
-the faster.
+A cell is the median of the values, and in brackets the least and the greatest; less is better. The
+ratio is the best peer's median divided by asynctensor's: above 1 asynctensor is the faster.
 
 ## Where asynctensor falls short of what is wanted
 
@@ -118,7 +115,7 @@ the faster.
 
 ## How it was measured
 
-- The data: {options.edge}³ values of uint16 ({gigabytes:.0f} MB), a smooth field plus normal noise
+- The data: {edge}³ values of uint16 ({gigabytes:.0f} MB), a smooth field plus normal noise
   of standard deviation 8, which blosc (lz4, level 5, shuffle) and zstd (level 3) compress 1.75 and
   1.79 times in 64³ chunks. Arrays are zarr v3, written by tensorstore for the reads.
 - Page cache: warm. Every file that is read was written just before and read once, untimed.
@@ -127,7 +124,7 @@ the faster.
   synced", where tensorstore and asynctensor have `file_io_sync` false.
 - Every peer and setting runs in a process of its own. Competitors take turns, and the order
   rotates from round to round; a first round is not counted, except where every measurement has a
-  new process. A competitor that took more than {options.seconds:g} s in a case has fewer values.
+  new process. A competitor that took more than {seconds:g} s in a case has fewer values.
 - A result is compared with the data before its time counts.
 - Each peer runs in its default and in its tuned setting; the better median is shown:
 {chr(10).join(settings)}
