@@ -1,4 +1,4 @@
-"""`Repository`: arrays with a history, from commit to revert, over memory and files."""
+"""`Repository`: arrays with a history, from commit to revert, over memory, files and clouds."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ from asynctensor.errors import (
     NotFound,
 )
 from asynctensor.runtime.event_loop import start
+from tests.servers.cloud_folders import CLOUDS, new_folder
 
 
-@pytest.fixture(params=["memory", "file"])
-def place(request, tmp_path) -> str:
-    return f"file://{tmp_path}/lab/" if request.param == "file" else "memory://lab/"
+@pytest.fixture(params=["memory", "file", *CLOUDS])
+def place(request, tmp_path, servers, monkeypatch) -> str | dict:
+    if request.param == "memory":
+        return "memory://lab/"
+    if request.param == "file":
+        return f"file://{tmp_path}/lab/"
+    return new_folder(request.param, servers, monkeypatch)
 
 
 @pytest.fixture
@@ -97,7 +102,7 @@ async def test_older_states_stay(repo) -> None:
 
 
 async def test_a_url_names_a_state(repo, place) -> None:
-    if place.startswith("memory"):
+    if not str(place).startswith("file"):
         return
     await written(repo, 1, "one")
     await repo.create_tag("v1")
@@ -274,7 +279,7 @@ async def test_a_long_history_is_folded(repo, place) -> None:
     names = [each.key async for each in repo._state.place.names("")]
     assert any(name.startswith("ckpt/") for name in names)
     assert any(name.startswith("hint/") for name in names)
-    if place.startswith("file"):
+    if place != "memory://lab/":
         from asynctensor.kvstores.repo import state
 
         state._KNOWN.clear()

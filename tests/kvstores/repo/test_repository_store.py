@@ -1,8 +1,9 @@
-"""`repo` keeps the store contract, over memory and over files."""
+"""`repo` keeps the store contract, over memory, over files and in the clouds."""
 
 from __future__ import annotations
 
 import pickle
+from typing import ClassVar
 
 import pytest
 
@@ -19,6 +20,7 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.testing.kvstore_calls import read
 from asynctensor.testing.kvstore_suite import KeyValueStoreSuite
+from tests.servers.cloud_folders import new_folder
 
 
 async def made(base: KeyValueStore, path: str) -> RepositoryStore:
@@ -46,3 +48,31 @@ class TestOverFiles(KeyValueStoreSuite):
     async def store(self, tmp_path) -> RepositoryStore:
         base, path = open_store(KvStoreSpec(f"file://{tmp_path}/lab/"), Context())
         return await made(base, path)
+
+
+class OverACloud(KeyValueStoreSuite):
+    """Fewer rounds, and no larger values than there must be: every request is one to a server."""
+
+    large_value_size: ClassVar[int] = 1_000_003
+    rounds: ClassVar[int] = 2
+    cloud: ClassVar[str]
+
+    @pytest.fixture
+    async def store(self, servers, monkeypatch) -> RepositoryStore:
+        folder = new_folder(self.cloud, servers, monkeypatch)
+        return await made(*open_store(KvStoreSpec(folder), Context()))
+
+
+@pytest.mark.slow
+class TestOverS3(OverACloud):
+    cloud = "s3"
+
+
+@pytest.mark.slow
+class TestOverGcs(OverACloud):
+    cloud = "gcs"
+
+
+@pytest.mark.slow
+class TestOverAzure(OverACloud):
+    cloud = "azure"
