@@ -20,6 +20,7 @@ from asynctensor.kvstores.repo.store import RepositoryStore
 from asynctensor.opening import open_store
 from asynctensor.public_kvstore_spec import kvstore_value
 from asynctensor.repository.commit_log import CommitLog
+from asynctensor.repository.diffing import Diffing
 from asynctensor.repository.names import BranchInfo, TagInfo
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
@@ -157,6 +158,23 @@ class Repository:
             limit: How many at most.
         """
         return CommitLog(self._state, branch, limit)
+
+    def diff(self, a: str, b: str = MAIN) -> Diffing:
+        """What differs in two states: arrays, with the regions that differ, groups and values.
+
+        ``await`` gives a `Diff`, whose repr is a summary; ``async for`` each change as it is found,
+        which holds little memory however much differs. What both states share of the index is not
+        read. So it costs what was changed, and not the size of the repository.
+
+        Args:
+            a: A state: a branch, a tag, or the id of a commit.
+            b: Another, perhaps of another branch.
+
+        Returns:
+            The changes that lead from `a` to `b`. It fails with `NotFound` if one of them does not
+            exist.
+        """
+        return Diffing(self._state, a, b)
 
     def refresh(
         self,

@@ -95,7 +95,7 @@ def _compared(one: list[Node], other: list[Node]) -> Steps:
         # Up to where both sides are known.
         ends = [queue.last for queue in queues if queue.more]
         bound = min(ends) if ends else None
-        found = _difference(queues[0].up_to(bound), queues[1].up_to(bound))
+        found = compared(queues[0].up_to(bound), queues[1].up_to(bound))
         if found is not None:
             yield found
         if bound is None:
@@ -148,7 +148,8 @@ class _Queue:
         return rows.part(0, cut)
 
 
-def _difference(one: Run | None, other: Run | None) -> Difference | None:
+def compared(one: Run | None, other: Run | None) -> Difference | None:
+    """What differs between two runs of one space, ascending; None if nothing does."""
     if one is None or not len(one) or other is None or not len(other):
         there = one if one is not None and len(one) else other
         if there is None or not len(there):
