@@ -12,7 +12,8 @@ class BranchInfo:
     Attributes:
         name: Its name.
         id: Its id, which stays when the name comes to mean another branch.
-        origin: The id of the commit that it was forked at; None for ``main``.
+        origin: The id of the commit that it was forked at; None for ``main``, and where there was
+            no commit yet.
     """
 
     name: str

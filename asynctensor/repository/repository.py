@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from asynctensor.kvstores.repo.description import MAIN
 from asynctensor.kvstores.repo.edits import Edits
 from asynctensor.kvstores.repo.naming import Naming
 from asynctensor.kvstores.repo.opening import place_of
+from asynctensor.kvstores.repo.place import Place
 from asynctensor.kvstores.repo.resolving import resolve
 from asynctensor.kvstores.repo.source import source_of
 from asynctensor.kvstores.repo.state import RepositoryState, state_of
@@ -90,6 +92,9 @@ class Repository:
 
         return start(opened, timeout=timeout, deadline=deadline)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_reopened, (self._state.place, self._spec, self._context))
+
     def __repr__(self) -> str:
         place = self._state.place
         return f"Repository({place.store.spec_json(place.path)!r})"
@@ -103,7 +108,7 @@ class Repository:
         branch: str | None = None,
         tag: str | None = None,
         snapshot: str | None = None,
-        as_of: str | None = None,
+        as_of: str | dt.datetime | None = None,
         transaction: Transaction | None = None,
     ) -> KvStore:
         """The keys and values of one state, to be used like any other kvstore.
@@ -114,12 +119,16 @@ class Repository:
                 if nothing else is given.
             tag: What a tag names.
             snapshot: The state after the commit of this id.
-            as_of: The state of ``main`` at a time of RFC 3339 (``"2026-03-01T12:00:00Z"``).
+            as_of: The state of ``main`` at a time: a `datetime` with a time zone, or text of
+                RFC 3339 (``"2026-03-01T12:00:00Z"``; UTC where it names no offset).
             transaction: What reads and writes belong to.
 
         Raises:
-            InvalidArgument: Several states are given, or one is spelled wrong.
+            InvalidArgument: Several states are given, or one is spelled wrong. Whether there is
+                such a state turns out at the first read or write, which fails with `NotFound`.
         """
+        if isinstance(as_of, dt.datetime):
+            as_of = _with_zone(as_of).isoformat()
         given = {"branch": branch, "tag": tag, "snapshot": snapshot, "as_of": as_of}
         options = {name: text for name, text in given.items() if text is not None}
         spec = KvStoreSpec({"driver": "repo", "path": path, "base": self._spec, **options})
@@ -141,8 +150,12 @@ class Repository:
             message: Why.
             author: By whom.
             metadata: What else to note with the commit: JSON.
-            branch: Where to.
+            branch: Where to. If there is none of that name, the first read or write fails with
+                `NotFound`.
             isolation: See `Transaction`.
+
+        Raises:
+            InvalidArgument: See `Transaction`.
         """
         made = Transaction(message=message, author=author, metadata=metadata, isolation=isolation)
         StagedStore(self.kvstore(branch=branch).store, made).staging()
@@ -154,9 +167,16 @@ class Repository:
         """The commits of a branch, newest first: iterate over it with ``async for`` or ``for``.
 
         Args:
-            branch: A branch, a tag, or the id of a commit to begin with.
+            branch: A branch, a tag, or the id of a commit to begin with. A name that is both
+                a branch's and a tag's means the branch.
             limit: How many at most.
+
+        Raises:
+            InvalidArgument: `limit` is negative. The iteration fails with `NotFound` if there is
+                no such branch, tag or commit.
         """
+        if limit is not None and limit < 0:
+            raise InvalidArgument(f"limit must be 0 or more, not {limit}")
         return CommitLog(self._state, branch, limit)
 
     def diff(self, a: str, b: str = MAIN) -> Diffing:
@@ -183,7 +203,12 @@ class Repository:
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Future[str | None]:
-        """Asks the store for commits of others; gives the id of the newest, None: there is none."""
+        """Asks the store for commits of others.
+
+        Returns:
+            Future of the id of the newest commit; None: there is none. It fails with `NotFound` if
+            there is no such branch.
+        """
         return start(self._edits().refresh, branch, timeout=timeout, deadline=deadline)
 
     def revert(
@@ -199,8 +224,8 @@ class Repository:
         """Undoes one commit by a new one: every key gets back what it held before.
 
         Args:
-            commit: The id of the commit.
-            branch: Where to.
+            commit: The id of the commit, or a tag of it.
+            branch: Where to; the commit is one of this branch.
             message: Why; by default, it says which commit is undone.
             author: By whom.
             timeout: Seconds after which to give up.
@@ -208,7 +233,9 @@ class Repository:
 
         Returns:
             Future of the new commit's id. It fails with `Aborted` if a key that the commit wrote
-            was written again since, naming it.
+            was written again since, naming it; with `NotFound` or `FailedPrecondition` if the
+            branch has no such commit; and with `InvalidArgument` if it is a reset, which a reset
+            to the commit before it undoes.
         """
         return start(
             self._edits().revert,
@@ -243,8 +270,9 @@ class Repository:
             deadline: The same as a Unix time.
 
         Returns:
-            Future of the new commit's id. It fails with `FailedPrecondition` if the state is none
-            of this branch, and with `Aborted` if `expected` is not the newest commit.
+            Future of the new commit's id. It fails with `NotFound` if there is no such branch or
+            state, with `FailedPrecondition` if the state is none of this branch, and with
+            `Aborted` if `expected` is not the newest commit.
         """
         return start(
             self._edits().reset,
@@ -276,8 +304,10 @@ class Repository:
             does, its abort is put there first, so that it never will be committed.
 
         Raises:
-            InvalidArgument: The error names no transaction.
+            InvalidArgument: `unknown` is no such error, or names no transaction.
         """
+        if not isinstance(unknown, CommitUnknown):
+            raise InvalidArgument(f"resolve takes a CommitUnknown, not {unknown!r}")
         if not unknown.transaction_id:
             raise InvalidArgument("the error names no transaction")
         return start(resolve, self._state, unknown, timeout=timeout, deadline=deadline)
@@ -291,18 +321,20 @@ class Repository:
         *,
         timeout: float | None = None,
         deadline: float | None = None,
-    ) -> Future[str]:
+    ) -> Future[str | None]:
         """Makes a branch.
 
         Args:
-            name: Its name: not empty.
+            name: Its name: not empty, of 240 characters at most when percent-encoded, and not
+                spelled as the id of a commit.
             source: What it begins as: a branch, a tag, or the id of a commit.
             timeout: Seconds after which to give up.
             deadline: The same as a Unix time.
 
         Returns:
-            Future of the id of the commit that it begins at. It fails with `AlreadyExists` or
-            `NotFound`.
+            Future of the id of the commit that it begins at; None if there is no commit yet. It
+            fails with `AlreadyExists`, with `NotFound` if there is no such source, and with
+            `InvalidArgument` if that can be no name.
         """
         return start(self._naming().create_branch, name, source, timeout=timeout, deadline=deadline)
 
@@ -310,6 +342,9 @@ class Repository:
         self, name: str, *, timeout: float | None = None, deadline: float | None = None
     ) -> Future[None]:
         """Closes a branch, and forgets its name. Its commits stay readable by their ids.
+
+        Who has it open can still read; writes fail with `FailedPrecondition`. The name can be
+        given to a new branch.
 
         Returns:
             Future; it fails with `NotFound` if there is none.
@@ -338,7 +373,7 @@ class Repository:
         """Gives a state a name that never moves.
 
         Args:
-            name: The name: not empty.
+            name: The name; see `create_branch`.
             source: The state: a branch (as it is now), a tag, or the id of a commit.
             message: Why.
             author: By whom.
@@ -346,7 +381,9 @@ class Repository:
             deadline: The same as a Unix time.
 
         Returns:
-            Future of the id of the tagged commit. It fails with `AlreadyExists` or `NotFound`.
+            Future of the id of the tagged commit. It fails with `AlreadyExists`, also if there was
+            such a tag once; with `NotFound` if there is no such source, with `FailedPrecondition`
+            if that has no commit yet, and with `InvalidArgument` if that can be no name.
         """
         return start(
             self._naming().create_tag,
@@ -361,7 +398,7 @@ class Repository:
     def delete_tag(
         self, name: str, *, timeout: float | None = None, deadline: float | None = None
     ) -> Future[None]:
-        """Forgets a tag; it can never be created again (R22).
+        """Forgets a tag; it can never be created again.
 
         Returns:
             Future; it fails with `NotFound` if there is none.
@@ -382,3 +419,14 @@ class Repository:
 
     def _edits(self) -> Edits:
         return Edits(self._state)
+
+
+def _reopened(place: Place, spec: KvStoreSpec, context: Context) -> Repository:
+    """The repository that a pickle is of."""
+    return Repository(state_of(place), spec, context)
+
+
+def _with_zone(time: dt.datetime) -> dt.datetime:
+    if time.tzinfo is None:
+        raise InvalidArgument(f"as_of={time!r} has no time zone: give it one, such as dt.UTC")
+    return time

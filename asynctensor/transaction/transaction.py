@@ -56,7 +56,8 @@ class Transaction:
             that it writes; ``"blind"``, nothing but the values that it changes in part.
 
     Raises:
-        InvalidArgument: `isolation` is none of these, or `metadata` is not JSON.
+        InvalidArgument: `isolation` is none of these, `metadata` is not JSON, or `message` or
+            `author` is no text.
     """
 
     def __init__(
@@ -71,8 +72,8 @@ class Transaction:
     ) -> None:
         self._atomic = bool(atomic)
         self._repeatable_read = bool(repeatable_read)
-        self._message = message
-        self._author = author
+        self._message = _text("message", message)
+        self._author = _text("author", author)
         self._metadata = _json_object(metadata)
         if isolation not in get_args(Isolation):
             raise InvalidArgument(
@@ -443,6 +444,16 @@ class Transaction:
         for participant in participants:
             participant.discard()
         self._promise.set_exception(error)
+
+
+def _text(name: str, value: str | None) -> str | None:
+    """A message or an author, checked."""
+    if value is not None:
+        try:
+            value.encode()
+        except (AttributeError, UnicodeEncodeError) as error:
+            raise InvalidArgument(f"{name} must be text, not {value!r}") from error
+    return value
 
 
 def _json_object(metadata: Mapping[str, Any] | None) -> dict[str, Any]:

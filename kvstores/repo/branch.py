@@ -137,8 +137,11 @@ class Branch:
             CommitUnknown: The store does not say whether it was committed.
             AlreadyExists: A transaction of this id, with other contents, was committed.
             FailedPrecondition: The branch was deleted.
+            InvalidArgument: It cannot be stored.
             Error: The store failed; nothing was committed.
         """
+        # What cannot be encoded must not fail those that it would share a record with.
+        _ = proposal.entry.encoded
         outcome: _Outcome = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(proposal, outcome))
         if self._committing is None:

@@ -36,7 +36,7 @@ from typing import Any, Literal, cast, get_args
 from asynctensor.errors import InvalidArgument
 from asynctensor.kvstores.repo import columns, frame, key_columns, object_table, objects
 from asynctensor.kvstores.repo.family import ID_BYTES, Family
-from asynctensor.kvstores.repo.fields import Fields, without_trailing_defaults
+from asynctensor.kvstores.repo.fields import Fields, check_text, without_trailing_defaults
 from asynctensor.kvstores.repo.frame import Kind
 from asynctensor.kvstores.repo.key_columns import KeyColumn
 from asynctensor.kvstores.repo.objects import BRANCH_BYTES, SEQ_LIMIT, TXN_BYTES
@@ -99,6 +99,7 @@ class CommitEntry:
         Raises:
             InvalidArgument: A field cannot be stored: text that is no text, metadata beyond JSON.
         """
+        check_text(message=self.message, author=self.author, caller_key=self.caller_key)
         if stray := self._stray():
             raise InvalidArgument(f"a commit cannot be stored: {stray}")
         target = self.target

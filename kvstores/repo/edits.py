@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from asynctensor.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
+from asynctensor.errors import Aborted, FailedPrecondition, InvalidArgument
 from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.branch import now
 from asynctensor.kvstores.repo.commits import runs_of
@@ -44,11 +44,7 @@ class Edits:
         branch = await self._state.branch(name)
         newest = await branch.refresh()
         lineage, version = await self._of_branch(name, commit)
-        record = await self._state.history.slot(lineage, version[0])
-        entries = record.entries
-        entry = entries[version[1]] if version[1] < len(entries) else None
-        if not isinstance(entry, CommitEntry):
-            raise NotFound(f"{commit} is no commit")
+        entry = await self._state.history.commit(lineage, version)
         if entry.kind == "reset":
             raise InvalidArgument("a reset cannot be reverted; reset to the commit before it")
         before = await self._state.history.snapshot(lineage, _just_before(version))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from asynctensor.errors import DataLoss
+from asynctensor.errors import DataLoss, InvalidArgument
 
 
 class Fields:
@@ -94,6 +94,17 @@ def _shown(value: object) -> str:
     if isinstance(value, list):
         return f"an array of {len(value)}"
     return repr(value)
+
+
+def check_text(**fields: object) -> None:
+    """Refuses to store what nobody could read again.
+
+    Raises:
+        InvalidArgument: One of `fields` is neither text nor None.
+    """
+    for name, value in fields.items():
+        if value is not None and not isinstance(value, str):
+            raise InvalidArgument(f"{name} must be text, not {_shown(value)}")
 
 
 def without_trailing_defaults(values: list[object]) -> list[object]:

@@ -91,6 +91,19 @@ class History:
             raise NotFound(f"branch {lineage.branch} has no record {seq}")
         return record
 
+    async def commit(self, lineage: Lineage, version: Version) -> CommitEntry:
+        """The commit of a version.
+
+        Raises:
+            NotFound: There is none.
+        """
+        seq, place = version
+        entries = (await self.slot(lineage, seq)).entries
+        found = entries[place] if place < len(entries) else None
+        if not isinstance(found, CommitEntry):
+            raise NotFound(f"record {seq} of branch {lineage.branch} has no commit {place}")
+        return found
+
     async def extended(
         self, lineage: Lineage, tail: Tail, record: Record, until: Version | None = None
     ) -> Tail:

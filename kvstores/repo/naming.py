@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from asynctensor.errors import AlreadyExists, FailedPrecondition, NotFound
+from asynctensor.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.branch import now
 from asynctensor.kvstores.repo.description import MAIN
 from asynctensor.kvstores.repo.refs import Ref, RefEntry
-from asynctensor.kvstores.repo.snapshot_id import snapshot_id
+from asynctensor.kvstores.repo.snapshot_id import is_snapshot_id, snapshot_id
 from asynctensor.kvstores.repo.state import RepositoryState
+from asynctensor.kvstores.repo.tail import Version
 from asynctensor.runtime.entropy import random_bytes, random_hex
 
 #: How often a name is looked at again because somebody else wrote its log meanwhile.
@@ -25,10 +26,12 @@ class Naming:
     def __init__(self, state: RepositoryState) -> None:
         self._state = state
 
-    async def create_branch(self, name: str, source: str) -> str:
+    async def create_branch(self, name: str, source: str) -> str | None:
         """See `Repository.create_branch`."""
-        objects.quoted(name)
+        _check_name(name)
         lineage, version = await self._state.find_state(source)
+        # The branch whose own the commit is: not one that only shares it.
+        lineage = lineage.at(version[0])
         digest = b""
         if version[0]:
             digest = (await self._state.history.slot(lineage, version[0])).digest
@@ -42,13 +45,13 @@ class Naming:
             now(),
         )
         await self._write("b", name, entry)
-        return snapshot_id(lineage.branch, version)
+        return _id(lineage.branch, version)
 
     async def create_tag(
         self, name: str, source: str, message: str | None, author: str | None
     ) -> str:
         """See `Repository.create_tag`."""
-        objects.quoted(name)
+        _check_name(name)
         lineage, version = await self._state.find_state(source)
         if not version[0]:
             raise FailedPrecondition(f"{source!r} has no commit yet that could be tagged")
@@ -125,7 +128,7 @@ class Naming:
         """Name, id and fork point of each branch."""
         await self._state.branch_ref(MAIN)
         return [
-            (name, e.branch, snapshot_id(e.origin, e.version) if e.origin else None)
+            (name, e.branch, _id(e.origin, e.version) if e.origin else None)
             for name, e in await self._state.refs.names("b")
         ]
 
@@ -135,3 +138,19 @@ class Naming:
             (name, snapshot_id(e.branch, e.version), e.message, e.author)
             for name, e in await self._state.refs.names("t")
         ]
+
+
+def _check_name(name: str) -> None:
+    """Refuses what can be no name of a branch or tag.
+
+    Raises:
+        InvalidArgument: It cannot.
+    """
+    objects.quoted(name)
+    if is_snapshot_id(name):
+        raise InvalidArgument(f"{name!r} is spelled as the id of a commit: take another name")
+
+
+def _id(branch: str, version: Version) -> str | None:
+    """The id of a commit; None of the state before all."""
+    return snapshot_id(branch, version) if version[0] else None

@@ -155,8 +155,8 @@ def quoted(name: str) -> str:
         InvalidArgument: `name` is empty, too long, or no text.
     """
     try:
-        text = quote(name, safe="").replace("~", "%7E")
-    except UnicodeEncodeError as error:
+        text = quote(name.encode(), safe="").replace("~", "%7E")
+    except (AttributeError, UnicodeEncodeError) as error:
         raise InvalidArgument(f"{name!r} is no name of a branch or tag: it is no text") from error
     # Letters of percent escapes are upper case themselves, and stand behind a "%".
     text = re.sub(r"%..|[A-Z]", lambda match: _escaped(match[0]), text)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from asynctensor.errors import DataLoss, Unavailable
 from asynctensor.kvstores.repo import objects
-from asynctensor.kvstores.repo.fields import Fields, without_trailing_defaults
+from asynctensor.kvstores.repo.fields import Fields, check_text, without_trailing_defaults
 from asynctensor.kvstores.repo.frame import Kind, decode, encode
 from asynctensor.kvstores.repo.objects import RefKind
 from asynctensor.kvstores.repo.place import Created, Place
@@ -49,7 +49,12 @@ class RefEntry:
     author: str | None = None
 
     def encode(self) -> bytes:
-        """The body of the object that holds it."""
+        """The body of the object that holds it.
+
+        Raises:
+            InvalidArgument: A field cannot be stored.
+        """
+        check_text(message=self.message, author=self.author)
         return encode(
             Kind.REF,
             without_trailing_defaults(

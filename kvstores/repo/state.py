@@ -198,7 +198,7 @@ class RepositoryState:
             log = Log(self.place, lineage, held.seq, held.digest)
             tail = tail_of(held)
         elif lineage.origin is not None:
-            log = Log(self.place, lineage, lineage.fork[0], lineage.digest)
+            log = Log(self.place, lineage, lineage.fork[0], lineage.digest or NO_PARENT)
             tail = await self.history.tail_at(lineage.origin, lineage.fork)
         else:
             log = Log(self.place, lineage, 0, NO_PARENT)
@@ -246,12 +246,8 @@ class RepositoryState:
             NotFound: There is no such commit.
         """
         branch, version = parse_snapshot_id(text)
-        found = await self.snapshot(branch, version)
-        lineage = await self.lineage_of(branch)
-        record = await self.history.slot(lineage, version[0])
-        if version[1] >= len(record.entries):
-            raise NotFound(f"record {version[0]} of that branch has no commit {version[1]}")
-        return found
+        await self.history.commit(await self.lineage_of(branch), version)
+        return await self.snapshot(branch, version)
 
     async def as_of(self, time: int, name: str = MAIN) -> Snapshot:
         """The state of a branch at some time: after the last commit that is not later.
@@ -282,10 +278,14 @@ class RepositoryState:
 
         Raises:
             NotFound: It is neither.
+            InvalidArgument: It can be none of these.
         """
+        objects.quoted(text)
         if is_snapshot_id(text):
             id_, version = parse_snapshot_id(text)
-            return await self.lineage_of(id_), version
+            lineage = await self.lineage_of(id_)
+            await self.history.commit(lineage, version)
+            return lineage, version
         found = await self.branch_ref(text)
         if found.live is not None:
             branch = await self.branch(text)

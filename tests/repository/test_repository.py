@@ -16,21 +16,6 @@ from asynctensor.errors import (
     NotFound,
 )
 from asynctensor.runtime.event_loop import start
-from tests.servers.cloud_folders import CLOUDS, new_folder
-
-
-@pytest.fixture(params=["memory", "file", *CLOUDS])
-def place(request, tmp_path, servers, monkeypatch) -> str | dict:
-    if request.param == "memory":
-        return "memory://lab/"
-    if request.param == "file":
-        return f"file://{tmp_path}/lab/"
-    return new_folder(request.param, servers, monkeypatch)
-
-
-@pytest.fixture
-async def repo(place) -> at.Repository:
-    return await at.Repository.open(place, create=True)
 
 
 async def array(repo: at.Repository, path: str = "image/", **options) -> at.TensorStore:
