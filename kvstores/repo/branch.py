@@ -12,19 +12,12 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from asynctensor.errors import (
-    Aborted,
-    AlreadyExists,
-    CommitUnknown,
-    Error,
-    FailedPrecondition,
-    Unimplemented,
-)
+from asynctensor.errors import CommitUnknown, Error, Unimplemented
 from asynctensor.kvstores.repo.checkpoint import Checkpoint
 from asynctensor.kvstores.repo.combining import LOSSES, Combiner
-from asynctensor.kvstores.repo.conflicts import Conflict, conflicts
 from asynctensor.kvstores.repo.history import History, tail_of
 from asynctensor.kvstores.repo.intents import Intents
+from asynctensor.kvstores.repo.judging import Standing, deleted, judge, known, unknown_entry
 from asynctensor.kvstores.repo.lineage import LAST
 from asynctensor.kvstores.repo.log import Filled, Log
 from asynctensor.kvstores.repo.objects import TXN_BYTES
@@ -35,9 +28,7 @@ from asynctensor.kvstores.repo.record import (
     ClosedEntry,
     CommitEntry,
     Entry,
-    FloorEntry,
     Record,
-    SweepEntry,
 )
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.tail import Tail, Version
@@ -83,12 +74,13 @@ class Branch:
         self._tail = tail
         self._version: Version = (log.tail, LAST)
         self._time = 0
-        #: Whether the log takes no more commits.
-        self.closed = False
+        #: Where the log was closed: it takes no more commits.
+        self._closed_at: Version | None = None
+        #: The last slot with an entry of a version that is not known; 0: there is none.
+        self._not_understood = 0
         #: Whether strangers' transactions are taken along under contention; it needs a store
         #: whose listings show what was just created (R37).
         self.combines = log.place.store.capabilities.listable
-        self._intents = Intents(log.place, log.branch)
         self._waiting: list[_Waiting] = []
         #: Folds the tail into a checkpoint; called beside the commits.
         self.folder: Callable[[Branch], Coroutine[Any, Any, None]] | None = None
@@ -101,6 +93,13 @@ class Branch:
         self._committing: asyncio.Task[None] | None = None
         self.folding: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
+        intents = Intents(self.log.place, self.log.branch)
+        self._combiner = Combiner(self.log, intents, self._since, self._look)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the log takes no more commits."""
+        return self._closed_at is not None
 
     @property
     def id(self) -> str:
@@ -173,49 +172,56 @@ class Branch:
     # -- the committer ----------------------------------------------------------------------
 
     async def _serve(self) -> None:
+        group: list[_Waiting] = []
         try:
             while self._waiting:
-                group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+                group = []
                 try:
                     async with self._turn:
                         await self._commit_group(group)
                 except Error as error:
                     # Surely nothing of it was written: see `Log.fill`.
                     for each in group:
-                        _fail(each, error)
-                except BaseException as error:
-                    for each in group:
-                        _fail(each, self._unknown(each, error))
-                    raise
+                        self._give_up(each, error)
+        except BaseException as error:
+            for each in (*group, *self._waiting):
+                _fail(each, self._unknown(each, error))
+            self._waiting = []
+            raise
         finally:
             self._committing = None
 
     async def _commit_group(self, group: list[_Waiting]) -> None:
-        """Brings each of `group` to its outcome; the turn is held."""
-        losses = 0
-        combiner = Combiner(self.log, self._intents, self.record)
-        try:
-            while True:
-                group = [each for each in group if not each.outcome.done()]
-                accepted, entries = await self._accepted(group)
-                if not entries:
-                    return
-                if losses >= LOSSES and self.combines:
-                    proposals = [each.proposal for each in accepted]
-                    strangers = await combiner.strangers(proposals, entries)
-                    if strangers is None:
-                        await self._advance(0)
-                        continue
-                    entries += strangers
-                filled = await self._fill(entries)
-                await self._told(filled, accepted)
-                if filled is Filled.UNKNOWN:
-                    return
-                losses += filled is Filled.OTHER
-        finally:
-            await combiner.close()
+        """Brings those who wait to their outcomes, through `group`; the turn is held.
 
-    async def _told(self, filled: Filled, accepted: list[_Waiting]) -> None:
+        Whoever comes meanwhile joins the group before the next record.
+        """
+        losses = 0
+        while True:
+            self._combiner.withdraw(e.proposal.entry.txn for e in group if e.outcome.done())
+            group[:] = [each for each in group if not each.outcome.done()]
+            room = _GROUP - len(group)
+            group += self._waiting[:room]
+            self._waiting = self._waiting[room:]
+            accepted, entries = await self._accepted(group)
+            if not entries:
+                self._combiner.withdraw(each.proposal.entry.txn for each in group)
+                return
+            combining = self.combines and (losses >= LOSSES or self._combiner.contended)
+            if combining:
+                proposals = [each.proposal for each in accepted]
+                strangers = await self._combiner.strangers(proposals, entries)
+                if strangers is None:
+                    continue
+                entries += strangers
+            filled = await self._fill(entries)
+            if filled is Filled.OTHER:
+                losses += 1
+                if combining or losses > LOSSES:
+                    self._combiner.lost()
+            await self._told(filled, accepted, combining=combining)
+
+    async def _told(self, filled: Filled, accepted: list[_Waiting], *, combining: bool) -> None:
         """Tells those whose record was sent how that ended, once the state has what landed."""
         if filled is Filled.UNKNOWN:
             for each in accepted:
@@ -223,7 +229,7 @@ class Branch:
             return
         seq = self.log.tail
         try:
-            if filled is Filled.OTHER:
+            if filled is Filled.OTHER and not combining:
                 # Perhaps more than one record was written meanwhile.
                 await self.log.advance()
             # Whoever is told that it is committed finds it in the newest state.
@@ -236,7 +242,10 @@ class Branch:
             self._start_folding()
 
     async def _accepted(self, group: list[_Waiting]) -> tuple[list[_Waiting], list[Entry]]:
-        """Those of `group` that go into the next record; others may get their outcome here."""
+        """Those of `group` that go into the next record; others may get their outcome here.
+
+        Whatever stands in the way of those accepted before it stays for a later record (R6).
+        """
         accepted: list[_Waiting] = []
         entries: list[Entry] = []
         size = 0
@@ -244,22 +253,52 @@ class Branch:
             if size > _GROUP_BYTES:
                 break
             try:
-                found = await self._judge(each, entries)
+                entry_size = len(each.proposal.entry.encoded)
+                since = await self._since(each.proposal.entry.base)
+            except Error as error:
+                self._give_up(each, error)
+                continue
+            try:
+                found = judge(each.proposal, since, entries, branch=self.id, name=self.name)
+                found = self._behind_the_end(each.proposal, found)
+            except Unimplemented as error:
+                self._give_up(each, error)
             except Error as error:
                 _fail(each, error)
-                continue
-            if found is not None:
-                _settle(each, found)
-                continue
-            accepted.append(each)
-            entries.append(_entry(each.proposal))
-            size += len(each.proposal.entry.encoded)
+            else:
+                if isinstance(found, Landed):
+                    _settle(each, found)
+                elif found is Standing.READY:
+                    accepted.append(each)
+                    entries.append(_entry(each.proposal))
+                    size += entry_size
         return accepted, entries
+
+    def _behind_the_end(self, proposal: Proposal, found: Landed | Standing) -> Landed | Standing:
+        """What becomes of the undecided in a log that was closed, or is not understood."""
+        if isinstance(found, Landed):
+            return found
+        if self._closed_at is not None:
+            if proposal.closes or proposal.abort:
+                return Landed(self._closed_at, committed=proposal.closes)
+            raise deleted(self.name)
+        if self._not_understood:
+            raise unknown_entry(self._not_understood, self.name)
+        return found
+
+    def _give_up(self, each: _Waiting, error: Error) -> None:
+        """Tells of an error that decides nothing: strangers may still commit what was offered."""
+        if self._combiner.offered(each.proposal.entry.txn):
+            _fail(each, self._unknown(each, error))
+        else:
+            _fail(each, error)
 
     def _should_fold(self) -> bool:
         """Whether it is our turn to fold: one process at a time, or all once nobody did."""
         since = self.log.tail - self._tail.base[0]
         due = since >= _FOLD_AFTER or len(self._tail) >= _FOLD_COMMITS
+        if self._not_understood:
+            return False
         return due and (self.log.tail % _FOLD_AFTER == 0 or since >= 4 * _FOLD_AFTER)
 
     def _start_folding(self) -> None:
@@ -278,68 +317,6 @@ class Branch:
             self.id, self.log.tail + 1, self.log.digest, self._next_time(), tuple(entries)
         )
         return await self.log.fill(record)
-
-    async def _judge(self, waiting: _Waiting, accepted: list[Entry]) -> Landed | None:
-        """Whether the log decides `waiting` already; None if it may go into the next record.
-
-        Raises:
-            Aborted: It conflicts with what was committed, or with what is accepted before it.
-        """
-        proposal = waiting.proposal
-        entry = proposal.entry
-        if self.closed and not (proposal.closes or proposal.abort):
-            raise _deleted(self.name)
-        later: list[tuple[Version, CommitEntry]] = []
-        for seq in range(entry.base + 1, self.log.tail + 1):
-            record = await self.record(seq)
-            for place, other in enumerate(record.entries):
-                decided = _decided(proposal, other, (seq, place))
-                if decided is not None:
-                    return decided
-                if isinstance(other, CommitEntry):
-                    later.append(((seq, place), other))
-                elif isinstance(other, ClosedEntry):
-                    if proposal.closes:
-                        return Landed((seq, place), committed=True)
-                    raise _deleted(self.name)
-                elif not isinstance(other, (AbortEntry, FloorEntry, SweepEntry)):
-                    raise Unimplemented(
-                        f"record {seq} of branch {self.name!r} has an entry that this version "
-                        "does not know; upgrade asynctensor to commit here"
-                    )
-        if proposal.abort or proposal.closes:
-            return None
-        if proposal.alone and (later or accepted):
-            raise Aborted(f"branch {self.name!r} has newer commits", operation="commit")
-        if any(isinstance(other, ClosedEntry) for other in accepted):
-            raise _deleted(self.name)
-        following = self.log.tail + 1
-        later += [
-            ((following, place), other)
-            for place, other in enumerate(accepted)
-            if isinstance(other, CommitEntry)
-        ]
-        found = conflicts(proposal.footing, self.id, later)
-        if found:
-            raise self._conflict(found, later)
-        return None
-
-    def _conflict(self, found: list[Conflict], later: list[tuple[Version, CommitEntry]]) -> Aborted:
-        by = dict(later)
-        named = ", ".join(repr(each.key) for each in found[:5])
-        more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-        entry = by[found[0].by]
-        who = f" by {entry.author}" if entry.author else ""
-        why = f" ({entry.message!r})" if entry.message else ""
-        error = Aborted(
-            f"{named}{more} of branch {self.name!r} changed meanwhile{who}{why}; run the "
-            "transaction again",
-            key=found[0].key,
-            operation="commit",
-        )
-        error.conflicts = tuple(found)
-        error.final = any(each.read for each in found)
-        return error
 
     def _unknown(self, waiting: _Waiting, error: BaseException | None) -> Error:
         entry = waiting.proposal.entry
@@ -367,8 +344,20 @@ class Branch:
             record = await self.record(seq)
             self._time = max(self._time, record.time)
             self._tail = await self.history.extended(self.log.lineage, self._tail, record)
-            self.closed |= any(isinstance(each, ClosedEntry) for each in record.entries)
+            for place, entry in enumerate(record.entries):
+                if isinstance(entry, ClosedEntry) and self._closed_at is None:
+                    self._closed_at = (seq, place)
+                elif not known(entry):
+                    self._not_understood = seq
             self._version = (seq, LAST)
+
+    async def _look(self, width: int) -> None:
+        await self.log.peek(width)
+        await self._catch_up()
+
+    async def _since(self, base: int) -> list[Record]:
+        """All records behind a slot, in order."""
+        return [await self.record(seq) for seq in range(base + 1, self.log.tail + 1)]
 
     async def record(self, seq: int) -> Record:
         """The record in a slot that is filled.
@@ -394,32 +383,6 @@ def _entry(proposal: Proposal) -> Entry:
     if proposal.abort:
         return AbortEntry(proposal.entry.txn)
     return proposal.entry
-
-
-def _decided(proposal: Proposal, other: Entry, version: Version) -> Landed | None:
-    """What an entry of the log says about a transaction; None: nothing.
-
-    Raises:
-        Aborted: It is the abort of what wants to be committed.
-        AlreadyExists: It is another transaction of the same id.
-    """
-    mine = proposal.entry
-    if isinstance(other, AbortEntry) and other.txn == mine.txn:
-        if proposal.abort:
-            return Landed(version, committed=False)
-        raise Aborted("the transaction was aborted: its abort stands in the log")
-    if isinstance(other, CommitEntry) and other.txn == mine.txn:
-        if not proposal.abort and other.digest != mine.digest:
-            raise AlreadyExists(
-                f"a transaction of this id was committed in record {version[0]} with other "
-                "contents; nothing more was committed"
-            )
-        return Landed(version, committed=True)
-    return None
-
-
-def _deleted(name: str) -> FailedPrecondition:
-    return FailedPrecondition(f"branch {name!r} was deleted; nothing was committed")
 
 
 def _settle(waiting: _Waiting, landed: Landed) -> None:

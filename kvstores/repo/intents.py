@@ -7,12 +7,13 @@ the log, and it is deleted once it does (R8).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from asynctensor.errors import Error
 from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.commit_entry import Intent
 from asynctensor.kvstores.repo.place import Place
+from asynctensor.runtime.clock import SYSTEM_CLOCK
 
 #: Intents that are looked at, in the order of their names.
 _MOST = 256
@@ -31,6 +32,8 @@ class Intents:
     def __init__(self, place: Place, branch: str) -> None:
         self._place = place
         self._branch = branch
+        #: By how many seconds the store's clock is ahead of ours, as far as that is known.
+        self._ahead = 0.0
         #: Those that were read; they never change.
         self._read: dict[str, Intent | None] = {}
 
@@ -49,22 +52,35 @@ class Intents:
 
         await asyncio.gather(*(one(each) for each in intents))
 
-    async def listed(self) -> dict[str, Intent]:
-        """The intents that are there and not old, by the names of their objects, in order.
+    async def names(self, mine: Container[str] = ()) -> list[str]:
+        """The names of the intents that are there and not old, in order; none where it fails.
 
-        Those that are damaged, or of a version that is not known, are left to their owners (R7).
+        Args:
+            mine: Intents that were just written: by their times the store's clock is known.
         """
-        found = [entry async for entry in self._place.names(objects.intent_prefix(self._branch))]
-        times = [entry.time for entry in found if entry.time is not None]
-        newest = max(times, default=0.0)
-        names = sorted(
-            entry.key for entry in found if entry.time is None or entry.time > newest - _OLD
-        )[:_MOST]
-        missing = [name for name in names if name not in self._read]
+        try:
+            prefix = objects.intent_prefix(self._branch)
+            found = [entry async for entry in self._place.names(prefix)]
+        except Error:
+            return []
+        fresh = [each.time for each in found if each.key in mine and each.time is not None]
+        if fresh:
+            self._ahead = max(fresh) - SYSTEM_CLOCK.time()
+        oldest = SYSTEM_CLOCK.time() + self._ahead - _OLD
+        return sorted(each.key for each in found if each.time is None or each.time > oldest)[:_MOST]
+
+    async def load(self, names: Iterable[str]) -> list[Intent]:
+        """The intents of some names, in their order.
+
+        Those that are gone, or damaged, or of a version that is not known, are left to their
+        owners (R7).
+        """
+        wanted = list(names)
+        missing = [name for name in wanted if self._read.get(name) is None]
         for name, intent in zip(missing, await self._load(missing), strict=True):
             self._read[name] = intent
-        self._read = {name: self._read[name] for name in names}
-        return {name: intent for name, intent in self._read.items() if intent is not None}
+        self._read = {name: self._read[name] for name in wanted}
+        return [intent for intent in self._read.values() if intent is not None]
 
     async def _load(self, names: list[str]) -> list[Intent | None]:
         return list(await asyncio.gather(*(self._load_one(name) for name in names)))

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 from enum import Enum
 
-from asynctensor.errors import DataLoss, Error, Unavailable
+from asynctensor.errors import DataLoss, DeadlineExceeded, Error, Unavailable
 from asynctensor.kvstores.repo.lineage import Lineage
 from asynctensor.kvstores.repo.objects import log_slot
 from asynctensor.kvstores.repo.place import Created, Place
 from asynctensor.kvstores.repo.record import Record
+from asynctensor.runtime.entropy import uniform
 
 #: Slots that are asked for side by side while a long tail is read.
 _AHEAD = 16
 _MOST_AHEAD = 128
 #: Attempts at one slot whose outcome the store does not tell.
 _ATTEMPTS = 4
+#: Looks at a slot that is taken and not shown: caches forget. Seconds of the first pause, halved.
+_LOOKS = 5
+_PAUSE = 0.01
 
 
 class Filled(Enum):
@@ -46,8 +50,6 @@ class Log:
         self.tail = tail
         self._digest = digest
         self._slots: dict[int, Record] = {}
-        #: A slot at which an attempt of ours is undecided.
-        self.undecided: int | None = None
 
     @property
     def digest(self) -> bytes:
@@ -94,6 +96,22 @@ class Log:
                 news.append(record)
             width = min(4 * width, _AHEAD)
 
+    async def peek(self, width: int) -> bool:
+        """Reads the next `width` slots at once, and what is filled of them without a hole.
+
+        Returns:
+            Whether all of them are: there may be more.
+
+        Raises:
+            DataLoss, Error: See `advance`.
+        """
+        seqs = range(self.tail + 1, self.tail + 1 + width)
+        for record in await asyncio.gather(*(self.read(seq) for seq in seqs)):
+            if record is None:
+                return False
+            self._add(record)
+        return True
+
     def _add(self, record: Record) -> None:
         """Takes in the slot behind the tail; what lies behind a missing one is never added."""
         if self._digest is not None and record.parent != self._digest:
@@ -105,8 +123,6 @@ class Log:
         self._slots[record.seq] = record
         self.tail = record.seq
         self._digest = record.digest
-        if self.undecided is not None and self.undecided <= record.seq:
-            self.undecided = None
 
     async def fill(self, record: Record) -> Filled:
         """Tries to put `record`, which follows the tail, into the next slot.
@@ -121,40 +137,37 @@ class Log:
             DataLoss: The slot's record is damaged.
             Error: The store failed, and surely wrote nothing.
         """
-        seq = record.seq
-        assert seq == self.tail + 1
+        assert record.seq == self.tail + 1
         body = record.encode()
-        name = log_slot(self.branch, seq)
+        name = log_slot(self.branch, record.seq)
+        undecided = False
         for _ in range(_ATTEMPTS):
             try:
-                filled = await self._attempt(seq, name, body, record)
+                outcome = await self.place.create(name, body)
+                if outcome is Created.CREATED:
+                    self._add(record)
+                    return Filled.OURS
+                # Also where it is taken: an attempt that the store made for us may have been
+                # the one.
+                undecided = True
+                found = await self._look(record.seq, again=outcome is Created.TAKEN)
+                if found is not None:
+                    self._add(found)
+                    return Filled.OURS if found == record else Filled.OTHER
             except Error:
-                if self.undecided != seq:
+                if not undecided:
                     raise
                 return Filled.UNKNOWN
-            if filled is not Filled.UNKNOWN:
-                return filled
         return Filled.UNKNOWN
-
-    async def _attempt(self, seq: int, name: str, body: bytes, record: Record) -> Filled:
-        outcome = await self.place.create(name, body)
-        if outcome is Created.CREATED:
-            self._add(record)
-            return Filled.OURS
-        # Also where it is taken: an attempt that the store made for us may have been the one.
-        self.undecided = seq
-        found = await self._look(seq, again=outcome is Created.TAKEN)
-        if found is None:
-            return Filled.UNKNOWN
-        self._add(found)
-        return Filled.OURS if found == record else Filled.OTHER
 
     async def _look(self, seq: int, *, again: bool) -> Record | None:
         """What is in a slot after an attempt; a miss is not believed where it was taken (R10)."""
-        for _ in range(_ATTEMPTS if again else 1):
+        for attempt in range(_LOOKS if again else 1):
+            if attempt:
+                await asyncio.sleep(_PAUSE * 2**attempt * uniform(0.5, 1.0))
             try:
                 found = await self.read(seq)
-            except Unavailable:
+            except (Unavailable, DeadlineExceeded):
                 continue
             if found is not None:
                 return found

@@ -1,0 +1,152 @@
+"""What the log says about a transaction that wants to be committed. Pure.
+
+The answer depends on the log and the transaction only, so that every process, of whatever version,
+comes to the same one; what is accepted for the next record, and not in the log yet, fails nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from asynctensor.errors import Aborted, AlreadyExists, FailedPrecondition, Unimplemented
+from asynctensor.kvstores.repo.conflicts import Conflict, conflicts
+from asynctensor.kvstores.repo.proposal import Landed, Proposal
+from asynctensor.kvstores.repo.record import (
+    AbortEntry,
+    ClosedEntry,
+    CommitEntry,
+    Entry,
+    FloorEntry,
+    Record,
+    SweepEntry,
+)
+from asynctensor.kvstores.repo.tail import Version
+
+Later = list[tuple[Version, CommitEntry]]
+
+
+class Standing(Enum):
+    """How an undecided transaction stands: it may go into the next record, or into a later one."""
+
+    READY = "ready"
+    LATER = "later"
+
+
+def judge(
+    proposal: Proposal,
+    since: Sequence[Record],
+    accepted: Sequence[Entry],
+    *,
+    branch: str,
+    name: str,
+) -> Landed | Standing:
+    """The outcome of a transaction, or how it stands.
+
+    Args:
+        proposal: The transaction.
+        since: The records since its base: all of them, in order.
+        accepted: What goes before it into the next record.
+        branch: The branch's id.
+        name: The branch's name, for messages.
+
+    Raises:
+        Aborted: It conflicts with what was committed, or its abort stands in the log.
+        AlreadyExists: Another transaction of the same id was committed.
+        FailedPrecondition: The branch was deleted before it was committed.
+        Unimplemented: The log has an entry of a later version: nobody knows what it rests on.
+    """
+    later: Later = []
+    for record in since:
+        for place, other in enumerate(record.entries):
+            decided = _decided(proposal, other, (record.seq, place), name)
+            if decided is not None:
+                return decided
+            if isinstance(other, CommitEntry):
+                later.append(((record.seq, place), other))
+            elif not known(other):
+                raise unknown_entry(record.seq, name)
+    if proposal.abort:
+        return Standing.READY
+    if any(isinstance(other, ClosedEntry) for other in accepted):
+        return Standing.LATER
+    if proposal.closes:
+        return Standing.READY
+    if proposal.alone and later:
+        raise Aborted(f"branch {name!r} has newer commits", operation="commit")
+    found = conflicts(proposal.footing, branch, later)
+    if found:
+        raise _conflict(found, later, name)
+    following = since[-1].seq + 1 if since else proposal.entry.base + 1
+    before: Later = [
+        ((following, place), other)
+        for place, other in enumerate(accepted)
+        if isinstance(other, CommitEntry)
+    ]
+    if before and (proposal.alone or conflicts(proposal.footing, branch, later + before)):
+        return Standing.LATER
+    return Standing.READY
+
+
+def known(entry: Entry) -> bool:
+    """Whether this version knows what an entry means."""
+    return isinstance(entry, (CommitEntry, AbortEntry, FloorEntry, SweepEntry, ClosedEntry))
+
+
+def unknown_entry(seq: int, name: str) -> Unimplemented:
+    """The error of whoever would have to understand an entry of a later version (R7)."""
+    return Unimplemented(
+        f"record {seq} of branch {name!r} has an entry that this version does not know; upgrade "
+        "asynctensor to commit here"
+    )
+
+
+def deleted(name: str) -> FailedPrecondition:
+    """The error of whoever would commit to a closed branch (R23)."""
+    return FailedPrecondition(f"branch {name!r} was deleted; nothing was committed")
+
+
+def is_outcome(entry: Entry, txn: bytes) -> bool:
+    """Whether an entry is the commit or the abort of a transaction."""
+    return isinstance(entry, (CommitEntry, AbortEntry)) and entry.txn == txn
+
+
+def _decided(proposal: Proposal, other: Entry, version: Version, name: str) -> Landed | None:
+    """What an entry of the log says about a transaction; None: nothing."""
+    mine = proposal.entry
+    if isinstance(other, ClosedEntry):
+        if proposal.closes:
+            return Landed(version, committed=True)
+        if proposal.abort:
+            # Nothing is committed behind it (R23).
+            return Landed(version, committed=False)
+        raise deleted(name)
+    if isinstance(other, AbortEntry) and other.txn == mine.txn:
+        if proposal.abort:
+            return Landed(version, committed=False)
+        raise Aborted("the transaction was aborted: its abort stands in the log")
+    if isinstance(other, CommitEntry) and other.txn == mine.txn:
+        if not proposal.abort and other.digest != mine.digest:
+            raise AlreadyExists(
+                f"a transaction of this id was committed in record {version[0]} with other "
+                "contents; nothing more was committed"
+            )
+        return Landed(version, committed=True)
+    return None
+
+
+def _conflict(found: list[Conflict], later: Later, name: str) -> Aborted:
+    by = dict(later)
+    named = ", ".join(repr(each.key) for each in found[:5])
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    entry = by[found[0].by]
+    who = f" by {entry.author}" if entry.author else ""
+    why = f" ({entry.message!r})" if entry.message else ""
+    error = Aborted(
+        f"{named}{more} of branch {name!r} changed meanwhile{who}{why}; run the transaction again",
+        key=found[0].key,
+        operation="commit",
+    )
+    error.conflicts = tuple(found)
+    error.final = any(each.read for each in found)
+    return error
