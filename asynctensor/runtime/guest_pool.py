@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TypeVar
 
 from asynctensor.runtime.lookout import looking
 from asynctensor.runtime.process import PROCESS
-from asynctensor.runtime.workers import WorkerPool
+from asynctensor.runtime.workers import WorkerPool, usable_cores
 
 T = TypeVar("T")
 
 #: Calls under way at once before one that waits gets a thread of its own: that of Python's own
 #: executor, as what users call is as often a request as it is arithmetic.
-SIZE = min(32, (os.cpu_count() or 1) + 4)
+SIZE = min(32, usable_cores() + 4)
 #: Seconds that a call waits for a free thread. All threads may be blocked by calls that wait, by
 #: way of another array, for just this one.
 PATIENCE = 0.1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, get_args
@@ -22,7 +21,7 @@ from asynctensor.runtime.resource_type import (
     quoted,
     wrong_member,
 )
-from asynctensor.runtime.workers import WorkerPool, shared_pool
+from asynctensor.runtime.workers import WorkerPool, data_copy_pool, file_io_pool
 
 _MAX_UINT64 = 2**64 - 1
 FileLockingMode = Literal["os", "lockfile", "none", "non_atomic"]
@@ -84,14 +83,13 @@ def _concurrency_json(limit: int | str, include_defaults: bool) -> Any:
 def _data_copy_pool(limit: int | str) -> WorkerPool:
     if isinstance(limit, int):
         return WorkerPool(limit, "data_copy")
-    return shared_pool("data_copy", os.cpu_count() or 1)
+    return data_copy_pool()
 
 
 def _file_io_pool(limit: int | str) -> WorkerPool:
     if isinstance(limit, int):
         return WorkerPool(limit, "file_io")
-    # Disks answer several requests at once, and waiting threads cost no processor.
-    return shared_pool("file_io", max(4, os.cpu_count() or 1))
+    return file_io_pool()
 
 
 # -- file_io_sync, file_io_locking, file_io_mode ---------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import os
 import threading
 from asyncio import CancelledError
 from asyncio import Future as LoopFuture
@@ -282,6 +283,24 @@ def shared_pool(name: str, size: int) -> WorkerPool:
         if not isinstance(pool, WorkerPool):
             pool = PROCESS.shared[name] = WorkerPool(size, name)
         return pool
+
+
+def usable_cores() -> int:
+    """The number of processors that this process may use; more threads than that are in the way."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def data_copy_pool() -> WorkerPool:
+    """The shared pool of those who decode, encode and copy."""
+    return shared_pool("data_copy", usable_cores())
+
+
+def file_io_pool() -> WorkerPool:
+    """The shared pool of those who wait for local storage."""
+    # Disks answer several requests at once, and waiting threads cost no processor.
+    return shared_pool("file_io", max(4, usable_cores()))
 
 
 def stop_all_pools(grace: float) -> None:

@@ -48,7 +48,7 @@ from asynctensor.kvstores.file.replacement import replace
 from asynctensor.kvstores.file.root import Root
 from asynctensor.runtime.counters import store_counters
 from asynctensor.runtime.verbose_flag import verbose_flag
-from asynctensor.runtime.workers import WorkerPool, shared_pool
+from asynctensor.runtime.workers import WorkerPool, file_io_pool
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import (
@@ -99,7 +99,7 @@ class FileStore(KeyValueStore):
     ) -> None:
         self.root = root if not root or root.endswith("/") else root + "/"
         self.options = options
-        self._pool = _shared_pool() if pool is None else pool
+        self._pool = file_io_pool() if pool is None else pool
         self._file_system = FileSystem() if file_system is None else file_system
         # Links are not resolved here: where the root really is may change.
         self._path = os.path.abspath(root or ".")  # noqa: PTH100
@@ -122,7 +122,7 @@ class FileStore(KeyValueStore):
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
-        self._pool = _shared_pool()
+        self._pool = file_io_pool()
         self._face = FileFace(self._path, self.options, self._file_system)
 
     @property
@@ -194,11 +194,6 @@ class FileStore(KeyValueStore):
     def identity(self) -> object:
         """See `KeyValueStore.identity`."""
         return (self.driver, self._path)
-
-
-def _shared_pool() -> WorkerPool:
-    # Disks answer several requests at once, and waiting threads cost no processor.
-    return shared_pool("file_io", max(4, os.cpu_count() or 1))
 
 
 def split_path(path: str) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Generator
@@ -14,7 +13,7 @@ from asynctensor.kvstores.repo.page import Page, PageRef, decode_page
 from asynctensor.kvstores.repo.place import Place
 from asynctensor.kvstores.repo.tree import Pages
 from asynctensor.runtime.process import PROCESS
-from asynctensor.runtime.workers import shared_pool
+from asynctensor.runtime.workers import data_copy_pool
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -58,7 +57,7 @@ class PageCache:
 
     async def run_on_workers(self, plan: Pages[T]) -> T:
         """The same, with the generator's own work done on worker threads."""
-        pool = shared_pool("data_copy", os.cpu_count() or 1)
+        pool = data_copy_pool()
         pages: list[Page] | None = None
         while True:
             done, wanted = await pool.run(_stepped, plan, pages)

@@ -18,7 +18,6 @@ slow, and it suits files that are written at once.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -34,7 +33,7 @@ from asynctensor.kvstores.zip.rewriting import check_key, compressed
 from asynctensor.kvstores.zip.value import ZipValue
 from asynctensor.kvstores.zip.writer import ZipWriter, replace
 from asynctensor.runtime.clock import SYSTEM_CLOCK
-from asynctensor.runtime.workers import WorkerPool, shared_pool
+from asynctensor.runtime.workers import WorkerPool, data_copy_pool
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
@@ -90,7 +89,7 @@ class ZipStore(KeyValueStore):
     ) -> None:
         self._base = base
         self._base_path = base_path
-        self._pool = _shared_pool() if pool is None else pool
+        self._pool = data_copy_pool() if pool is None else pool
         self._held = HeldDirectory(base, base_path) if held is None else held
         self._compression = compression
         below = base.capabilities
@@ -368,7 +367,3 @@ class ZipFace(BlockingFace):
         check_key(each.key)
         entry = compressed(each.key, whole(each.value), self._compression)
         return Change(each.key, entry, each.if_equal)
-
-
-def _shared_pool() -> WorkerPool:
-    return shared_pool("data_copy", os.cpu_count() or 1)

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import logging
+import os
 import threading
 import time
 import weakref
@@ -20,6 +21,7 @@ from asynctensor.runtime.workers import (
     WorkerPool,
     shared_pool,
     stop_all_pools,
+    usable_cores,
     yield_gil,
 )
 
@@ -247,3 +249,13 @@ def test_the_gil_is_given_up_when_its_time_is_over(monkeypatch, in_thread) -> No
 
     in_thread(work).result()
     assert given == [0, 0]
+
+
+def test_shared_pools_have_as_many_threads_as_processors_may_be_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5, 7}, raising=False)
+    assert usable_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert usable_cores() == 64
