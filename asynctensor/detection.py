@@ -88,7 +88,11 @@ async def _look(view: KeyValueStore, path: str) -> tuple[str | None, str | None]
     """The one driver, or the one container, that is there; neither if there is nothing known."""
     known = list(markers().items())
     folder = _folder(path)
-    looks = [view.read(folder + key, ReadOptions(ByteRange(0, 0))) for key, _ in known]
+    if isinstance(view, StagedStore):
+        # What is opened then says itself what it relies upon.
+        looks = [view.glance(folder + key) for key, _ in known]
+    else:
+        looks = [view.read(folder + key, ReadOptions(ByteRange(0, 0))) for key, _ in known]
     file = _file_candidates(view, path)
     found, (formats, inside) = await asyncio.gather(asyncio.gather(*looks), file)
     drivers = [name for (_, name), read in zip(known, found, strict=True) if read.state == "value"]

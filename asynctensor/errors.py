@@ -130,12 +130,14 @@ class Aborted(Error, ValueError):
     Attributes:
         conflicts: What was changed, where the store tells: each has the ``key`` (or the beginning
             of the range that was listed) and the version of the commit ``by`` which it was.
+        members: Of the document that ``key`` names: the members that were changed.
         final: Whether what changed had been read, so that working the same changes out again
             cannot help.
     """
 
     kind = "ABORTED"
     conflicts: tuple[Any, ...] = ()
+    members: tuple[str, ...] = ()
     final: bool = False
 
 

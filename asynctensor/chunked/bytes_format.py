@@ -24,6 +24,7 @@ class BytesFormat(ArrayFormat[M]):
     def __init__(self, whole: ArrayFormat[M]) -> None:
         self._whole = whole
         self.driver, self.metadata_key = whole.driver, whole.metadata_key
+        self.merge_rules = whole.merge_rules
 
     def parse(self, data: bytes) -> M:
         return self._whole.as_bytes(self._whole.parse(data))

@@ -162,6 +162,11 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     ) -> Future[Array]:
         layout = self.array.layout
         view = self._bounded(transform, layout)
+        if self.transaction is not None:
+            try:
+                self._stored.rely(transform, view, writes=False)
+            except Error as error:
+                return Future.failed(error)
         if 0 in view.input_shape:
             return Future.resolved(_output(view.input_shape, layout.dtype, order))
         bound = self._data_bound()
@@ -201,9 +206,10 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     ) -> WriteFutures:
         if self.transaction is not None:
             self.transaction.check_open()
-            self._rely_on_metadata()
         layout = self.array.layout
         view = self._bounded(transform, layout)
+        if self.transaction is not None:
+            self._stored.rely(transform, view, writes=True)
         data = shaped_source(source, view.domain)
         if 0 in view.input_shape:
             nothing: Future[None] = Future.resolved(None)
@@ -227,10 +233,9 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             self._plan_later(request, plan, submit)
         return WriteFutures(request.future, request.future)
 
-    def _rely_on_metadata(self) -> None:
-        """Has the commit fail if the array has another shape by then than this write is for."""
-        if isinstance(self._view, StagedStore):
-            self._view.rely_on(self._stored.key, self._stored.generation)
+    def rely_on_meaning(self) -> None:
+        """Has the commit of its transaction, if any, rest on what the array is."""
+        self._stored.rely_on_meaning()
 
     def _bounded(self, transform: IndexTransform, layout: ArrayLayout) -> IndexTransform:
         if True not in transform.implicit_upper_bounds + transform.implicit_lower_bounds:

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.chunked.document_merge import OPAQUE, MergeRules
 from asynctensor.chunked.part import Part
 from asynctensor.errors import Unimplemented
 from asynctensor.schema.schema import Schema
@@ -108,6 +109,8 @@ class ArrayFormat(ABC, Generic[M]):
     driver: str
     #: Key of the metadata document below the array's path.
     metadata_key: str
+    #: How versions of that document merge, when several transactions change it.
+    merge_rules: MergeRules = OPAQUE
 
     @abstractmethod
     def parse(self, data: bytes) -> M:

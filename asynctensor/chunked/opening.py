@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from asynctensor.chunked.array import ChunkOptions
 from asynctensor.chunked.array_driver import ArrayDriver
 from asynctensor.chunked.cache import ChunkCache
+from asynctensor.chunked.documents import created as created_alike
+from asynctensor.chunked.documents import glance
 from asynctensor.chunked.driver import ChunkedDriver, ChunkedOptions, Pools
 from asynctensor.chunked.driver_request import DriverRequest, Mode
 from asynctensor.chunked.field_driver import part_of
@@ -158,10 +160,12 @@ async def open_chunked(fmt: ArrayFormat[M], request: OpenRequest) -> ChunkedDriv
     except Error as error:
         error.located(store=_store_url(request.store, path), key=key, operation="open")
         raise
-    return ChunkedDriver(
+    driver = ChunkedDriver(
         fmt, request.store, path, metadata, generation, options, request.pools,
         request.transaction,
     )  # fmt: skip
+    driver.rely_on_meaning()
+    return driver
 
 
 async def _metadata(
@@ -180,15 +184,21 @@ async def _metadata(
         return metadata, created
     while True:
         if mode.open:
-            found = await view.read(key)
+            found = await glance(view, key)
             if found.state == "value":
                 metadata = fmt.parse(found.value)
                 fmt.check(metadata, constraints, schema)
                 return metadata, found.stamp.generation
             if not mode.create:
+                # Whoever is told so relies upon it.
+                await view.read(key)
                 raise NotFound(f"there is no {fmt.driver} array here; pass create=True to make one")
         metadata = fmt.create(constraints, schema)
-        created = await _create(fmt, view, key, metadata)
+        if mode.open and isinstance(view, StagedStore):
+            document = fmt.serialize(metadata)
+            created = await created_alike(view, key, document, fmt.merge_rules)
+        else:
+            created = await _create(fmt, view, key, metadata)
         if created is not None:
             return metadata, created
         if not mode.open:

@@ -11,7 +11,7 @@ from asynctensor.chunked.codec import Array
 from asynctensor.chunked.grid import Cell, Partition
 from asynctensor.chunked.update import Patch, apply, chunk_of, encode_chunk, updated_value
 from asynctensor.storage.kvstore import whole
-from asynctensor.transaction.staged_store import StagedValue
+from asynctensor.transaction.staged_value import StagedValue
 
 #: From so many patches on they are folded into one masked chunk, which bounds their memory.
 _FOLD = 32

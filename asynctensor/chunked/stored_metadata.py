@@ -6,12 +6,15 @@ from typing import Generic, TypeVar
 
 from asynctensor.chunked.array import ChunkedArray
 from asynctensor.chunked.array_driver import ResizeRequest
+from asynctensor.chunked.documents import merge_by
 from asynctensor.chunked.format import ArrayFormat
+from asynctensor.chunked.relied_metadata import MetadataReliance, extents, implicit_bounds
 from asynctensor.errors import Error, FailedPrecondition, InvalidArgument, NotFound
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.generation import UNKNOWN
 from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
+from asynctensor.transaction.staged_store import StagedStore, is_staged
 
 M = TypeVar("M")
 
@@ -43,6 +46,56 @@ class StoredMetadata(Generic[M]):
         self.key = array.path + fmt.metadata_key
         self.value, self.generation = value, generation
         self.transform = _domain_transform(fmt.schema(value))
+        self._reliance: MetadataReliance | None = None
+        #: Whether it is still to be told what is relied upon.
+        self._unsaid = isinstance(view, StagedStore) and view.transaction.repeatable_read
+
+    def rely(self, view: IndexTransform, bounded: IndexTransform, *, writes: bool) -> None:
+        """Has the commit rest on what reading or writing a view takes.
+
+        Args:
+            view: The view.
+            bounded: The same within the array as it is known.
+            writes: Whether it is written.
+        """
+        self.rely_on_meaning()
+        reliance = self._reliance
+        if reliance is None:
+            return
+        ends = extents(bounded, self._array.layout.shape)
+        if writes:
+            reliance.writes = True
+            reliance.written = list(map(max, reliance.written, ends))
+        else:
+            reliance.read = list(map(max, reliance.read, ends))
+            reliance.bounds |= implicit_bounds(view)
+
+    def rely_on_meaning(self) -> None:
+        """Has the commit rest on what the array is, unless the transaction has made it.
+
+        Raises:
+            FailedPrecondition, Unimplemented: See `Transaction.participant`.
+        """
+        view = self._view
+        if not self._unsaid or not isinstance(view, StagedStore):
+            return
+        fmt = self._format
+        seen = view.staging().seen.get(self.key)
+        document, generation = fmt.serialize(self.value), self.generation
+        if is_staged(generation):
+            # The transaction has changed it already: what counts is what it found.
+            if seen is None or seen.state != "value":
+                return
+            document, generation = bytes(seen.value), seen.stamp.generation
+        self._unsaid = False
+        self._reliance = MetadataReliance(
+            fmt.merge_rules,
+            document,
+            generation,
+            lambda document: fmt.layout(fmt.parse(document)).shape,
+            lambda document: fmt.serialize(fmt.parse(document)),
+        )
+        view.rely_on(self.key, self._reliance)
 
     async def look_again(self) -> None:
         """Takes over what is stored if it has changed.
@@ -51,10 +104,13 @@ class StoredMetadata(Generic[M]):
             NotFound: It was deleted.
             FailedPrecondition: It is of another kind of array now.
         """
-        found = await self._view.read(self.key, ReadOptions(if_not_equal=self.generation))
+        if isinstance(self._view, StagedStore):
+            found = await self._view.glance(self.key)
+        else:
+            found = await self._view.read(self.key, ReadOptions(if_not_equal=self.generation))
         if found.state == "missing":
             raise self._deleted()
-        if found.state == "value":
+        if found.state == "value" and found.stamp.generation != self.generation:
             self._adopt(self._format.parse(found.value), found.stamp.generation)
 
     async def resize(self, request: ResizeRequest) -> bool:
@@ -68,16 +124,13 @@ class StoredMetadata(Generic[M]):
             FailedPrecondition: It is of another kind now, or a bound cannot change so.
             InvalidArgument: An array of that shape could not be opened again.
         """
+        if isinstance(self._view, StagedStore):
+            return await self._resize_staged(self._view, request)
         while True:
             found = await self._view.read(self.key)
             if found.state != "value":
                 raise self._deleted()
-            current = self._format.parse(found.value)
-            self._check_kind(current)
-            old = self._format.layout(current).shape
-            shape = _resized_shape(old, request)
-            metadata = self._format.resized(current, shape)
-            self._check_storable(metadata)
+            current, metadata, old, shape = self._resized(found.value, request)
             if shape == old:
                 self._adopt(current, found.stamp.generation)
                 return False
@@ -91,6 +144,40 @@ class StoredMetadata(Generic[M]):
                 break
         self._adopt(metadata, stamp.generation)
         return any(n < o for n, o in zip(shape, old, strict=True))
+
+    async def _resize_staged(self, view: StagedStore, request: ResizeRequest) -> bool:
+        """Stages the other shape; it is merged with what others change by the commit."""
+        old: tuple[int, ...] = ()
+        shape: tuple[int, ...] = ()
+
+        def resized(document: bytes | None) -> bytes:
+            nonlocal old, shape
+            if document is None:
+                raise self._deleted()
+            _, metadata, old, shape = self._resized(document, request)
+            return document if shape == old else self._format.serialize(metadata)
+
+        staged = await view.change(self.key, resized, merge_by(self._format.merge_rules))
+        if staged is not None:
+            for dim, (size, new) in enumerate(zip(old, shape, strict=True)):
+                if size != new:
+                    staged.appended.pop(dim, None)
+        await self.look_again()
+        if self._reliance is not None:
+            self._reliance.cut(shape)
+        return any(n < o for n, o in zip(shape, old, strict=True))
+
+    def _resized(
+        self, document: bytes, request: ResizeRequest
+    ) -> tuple[M, M, tuple[int, ...], tuple[int, ...]]:
+        """The metadata before and after a resize, and their shapes."""
+        current = self._format.parse(document)
+        self._check_kind(current)
+        old = self._format.layout(current).shape
+        shape = _resized_shape(old, request)
+        metadata = self._format.resized(current, shape)
+        self._check_storable(metadata)
+        return current, metadata, old, shape
 
     def _deleted(self) -> NotFound:
         return NotFound("the array was deleted", key=self.key, array=self._array.url)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from asynctensor.errors import NotFound, PermissionDenied
-from asynctensor.hierarchy.attribute_changes import AttributeChanges
 from asynctensor.hierarchy.attribute_values import (
     MISSING,
     Missing,
@@ -16,20 +15,22 @@ from asynctensor.hierarchy.attribute_values import (
     attribute_values,
     check_conditions,
 )
+from asynctensor.hierarchy.attributes_reliance import AttributesReliance
 from asynctensor.hierarchy.consolidation import drop_copies_above
 from asynctensor.hierarchy.documents import (
     change_document,
-    read_documents,
-    read_node,
+    glance_documents,
+    glance_node,
     store_name,
 )
 from asynctensor.hierarchy.node_format import NodeFormat
-from asynctensor.hierarchy.staged_attributes import StagedAttributes
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
-from asynctensor.storage.generation import UNKNOWN
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.transaction.staged_store import StagedStore
+
+#: Of a document that the transaction has not looked at: no store gives such a generation.
+_UNSEEN = b"unseen"
 
 
 class Attributes(Mapping[str, Any]):
@@ -40,14 +41,14 @@ class Attributes(Mapping[str, Any]):
     then: whoever changes *other* attributes at the same time, in whichever process, loses nothing,
     and neither do you.
 
-    In a transaction, writes are staged. Two transactions conflict that change the same attribute
-    of a node, or one of them an attribute of a node of which the other has read any through its
-    own `Attributes`; those that change others both commit.
+    In a transaction, writes are staged. Two transactions that write different attributes of one
+    node both succeed; of two that write one attribute, or of which one looked at what the other
+    wrote, the later fails with `Aborted`, which names it.
     """
 
     #: As `if_equal`: there is no such attribute.
     MISSING: ClassVar[Missing] = MISSING
-    __slots__ = ("_format", "_known", "_prefix", "_shown", "_store", "_turn", "_writable")
+    __slots__ = ("_format", "_prefix", "_reliance", "_shown", "_store", "_turn", "_writable")
 
     def __init__(
         self,
@@ -57,7 +58,6 @@ class Attributes(Mapping[str, Any]):
         shown: Mapping[str, Any],
         *,
         writable: bool = True,
-        seen: Mapping[str, bytes] | None = None,
     ) -> None:
         """Made by `asynctensor.open_attributes`, `Group.attrs` and `TensorStore`.
 
@@ -67,48 +67,61 @@ class Attributes(Mapping[str, Any]):
             fmt: The node's format.
             shown: The attributes as they are known.
             writable: Whether they may be changed.
-            seen: In a transaction: the generations of the documents that say so, by key.
         """
-        # What of the document the commit rests on, is said below.
-        self._store = store.loosely() if isinstance(store, StagedStore) else store
-        self._prefix, self._format = prefix, fmt
-        self._known = dict(seen or {})
+        self._store, self._prefix, self._format = store, prefix, fmt
         self._shown = dict(shown)
         self._writable = writable
+        self._reliance: AttributesReliance | None = None
         self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     # -- what is known ------------------------------------------------------------------------
 
     def __getitem__(self, name: str) -> Any:
         """A copy of the value: changing it changes nothing stored."""
-        self._rest_on_shown()
+        self._rely([name])
         return copy.deepcopy(self._shown[name])
 
     def __iter__(self) -> Iterator[str]:
-        self._rest_on_shown()
+        self._rely(None)
         return iter(list(self._shown))
 
     def __len__(self) -> int:
-        self._rest_on_shown()
+        self._rely(None)
         return len(self._shown)
 
     def __contains__(self, name: object) -> bool:
-        self._rest_on_shown()
+        if isinstance(name, str):
+            self._rely([name])
         return name in self._shown
 
     def asdict(self) -> dict[str, Any]:
         """A copy of all."""
-        self._rest_on_shown()
+        self._rely(None)
         return copy.deepcopy(self._shown)
-
-    def _rest_on_shown(self) -> None:
-        """Has the commit of a transaction rest on the document of which something is read."""
-        if isinstance(self._store, StagedStore):
-            for key, generation in self._known.items():
-                self._store.rely_on(key, generation)
 
     def __repr__(self) -> str:
         return f"Attributes({self._shown!r})"
+
+    def _rely(self, names: Iterable[str] | None, *, needed: bool = False) -> None:
+        """Has the commit of the transaction, if there is one, rest on attributes (None: all).
+
+        Args:
+            names: Which.
+            needed: Whether they were conditions of a write, which every isolation checks.
+        """
+        store = self._store
+        if not isinstance(store, StagedStore) or not store.transaction.open:
+            return
+        key = self._prefix + self._format.attributes_document
+        if self._reliance is None:
+            seen = store.staging().seen.get(key)
+            known, generation = self._shown, _UNSEEN
+            if seen is not None:
+                stored = bytes(seen.value) if seen.state == "value" else None
+                known, generation = self._format.attributes(stored), seen.stamp.generation
+            self._reliance = AttributesReliance(generation, self._format, known)
+        self._reliance.add(names, needed=needed)
+        store.rely_on(key, self._reliance)
 
     # -- what is stored -----------------------------------------------------------------------
 
@@ -131,12 +144,10 @@ class Attributes(Mapping[str, Any]):
             return await self._looked()
 
     async def _looked(self) -> Attributes:
-        found = await read_documents(self._store, self._prefix, self._format.documents)
+        found = await glance_documents(self._store, self._prefix, self._format.documents)
         if not found:
             raise NotFound("the node was deleted", key=self._prefix)
         self._shown = self._format.attributes(found.get(self._format.attributes_document))
-        if isinstance(self._store, StagedStore):
-            self._known = dict(self._store.seen)
         return self
 
     def set(
@@ -240,6 +251,7 @@ class Attributes(Mapping[str, Any]):
             See `set`.
         """
         new = attribute_values(values)
+        self._rely(None, needed=True)
         return self._change(lambda stored: new, attribute_conditions(if_equal), timeout, deadline)
 
     def _change(
@@ -260,13 +272,8 @@ class Attributes(Mapping[str, Any]):
     ) -> None:
         store, prefix, fmt = self._store, self._prefix, self._format
         key = fmt.attributes_document
-        if key != fmt.group_document and await read_node(store, prefix, fmt) is None:
+        if key != fmt.group_document and await glance_node(store, prefix, fmt) is None:
             raise NotFound("the node was deleted", key=prefix, store=store_name(store))
-        if isinstance(store, StagedStore):
-            # That there is a node: of the attributes' own document only single ones count.
-            for each, generation in store.seen.items():
-                if each != prefix + key:
-                    store.rely_on(each, generation)
         outcome: dict[str, Any] = {}
 
         def changed(document: bytes | None) -> bytes:
@@ -278,44 +285,13 @@ class Attributes(Mapping[str, Any]):
 
         must_exist = key == fmt.group_document and not fmt.implicit_groups
         async with self._my_turn():
-            if isinstance(store, StagedStore):
-                strict = StagedStore(store.base, store.transaction)
-                await drop_copies_above(strict, prefix, fmt)
-                self._shown = await self._staged(store, change, conditions, must_exist)
-                return
             await drop_copies_above(store, prefix, fmt)
-            await change_document(store, prefix + key, changed, required=must_exist)
+            await change_document(
+                store, prefix + key, changed, rules=fmt.merge_rules(key), required=must_exist
+            )
+            if conditions:
+                self._rely(conditions, needed=True)
             self._shown = copy.deepcopy(outcome)
-
-    async def _staged(
-        self,
-        store: StagedStore,
-        change: Callable[[dict[str, Any]], dict[str, Any]],
-        conditions: Mapping[str, Any],
-        must_exist: bool,
-    ) -> dict[str, Any]:
-        """Stages a change of single attributes; returns all of them."""
-        fmt, key = self._format, self._prefix + self._format.attributes_document
-        staging = store.staging()
-        while True:
-            with staging.lock:
-                before, staged = staging.state_of(key), staging.values.get(key)
-            found = await store.read(key)
-            document = bytes(found.value) if found.state == "value" else None
-            if document is None and must_exist:
-                raise NotFound("the node was deleted", key=key, store=store_name(store))
-            stored = fmt.attributes(document)
-            check_conditions(stored, conditions)
-            outcome = change(stored)
-            # Names with a meaning in the format are refused now, and not at the commit.
-            fmt.with_attributes(document, outcome)
-            changes = AttributeChanges.between(stored, outcome, conditions)
-            if isinstance(staged, StagedAttributes):
-                new = staged.then(changes)
-            else:
-                new = StagedAttributes(fmt, changes, staged, must_exist=must_exist)
-            if staging.stage_if(key, new, before, UNKNOWN) is not None:
-                return copy.deepcopy(outcome)
 
     def _my_turn(self) -> asyncio.Lock:
         """One after the other within this object: what it shows is the last that was stored.

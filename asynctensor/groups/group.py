@@ -25,7 +25,7 @@ from asynctensor.hierarchy.creation import (
     make_parents,
     open_group_at,
 )
-from asynctensor.hierarchy.documents import read_node, store_name
+from asynctensor.hierarchy.documents import glance_node, store_name
 from asynctensor.hierarchy.node_format import Node
 from asynctensor.hierarchy.node_path import split_path
 from asynctensor.hierarchy.walk import child
@@ -250,7 +250,7 @@ class Group(ReadableGroup):
 
     async def _is_free(self, place: GroupPlace) -> bool:
         """Whether there is no array; a group there is an error."""
-        node = await read_node(place.view, place.prefix, place.format)
+        node = await glance_node(place.view, place.prefix, place.format)
         if node is not None and node.kind == "group":
             raise AlreadyExists(
                 "there is a group here already; pass delete_existing=True to replace it and "

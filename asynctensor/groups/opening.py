@@ -25,7 +25,6 @@ from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.tensorstore import TensorStore
-from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
 #: Where a group is: a path, a URL, a kvstore or its spec, or a spec with a driver.
@@ -184,18 +183,11 @@ def open_attributes(
 
     async def opened() -> Attributes:
         place = await _placed(location, GroupMode(), access, "node")
-        view = place.view
-        view = view.loosely() if isinstance(view, StagedStore) else view
-        node = await child(view, place.prefix, place.format)
+        node = await child(place.view, place.prefix, place.format)
         if node is None:
             raise _nothing(location, "node")
         return Attributes(
-            view,
-            place.prefix,
-            place.format,
-            node.attributes,
-            writable="w" in access,
-            seen=view.seen if isinstance(view, StagedStore) else None,
+            place.view, place.prefix, place.format, node.attributes, writable="w" in access
         )
 
     return start(opened, timeout=timeout, deadline=deadline)
@@ -244,7 +236,7 @@ async def _placed(
     )
     if location.driver is not None:
         return place
-    found = await look_at(place.view, place.prefix, node_formats())
+    found = await look_at(place.view, place.prefix, node_formats(), glance=True)
     for each in found:
         if each.error is not None:
             raise each.error

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from asynctensor.errors import Error, FailedPrecondition, Unimplemented
 from asynctensor.hierarchy.documents import (
     change_document,
+    glance_node,
     read_documents,
     read_node,
     store_name,
@@ -54,7 +55,10 @@ async def consolidate(store: KeyValueStore, prefix: str, fmt: NodeFormat) -> dic
         raise FailedPrecondition("there is no group here", key=prefix, store=store_name(store))
     below = {path: node async for path, node in descendants(store, prefix, fmt, None)}
     await change_document(
-        store, prefix + key, lambda stored: fmt.with_consolidated(stored, group, below)
+        store,
+        prefix + key,
+        lambda stored: fmt.with_consolidated(stored, group, below),
+        rules=fmt.merge_rules(key),
     )
     return below
 
@@ -67,6 +71,7 @@ async def drop_copy(store: KeyValueStore, prefix: str, fmt: NodeFormat) -> None:
             store,
             prefix + fmt.consolidated_document,
             lambda stored: fmt.with_consolidated(stored, nothing, None),
+            rules=fmt.merge_rules(fmt.consolidated_document),
         )
 
 
@@ -78,7 +83,7 @@ async def drop_copies_above(store: KeyValueStore, prefix: str, fmt: NodeFormat) 
     """
     while prefix and fmt.consolidated_document is not None:
         prefix = parent_of(prefix)
-        node = await read_node(store, prefix, fmt)
+        node = await glance_node(store, prefix, fmt)
         if node is None or node.kind != "group":
             return
         await drop_copy(store, prefix, fmt)

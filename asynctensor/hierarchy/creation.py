@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from asynctensor.chunked.documents import created
 from asynctensor.errors import AlreadyExists, FailedPrecondition, NotFound
-from asynctensor.hierarchy.documents import read_node, store_name
+from asynctensor.hierarchy.documents import glance_node, store_name
 from asynctensor.hierarchy.node_format import Node, NodeFormat
 from asynctensor.hierarchy.walk import child
 from asynctensor.storage.clearing import check_clearing, clear
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.storage.kvstore import Json, KeyValueStore
+from asynctensor.transaction.staged_store import StagedStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ async def open_group_at(
         await delete_node(store, prefix, fmt)
     while True:
         # What is a group without documents gets them if it may be created.
-        node = await (read_node if mode.create else child)(store, prefix, fmt)
+        node = await (glance_node if mode.create else child)(store, prefix, fmt)
         if node is not None:
             return _existing(store, prefix, fmt, mode, node)
         if not mode.create:
@@ -53,7 +55,14 @@ async def open_group_at(
                 store=store_name(store),
             )
         documents = fmt.new_group(attributes)
-        if await _created(store, prefix + fmt.group_document, documents[fmt.group_document]):
+        key = prefix + fmt.group_document
+        if mode.open and isinstance(store, StagedStore):
+            rules = fmt.merge_rules(fmt.group_document)
+            alike = await created(store, key, documents[fmt.group_document], rules)
+            made = alike is not None
+        else:
+            made = await _created(store, key, documents[fmt.group_document])
+        if made:
             for name, document in documents.items():
                 if name != fmt.group_document:
                     await store.write(prefix + name, document)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from asynctensor.chunked.document_merge import OPAQUE, MergeRules
 from asynctensor.hierarchy.array_summary import ArraySummary
 from asynctensor.storage.kvstore import Json
 
@@ -63,6 +64,11 @@ class NodeFormat(ABC):
         Raises:
             DataLoss: One is damaged; the message names the document and the member.
         """
+
+    def merge_rules(self, document: str) -> MergeRules:
+        """How versions of one of the documents merge, when several transactions change it."""
+        del document
+        return OPAQUE
 
     @abstractmethod
     def new_group(self, attributes: Mapping[str, Json]) -> dict[str, bytes]:

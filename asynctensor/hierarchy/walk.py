@@ -7,12 +7,20 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from asynctensor.errors import Error, InvalidArgument
-from asynctensor.hierarchy.documents import node_of, read_documents, read_node
+from asynctensor.hierarchy.documents import (
+    glance_documents,
+    glance_node,
+    node_of,
+    read_documents,
+    read_node,
+    rely_on_kind,
+)
 from asynctensor.hierarchy.node_format import Node, NodeFormat
 from asynctensor.runtime.in_order import in_order
 from asynctensor.storage.directory import list_directory
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import KeyValueStore
+from asynctensor.transaction.staged_store import StagedStore
 
 
 async def child_names(store: KeyValueStore, prefix: str, fmt: NodeFormat) -> list[str]:
@@ -52,9 +60,10 @@ async def child(
         store: The store.
         prefix: Where it is.
         fmt: Its format.
-        sure: Whether keys below it are known to exist.
+        sure: Whether keys below it are known to exist, as in a listing, which shows the whole
+            node; else a transaction relies on its kind alone.
     """
-    node = await read_node(store, prefix, fmt)
+    node = await (read_node if sure else glance_node)(store, prefix, fmt)
     if node is not None or not fmt.implicit_groups:
         return node
     if not sure:
@@ -105,10 +114,23 @@ class Place:
     error: Error | None = None
 
 
-async def look_at(store: KeyValueStore, prefix: str, formats: Sequence[NodeFormat]) -> list[Place]:
-    """The nodes of any of `formats` at `prefix`: mostly one or none."""
-    documents = {name for fmt in formats for name in fmt.documents}
-    found: Mapping[str, bytes] = await read_documents(store, prefix, sorted(documents))
+async def look_at(
+    store: KeyValueStore, prefix: str, formats: Sequence[NodeFormat], *, glance: bool = False
+) -> list[Place]:
+    """The nodes of any of `formats` at `prefix`: mostly one or none.
+
+    Args:
+        store: The store.
+        prefix: Where.
+        formats: The formats.
+        glance: Whether a transaction relies on their kinds alone.
+    """
+    documents = sorted({name for fmt in formats for name in fmt.documents})
+    look = glance_documents if glance else read_documents
+    found: Mapping[str, bytes] = await look(store, prefix, documents)
+    if glance and isinstance(store, StagedStore):
+        for fmt in formats:
+            rely_on_kind(store, prefix, fmt, found)
     places = []
     for fmt in formats:
         try:

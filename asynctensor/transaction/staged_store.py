@@ -11,13 +11,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 from asynctensor.errors import Aborted, Unimplemented
 from asynctensor.storage.byte_range import ByteRange
-from asynctensor.storage.commit_domain import Commit, CommitDomain
+from asynctensor.storage.commit_domain import Commit, CommitDomain, Isolation
 from asynctensor.storage.directory import list_directory
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
@@ -32,6 +31,14 @@ from asynctensor.storage.kvstore import (
     ReadResult,
 )
 from asynctensor.transaction.participant import Participant
+from asynctensor.transaction.staged_value import (
+    Merge,
+    Reliance,
+    StagedDocument,
+    StagedValue,
+    WholeValue,
+    changed_meanwhile,
+)
 from asynctensor.transaction.transaction import Transaction
 
 #: Values that are worked out side by side at a commit.
@@ -40,49 +47,28 @@ _SIDE_BY_SIDE = 64
 _ATTEMPTS = 1000
 
 
-class StagedValue(ABC):
-    """What a transaction does to one value."""
-
-    @property
-    @abstractmethod
-    def needs_current(self) -> bool:
-        """Whether the outcome depends on what is stored."""
-
-    def committed(self) -> None:  # noqa: B027 -- most need not know
-        """Told that the new value has been stored."""
-
-    @abstractmethod
-    async def value(self, current: bytes | None) -> bytes | None:
-        """The new value, given what is stored (None: nothing); None deletes the key."""
+#: What the versions of staged values begin with.
+_STAGED = b"staged "
 
 
-class WholeValue(StagedValue):
-    """A value, or a delete, whatever was there before."""
-
-    def __init__(self, data: bytes | None) -> None:
-        self._data = data
-
-    @property
-    def needs_current(self) -> bool:
-        """It does not."""
-        return False
-
-    async def value(self, current: bytes | None) -> bytes | None:
-        """The value that was staged."""
-        return self._data
+def is_staged(generation: bytes) -> bool:
+    """Whether a generation is the version of something staged, not of something stored."""
+    return generation.startswith(_STAGED)
 
 
 class Staging(Participant):
     """What one transaction staged in one store, and what it read there."""
 
-    def __init__(self, base: KeyValueStore) -> None:
+    def __init__(self, base: KeyValueStore, isolation: Isolation = "serializable") -> None:
         self.base = base
+        self._isolation = isolation
         #: The base as it was when the transaction began, where it keeps older states.
         self.frozen = base
         self.mark: object = None
         self.listed: list[KeyRange] = []
-        #: Observed elsewhere than in the frozen state.
-        self.elsewhere: set[str] = set()
+        #: Documents as they were seen first, of which only parts are relied upon.
+        self.seen: dict[str, ReadResult] = {}
+        self.relied: dict[str, list[Reliance]] = {}
         self.lock = threading.Lock()
         self.values: dict[str, StagedValue] = {}
         self.deleted: list[KeyRange] = []
@@ -138,7 +124,7 @@ class Staging(Participant):
 
     def touch(self, key: str) -> bytes:
         """A new version for a key whose staged value changed; the lock is held."""
-        version = b"staged %d" % next(self._serial)
+        version = _STAGED + b"%d" % next(self._serial)
         self.versions[key] = version
         return version
 
@@ -152,20 +138,76 @@ class Staging(Participant):
             return ReadResult("missing", b"", TimestampedStorageGeneration.now(NO_VALUE))
         return await self.frozen.read(key)
 
+    async def glance(self, key: str, *, repeatable: bool) -> ReadResult:
+        """What is stored at `key` as the transaction sees it; the commit does not rest on it."""
+        with self.lock:
+            found = self.seen.get(key)
+        if found is None or self.covered(key):
+            found = await self.stored(key)
+            if repeatable and not self.covered(key):
+                with self.lock:
+                    found = self.seen.setdefault(key, found)
+        return found
+
     async def prepare(self) -> Commit:
         with self.lock:
             expected = dict(self.observed)
             read = frozenset(expected)
-            elsewhere = set(self.elsewhere)
             cleared, listed = tuple(self.deleted), tuple(self.listed)
-            staged = list(self.values.items())
-        values: dict[str, bytes | None] = {}
+        values = await self._settled(expected)
+        with self.lock:
+            staged = [(key, value) for key, value in self.values.items() if not value.leads]
         for start in range(0, len(staged), _SIDE_BY_SIDE):
             group = staged[start : start + _SIDE_BY_SIDE]
             new = await asyncio.gather(*(self._new(key, value, expected) for key, value in group))
             values.update(zip((key for key, _ in group), new, strict=True))
-        looked_up = frozenset(expected) - elsewhere
-        return Commit(expected, values, cleared, read, looked_up, listed, mark=self.mark)
+        return Commit(expected, values, cleared, read, frozenset(expected), listed, mark=self.mark)
+
+    async def _settled(self, expected: dict[str, bytes]) -> dict[str, bytes | None]:
+        """Works out what leads, and checks what is relied upon; notes what that rests on."""
+        with self.lock:
+            leading = {key: value for key, value in self.values.items() if value.leads}
+            relied = {key: tuple(each) for key, each in self.relied.items()}
+        values: dict[str, bytes | None] = {}
+        for key in {**leading, **relied}:
+            stored, unchanged = None, False
+            if not self.covered(key):
+                stored, unchanged = await self._look(key, relied.get(key, ()), expected)
+            outcome = stored
+            if key in leading:
+                outcome = values[key] = await leading[key].value(stored)
+            if not (unchanged or self.covered(key)):
+                self._check(key, relied.get(key, ()), stored, outcome)
+        for key, value in values.items():
+            await leading[key].settled(value)
+        return values
+
+    async def _look(
+        self, key: str, relied: Sequence[Reliance], expected: dict[str, bytes]
+    ) -> tuple[bytes | None, bool]:
+        """The document that is stored now, and whether it is the one that was seen."""
+        seen = self.seen.get(key)
+        known = {each.generation for each in relied}
+        known |= set() if seen is None else {seen.stamp.generation}
+        first = next(iter(known)) if len(known) == 1 else UNKNOWN
+        found = await self.base.read(key, ReadOptions(if_not_equal=first))
+        expected.setdefault(key, found.stamp.generation)
+        if found.state == "unspecified":
+            known_value = seen is not None and seen.state == "value"
+            return (bytes(seen.value) if seen and known_value else None), True
+        stored = bytes(found.value) if found.state == "value" else None
+        return stored, first == found.stamp.generation
+
+    def _check(
+        self, key: str, relied: Sequence[Reliance], stored: bytes | None, outcome: bytes | None
+    ) -> None:
+        reads = self._isolation == "serializable" or (
+            self._isolation == "snapshot" and key in self.values
+        )
+        for each in relied:
+            broken = each.broken(stored, outcome, reads)
+            if broken is not None:
+                raise changed_meanwhile(key, broken).located(store=self.description)
 
     async def _new(self, key: str, staged: StagedValue, expected: dict[str, bytes]) -> bytes | None:
         """The new value of a key; notes what it rests on."""
@@ -183,8 +225,9 @@ class Staging(Participant):
     async def commit_isolated(self) -> None:
         for key_range in list(self.deleted):
             await self.base.delete_range(key_range)
-        for key, staged in list(self.values.items()):
-            await self._write_isolated(key, staged)
+        for leads in (True, False):
+            for key, staged in [each for each in self.values.items() if each[1].leads is leads]:
+                await self._write_isolated(key, staged)
 
     async def _write_isolated(self, key: str, staged: StagedValue) -> None:
         required = self.observed.get(key)
@@ -198,8 +241,14 @@ class Staging(Participant):
                     break
                 if self.base.capabilities.can_compare_and_swap:
                     condition = found.stamp.generation
-            stamp = await self.base.write(key, await staged.value(current), condition)
+            new = await staged.value(current)
+            if staged.leads and new == current:
+                stamp = TimestampedStorageGeneration.now(NO_VALUE)
+            else:
+                stamp = await self.base.write(key, new, condition)
             if stamp.generation != UNKNOWN:
+                if staged.leads:
+                    await staged.settled(new)
                 return
             if required is not None:
                 break
@@ -220,32 +269,18 @@ class Staging(Participant):
             self.deleted.clear()
             self.observed.clear()
             self.listed.clear()
+            self.seen.clear()
+            self.relied.clear()
 
 
 class StagedStore(KeyValueStore):
-    """`base` as `transaction` sees it. See the module.
+    """`base` as `transaction` sees it. See the module."""
 
-    Args:
-        base: The store.
-        transaction: The transaction.
-        loose: Whether commits do not rest on what is read. What was read is in `seen` then, for
-            who knows on what of it the commit shall rest.
-    """
-
-    def __init__(
-        self, base: KeyValueStore, transaction: Transaction, *, loose: bool = False
-    ) -> None:
+    def __init__(self, base: KeyValueStore, transaction: Transaction) -> None:
         self.base = base
         self.transaction = transaction
-        self._loose = loose
-        #: Generations of what was stored at the keys that were read loosely.
-        self.seen: dict[str, bytes] = {}
         self.driver = base.driver
         self.capabilities: Capabilities = replace(base.capabilities, suffix_ranges=False)
-
-    def loosely(self) -> StagedStore:
-        """The same, but the commit does not rest on what is read through it."""
-        return StagedStore(self.base, self.transaction, loose=True)
 
     def staging(self) -> Staging:
         """What the transaction has staged in this store.
@@ -254,7 +289,9 @@ class StagedStore(KeyValueStore):
             FailedPrecondition, Unimplemented: See `Transaction.participant`.
         """
         key = ("store", self.base.identity)
-        return self.transaction.participant(key, lambda: Staging(self.base))
+        return self.transaction.participant(
+            key, lambda: Staging(self.base, self.transaction.isolation)
+        )
 
     async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
         staging = self.staging()
@@ -279,9 +316,6 @@ class StagedStore(KeyValueStore):
 
     def _observe(self, staging: Staging, key: str, generation: bytes) -> None:
         if not self.transaction.repeatable_read or staging.covered(key):
-            return
-        if self._loose:
-            self.seen[key] = generation
             return
         known = staging.observed.setdefault(key, generation)
         if known != generation:
@@ -310,19 +344,77 @@ class StagedStore(KeyValueStore):
             # Somebody staged the key between the look and the write: look again.
         return TimestampedStorageGeneration.now(NO_VALUE if value is None else version)
 
-    def rely_on(self, key: str, generation: bytes) -> None:
-        """Has an atomic commit fail if the stored `key` has another generation by then.
+    async def glance(self, key: str) -> ReadResult:
+        """Reads a document of which only parts matter: what does is told by `rely_on`."""
+        staging = self.staging()
+        with staging.lock:
+            staged = staging.values.get(key)
+            version = staging.versions.get(key, UNKNOWN)
+        stored = None
+        if staged is None or staged.needs_current:
+            found = await staging.glance(key, repeatable=self.transaction.repeatable_read)
+            if staged is None:
+                return found
+            stored = bytes(found.value) if found.state == "value" else None
+        current = await staged.value(stored)
+        if current is None:
+            return ReadResult("missing", b"", TimestampedStorageGeneration.now(NO_VALUE))
+        return ReadResult("value", current, TimestampedStorageGeneration.now(version))
 
-        Nothing is asked of a key that the transaction itself has written.
+    def rely_on(self, key: str, reliance: Reliance) -> None:
+        """Has an atomic commit check `reliance` if the document `key` has changed by then.
+
+        Nothing is asked of a document that the transaction itself has replaced.
+        """
+        if reliance.generation == UNKNOWN or not self.transaction.repeatable_read:
+            return
+        staging = self.staging()
+        with staging.lock:
+            whole = isinstance(staging.values.get(key), WholeValue)
+            known = staging.relied.setdefault(key, [])
+            if not whole and not staging.covered(key) and reliance not in known:
+                known.append(reliance)
+
+    async def change(
+        self,
+        key: str,
+        change: Callable[[bytes | None], bytes | None],
+        merge: Merge,
+    ) -> StagedDocument | None:
+        """Stages a change of a document that is merged with what others change.
+
+        Args:
+            key: Its key.
+            change: From the document (None: there is none) to the new one; may be called again.
+            merge: How versions of it become one.
+
+        Returns:
+            What is staged now; None if nothing was changed, or the document is replaced whatever
+            is stored.
         """
         staging = self.staging()
-        if generation == UNKNOWN or not self.transaction.repeatable_read:
-            return
-        with staging.lock:
-            if key not in staging.values and not staging.covered(key):
-                if key not in staging.observed:
-                    staging.elsewhere.add(key)
-                staging.observed.setdefault(key, generation)
+        while True:
+            with staging.lock:
+                before = staging.state_of(key)
+            found = await self.glance(key)
+            current = bytes(found.value) if found.state == "value" else None
+            new = change(current)
+            if new == current:
+                return None
+            with staging.lock:
+                if staging.state_of(key) != before:
+                    continue
+                staged = staging.values.get(key)
+                if isinstance(staged, StagedDocument):
+                    staged.ours = new
+                elif staged is not None or staging.covered(key):
+                    staging.values[key] = WholeValue(new)
+                    staging.touch(key)
+                    return None
+                else:
+                    staged = staging.values[key] = StagedDocument(key, current, new, merge)
+                staging.touch(key)
+                return staged
 
     def covered(self, key: str) -> bool:
         """Whether the transaction has deleted what is stored at `key`."""

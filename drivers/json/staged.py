@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from asynctensor.drivers.json.edit import Edit, edited
-from asynctensor.transaction.staged_store import StagedValue
+from asynctensor.transaction.staged_value import StagedValue
 
 
 class StagedEdits(StagedValue):

@@ -14,6 +14,7 @@ from asynctensor.drivers.n5.constraints import (
 )
 from asynctensor.drivers.n5.create import create_metadata
 from asynctensor.drivers.n5.layout import array_layout
+from asynctensor.drivers.n5.merging import DOCUMENT
 from asynctensor.drivers.n5.metadata import N5Metadata, metadata_to_json, parse_metadata
 from asynctensor.drivers.n5.schema import DRIVER, metadata_schema, rank_schema
 from asynctensor.schema.schema import Schema
@@ -25,6 +26,7 @@ class N5Format(ArrayFormat[N5Metadata]):
 
     driver = DRIVER
     metadata_key = "attributes.json"
+    merge_rules = DOCUMENT
 
     def parse(self, data: bytes) -> N5Metadata:
         return parse_metadata(data)

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from asynctensor.chunked.document_merge import MergeRules
 from asynctensor.chunked.member import Member, dump_document, load_document
+from asynctensor.drivers.n5.merging import DOCUMENT
 from asynctensor.errors import DataLoss, InvalidArgument
 from asynctensor.hierarchy.array_summary import ArraySummary, read_sizes
 from asynctensor.hierarchy.node_format import Kind, Node, NodeFormat
@@ -44,6 +46,9 @@ class N5Nodes(NodeFormat):
             except InvalidArgument as error:
                 raise DataLoss(f"invalid N5 metadata: {error.message}") from error
         return Node(kind, _attributes(member.value), member.value, summary)
+
+    def merge_rules(self, document: str) -> MergeRules:
+        return DOCUMENT
 
     def new_group(self, attributes: Mapping[str, Json]) -> dict[str, bytes]:
         return {_DOCUMENT: dump_document({"n5": _VERSION, **attributes})}

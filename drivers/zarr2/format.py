@@ -14,6 +14,7 @@ from asynctensor.drivers.zarr2.codec_chain import build_codec
 from asynctensor.drivers.zarr2.constraints import check_metadata, read_constraints
 from asynctensor.drivers.zarr2.create import create_metadata
 from asynctensor.drivers.zarr2.layout import array_layout
+from asynctensor.drivers.zarr2.merging import DOCUMENT
 from asynctensor.drivers.zarr2.metadata import (
     KNOWN,
     Zarr2Metadata,
@@ -34,6 +35,7 @@ class Zarr2Format(ArrayFormat[Zarr2Metadata]):
     # As TensorStore prints it; "zarr2" is an alias.
     driver = "zarr"
     metadata_key = ".zarray"
+    merge_rules = DOCUMENT
 
     def parse(self, data: bytes) -> Zarr2Metadata:
         metadata = parse_metadata(data)

@@ -14,7 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from asynctensor.chunked.document_merge import MEMBERS, MergeRules
 from asynctensor.chunked.member import Member, dump_document, load_document
+from asynctensor.drivers.zarr2.merging import DOCUMENT
 from asynctensor.errors import DataLoss, InvalidArgument
 from asynctensor.hierarchy.array_summary import ArraySummary, read_sizes
 from asynctensor.hierarchy.node_format import Node, NodeFormat
@@ -39,6 +41,9 @@ class Zarr2Nodes(NodeFormat):
 
     def node(self, documents: Mapping[str, bytes]) -> Node | None:
         return _node({name: load_document(data) for name, data in documents.items()})
+
+    def merge_rules(self, document: str) -> MergeRules:
+        return DOCUMENT if document == _ARRAY else MEMBERS
 
     def new_group(self, attributes: Mapping[str, Json]) -> dict[str, bytes]:
         documents = {_GROUP: dump_document({"zarr_format": 2})}

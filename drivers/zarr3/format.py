@@ -13,6 +13,7 @@ from asynctensor.chunked.part import Part
 from asynctensor.drivers.zarr3.constraints import check_metadata, read_constraints
 from asynctensor.drivers.zarr3.create import create_metadata
 from asynctensor.drivers.zarr3.layout import array_layout
+from asynctensor.drivers.zarr3.merging import DOCUMENT
 from asynctensor.drivers.zarr3.metadata import (
     Zarr3Metadata,
     metadata_as_bytes,
@@ -32,6 +33,7 @@ class Zarr3Format(ArrayFormat[Zarr3Metadata]):
 
     driver = "zarr3"
     metadata_key = "zarr.json"
+    merge_rules = DOCUMENT
 
     def parse(self, data: bytes) -> Zarr3Metadata:
         metadata = parse_metadata(data)

@@ -13,7 +13,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from asynctensor.chunked.document_merge import MergeRules
 from asynctensor.chunked.member import MAX_RANK, Member, dump_document, load_document
+from asynctensor.drivers.zarr3.merging import DOCUMENT
 from asynctensor.errors import DataLoss, InvalidArgument
 from asynctensor.hierarchy.array_summary import ArraySummary, read_sizes
 from asynctensor.hierarchy.node_format import Kind, Node, NodeFormat
@@ -37,6 +39,9 @@ class Zarr3Nodes(NodeFormat):
         if _DOCUMENT not in documents:
             return None
         return _checked(load_document(documents[_DOCUMENT]))
+
+    def merge_rules(self, document: str) -> MergeRules:
+        return DOCUMENT
 
     def new_group(self, attributes: Mapping[str, Json]) -> dict[str, bytes]:
         document: dict[str, Json] = {

@@ -5,39 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import asynctensor as ts
 from asynctensor.errors import Aborted, Error, FailedPrecondition, InvalidArgument
-from asynctensor.hierarchy.attribute_changes import AttributeChanges, same
 
 FORMATS = ["zarr3", "zarr", "n5"]
-VALUES = st.one_of(st.none(), st.booleans(), st.integers(0, 2), st.lists(st.booleans(), max_size=2))
-STATES = st.dictionaries(st.sampled_from("abcd"), VALUES)
-
-
-@given(before=STATES, after=STATES, meanwhile=STATES)
-def test_changes_apply_to_what_differs_elsewhere(
-    before: dict[str, Any], after: dict[str, Any], meanwhile: dict[str, Any]
-) -> None:
-    changes = AttributeChanges.between(before, after, ())
-    assert same(changes.applied(before), after)
-    ours = {n for n in "abcd" if not same(before.get(n, ...), after.get(n, ...))}
-    theirs = {n for n in "abcd" if not same(before.get(n, ...), meanwhile.get(n, ...))}
-    if ours & theirs:
-        with pytest.raises(Aborted):
-            changes.applied(meanwhile)
-    else:
-        other = AttributeChanges.between(before, meanwhile, ())
-        assert same(changes.applied(meanwhile), other.applied(after))
-
-
-@given(states=st.lists(STATES, min_size=3, max_size=3))
-def test_one_after_the_other(states: list[dict[str, Any]]) -> None:
-    a, b, c = states
-    both = AttributeChanges.between(a, b, ()).then(AttributeChanges.between(b, c, ()))
-    assert same(both.applied(a), c)
 
 
 async def node(driver: str) -> ts.TensorStore:
@@ -86,16 +58,15 @@ async def test_the_same_attribute_conflicts(driver: str, conflict: Any) -> None:
     await first.update({"a": 10, "b": 3})
     await conflict(second)
     await one.commit_async()
-    with pytest.raises(Error) as error:
+    with pytest.raises(Aborted, match=r"somebody else changed .* of this document") as error:
         await other.commit_async()
-    assert error.value.kind == "ABORTED"
-    assert 'attribute "' in str(error.value)
+    assert any(name in member for member in error.value.members for name in "ab")
     assert await ts.open_attributes(array) == {"a": 10, "b": 3, "c": 3}
 
 
 async def test_what_was_read_must_still_be_so() -> None:
     array = await node("zarr3")
-    for look in (lambda a: a["c"], lambda a: "x" in a, lambda a: list(a), lambda a: a.asdict()):
+    for look in (lambda a: a["c"], lambda a: "c" in a, lambda a: list(a), lambda a: a.asdict()):
         transaction = ts.Transaction()
         attributes = await bound(array, transaction)
         look(attributes)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import asynctensor as ts
+from asynctensor.errors import Aborted
 from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.runtime.event_loop import start
 from asynctensor.storage.key_range import KeyRange
@@ -469,27 +470,20 @@ async def test_an_aborted_transaction_leaves_nothing() -> None:
     assert len(store.values) == 0
 
 
-async def test_a_group_changed_meanwhile_is_a_conflict() -> None:
+async def test_attributes_changed_meanwhile_are_merged_by_name() -> None:
     kvstore = ts.KvStore(MemoryStore())
-    root = await ts.create_group(kvstore)
-    transaction = ts.Transaction()
-    bound = root.with_transaction(transaction)
-    await bound.attrs.set("a", 1)
-    await root.attrs.set("a", 2)
-    with pytest.raises(ts.Error) as error:
-        await transaction.commit_async()
-    assert error.value.kind == "ABORTED"
-    assert await root.attrs.refresh() == {"a": 2}
-
-
-async def test_other_attributes_of_a_group_changed_meanwhile_are_none() -> None:
-    kvstore = ts.KvStore(MemoryStore())
-    root = await ts.create_group(kvstore)
-    transaction = ts.Transaction()
-    await root.with_transaction(transaction).attrs.set("a", 1)
-    await root.attrs.set("b", 2)
-    await transaction.commit_async()
+    root = await ts.create_group(kvstore, attributes={"a": 0})
+    async with ts.Transaction() as transaction:
+        await root.with_transaction(transaction).attrs.set("a", 1)
+        await root.attrs.set("b", 2)
     assert await root.attrs.refresh() == {"a": 1, "b": 2}
+    transaction = ts.Transaction()
+    await root.with_transaction(transaction).attrs.set("a", 3)
+    await root.attrs.set("a", 4)
+    with pytest.raises(Aborted, match=r'attributes\["a"\].*zarr.json') as error:
+        await transaction.commit_async()
+    assert error.value.members == ('attributes["a"]',)
+    assert await root.attrs.refresh() == {"a": 4, "b": 2}
 
 
 async def test_deleting_in_a_transaction() -> None:

@@ -1,0 +1,25 @@
+"""How versions of the documents merge when several transactions change them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from asynctensor.chunked.document_merge import MergeRules
+
+#: Of the document that describes an array.
+DOCUMENT: Final = MergeRules(
+    by_name=frozenset({"attributes"}),
+    by_axis=frozenset({"shape"}),
+    meaning=frozenset(
+        (
+            "chunk_grid",
+            "chunk_key_encoding",
+            "codecs",
+            "data_type",
+            "fill_value",
+            "node_type",
+            "storage_transformers",
+            "zarr_format",
+        )
+    ),
+)
