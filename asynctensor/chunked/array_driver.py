@@ -29,8 +29,8 @@ class Progress:
     """How far an operation has come.
 
     Attributes:
-        operation: ``"read"``, ``"write"``, ``"resize"`` or ``"copy"``.
-        done: Chunks (keys, when resizing) done.
+        operation: ``"read"``, ``"write"``, ``"resize"``, ``"copy"`` or ``"verify"``.
+        done: Chunks (keys, when resizing; whatever is looked at, when verifying) done.
         total: Chunks to do; None while that is not known.
     """
 

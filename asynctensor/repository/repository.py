@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from asynctensor.chunked.array_driver import ProgressFunction
 from asynctensor.errors import CommitUnknown, InvalidArgument
 from asynctensor.kvstore import KvStore
 from asynctensor.kvstore_spec import KvStoreSpec
@@ -24,6 +25,7 @@ from asynctensor.public_kvstore_spec import kvstore_value
 from asynctensor.repository.commit_log import CommitLog
 from asynctensor.repository.diffing import Diffing
 from asynctensor.repository.names import BranchInfo, TagInfo
+from asynctensor.repository.verification import Verification, verified
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
@@ -195,6 +197,37 @@ class Repository:
             exist.
         """
         return Diffing(self._state, a, b)
+
+    def verify(
+        self,
+        source: str | None = None,
+        *,
+        repair: bool = False,
+        progress: ProgressFunction | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[Verification]:
+        """Reads all that a state reaches, or all that any does, and compares checksums.
+
+        Some megabytes are in memory at once, and the places of the index's pages. What is damaged
+        does not end it; a store that fails does.
+
+        Args:
+            source: A branch, a tag, or the id of a commit; None: all commits of all branches, with
+                names, checkpoints and hints.
+            repair: Remove damaged checkpoints and hints: the log says the same, and the next
+                commits make them anew. Who uses the repository at that time goes on.
+            progress: Told how much was looked at, from worker threads.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of what was looked at, and what is damaged and where. It fails with `NotFound`
+            if there is no such state.
+        """
+        return start(
+            verified, self._state, source, progress, repair, timeout=timeout, deadline=deadline
+        )
 
     def refresh(
         self,

@@ -44,6 +44,9 @@ _GROUP_BYTES = 4 * 2**20
 _FOLD_AFTER = 64
 _FOLD_COMMITS = 1024
 
+#: Clocks of two machines differ by so many microseconds without being wrong.
+_CLOCK_TOLERANCE = 10_000_000
+
 _log = logging.getLogger(__name__)
 
 _Outcome: TypeAlias = "asyncio.Future[Landed]"
@@ -64,16 +67,26 @@ class Branch:
         pages: Where pages of the index come from.
         history: Where older states come from.
         name: For messages.
+        time: That of the slot that `tail` ends with; 0 if there is none.
     """
 
-    def __init__(self, log: Log, tail: Tail, pages: PageCache, history: History, name: str) -> None:
+    def __init__(
+        self,
+        log: Log,
+        tail: Tail,
+        pages: PageCache,
+        history: History,
+        name: str,
+        time: int = 0,
+    ) -> None:
         self.log = log
         self.pages = pages
         self.history = history
         self.name = name
         self._tail = tail
         self._version: Version = (log.tail, LAST)
-        self._time = 0
+        self._time = time
+        self._warned = False
         #: Where the log was closed: it takes no more commits.
         self._closed_at: Version | None = None
         #: The last slot with an entry of a version that is not known; 0: there is none.
@@ -369,7 +382,17 @@ class Branch:
         return self.log.slot(seq) or await self.history.slot(self.log.lineage, seq)
 
     def _next_time(self) -> int:
-        return max(now(), self._time + 1)
+        """The time of the next record: above that of the last one, whatever the clock says."""
+        time = now()
+        if time < self._time - _CLOCK_TOLERANCE and not self._warned:
+            self._warned = True
+            _log.warning(
+                "The newest commit of branch %r was made %.0f s in the future, by the clock of "
+                "this machine: one of the clocks is wrong. Commits get times behind that one",
+                self.name,
+                (self._time - time) / 1e6,
+            )
+        return max(time, self._time + 1)
 
 
 def now() -> int:

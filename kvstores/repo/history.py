@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import AsyncIterator
 
-from asynctensor.errors import NotFound
+from asynctensor.errors import DataLoss, NotFound
 from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.checkpoint import Checkpoint
 from asynctensor.kvstores.repo.lineage import LAST, Lineage
@@ -17,6 +19,8 @@ from asynctensor.kvstores.repo.tail import Applied, Roots, Tail, Version
 
 #: Records that are asked for side by side.
 _AHEAD = 64
+
+_log = logging.getLogger(__name__)
 
 
 class History:
@@ -32,34 +36,65 @@ class History:
         self._pages = pages
 
     async def checkpoint(self, lineage: Lineage, seq: int) -> Checkpoint | None:
-        """The newest checkpoint of slot `seq` or an earlier one; None if there is none.
+        """The newest checkpoint of slot `seq` or an earlier one that can be read; None: none.
+
+        One that is damaged is passed over, as the log says the same.
 
         Raises:
-            DataLoss: It is damaged.
             Error: The store failed.
         """
         found: Lineage | None = lineage.at(seq)
         while found is not None:
-            newest = 0
-            prefix = objects.checkpoint_prefix(found.branch)
-            ordered = self._place.store.capabilities.lists_in_order
-            async for entry in self._place.names(prefix):
-                at = objects.seq_of(entry.key)
-                if at is not None and newest < at <= seq:
-                    newest = at
-                    if ordered:
-                        break
-            if newest:
-                return await self.checkpoint_at(found, newest)
+            async for at in self._checkpoints(found.branch, seq):
+                held = await self.readable_checkpoint(found, at)
+                if held is not None:
+                    return held
             seq = found.fork[0]
             found = found.origin
         return None
 
+    async def _checkpoints(self, branch: str, seq: int) -> AsyncIterator[int]:
+        """The slots, `seq` and before, that a branch has checkpoints of; newest first."""
+        ordered = self._place.store.capabilities.lists_in_order
+        others: list[int] = []
+        async for entry in self._place.names(objects.checkpoint_prefix(branch)):
+            at = objects.seq_of(entry.key)
+            if at is None or not 0 < at <= seq:
+                continue
+            if ordered:
+                yield at
+            else:
+                others.append(at)
+        for at in sorted(others, reverse=True):
+            yield at
+
+    async def readable_checkpoint(self, lineage: Lineage, seq: int) -> Checkpoint | None:
+        """The checkpoint of that slot; None, with a warning, if it is damaged."""
+        try:
+            return await self.checkpoint_at(lineage, seq)
+        except DataLoss as error:
+            _log.warning("A checkpoint is damaged; the log is read instead: %s", error)
+            return None
+
     async def checkpoint_at(self, lineage: Lineage, seq: int) -> Checkpoint | None:
-        """The checkpoint of exactly that slot; None if there is none."""
-        name = objects.checkpoint(lineage.at(seq).branch, seq)
+        """The checkpoint of exactly that slot; None if there is none.
+
+        Raises:
+            DataLoss: It is damaged, or is that of another slot.
+            Error: The store failed.
+        """
+        branch = lineage.at(seq).branch
+        name = objects.checkpoint(branch, seq)
         body = await self._place.get(name)
-        return None if body is None else Checkpoint.decode(body, object=name)
+        if body is None:
+            return None
+        found = Checkpoint.decode(body, object=self._place.key(name))
+        if (found.branch, found.seq) != (branch, seq):
+            raise DataLoss(
+                f"the checkpoint says that it is of {found.branch} {found.seq}",
+                key=self._place.key(name),
+            )
+        return found
 
     async def tail_at(self, lineage: Lineage, version: Version) -> Tail:
         """The state after a commit, as a tail that ends there.

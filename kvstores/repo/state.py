@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from weakref import WeakValueDictionary
 
 from asynctensor.errors import (
@@ -30,6 +31,8 @@ from asynctensor.kvstores.repo.snapshot_id import is_snapshot_id, parse_snapshot
 from asynctensor.kvstores.repo.tail import Version
 from asynctensor.runtime.entropy import random_hex
 from asynctensor.runtime.process import PROCESS
+
+_log = logging.getLogger(__name__)
 
 
 class RepositoryState:
@@ -191,19 +194,22 @@ class RepositoryState:
         if hinted is not None:
             expected = hinted.seq
             if hinted.checkpoint is not None:
-                held = await self.history.checkpoint_at(lineage, hinted.checkpoint)
+                held = await self.history.readable_checkpoint(lineage, hinted.checkpoint)
         if held is None:
             held = await self.history.checkpoint(lineage, 2**62)
+        time = 0
         if held is not None and held.seq >= lineage.fork[0]:
             log = Log(self.place, lineage, held.seq, held.digest)
             tail = tail_of(held)
+            time = held.time
         elif lineage.origin is not None:
             log = Log(self.place, lineage, lineage.fork[0], lineage.digest or NO_PARENT)
             tail = await self.history.tail_at(lineage.origin, lineage.fork)
+            time = (await self.history.slot(lineage.origin, lineage.fork[0])).time
         else:
             log = Log(self.place, lineage, 0, NO_PARENT)
             tail = tail_of(None)
-        branch = Branch(log, tail, self.pages, self.history, name)
+        branch = Branch(log, tail, self.pages, self.history, name, time)
         branch.folder = self._fold
         await asyncio.gather(branch.refresh(expected), self._warm(tail))
         self._branches[lineage.branch] = branch
@@ -217,9 +223,15 @@ class RepositoryState:
         name = objects.hint(lineage.branch)
         try:
             body = await self.place.get(name)
-            return None if body is None else Hint.decode(body, object=name)
-        except (DataLoss, Unavailable):
+            found = None if body is None else Hint.decode(body, object=self.place.key(name))
+            if found is not None and found.branch != lineage.branch:
+                raise DataLoss("the hint is that of another branch", key=self.place.key(name))
+        except Unavailable:
             return None
+        except (DataLoss, Unimplemented) as error:
+            _log.warning("A hint is damaged, and goes without being read: %s", error)
+            return None
+        return found
 
     async def _warm(self, tail: object) -> None:
         """Fetches what nearly every read needs, beside the log."""
