@@ -205,7 +205,8 @@ class RepositoryState:
         elif lineage.origin is not None:
             log = Log(self.place, lineage, lineage.fork[0], lineage.digest or NO_PARENT)
             tail = await self.history.tail_at(lineage.origin, lineage.fork)
-            time = (await self.history.slot(lineage.origin, lineage.fork[0])).time
+            if lineage.fork[0]:
+                time = (await self.history.slot(lineage.origin, lineage.fork[0])).time
         else:
             log = Log(self.place, lineage, 0, NO_PARENT)
             tail = tail_of(None)
