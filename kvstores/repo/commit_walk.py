@@ -83,6 +83,7 @@ class CommitWalk:
         self, lineage: Lineage, record: Record, last: int, found: list[WalkedCommit]
     ) -> Version | None:
         """Adds the commits of a record; where a reset leads to, if there is one."""
+        last = min(last, lineage.last_place(record.seq))
         entries = list(enumerate(record.entries))[: last + 1]
         for place, entry in reversed(entries):
             if not isinstance(entry, CommitEntry):

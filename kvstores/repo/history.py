@@ -43,13 +43,15 @@ class History:
         Raises:
             Error: The store failed.
         """
+        # A checkpoint is of a whole record.
+        seq = lineage.whole(seq)
         found: Lineage | None = lineage.at(seq)
         while found is not None:
             async for at in self._checkpoints(found.branch, seq):
                 held = await self.readable_checkpoint(found, at)
                 if held is not None:
                     return held
-            seq = found.fork[0]
+            seq = lineage.whole(found.fork[0])
             found = found.origin
         return None
 
@@ -153,9 +155,12 @@ class History:
         Raises:
             NotFound, DataLoss, Error: See `tail_at`, which finds what a branch was reset to.
         """
+        last_place = lineage.last_place(record.seq)
         for place, entry in enumerate(record.entries):
             version = (record.seq, place)
-            if not isinstance(entry, CommitEntry) or (until is not None and version > until):
+            if not isinstance(entry, CommitEntry) or place > last_place:
+                continue
+            if until is not None and version > until:
                 continue
             if entry.kind == "reset":
                 assert entry.target is not None
@@ -178,7 +183,7 @@ class History:
             commits = [
                 at
                 for at, entry in enumerate(record.entries)
-                if isinstance(entry, CommitEntry) and at <= place
+                if isinstance(entry, CommitEntry) and at <= min(place, lineage.last_place(seq))
             ]
             if commits:
                 return seq, commits[-1]

@@ -207,6 +207,8 @@ class Inspection:
                     await self._reach(lineage, entry.target[1:], trees)
 
     async def _newest_checkpoint(self, lineage: Lineage, seq: int) -> Checkpoint | None:
+        # A checkpoint is of a whole record, of which a fork may have a part.
+        seq = lineage.whole(seq)
         found: Lineage | None = lineage.at(seq)
         while found is not None:
             seqs = [
@@ -219,5 +221,5 @@ class Inspection:
                 if held is not None:
                     return held
                 await self._rebuild(objects.checkpoint(found.branch, at))
-            seq, found = found.fork[0], found.origin
+            seq, found = lineage.whole(found.fork[0]), found.origin
         return None

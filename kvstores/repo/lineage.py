@@ -33,6 +33,22 @@ class Lineage:
             found = found.origin
         return found
 
+    def last_place(self, seq: int) -> int:
+        """The last entry of record `seq` that belongs to this branch: forks may cut one off."""
+        last = LAST
+        found = self
+        while found.origin is not None and seq <= found.fork[0]:
+            if seq == found.fork[0]:
+                last = min(last, found.fork[1])
+            found = found.origin
+        return last
+
+    def whole(self, seq: int) -> int:
+        """The last slot, up to `seq`, of whose record all entries belong to this branch."""
+        while seq and self.last_place(seq) != LAST:
+            seq -= 1
+        return seq
+
     def reaches(self, branch: str, version: Version) -> bool:
         """Whether a commit of `branch` is a commit of this branch, too."""
         limit: Version = (2**63, 0)
