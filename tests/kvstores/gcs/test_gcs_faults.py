@@ -17,11 +17,13 @@ from asynctensor.errors import (
     Unavailable,
 )
 from asynctensor.kvstores._http.checksums import crc32c
+from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores.gcs.address import Address
 from asynctensor.kvstores.gcs.generation import generation_of
 from asynctensor.kvstores.gcs.store import GcsStore
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.google_credentials import ANONYMOUS, GcsUserProject
+from asynctensor.scheduler.retry import RetryPolicy
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.storage.key_range import KeyRange
@@ -224,7 +226,9 @@ async def test_who_pays(gcs_server) -> None:
 
 async def test_one_write_of_a_name_at_a_time(gcs_server) -> None:
     bucket = new_bucket(gcs_server, seconds_between_writes=0.02)
-    store = GcsStore(Address(bucket, gcs_server.endpoint), EXCHANGE)
+    # All waits together are longer than that, whatever is drawn.
+    patient = Exchange(RetryPolicy(20, 0.005, 0.02))
+    store = GcsStore(Address(bucket, gcs_server.endpoint), patient)
     generation = NO_VALUE
     for value in (b"1", b"2", b"3", b"4"):
         generation = (await write(store, "k", value, generation)).generation
