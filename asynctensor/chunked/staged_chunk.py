@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,11 +13,15 @@ from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.grid import Cell, Partition
 from asynctensor.chunked.update import Patch, apply, chunk_of, encode_chunk, updated_value
-from asynctensor.storage.kvstore import whole
+from asynctensor.runtime.workers import yield_gil
+from asynctensor.storage.kvstore import Buffer, whole
 from asynctensor.transaction.staged_value import StagedValue
 
 #: From so many patches on they are folded into one masked chunk, which bounds their memory.
 _FOLD = 32
+#: Decoded bytes, and chunks, that a worker encodes in one go: a millisecond's work and more.
+_GROUP_BYTES = 4 * 2**20
+_GROUP = 512
 
 
 class StagedChunk(StagedValue):
@@ -67,6 +74,10 @@ class StagedChunk(StagedValue):
                 return False
         return self._before is None or self._before.needs_current
 
+    @property
+    def nbytes(self) -> int:
+        return self.array.chunk_bytes
+
     def committed(self) -> None:
         """What is cached of the chunk outside of the transaction is outdated."""
         if self.array.base is not None:
@@ -79,17 +90,57 @@ class StagedChunk(StagedValue):
         done = ChunkStatistics()
         encoded = await self.array.workers.run(self._encoded, current, done)
         self.array.count(done)
-        return encoded
+        return None if encoded is None else bytes(encoded)
 
-    def _encoded(self, current: bytes | None, done: ChunkStatistics) -> bytes | None:
+    @classmethod
+    async def values(
+        cls, staged: Sequence[Any], currents: Sequence[bytes | None]
+    ) -> Sequence[Buffer | None]:
+        """`value` of several chunks, encoded in groups."""
+        known = list(currents)
+        for at, each in enumerate(staged):
+            if each._before is not None and not each._covered:
+                known[at] = await each._before.value(known[at])
+        new: list[Buffer | None] = [None] * len(staged)
+        groups: dict[ChunkedArray, list[list[int]]] = {}
+        for at, each in enumerate(staged):
+            mine = groups.setdefault(each.array, [[]])
+            most = min(_GROUP, _GROUP_BYTES // max(1, each.array.chunk_bytes))
+            if len(mine[-1]) >= max(1, most):
+                mine.append([])
+            mine[-1].append(at)
+        await asyncio.gather(
+            *(
+                array.workers.run(_encode_group, staged, known, places, new)
+                for array, mine in groups.items()
+                for places in mine
+            )
+        )
+        return new
+
+    def _encoded(self, current: bytes | None, done: ChunkStatistics) -> Buffer | None:
+        """The encoded chunk, perhaps a view of the data that was staged."""
         with self._lock:
             patches = list(self._patches)
             values, mask = self._values, self._mask
             if values is None or mask is None:
                 new = updated_value(self.array, self._index, patches, current, done)
-            else:
-                chunk = chunk_of(self.array, current)
-                np.copyto(chunk, values, where=mask)
-                apply(patches, chunk)
-                new = encode_chunk(self.array, chunk, done)
-            return None if new is None else bytes(whole(new))
+                return whole(new) if isinstance(new, tuple) else new
+            chunk = chunk_of(self.array, current)
+            np.copyto(chunk, values, where=mask)
+            apply(patches, chunk)
+            return encode_chunk(self.array, chunk, done)
+
+
+def _encode_group(
+    staged: Sequence[StagedChunk],
+    currents: Sequence[bytes | None],
+    places: Sequence[int],
+    new: list[Buffer | None],
+) -> None:
+    """Encodes the chunks at `places` into `new`."""
+    done = ChunkStatistics()
+    for at in places:
+        new[at] = staged[at]._encoded(currents[at], done)
+        yield_gil()
+    staged[places[0]].array.count(done)

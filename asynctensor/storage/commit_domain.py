@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.stash import Stash, StoredValue
 
 #: What a commit validates: all that was read; what was read of the keys that it writes; nothing
 #: but what it must (values that it changes in part, and conditions of writes).
@@ -20,7 +21,8 @@ class Commit:
 
     Attributes:
         expected: Key to the generation that it must still have (`NO_VALUE`: none).
-        values: Key to its new value; None deletes it.
+        values: Key to its new value; None deletes it. Values that `stash` has stored stand for
+            their bytes.
         cleared: Ranges of keys that are deleted, before `values` are written.
         read: Those of the keys of `expected` that were read for the user.
         looked_up: Those of the keys of `expected` whose generation is that of the state which
@@ -31,10 +33,11 @@ class Commit:
         message: Why; kept where there is a history.
         author: By whom.
         metadata: What else to note, as JSON.
+        stash: What stored values ahead; from `CommitDomain.stash`, for this transaction alone.
     """
 
     expected: Mapping[str, bytes] = field(default_factory=dict)
-    values: Mapping[str, bytes | None] = field(default_factory=dict)
+    values: Mapping[str, bytes | StoredValue | None] = field(default_factory=dict)
     cleared: Sequence[KeyRange] = ()
     read: frozenset[str] = frozenset()
     looked_up: frozenset[str] = frozenset()
@@ -44,6 +47,7 @@ class Commit:
     message: str | None = None
     author: str | None = None
     metadata: Mapping[str, Any] | None = None
+    stash: Stash | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,10 @@ class CommitDomain(ABC):
 
         None where older states are not kept.
         """
+        return None
+
+    def stash(self) -> Stash | None:
+        """A new stash for one transaction; None where values are stored by the commit only."""
         return None
 
     @abstractmethod

@@ -36,6 +36,7 @@ from asynctensor.storage.kvstore import (
     ReadOptions,
     ReadResult,
 )
+from asynctensor.storage.stash import plain
 from asynctensor.testing.fault_presets import KINDS, LOSSY, Faults
 from asynctensor.testing.key_history import KeyHistory
 
@@ -361,7 +362,7 @@ class _UnreliableCommits(CommitDomain):
         for key in commit.values:
             await self._store._remember(key)
         done = await self._base.commit(commit)
-        for key, value in commit.values.items():
+        for key, value in plain(commit.values).items():
             self._store._shared.history.add(key, _now(), value, done.generations[key])
         return done
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 
 from asynctensor.errors import Aborted, Unimplemented
@@ -30,6 +30,8 @@ from asynctensor.storage.kvstore import (
     ReadOptions,
     ReadResult,
 )
+from asynctensor.storage.stash import StoredValue
+from asynctensor.transaction.ahead import Ahead
 from asynctensor.transaction.participant import Participant
 from asynctensor.transaction.staged_value import (
     Merge,
@@ -41,8 +43,11 @@ from asynctensor.transaction.staged_value import (
 )
 from asynctensor.transaction.transaction import Transaction
 
-#: Values that are worked out side by side at a commit.
+#: Values that are read side by side at a commit.
 _SIDE_BY_SIDE = 64
+#: Values that are worked out together at a commit, and about how much memory they may take.
+_TOGETHER = 4096
+_TOGETHER_BYTES = 8 * 2**20
 #: How often an isolated commit works one key out again because somebody else changed it.
 _ATTEMPTS = 1000
 
@@ -154,14 +159,23 @@ class Staging(Participant):
             expected = dict(self.observed)
             read = frozenset(expected)
             cleared, listed = tuple(self.deleted), tuple(self.listed)
-        values = await self._settled(expected)
+        values: dict[str, bytes | StoredValue | None] = dict(await self._settled(expected))
         with self.lock:
             staged = [(key, value) for key, value in self.values.items() if not value.leads]
-        for start in range(0, len(staged), _SIDE_BY_SIDE):
-            group = staged[start : start + _SIDE_BY_SIDE]
-            new = await asyncio.gather(*(self._new(key, value, expected) for key, value in group))
-            values.update(zip((key for key, _ in group), new, strict=True))
-        return Commit(expected, values, cleared, read, frozenset(expected), listed, mark=self.mark)
+        stash = None if self.commit_domain is None else self.commit_domain.stash()
+        async with Ahead(stash, values) as ahead:
+            for group in _grouped(staged):
+                await ahead.take(await self._worked_out(group, expected))
+        return Commit(
+            expected,
+            values,
+            cleared,
+            read,
+            frozenset(expected),
+            listed,
+            mark=self.mark,
+            stash=stash,
+        )
 
     async def _settled(self, expected: dict[str, bytes]) -> dict[str, bytes | None]:
         """Works out what leads, and checks what is relied upon; notes what that rests on."""
@@ -209,15 +223,40 @@ class Staging(Participant):
             if broken is not None:
                 raise changed_meanwhile(key, broken).located(store=self.description)
 
-    async def _new(self, key: str, staged: StagedValue, expected: dict[str, bytes]) -> bytes | None:
-        """The new value of a key; notes what it rests on."""
-        current = None
-        if staged.needs_current and not self.covered(key):
-            # The newest: what others wrote to other parts of the value stays.
-            found = await self.base.read(key)
-            current = found.value if found.state == "value" else None
-            expected.setdefault(key, found.stamp.generation)
-        return await staged.value(current)
+    async def _worked_out(
+        self, group: Sequence[tuple[str, StagedValue]], expected: dict[str, bytes]
+    ) -> dict[str, Buffer | None]:
+        """The new values of some keys; notes in `expected` what they rest on."""
+        currents = await self._currents(group, expected)
+        kinds: dict[type[StagedValue], list[int]] = {}
+        for at, (_, staged) in enumerate(group):
+            kinds.setdefault(type(staged), []).append(at)
+        new: dict[str, Buffer | None] = {}
+        for kind, places in kinds.items():
+            found = await kind.values(
+                [group[at][1] for at in places], [currents.get(group[at][0]) for at in places]
+            )
+            new.update(zip((group[at][0] for at in places), found, strict=True))
+        return new
+
+    async def _currents(
+        self, group: Sequence[tuple[str, StagedValue]], expected: dict[str, bytes]
+    ) -> dict[str, bytes]:
+        """What is stored where that matters.
+
+        It is the newest: what others wrote to other parts of a value stays.
+        """
+        keys = [key for key, staged in group if staged.needs_current and not self.covered(key)]
+        currents: dict[str, bytes] = {}
+        for start in range(0, len(keys), _SIDE_BY_SIDE):
+            some = keys[start : start + _SIDE_BY_SIDE]
+            for key, found in zip(
+                some, await asyncio.gather(*map(self.base.read, some)), strict=True
+            ):
+                if found.state == "value":
+                    currents[key] = found.value
+                expected.setdefault(key, found.stamp.generation)
+        return currents
 
     def is_final(self, key: str) -> bool:
         return key in self.observed
@@ -495,6 +534,20 @@ class StagedStore(KeyValueStore):
     @property
     def identity(self) -> object:
         return ("transaction", id(self.transaction), self.base.identity)
+
+
+def _grouped(
+    staged: Sequence[tuple[str, StagedValue]],
+) -> Iterator[Sequence[tuple[str, StagedValue]]]:
+    """Splits what is staged into what is worked out together."""
+    start = size = 0
+    for at, (_, each) in enumerate(staged):
+        size += each.nbytes
+        if size >= _TOGETHER_BYTES or at + 1 - start >= _TOGETHER:
+            yield staged[start : at + 1]
+            start, size = at + 1, 0
+    if start < len(staged):
+        yield staged[start:]
 
 
 def _meet(one: KeyRange, other: KeyRange) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
 
 from asynctensor.errors import Aborted
+from asynctensor.storage.kvstore import Buffer
 
 
 class StagedValue(ABC):
@@ -30,6 +32,11 @@ class StagedValue(ABC):
             Aborted: Something else that is staged cannot follow.
         """
 
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes the new value takes while it is worked out."""
+        return 0
+
     @abstractmethod
     async def value(self, current: bytes | None) -> bytes | None:
         """The new value, given what is stored (None: nothing); None deletes the key.
@@ -37,6 +44,18 @@ class StagedValue(ABC):
         Raises:
             Aborted: It cannot be made of what is stored.
         """
+
+    @classmethod
+    async def values(
+        cls, staged: Sequence[Any], currents: Sequence[bytes | None]
+    ) -> Sequence[Buffer | None]:
+        """`value` of several of this class, for less than they cost one by one.
+
+        What it gives may be views of memory that is never written again.
+        """
+        values: Sequence[StagedValue] = staged
+        pairs = zip(values, currents, strict=True)
+        return await asyncio.gather(*(each.value(current) for each, current in pairs))
 
 
 class WholeValue(StagedValue):
@@ -53,6 +72,18 @@ class WholeValue(StagedValue):
     async def value(self, current: bytes | None) -> bytes | None:
         """The value that was staged."""
         return self._data
+
+    @property
+    def nbytes(self) -> int:
+        """See `StagedValue.nbytes`."""
+        return len(self._data or b"")
+
+    @classmethod
+    async def values(
+        cls, staged: Sequence[Any], currents: Sequence[bytes | None]
+    ) -> Sequence[Buffer | None]:
+        """See `StagedValue.values`."""
+        return [each._data for each in staged]
 
 
 #: (as it was first read, as the transaction leaves it, as it is stored now, and what was appended

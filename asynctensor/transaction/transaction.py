@@ -23,6 +23,7 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.promise import Promise
 from asynctensor.storage.commit_domain import Commit, CommitDomain, Isolation
+from asynctensor.storage.stash import StoredValue
 from asynctensor.transaction.participant import Participant
 from asynctensor.transaction.staging_queue import StagingQueue
 from asynctensor.transaction.states import Event, State, next_state
@@ -418,7 +419,7 @@ class Transaction:
 
     def _joined(self, parts: list[Commit]) -> Commit:
         expected: dict[str, bytes] = {}
-        values: dict[str, bytes | None] = {}
+        values: dict[str, bytes | StoredValue | None] = {}
         for part in parts:
             expected.update(part.expected)
             values.update(part.values)
@@ -434,6 +435,7 @@ class Transaction:
             self._message,
             self._author,
             self._metadata,
+            next((part.stash for part in parts if part.stash is not None), None),
         )
 
     def _discard(self, error: Error) -> None:

@@ -37,6 +37,7 @@ from asynctensor.storage.kvstore import (
     Unread,
     whole,
 )
+from asynctensor.storage.stash import plain
 
 #: What may stand unescaped in the path of a URL (RFC 3986, section 3.3).
 _URL_SAFE = "/!$&'()*+,;=:@~"
@@ -375,7 +376,7 @@ class MemoryCommits(CommitDomain):
         """See `CommitDomain.commit`."""
         for key in (*commit.expected, *commit.values):
             _check_key(key)
-        values = {k: None if v is None else _owned(v) for k, v in commit.values.items()}
+        values = {k: None if v is None else _owned(v) for k, v in plain(commit.values).items()}
         stale, generations = self._values.apply(commit.expected, values, commit.cleared)
         if generations is None:
             raise Aborted(

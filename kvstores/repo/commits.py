@@ -9,10 +9,10 @@ import numpy as np
 from asynctensor.errors import Aborted, CommitUnknown
 from asynctensor.kvstores.repo.branch import now
 from asynctensor.kvstores.repo.conflicts import Footing, generation_of
-from asynctensor.kvstores.repo.family import DOCUMENTS, Family
-from asynctensor.kvstores.repo.located import family_of
-from asynctensor.kvstores.repo.objects import TXN_BYTES
-from asynctensor.kvstores.repo.packs import Packs
+from asynctensor.kvstores.repo.family import DOCUMENTS, Family, Keys
+from asynctensor.kvstores.repo.key_columns import at as key_at
+from asynctensor.kvstores.repo.located import by_family
+from asynctensor.kvstores.repo.pack_stash import PackedValue, PackStash
 from asynctensor.kvstores.repo.proposal import Proposal
 from asynctensor.kvstores.repo.record import CommitEntry
 from asynctensor.kvstores.repo.ref import Ref
@@ -22,7 +22,7 @@ from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.snapshot_id import snapshot_id
 from asynctensor.kvstores.repo.source import BranchSource, FixedSource
 from asynctensor.kvstores.repo.state import RepositoryState
-from asynctensor.runtime.entropy import random_bytes
+from asynctensor.runtime.workers import data_copy_pool
 from asynctensor.storage.commit_domain import Commit, CommitDomain, Committed
 from asynctensor.storage.generation import NO_VALUE
 
@@ -55,6 +55,10 @@ class RepositoryCommits(CommitDomain):
         branch = await self._source.branch()
         return await branch.refresh()
 
+    def stash(self) -> PackStash:
+        """See `CommitDomain.stash`."""
+        return PackStash(self._state.place)
+
     async def commit(self, commit: Commit) -> Committed:
         """See `CommitDomain.commit`.
 
@@ -66,13 +70,9 @@ class RepositoryCommits(CommitDomain):
         if isinstance(commit.mark, FixedSource):
             base = await commit.mark.snapshot()
         await _check(commit, base)
-        txn = random_bytes(TXN_BYTES)
-        refs: dict[str, Ref | None] = dict.fromkeys(
-            key for key, value in commit.values.items() if value is None
-        )
-        stored = {key: value for key, value in commit.values.items() if value is not None}
-        refs |= await Packs(self._state.place, txn).store(stored)
-        families, runs = runs_of(refs)
+        txn, refs = await self._stored(commit)
+        many = len(refs) > _SMALL
+        families, runs = await data_copy_pool().run(runs_of, refs) if many else runs_of(refs)
         entry = CommitEntry(
             txn=txn,
             base=base.version[0],
@@ -96,6 +96,27 @@ class RepositoryCommits(CommitDomain):
             {key: NO_VALUE if ref is None else generation for key, ref in refs.items()},
             snapshot_id(branch.id, landed.version),
         )
+
+    async def _stored(self, commit: Commit) -> tuple[bytes, dict[str, Ref | None]]:
+        """Has all values stored; gives the transaction's id, and where they are."""
+        stash = commit.stash
+        if not isinstance(stash, PackStash) or not stash.claim():
+            stash = PackStash(self._state.place)
+        refs: dict[str, Ref | None] = {}
+        rest: dict[str, bytes] = {}
+        for key, value in commit.values.items():
+            if value is None:
+                refs[key] = None
+            elif isinstance(value, bytes):
+                rest[key] = value
+            elif isinstance(value, PackedValue):
+                if value.stash is stash:
+                    refs[key] = value.ref
+                else:
+                    # In the packs of a transaction of which nothing may ever be in the log.
+                    rest[key] = await value.stash.read(key, value)
+        refs |= await stash.packs.store(rest)
+        return stash.txn, refs
 
 
 async def _check(commit: Commit, base: Snapshot) -> None:
@@ -126,33 +147,22 @@ def _footing(commit: Commit) -> Footing:
 
 def runs_of(refs: Mapping[str, Ref | None]) -> tuple[tuple[Family, ...], tuple[Run, ...]]:
     """The changes of a commit by space, and the families that they are of."""
-    documents: list[tuple[bytes, Ref | None]] = []
-    chunks: dict[Family, list[str]] = {}
-    for key, ref in refs.items():
-        family = family_of(key)
-        if family is None:
-            documents.append((key.encode("utf-8", "surrogatepass"), ref))
-        else:
-            chunks.setdefault(family, []).append(key)
+    names, chunks = by_family(list(refs))
+    documents = [(key.encode("utf-8", "surrogatepass"), refs[key]) for key in names]
     runs = [Run.of(DOCUMENTS, documents)] if documents else []
-    for family, keys in chunks.items():
-        runs.append(_family_run(family, keys, refs))
-    return tuple(chunks), tuple(runs)
+    runs += [_family_run(family, keys, parsed, refs) for family, keys, parsed in chunks]
+    return tuple(family for family, _, _ in chunks), tuple(runs)
 
 
-def _family_run(family: Family, keys: list[str], refs: Mapping[str, Ref | None]) -> Run:
+def _family_run(
+    family: Family, keys: list[str], parsed: Keys, refs: Mapping[str, Ref | None]
+) -> Run:
     found = [refs[key] for key in keys]
-    parsed = family.parse_many(keys)
     if len(keys) <= _SMALL or any(ref is not None and ref.inline is not None for ref in found):
-        items = []
-        for key, ref in zip(keys, found, strict=True):
-            inside = family.parse(key)
-            assert inside is not None
-            items.append((inside, ref))
-        return Run.of(family.id, items)
+        return Run.of(family.id, [(key_at(parsed, i), ref) for i, ref in enumerate(found)])
     names: dict[str, int] = {}
-    index = [DELETED if ref is None else names.setdefault(ref.object, len(names)) for ref in found]
-    columns = [(0, 0, 0) if ref is None else (ref.offset, ref.size, ref.crc) for ref in found]
+    index = [DELETED if ref is None else names.setdefault(ref[0], len(names)) for ref in found]
+    columns = [(0, 0, 0) if ref is None else ref[1:4] for ref in found]
     numbers = np.array(columns, dtype=np.uint64)
     return Run.of_columns(
         family.id,

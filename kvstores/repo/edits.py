@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from asynctensor.errors import Aborted, FailedPrecondition, InvalidArgument
 from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.branch import now
@@ -85,7 +83,7 @@ class Edits:
                     key=key,
                     operation="revert",
                 )
-            refs[key] = None if was is None else replace(was[1], version=(0, 0))
+            refs[key] = None if was is None else was[1]._replace(version=(0, 0))
             expected[key] = newest.generation(there)
         return refs, expected
 

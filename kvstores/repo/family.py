@@ -170,17 +170,30 @@ class Family:
         Raises:
             InvalidArgument: One of `keys` is none of this family.
         """
-        prefix, separator, skip = self.prefix, self.separator, len(self.prefix)
-        rest = [key[skip:] for key in keys if key.startswith(prefix)]
-        if len(rest) == len(keys) and {each.count(separator) for each in rest} <= {self.rank - 1}:
-            numbers = separator.join(rest).split(separator) if rest else []
-            values = _coordinates_spelled(numbers)
-            if values is not None:
-                return keys_of(values.reshape(-1, self.rank))
+        found = self.parse_each(keys)
+        if found is not None:
+            return found
         for key in keys:
             if self.parse(key) is None:
                 raise InvalidArgument(f"{key!r} is no chunk key of {self}", key=key)
         raise AssertionError("parse and parse_many agree")
+
+    def parse_each(self, keys: Sequence[str], digits: int = _MAX_DIGITS) -> Keys | None:
+        """The keys in the family's space, in the order given; None if one is none of the family.
+
+        Args:
+            keys: As the store spells them.
+            digits: How many digits a coordinate may have.
+        """
+        prefix, separator, skip = self.prefix, self.separator, len(self.prefix)
+        rest = [key[skip:] for key in keys if key.startswith(prefix)]
+        if len(rest) < len(keys) or not {each.count(separator) for each in rest} <= {self.rank - 1}:
+            return None
+        numbers = separator.join(rest).split(separator) if rest else []
+        if max(map(len, numbers), default=0) > digits:
+            return None
+        values = _coordinates_spelled(numbers)
+        return None if values is None else keys_of(values.reshape(-1, self.rank))
 
     def spell_many(self, keys: Keys) -> list[str]:
         """The keys of the store that `keys`, of the family's space, stand for."""

@@ -8,17 +8,22 @@ of prefix ``image/c/``, and nobody needs to declare it. Any other key is a docum
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from asynctensor.kvstores.repo.family import DOCUMENTS, Family
+from asynctensor.kvstores.repo.family import DOCUMENTS, Family, Keys
 
 #: More coordinates than any array has.
 _MAX_RANK = 32
-_DECIMAL = "(?:0|[1-9][0-9]{0,17})"
+#: Longer decimals are no coordinates.
+_DIGITS = 18
+_DECIMAL = f"(?:0|[1-9][0-9]{{0,{_DIGITS - 1}}})"
 _SLASHED = re.compile(f"(?:^|(?<=/)){_DECIMAL}(?:/{_DECIMAL})*\\Z")
 _DOTTED = re.compile(f"(?<![0-9]){_DECIMAL}(?:\\.{_DECIMAL})+\\Z")
 #: Families by prefix, separator and rank: most keys come from a few.
 _KNOWN: dict[tuple[str, str, int], Family] = {}
 _MOST_KNOWN = 4096
+#: So many families at most are each tried on all keys that are left.
+_MOST_TRIED = 4
 
 
 def family_of(key: str) -> Family | None:
@@ -52,3 +57,33 @@ def located(key: str) -> tuple[bytes, bytes, Family | None]:
     inside = family.parse(key)
     assert inside is not None
     return family.id, inside, family
+
+
+def by_family(keys: Sequence[str]) -> tuple[list[str], list[tuple[Family, list[str], Keys]]]:
+    """The documents among `keys`; and of each family the keys, spelled and in its space."""
+    documents: list[str] = []
+    families: list[tuple[Family, list[str], Keys]] = []
+    left = list(keys)
+    for _ in range(_MOST_TRIED):
+        if not left:
+            return documents, families
+        family = family_of(left[0])
+        if family is None:
+            documents.append(left.pop(0))
+            continue
+        prefix = family.prefix
+        mine = [key for key in left if key.startswith(prefix)]
+        parsed = family.parse_each(mine, _DIGITS)
+        if parsed is None:
+            break
+        families.append((family, mine, parsed))
+        left = [key for key in left if not key.startswith(prefix)] if len(mine) < len(left) else []
+    rest: dict[Family, list[str]] = {}
+    for key in left:
+        family = family_of(key)
+        if family is None:
+            documents.append(key)
+        else:
+            rest.setdefault(family, []).append(key)
+    families += [(family, mine, family.parse_many(mine)) for family, mine in rest.items()]
+    return documents, families

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import google_crc32c
+import numpy as np
 
 from asynctensor.errors import Unavailable
 from asynctensor.kvstores.repo import objects
@@ -13,7 +16,8 @@ from asynctensor.kvstores.repo.place import Created, Place
 from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.runtime.entropy import random_bytes
-from asynctensor.storage.checksum import crc32c
+from asynctensor.runtime.workers import data_copy_pool, yield_gil
+from asynctensor.storage.kvstore import Buffer
 
 #: Bytes of values that stay in the record: of documents, and of chunks if that is all there is.
 _INLINE = 8 * 1024
@@ -22,6 +26,8 @@ _PACK_BYTES = 8 * 2**20
 #: Packs on their way at the same time, and attempts at each.
 _UPLOADS = 8
 _ATTEMPTS = 3
+#: So many values are worked on at once; more are left to a worker.
+_FEW = 64
 
 
 class Packs:
@@ -45,39 +51,63 @@ class Packs:
             Error: The store failed. What was written is named by nobody.
         """
         refs: dict[str, Ref] = {}
-        packs: list[list[str]] = []
-        size = _PACK_BYTES
         left = _INLINE
         few = sum(map(len, values.values())) <= _INLINE
+        large: dict[str, Buffer] = {}
         for key, value in values.items():
             if len(value) <= left and (few or family_of(key) is None):
                 left -= len(value)
                 refs[key] = Ref.of_inline(value)
-                continue
+            else:
+                large[key] = value
+        refs |= await self.pack(large)
+        return refs
+
+    async def pack(self, values: Mapping[str, Buffer]) -> dict[str, Ref]:
+        """Stores values in packs; otherwise as `store`."""
+        packs: list[list[str]] = []
+        size = _PACK_BYTES
+        for key, value in values.items():
             if size + len(value) > _PACK_BYTES:
                 packs.append([])
                 size = 0
             packs[-1].append(key)
             size += len(value)
-        async with asyncio.TaskGroup() as group:
-            stored = [group.create_task(self._store_pack(keys, values)) for keys in packs]
-        for task in stored:
-            refs |= task.result()
+        refs: dict[str, Ref] = {}
+        for stored in await self._all(packs, values):
+            refs |= stored
         return refs
 
-    async def _store_pack(self, keys: list[str], values: Mapping[str, bytes]) -> dict[str, Ref]:
+    async def _all(
+        self, packs: Sequence[Sequence[str]], values: Mapping[str, Buffer]
+    ) -> list[dict[str, Ref]]:
+        if len(packs) == 1:
+            return [await self._store_pack(packs[0], values)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._store_pack(keys, values)) for keys in packs]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _store_pack(
+        self, keys: Sequence[str], values: Mapping[str, Buffer]
+    ) -> dict[str, Ref]:
+        contents = [values[key] for key in keys]
         async with self._slots:
-            body = values[keys[0]] if len(keys) == 1 else b"".join([values[key] for key in keys])
+            if len(keys) <= _FEW:
+                body, crcs = _packed(contents)
+            else:
+                body, crcs = await data_copy_pool().run(_packed, contents)
             name = await self._created(body)
         refs: dict[str, Ref] = {}
         offset = 0
-        for key in keys:
-            value = values[key]
-            refs[key] = Ref(name, offset, len(value), crc32c(value))
+        for key, value, crc in zip(keys, contents, crcs, strict=True):
+            refs[key] = Ref(name, offset, len(value), crc)
             offset += len(value)
         return refs
 
-    async def _created(self, body: bytes) -> str:
+    async def _created(self, body: Buffer) -> str:
         index = self._count
         self._count += 1
         day = int(time.strftime("%Y%m%d", time.gmtime(SYSTEM_CLOCK.time())))
@@ -87,3 +117,17 @@ class Packs:
             if await self._place.create(name, body) is Created.CREATED:
                 return name
         raise Unavailable("the store did not take the values of a transaction", key=name)
+
+
+def _packed(values: Sequence[Buffer]) -> tuple[Buffer, list[int]]:
+    """The body of a pack, and the checksums of what is in it."""
+    body = values[0] if len(values) == 1 else b"".join(values)
+    view = np.frombuffer(body, np.uint8)
+    crcs: list[int] = []
+    start = 0
+    for value in values:
+        stop = start + len(value)
+        crcs.append(google_crc32c.value(view[start:stop]))
+        start = stop
+        yield_gil()
+    return body, crcs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import google_crc32c
 
@@ -10,9 +10,8 @@ import google_crc32c
 Version = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """Where one value is.
+class Ref(NamedTuple):
+    """Where one value is. A tuple, as there may be one for each of many chunks.
 
     Attributes:
         object: The object that holds it; empty for an inline value.

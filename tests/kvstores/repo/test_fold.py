@@ -66,7 +66,7 @@ class _World:
             if ref is None:
                 kept.pop(key, None)
             else:
-                kept[key] = dataclasses.replace(ref, version=(seq, 1))
+                kept[key] = ref._replace(version=(seq, 1))
         self.model = kept
         run = Run.of(self.space, changes.items()).stamped((seq, 1))
         packs = self.store.new_packs()

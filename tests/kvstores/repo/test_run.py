@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -102,7 +100,7 @@ def test_a_stamp_is_for_rows_without_a_version(run, version) -> None:
     for (_, before), (_, after) in zip(run.items(), run.stamped(version).items(), strict=True):
         if before is not None:
             stamped = version if before.version == (0, 0) else before.version
-            assert after == dataclasses.replace(before, version=stamped)
+            assert after == before._replace(version=stamped)
 
 
 @settings(deadline=None, max_examples=50)

@@ -1,0 +1,77 @@
+"""Values that are in packs before the transaction is in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from asynctensor.kvstores.repo.damage import damaged, lost
+from asynctensor.kvstores.repo.objects import TXN_BYTES
+from asynctensor.kvstores.repo.packs import Packs
+from asynctensor.kvstores.repo.place import Place
+from asynctensor.kvstores.repo.ref import Ref
+from asynctensor.runtime.entropy import random_bytes
+from asynctensor.storage.checksum import crc32c
+from asynctensor.storage.kvstore import Buffer
+from asynctensor.storage.stash import Stash, StoredValue
+
+#: Documents up to this size may well stay in the record.
+_SMALL = 8 * 1024
+
+
+class PackedValue(StoredValue):
+    """A value in a pack.
+
+    Attributes:
+        ref: Where it is.
+        stash: Who stored it.
+    """
+
+    __slots__ = ("ref", "stash")
+
+    def __init__(self, ref: Ref, stash: PackStash) -> None:
+        self.size = ref.size
+        self.ref, self.stash = ref, stash
+
+
+class PackStash(Stash):
+    """Stores the values of one transaction.
+
+    Args:
+        place: Where the repository is.
+
+    Attributes:
+        txn: The id of the transaction, after which its packs are named.
+        packs: Its packs.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.txn = random_bytes(TXN_BYTES)
+        self._place = place
+        self.packs = Packs(place, self.txn)
+        self._claimed = False
+
+    def claim(self) -> bool:
+        """Whether no commit was made of it before: a second one has an id of its own (R12)."""
+        claimed, self._claimed = self._claimed, True
+        return not claimed
+
+    async def store(self, values: Mapping[str, Buffer]) -> Mapping[str, PackedValue]:
+        """See `Stash.store`: documents that may fit a record are left to the commit."""
+        large = {
+            key: value
+            for key, value in values.items()
+            if len(value) > _SMALL or "0" <= key[-1:] <= "9"
+        }
+        stored = await self.packs.pack(large)
+        return {key: PackedValue(ref, self) for key, ref in stored.items()}
+
+    async def read(self, key: str, value: StoredValue) -> bytes:
+        """See `Stash.read`."""
+        assert isinstance(value, PackedValue)
+        ref = value.ref
+        data = await self._place.get_part(ref.object, ref.offset, ref.size) if ref.size else b""
+        if data is None:
+            raise lost(key, ref.object)
+        if crc32c(data) != ref.crc:
+            raise damaged(key, ref.object)
+        return data
