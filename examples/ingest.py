@@ -1,4 +1,4 @@
-"""Writes NIfTI volumes as sharded, compressed zarr v3 arrays, many coroutines at once."""
+"""Writes NIfTI volumes as sharded, compressed zarr v3 arrays: many coroutines, one commit."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from examples.nifti import Volume, read_volume
 
 #: What is read at once: a plane of a volume touches few of these.
 INNER_CHUNK = 32
-#: What is one file: 64 inner chunks.
+#: What is stored as one value: 64 inner chunks.
 SHARD = 128
 Progress = Callable[[int], Any]
 
 
 @dataclass(frozen=True)
 class Ingested:
-    """What one run wrote: arrays, voxels' bytes, coroutines, bytes and files on disk, seconds."""
+    """What one transaction wrote: its commit, arrays, voxels' bytes, coroutines, seconds."""
 
+    commit: str
     arrays: int
     data_bytes: int
     coroutines: int
-    stored_bytes: int
-    files: int
     seconds: float
 
 
@@ -40,12 +39,10 @@ def blocks(shape: tuple[int, ...], edge: int) -> Iterator[tuple[slice, ...]]:
     return itertools.product(*spans)
 
 
-async def create_array(location: Path, volume: Volume) -> at.TensorStore:
-    """Creates an array for the volume, in place of one that may be there."""
-    return await at.open(
-        location,
-        create=True,
-        delete_existing=True,
+async def create_array(group: at.Group, source: Path, volume: Volume) -> at.TensorStore:
+    """Creates an array for a volume, with what is known of it as attributes."""
+    return await group.create_array(
+        name_of(source),
         dtype=volume.voxels.dtype,
         domain=at.IndexDomain(labels=["x", "y", "z"], shape=volume.voxels.shape),
         dimension_units=[f"{size:g} mm" for size in volume.voxel_size],
@@ -63,44 +60,58 @@ async def create_array(location: Path, volume: Volume) -> at.TensorStore:
                 ],
             }
         ),
+        attributes={"source": source.name, "voxel_size_mm": list(volume.voxel_size)},
     )
 
 
-async def ingest(sources: list[Path], target: Path, progress: Progress) -> Ingested:
-    """Writes every source into an array of its name below the target.
+async def ingest(
+    sources: list[Path],
+    repository: at.Repository,
+    folder: str,
+    progress: Progress,
+    *,
+    message: str,
+) -> Ingested:
+    """Writes every source into an array of its name: all of them in one commit, or none.
 
     Args:
         sources: NIfTI-1 files.
-        target: The folder to write to.
-        progress: Called with the number of bytes of each block that has been committed.
+        repository: Where to.
+        folder: The group in it that is made for them; it ends in ``/``.
+        progress: Called with the number of bytes of each block that has been staged.
+        message: Why.
     """
     started = time.perf_counter()
     volumes = [await asyncio.to_thread(read_volume, source) for source in sources]
-    stores = await asyncio.gather(
-        *(create_array(target / name_of(s), v) for s, v in zip(sources, volumes, strict=True))
-    )
+    async with repository.transaction(message=message, author="the demo") as transaction:
+        group = await at.create_group(
+            repository.kvstore(folder),
+            transaction=transaction,
+            attributes={"subject": "MNI152", "volumes": [name_of(each) for each in sources]},
+        )
+        stores = await asyncio.gather(
+            *(create_array(group, s, v) for s, v in zip(sources, volumes, strict=True))
+        )
 
-    async def write_block(
-        store: at.TensorStore, voxels: np.ndarray[Any, Any], block: tuple[slice, ...]
-    ) -> None:
-        await store[block].write(voxels[block])
-        progress(voxels[block].nbytes)
+        async def write_block(
+            store: at.TensorStore, voxels: np.ndarray[Any, Any], block: tuple[slice, ...]
+        ) -> None:
+            await store[block].write(voxels[block])
+            progress(voxels[block].nbytes)
 
-    writes = [
-        write_block(store, volume.voxels, block)
-        for store, volume in zip(stores, volumes, strict=True)
-        for block in blocks(volume.voxels.shape, INNER_CHUNK)
-    ]
-    await asyncio.gather(*writes)
-    seconds = time.perf_counter() - started
-    stored = await asyncio.to_thread(file_sizes, target)
+        writes = [
+            write_block(store, volume.voxels, block)
+            for store, volume in zip(stores, volumes, strict=True)
+            for block in blocks(volume.voxels.shape, INNER_CHUNK)
+        ]
+        await asyncio.gather(*writes)
+    assert transaction.commit_id is not None
     return Ingested(
+        commit=transaction.commit_id,
         arrays=len(stores),
         data_bytes=sum(volume.voxels.nbytes for volume in volumes),
         coroutines=len(writes),
-        stored_bytes=sum(stored),
-        files=len(stored),
-        seconds=seconds,
+        seconds=time.perf_counter() - started,
     )
 
 
@@ -110,5 +121,5 @@ def file_sizes(folder: Path) -> list[int]:
 
 
 def name_of(source: Path) -> str:
-    """``mni152_t1.nii.gz`` becomes ``mni152_t1.zarr``."""
-    return source.name.split(".", 1)[0] + ".zarr"
+    """``mni152_t1.nii.gz`` becomes ``t1``."""
+    return source.name.split(".", 1)[0].rpartition("_")[2]

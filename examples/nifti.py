@@ -75,6 +75,11 @@ def read_volume(path: Path) -> Volume:
     return Volume(voxels, (voxel_size[0], voxel_size[1], voxel_size[2]))
 
 
+def total_bytes(sources: list[Path]) -> int:
+    """Bytes of voxels in all sources, by gzip's own trailer: what follows the 352-byte header."""
+    return sum(int.from_bytes(source.read_bytes()[-4:], "little") - 352 for source in sources)
+
+
 def _byte_order(raw: bytes, path: Path) -> str:
     for order in "<>":
         if struct.unpack_from(f"{order}i", raw)[0] == HEADER_BYTES:

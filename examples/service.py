@@ -1,7 +1,7 @@
 """Reads what `examples.ingest` wrote the way a service does: many small reads at once.
 
 Run in a process of its own, so that nothing is left over from writing:
-``python -m examples.service FOLDER SOURCE...``
+``python -m examples.service --tag TAG REPOSITORY ARRAY=SOURCE...``
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import numpy as np
 from PIL import Image
 
 import asynctensor as at
-from examples.ingest import name_of
 from examples.nifti import read_volume
 
 CLIENTS = 300
@@ -26,13 +25,18 @@ CACHE_BYTES = 64 << 20
 Plane = np.ndarray[Any, np.dtype[np.uint8]]
 
 
-async def open_arrays(folder: Path, sources: list[Path]) -> list[at.TensorStore]:
-    """Opens the arrays, all of which share one cache."""
+async def open_arrays(location: Path, tag: str, paths: list[str]) -> list[at.TensorStore]:
+    """Opens arrays of a repository as they were at a tag; all share one cache."""
     context = at.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}})
+    repository = await at.Repository.open(location, context=context)
     return await asyncio.gather(
         *(
-            at.open(folder / name_of(source), context=context, recheck_cached=False)
-            for source in sources
+            at.open(
+                {"driver": "zarr3", "kvstore": repository.kvstore(path, tag=tag)},
+                context=context,
+                recheck_cached=False,
+            )
+            for path in paths
         )
     )
 
@@ -93,9 +97,9 @@ def tint(t1: Plane, grey: Plane, white: Plane) -> Plane:
     return (np.clip(colour, 0, 1) * 255).astype(np.uint8)
 
 
-async def run(folder: Path, sources: list[Path]) -> int:
+async def run(location: Path, tag: str, arrays: dict[str, Path]) -> int:
     """Serves, verifies and draws. Returns the number of voxels that differ."""
-    stores = await open_arrays(folder, sources)
+    stores = await open_arrays(location, tag, list(arrays))
     started = time.perf_counter()
     latencies = await serve(stores)
     seconds = time.perf_counter() - started
@@ -106,13 +110,13 @@ async def run(folder: Path, sources: list[Path]) -> int:
     )
     print_counters(stores)
     started = time.perf_counter()
-    differing = sum(await asyncio.gather(*map(count_differences, stores, sources)))
+    differing = sum(await asyncio.gather(*map(count_differences, stores, arrays.values())))
     voxels = sum(int(np.prod(store.shape)) for store in stores)
     print(
         f"  verified against the source: {voxels:,} voxels, {differing} differ "
         f"({time.perf_counter() - started:.2f} s)"
     )
-    picture = folder / "slices.png"
+    picture = location.with_name("slices.png")
     await draw(stores, picture)
     print(f"  picture: {picture}")
     return differing
@@ -134,10 +138,12 @@ def print_counters(stores: list[at.TensorStore]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("sources", type=Path, nargs="+")
+    parser.add_argument("--tag", required=True, help="the state to read")
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("arrays", nargs="+", help="where each is, and the file it came from")
     arguments = parser.parse_args()
-    return 1 if asyncio.run(run(arguments.folder, arguments.sources)) else 0
+    arrays = {path: Path(source) for path, source in (a.split("=", 1) for a in arguments.arrays)}
+    return 1 if asyncio.run(run(arguments.repository, arguments.tag, arrays)) else 0
 
 
 if __name__ == "__main__":
