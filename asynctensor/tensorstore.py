@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Literal, TypeVar
 
 import numpy.typing as npt
 
+from asynctensor.appending import append_to
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
 from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.source import as_source_of, json_source
@@ -455,6 +456,57 @@ class TensorStore(SchemaProperties, Indexable, Displayed):
             return self._with_indexing_transform(self._resolved())
 
         return self._run(resized, timeout=timeout, deadline=deadline)
+
+    def append(
+        self,
+        source: npt.ArrayLike,
+        axis: int = 0,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        progress: ProgressFunction | None = None,
+    ) -> Future[TensorStore]:
+        """Makes the array longer along one dimension, and writes what is added. Beyond TensorStore.
+
+        Of several that append at the same time, each gets a place of its own, one after the
+        other. In a transaction, the place is the end of the array as the transaction sees it until
+        the commit, and then the end of the array as it is stored: what others have appended
+        meanwhile stays before it.
+
+        Args:
+            source: What to add: an array of this rank, as long as this one in all dimensions but
+                `axis`, that can be cast to the data type without loss.
+            axis: The dimension; from the last one if negative.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+            progress: Told after each chunk, from worker threads.
+
+        Returns:
+            Future of the view with its new bounds. It fails with `FailedPrecondition` where the
+            bound cannot change, and with `InvalidArgument` if the shape does not fit. Where the
+            store can commit several keys at once, it is all or nothing; elsewhere, a call that
+            fails or is cancelled may leave the array longer, with fill values in the place.
+
+        Raises:
+            IncompatibleType: The source cannot be cast.
+            InvalidArgument: It is of another rank, or there is no such dimension.
+        """
+        if not self.writable:
+            raise PermissionDenied("Destination does not support writing.")
+        data = as_source_of(source, self._driver.data_type)
+        if data.ndim != self.rank or not -self.rank <= axis < self.rank:
+            raise InvalidArgument(
+                f"an array of rank {data.ndim} cannot be appended along dimension {axis} of one of "
+                f"rank {self.rank}"
+            )
+        # Kept until it is written: the caller may change it meanwhile.
+        data = data.copy()
+
+        async def appended() -> TensorStore:
+            await append_to(self._view(), data, axis % self.rank, progress)
+            return self._with_indexing_transform(self._resolved())
+
+        return self._run(appended, timeout=timeout, deadline=deadline)
 
     def _run(
         self,

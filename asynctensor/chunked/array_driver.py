@@ -110,6 +110,17 @@ class ArrayDriver(ABC):
             FailedPrecondition: The format or the array cannot do it.
         """
 
+    async def grow(self, dimension: int, count: int) -> int:
+        """Makes a dimension longer at its end; returns where what is added begins.
+
+        Whoever else does so at the same time gets another place.
+
+        Raises:
+            Unimplemented: The driver cannot do it.
+            FailedPrecondition: The array cannot.
+        """
+        raise Unimplemented(f'arrays of driver "{self.driver}" cannot be appended to')
+
     @abstractmethod
     async def refresh(self) -> None:
         """Looks at the stored metadata again, as far as the spec's options allow."""

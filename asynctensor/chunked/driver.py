@@ -290,6 +290,9 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         if shrinks and not request.metadata_only:
             await delete_outside(self.array, self._view, self._stored.look_again, progress)
 
+    async def grow(self, dimension: int, count: int) -> int:
+        return await self._stored.grow(dimension, count)
+
     async def stored_chunks(self, transform: IndexTransform, enough: bool) -> tuple[int, int]:
         partition = await partition_of(self.array, self._bounded(transform, self.array.layout))
         stored = await count_stored(self.array, partition, enough=enough)

@@ -224,6 +224,9 @@ class FieldDriver(PartDriver):
             upper = (*upper[:-1], None)
         await self.below.resize(replace(request, exclusive_max=upper), progress)
 
+    async def grow(self, dimension: int, count: int) -> int:
+        return await self.below.grow(dimension, count)
+
     def schema(self) -> Schema:
         whole = self.below.schema()
         domain = self.transform().domain

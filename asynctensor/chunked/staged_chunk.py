@@ -29,6 +29,7 @@ class StagedChunk(StagedValue):
 
     Attributes:
         array: The array, as the transaction sees it.
+        index: Grid position.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class StagedChunk(StagedValue):
     ) -> None:
         self.array = array
         self._before = before
-        self._index = index
+        self.index = index
         self._lock = threading.Lock()
         self._patches: list[Patch] = []
         self._covered = False
@@ -54,6 +55,34 @@ class StagedChunk(StagedValue):
             if len(self._patches) >= _FOLD:
                 self._fold()
 
+    @property
+    def rests_on_value(self) -> bool:
+        """Whether the chunk was staged otherwise before, and is written in part."""
+        with self._lock:
+            return self._before is not None and not self._covered
+
+    def elements(self) -> tuple[Array, Array]:
+        """The written elements in a chunk of their own, and which they are."""
+        with self._lock:
+            self._fold()
+            assert self._values is not None
+            assert self._mask is not None
+            return self._values, self._mask
+
+    def put(self, dim: int, start: int, values: Array, mask: Array) -> None:
+        """Adds those of `values` that `mask` says, which begin at `start` along `dim`."""
+        part = (*(slice(None),) * dim, slice(start, start + values.shape[dim]))
+        own, written = self.elements()
+        np.copyto(own[part], values, where=mask)
+        written[part] |= mask
+
+    def drop(self, dim: int, start: int) -> None:
+        """Forgets what was written from `start` on along `dim`; the rest of it is kept."""
+        _, written = self.elements()
+        written[(*(slice(None),) * dim, slice(start, None))] = False
+        with self._lock:
+            self._covered = False
+
     def _fold(self) -> None:
         layout = self.array.layout
         if self._values is None or self._mask is None:
@@ -70,7 +99,7 @@ class StagedChunk(StagedValue):
     def needs_current(self) -> bool:
         """Whether some element of the chunk is not written."""
         with self._lock:
-            if self._covered:
+            if self._covered and not self.array.outgrown:
                 return False
         return self._before is None or self._before.needs_current
 
@@ -81,7 +110,7 @@ class StagedChunk(StagedValue):
     def committed(self) -> None:
         """What is cached of the chunk outside of the transaction is outdated."""
         if self.array.base is not None:
-            self.array.base.forget(self._index)
+            self.array.base.forget(self.index)
 
     async def value(self, current: bytes | None) -> bytes | None:
         """The encoded chunk after the writes."""
@@ -121,10 +150,13 @@ class StagedChunk(StagedValue):
     def _encoded(self, current: bytes | None, done: ChunkStatistics) -> Buffer | None:
         """The encoded chunk, perhaps a view of the data that was staged."""
         with self._lock:
+            if self.array.outgrown and self._covered:
+                # All that was known of the chunk was written: others may have written more.
+                self._fold()
             patches = list(self._patches)
             values, mask = self._values, self._mask
             if values is None or mask is None:
-                new = updated_value(self.array, self._index, patches, current, done)
+                new = updated_value(self.array, self.index, patches, current, done)
                 return whole(new) if isinstance(new, tuple) else new
             chunk = chunk_of(self.array, current)
             np.copyto(chunk, values, where=mask)

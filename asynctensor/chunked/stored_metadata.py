@@ -9,12 +9,14 @@ from asynctensor.chunked.array_driver import ResizeRequest
 from asynctensor.chunked.documents import merge_by
 from asynctensor.chunked.format import ArrayFormat
 from asynctensor.chunked.relied_metadata import MetadataReliance, extents, implicit_bounds
+from asynctensor.chunked.staged_append import StagedAppend
 from asynctensor.errors import Error, FailedPrecondition, InvalidArgument, NotFound
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.generation import UNKNOWN
 from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
 from asynctensor.transaction.staged_store import StagedStore, is_staged
+from asynctensor.transaction.staged_value import StagedDocument
 
 M = TypeVar("M")
 
@@ -62,7 +64,14 @@ class StoredMetadata(Generic[M]):
         reliance = self._reliance
         if reliance is None:
             return
-        ends = extents(bounded, self._array.layout.shape)
+        shape = self._array.layout.shape
+        ends = extents(bounded, shape)
+        assert isinstance(self._view, StagedStore)
+        staged = self._view.staging().staged(self.key)
+        if isinstance(staged, StagedDocument):
+            # What was appended goes wherever the array ends by then.
+            for dim, count in staged.appended.items():
+                ends[dim] = min(ends[dim], shape[dim] - count)
         if writes:
             reliance.writes = True
             reliance.written = list(map(max, reliance.written, ends))
@@ -94,8 +103,12 @@ class StoredMetadata(Generic[M]):
             generation,
             lambda document: fmt.layout(fmt.parse(document)).shape,
             lambda document: fmt.serialize(fmt.parse(document)),
+            self._outgrown,
         )
         view.rely_on(self.key, self._reliance)
+
+    def _outgrown(self) -> None:
+        self._array.outgrown = True
 
     async def look_again(self) -> None:
         """Takes over what is stored if it has changed.
@@ -160,12 +173,74 @@ class StoredMetadata(Generic[M]):
         staged = await view.change(self.key, resized, merge_by(self._format.merge_rules))
         if staged is not None:
             for dim, (size, new) in enumerate(zip(old, shape, strict=True)):
-                if size != new:
-                    staged.appended.pop(dim, None)
+                if size != new and staged.appended.pop(dim, None) is not None:
+                    staged.followers.clear()
         await self.look_again()
         if self._reliance is not None:
             self._reliance.cut(shape)
         return any(n < o for n, o in zip(shape, old, strict=True))
+
+    async def grow(self, dim: int, count: int) -> int:
+        """Makes a dimension longer at its end; returns where what is added begins.
+
+        Raises:
+            NotFound: The array was deleted.
+            FailedPrecondition: It is of another kind now.
+            InvalidArgument: An array of that shape could not be opened again.
+        """
+        start = 0
+
+        def grown(document: bytes | None) -> bytes:
+            nonlocal start
+            if document is None:
+                raise self._deleted()
+            current = self._format.parse(document)
+            self._check_kind(current)
+            shape = list(self._format.layout(current).shape)
+            start = shape[dim]
+            shape[dim] += count
+            metadata = self._format.resized(current, tuple(shape))
+            self._check_storable(metadata)
+            return self._format.serialize(metadata)
+
+        view = self._view
+        if isinstance(view, StagedStore):
+            staged = await view.change(self.key, grown, merge_by(self._format.merge_rules))
+            if staged is not None and staged.base is not None:
+                self._append(view, staged, dim, start, count)
+        else:
+            conditional = view.capabilities.can_compare_and_swap
+            while True:
+                found = await view.read(self.key)
+                new = grown(bytes(found.value) if found.state == "value" else None)
+                condition = found.stamp.generation if conditional else UNKNOWN
+                if (await view.write(self.key, new, condition)).generation != UNKNOWN:
+                    break
+        await self.look_again()
+        return start
+
+    def _append(
+        self, view: StagedStore, staged: StagedDocument, dim: int, start: int, count: int
+    ) -> None:
+        """Has what is appended follow wherever the array ends at the commit."""
+        assert staged.base is not None
+        base = self._format.layout(self._format.parse(staged.base)).shape
+        others = staged.appended.keys() - {dim}
+        if others or start != base[dim] + staged.appended.get(dim, 0):
+            # Not the end as it was found, or the second dimension: it stays where it is.
+            staged.appended.clear()
+            staged.followers.clear()
+            return
+        total = staged.appended.get(dim, 0) + count
+        staged.appended[dim] = total
+        moved = StagedAppend(self._array, view.staging(), dim, base[dim], total)
+
+        async def follow(document: bytes | None) -> None:
+            assert document is not None
+            shape = self._format.layout(self._format.parse(document)).shape
+            await moved.follow(shape[dim] - total)
+
+        staged.followers[:] = [follow]
 
     def _resized(
         self, document: bytes, request: ResizeRequest

@@ -155,12 +155,12 @@ class Staging(Participant):
         return found
 
     async def prepare(self) -> Commit:
-        with self.lock:
-            expected = dict(self.observed)
-            read = frozenset(expected)
-            cleared, listed = tuple(self.deleted), tuple(self.listed)
+        expected: dict[str, bytes] = {}
         values: dict[str, bytes | StoredValue | None] = dict(await self._settled(expected))
         with self.lock:
+            expected.update(self.observed)
+            read = frozenset(self.observed)
+            cleared, listed = tuple(self.deleted), tuple(self.listed)
             staged = [(key, value) for key, value in self.values.items() if not value.leads]
         stash = None if self.commit_domain is None else self.commit_domain.stash()
         async with Ahead(stash, values) as ahead:
@@ -187,6 +187,9 @@ class Staging(Participant):
             stored, unchanged = None, False
             if not self.covered(key):
                 stored, unchanged = await self._look(key, relied.get(key, ()), expected)
+            if not unchanged:
+                for each in relied.get(key, ()):
+                    each.changed()
             outcome = stored
             if key in leading:
                 outcome = values[key] = await leading[key].value(stored)
