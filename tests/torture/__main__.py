@@ -9,12 +9,15 @@ import argparse
 import os
 import platform
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 from tests.mutants.__main__ import try_all
 from tests.mutants.laboratory import Trial, Verdict
 from tests.mutants.mutant import every
 from tests.torture.domains import DOMAINS
+from tests.torture.killing import Killed, run
 from tests.torture.report import PAGE, Tally, commit_id, page
 from tests.torture.world import run_world
 
@@ -30,6 +33,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument(
         "--domain", action="append", choices=DOMAINS, help="which; all if not given"
+    )
+    parser.add_argument(
+        "--kills", type=int, default=0, help="processes to kill while they commit to files"
     )
     parser.add_argument("--mutants", action="store_true", help="try the mutants as well")
     parser.add_argument("--write", action="store_true", help=f"write docs/{PAGE.name}")
@@ -71,12 +77,19 @@ def main() -> int:
         outcomes = ", ".join(f"{count:,} {o.value}" for o, count in tally.outcomes.items())
         print(f"{name}: {tally.worlds:,} worlds; transactions: {outcomes}", end="; ")
         print(f"{tally.counts.total():,} faults; anomalies: {dict(tally.anomalies) or 0}")
+    killed: Killed | None = None
+    if options.kills:
+        with tempfile.TemporaryDirectory() as folder:
+            rounds = max(1, options.kills // 3)
+            killed = run(Path(folder), kills=rounds, children=3, seed=options.first)
+        print(f"killed: {killed}")
     trials: list[Trial] = try_all(every()) if options.mutants else []
     if options.write:
         versions = f"Python {platform.python_version()}, {platform.system()}"
         text = page(
             tallies,
             trials,
+            killed,
             commit=commit,
             first=options.first,
             last=last,
@@ -85,6 +98,7 @@ def main() -> int:
         )
         PAGE.write_text(text, encoding="utf-8")
     failed = any(tally.anomalies for tally in tallies.values())
+    failed = failed or (killed is not None and bool(killed.wrong))
     survived = any(trial.verdict is not Verdict.KILLED for trial in trials)
     return 1 if failed or survived else 0
 

@@ -11,6 +11,7 @@ from asynctensor.testing.fault_presets import KINDS
 from asynctensor.testing.history import Outcome
 from tests.mutants.laboratory import Trial, Verdict
 from tests.mutants.mutant import ROOT
+from tests.torture.killing import Killed
 from tests.torture.world import World
 
 PAGE = ROOT / "docs" / "reliability.md"
@@ -45,6 +46,10 @@ time), and by the invariants of its workload. A seed gives its world again:
 `python -m tests.torture --first SEED --seeds 1 --verbose`.
 """
 
+_KILLED = (
+    "Processes commit to one repository on local files, three at a time, each commit to an array, "
+    "its metadata and a value beside it, and are killed (`kill -9`) at any moment."
+)
 _MUTANTS = (
     "Each takes one safeguard away (`tests/mutants/NAME.patch`) and must fail the test that it "
     "names."
@@ -104,6 +109,7 @@ def _cell(value: object) -> str:
 def page(
     tallies: Mapping[str, Tally],
     trials: Sequence[Trial],
+    loop: Killed | None = None,
     *,
     commit: str,
     first: int,
@@ -144,6 +150,20 @@ def page(
         parts += [
             "## Anomalies",
             table(["", *names], [(kind, *(t.anomalies[kind] for t in every)) for kind in found]),
+        ]
+    if loop is not None:
+        parts += [
+            "## Killed processes",
+            _KILLED,
+            table(
+                ["", "repo"],
+                [
+                    ("processes killed", loop.kills),
+                    ("commits acknowledged", loop.acknowledged),
+                    ("commits in the log afterwards", loop.landed),
+                    ("acknowledged and lost, half there, or there twice", len(loop.wrong)),
+                ],
+            ),
         ]
     if trials:
         parts += [

@@ -13,6 +13,7 @@ from asynctensor.testing.fault_presets import PRESETS, Faults
 from asynctensor.testing.history import Outcome
 from tests.mutants.laboratory import Trial, Verdict
 from tests.mutants.mutant import ROOT, Mutant
+from tests.torture import killing
 from tests.torture.domains import DOMAINS
 from tests.torture.report import Tally, page
 from tests.torture.toys import (
@@ -152,3 +153,9 @@ def test_the_command_plays_worlds_and_gives_a_seed_again() -> None:
     assert runs[0] == runs[1]
     assert "memory: seed 9" in runs[0]
     assert "anomalies: 0" in runs[0]
+
+
+def test_killed_processes_leave_whole_commits(tmp_path) -> None:
+    found = killing.run(tmp_path, kills=2, children=2, seed=1)
+    assert found.wrong == ()
+    assert found.landed >= found.acknowledged > 0

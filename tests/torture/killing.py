@@ -1,0 +1,115 @@
+"""Processes that commit to a repository on local files, and are killed at any moment.
+
+Each child counts: a commit writes the next number to an array, to an attribute of it and to a plain
+value, and is acknowledged on a pipe once it has landed. After the kill, whoever opens the
+repository must find every acknowledged number, in all three places or in none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import asynctensor as at
+
+#: Seconds within which a child is killed after its first acknowledgement.
+_LONGEST = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """How one loop went.
+
+    Attributes:
+        kills: Processes that were killed.
+        acknowledged: Commits that were acknowledged.
+        landed: Commits that are in the log: some landed, and nobody was told.
+        wrong: What must not be, in words.
+    """
+
+    kills: int
+    acknowledged: int
+    landed: int
+    wrong: tuple[str, ...]
+
+
+async def _child(folder: str, name: str) -> None:
+    repo = await at.Repository.open(folder)
+    number = 0
+    while True:
+        number += 1
+        async with repo.transaction(message=f"{name} {number}") as txn:
+            spec = {"driver": "zarr3", "kvstore": repo.kvstore(f"{name}/")}
+            array = await at.open(
+                spec, open=True, create=True, dtype="int64", shape=[4], transaction=txn
+            )
+            await array[...].write(number)
+            await repo.kvstore(transaction=txn).write(f"{name}.txt", b"%d" % number)
+        sys.stdout.write(f"{number}\n")
+        sys.stdout.flush()
+
+
+def run(folder: Path, *, kills: int, children: int, seed: int) -> Killed:
+    """Starts children and kills them, so many times, and looks at what they left.
+
+    Args:
+        folder: An empty folder.
+        kills: Rounds.
+        children: Processes that commit at the same time.
+        seed: Of the moments.
+    """
+    chance = random.Random(f"killing {seed}")
+    place = f"file://{folder}/"
+    asyncio.run(_created(place))
+    acknowledged: dict[str, int] = {}
+    for round_ in range(kills):
+        names = [f"r{round_}c{i}" for i in range(children)]
+        command = [sys.executable, "-m", "tests.torture.killing", place]
+        processes = [
+            subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in names
+        ]
+        first = [process.stdout.readline() for process in processes if process.stdout]
+        time.sleep(chance.random() * _LONGEST)
+        for process in processes:
+            process.kill()
+        for name, process, line in zip(names, processes, first, strict=True):
+            # Closes the pipe.
+            rest, _ = process.communicate()
+            whole = [each for each in (line + rest).split("\n")[:-1] if each]
+            acknowledged[name] = int(whole[-1]) if whole else 0
+    return asyncio.run(_looked_at(place, acknowledged, kills * children))
+
+
+async def _created(place: str) -> None:
+    await at.Repository.open(place, create=True)
+
+
+async def _looked_at(place: str, acknowledged: dict[str, int], kills: int) -> Killed:
+    repo = await at.Repository.open(place)
+    wrong: list[str] = []
+    for name, least in acknowledged.items():
+        text = (await repo.kvstore().read(f"{name}.txt")).value.decode() or "0"
+        number = 0
+        if int(text):
+            spec = {"driver": "zarr3", "kvstore": repo.kvstore(f"{name}/")}
+            values = await (await at.open(spec)).read()
+            number = int(values[0])
+            if len(set(values.tolist())) != 1:
+                wrong.append(f"{name} has {values.tolist()}")
+        if number != int(text):
+            wrong.append(f"{name} has {number} in the array and {text} beside it")
+        if number < least:
+            wrong.append(f"{name} acknowledged {least} and has {number}")
+    messages = [each.message async for each in repo.log()]
+    if len(set(messages)) != len(messages):
+        wrong.append("a commit is in the log twice")
+    return Killed(kills, sum(acknowledged.values()), len(messages), tuple(wrong))
+
+
+if __name__ == "__main__":
+    asyncio.run(_child(*sys.argv[1:3]))
