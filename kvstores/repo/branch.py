@@ -217,6 +217,8 @@ class Branch:
             group += self._waiting[:room]
             self._waiting = self._waiting[room:]
             accepted, entries = await self._accepted(group)
+            if any(each.outcome.done() for each in group):
+                self._combiner.decided()
             if not entries:
                 self._combiner.withdraw(each.proposal.entry.txn for each in group)
                 return

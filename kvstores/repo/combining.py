@@ -32,6 +32,8 @@ from asynctensor.runtime.entropy import uniform
 LOSSES = 1
 #: How often the owner of the least intent is waited for, about a round trip each time.
 _PATIENCE = 3
+#: Looks around, and lost races, in a row after which there is no more looking.
+_ROUNDS = 24
 #: Round trips after a lost slot during which it counts as contended.
 _RUSH = 30
 #: Slots that are looked for at once by whoever comes anew.
@@ -67,7 +69,9 @@ class Combiner:
         self._settled: dict[str, int] = {}
         self._others: list[str] = []
         self._listed = False
+        #: Pauses since the last look around; looks and lost slots since the last outcome of ours.
         self._polls = 0
+        self._rounds = 0
         self._round_trip = _GUESS
         self._contended_until = float("-inf")
         self._deleting: set[asyncio.Task[None]] = set()
@@ -93,7 +97,13 @@ class Combiner:
         Returns:
             They; or None where somebody else wrote or should have written: judge again.
         """
+        if self._rounds >= _ROUNDS:
+            # Whoever writes all the time, and never loses, does not look at what is offered, and is
+            # not overtaken by whoever looks around: race.
+            self._listed = False
+            return []
         if not self._listed and await self._look_around(accepted):
+            self._rounds += 1
             return None
         mine = {self._intents.name(each.entry.txn) for each in accepted if _offerable(each)}
         settled = self._settled_names()
@@ -102,10 +112,17 @@ class Combiner:
         if not leads and self._polls < _PATIENCE:
             self._polls += 1
             if await self._wait(accepted):
-                self._polls, self._listed = 0, False
+                self._rounds += 1
+                self._listed = False
             return None
-        self._polls, self._listed = 0, False
+        self._polls = 0
+        self._rounds += 1
+        self._listed = False
         return await self._adopted(others, entries)
+
+    def decided(self) -> None:
+        """Notes that a transaction of ours has its outcome."""
+        self._polls = self._rounds = 0
 
     async def _look_around(self, accepted: Sequence[Proposal]) -> bool:
         """Offers, and sees what is offered; gives whether somebody wrote a record meanwhile."""
