@@ -170,9 +170,12 @@ async def test_a_hole_in_the_log(base: MemoryStore) -> None:
 
 async def test_a_value_is_named_with_its_commit(base: MemoryStore) -> None:
     whole = await stored(base)
-    key = max((key for key in whole if kind_of(key) == "data"), key=lambda key: len(whole[key]))
+    tagged = await start(RepositoryState(place_of(base, "lab/")).tagged, "v1")
+    found = await start(tagged.find, "image/c/0/0")
+    assert found is not None
+    key, at = f"lab/{found[1].object}", found[1].offset
     value = whole[key]
-    await start(base.write, key, value[:1000] + bytes([value[1000] ^ 1]) + value[1001:])
+    await start(base.write, key, value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :])
     (damage,) = (await verify(base)).damages
     assert damage.key is not None
     assert damage.key.startswith("image/c/")

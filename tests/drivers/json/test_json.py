@@ -403,8 +403,9 @@ def test_in_a_zip_file(tmp_path: Path) -> None:
         file.writestr("b.json", DOCUMENT)
     array = ts.open(f"file://{tmp_path}/a.zip|zip:b.json|json:/x/y/2").result()
     assert array.read().result().item() == 3
-    with pytest.raises(NotImplementedError, match="zip"):
-        array.write(1).result()
+    array.write(1).result()
+    with zipfile.ZipFile(tmp_path / "a.zip") as file:
+        assert json.loads(file.read("b.json"))["x"]["y"][2] == 1
 
 
 def test_progress_is_told_from_a_worker() -> None:
