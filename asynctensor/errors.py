@@ -128,8 +128,9 @@ class Aborted(Error, ValueError):
     """Somebody else changed what this operation rested on: start again from fresh data.
 
     Attributes:
-        conflicts: What was changed, where the store tells: each has the ``key`` (or the beginning
-            of the range that was listed) and the version of the commit ``by`` which it was.
+        conflicts: What was changed, where the store keeps a history: each a `CommitConflict` with
+            the array's ``path``, ``keys``, ``boxes`` of chunks, and ``commit_id``, ``message`` and
+            ``author`` of the commit which it was.
         members: Of the document that ``key`` names: the members that were changed.
         final: Whether what changed had been read, so that working the same changes out again
             cannot help.

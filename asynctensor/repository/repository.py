@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
 
 from asynctensor.chunked.array_driver import ProgressFunction
-from asynctensor.errors import CommitUnknown, InvalidArgument
+from asynctensor.errors import Aborted, CommitUnknown, InvalidArgument
 from asynctensor.kvstore import KvStore
 from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.kvstores.repo.description import MAIN
@@ -27,11 +28,17 @@ from asynctensor.repository.diffing import Diffing
 from asynctensor.repository.names import BranchInfo, TagInfo
 from asynctensor.repository.verification import Verification, verified
 from asynctensor.runtime.context import Context
+from asynctensor.runtime.entropy import random_bytes
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.storage.commit_domain import Isolation
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
+
+T = TypeVar("T")
+#: Seconds before a transaction is run again: at most so many, doubled each time up to a bound.
+_SHORTEST_WAIT = 0.002
+_LONGEST_WAIT = 0.5
 
 
 class Repository:
@@ -162,6 +169,70 @@ class Repository:
         made = Transaction(message=message, author=author, metadata=metadata, isolation=isolation)
         StagedStore(self.kvstore(branch=branch).store, made).staging()
         return made
+
+    async def retry(
+        self,
+        function: Callable[[Transaction], Awaitable[T]],
+        *,
+        attempts: int = 100,
+        message: str | None = None,
+        author: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        branch: str = MAIN,
+        isolation: Isolation = "serializable",
+    ) -> T:
+        """Runs a transaction, again and again until nobody else is in its way.
+
+        ::
+
+            async def count(txn):
+                cell = store.with_transaction(txn)[0]
+                await cell.write(int(await cell.read()) + 1)
+
+            await repo.retry(count, message="one more")
+
+        Args:
+            function: Called with a fresh transaction each time, in the caller's event loop; what it
+                stages is committed when it returns, and forgotten if it raises. It may be run
+                several times: anything but the transaction that it changes is its own affair.
+            attempts: How often at most.
+            message: Why; see `transaction`.
+            author: By whom.
+            metadata: What else to note with the commit: JSON.
+            branch: Where to.
+            isolation: See `Transaction`.
+
+        Returns:
+            What `function` returned the time that was committed.
+
+        Raises:
+            Aborted: Somebody else was in the way each time.
+            CommitUnknown: The store did not say whether it was committed; it is not tried again.
+            InvalidArgument: `attempts` is not at least 1.
+
+        Whatever else `function` raises ends it. When a cancellation is delivered before the commit
+        was begun, nothing was changed.
+        """
+        if attempts < 1:
+            raise InvalidArgument(f"attempts is at least 1, not {attempts}")
+        for attempt in range(attempts):
+            txn = self.transaction(
+                message=message,
+                author=author,
+                metadata=metadata,
+                branch=branch,
+                isolation=isolation,
+            )
+            try:
+                async with txn:
+                    return await function(txn)
+            except Aborted:
+                if attempt == attempts - 1:
+                    raise
+            # Those who were in each other's way come back at different times.
+            longest = min(_LONGEST_WAIT, _SHORTEST_WAIT * 2**attempt)
+            await asyncio.sleep(longest * int.from_bytes(random_bytes(4), "big") / 2**32)
+        raise AssertionError
 
     # -- history ----------------------------------------------------------------------------
 

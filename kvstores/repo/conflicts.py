@@ -36,11 +36,13 @@ class Conflict:
         key: The key, or the beginning of the range that was listed.
         by: The commit that changed it.
         read: Whether the transaction had read it for its user; else it only rested on it.
+        listed: Whether it is a range that was listed.
     """
 
     key: str
     by: Version
     read: bool
+    listed: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def conflicts(
 
 
 def _listed(key_range: KeyRange, version: Version) -> Conflict:
-    return Conflict(key_range.inclusive_min, version, True)
+    return Conflict(key_range.inclusive_min, version, read=True, listed=True)
 
 
 def _note_run(

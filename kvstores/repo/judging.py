@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from asynctensor.errors import Aborted, AlreadyExists, FailedPrecondition, Unimplemented
+from asynctensor.kvstores.repo.conflict_report import report
 from asynctensor.kvstores.repo.conflicts import Conflict, conflicts
 from asynctensor.kvstores.repo.proposal import Landed, Proposal
 from asynctensor.kvstores.repo.record import (
@@ -76,7 +77,7 @@ def judge(
         raise Aborted(f"branch {name!r} has newer commits", operation="commit")
     found = conflicts(proposal.footing, branch, later)
     if found:
-        raise _conflict(found, later, name)
+        raise _conflict(found, later, branch, name)
     following = since[-1].seq + 1 if since else proposal.entry.base + 1
     before: Later = [
         ((following, place), other)
@@ -135,18 +136,15 @@ def _decided(proposal: Proposal, other: Entry, version: Version, name: str) -> L
     return None
 
 
-def _conflict(found: list[Conflict], later: Later, name: str) -> Aborted:
-    by = dict(later)
-    named = ", ".join(repr(each.key) for each in found[:5])
-    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-    entry = by[found[0].by]
-    who = f" by {entry.author}" if entry.author else ""
-    why = f" ({entry.message!r})" if entry.message else ""
+def _conflict(found: list[Conflict], later: Later, branch: str, name: str) -> Aborted:
+    told = report(found, dict(later), branch)
+    named = "; ".join(map(str, told[:3]))
+    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
     error = Aborted(
-        f"{named}{more} of branch {name!r} changed meanwhile{who}{why}; run the transaction again",
+        f"branch {name!r} has changed meanwhile: {named}{more}; run the transaction again",
         key=found[0].key,
         operation="commit",
     )
-    error.conflicts = tuple(found)
+    error.conflicts = told
     error.final = any(each.read for each in found)
     return error

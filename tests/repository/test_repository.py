@@ -192,7 +192,7 @@ async def test_write_skew_is_refused(repo) -> None:
         assert (await store.read(read)).value == b"1"
         await store.write(write, b"0")
     await one.commit_async()
-    with pytest.raises(Aborted, match=r"'y' of branch 'main' changed meanwhile") as caught:
+    with pytest.raises(Aborted, match=r"branch 'main' has changed meanwhile: 'y'") as caught:
         await two.commit_async()
     assert caught.value.conflicts[0].key == "y"
     assert (await repo.kvstore().read("x")).value == b"1"
