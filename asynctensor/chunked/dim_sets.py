@@ -12,6 +12,7 @@ the group). The cells that a view touches are the products of its groups' segmen
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -22,6 +23,9 @@ from asynctensor.errors import OutOfRange
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 _RADIX: Final = 2**16
 Term: TypeAlias = "int | slice | Int64Array"
+
+#: Strided sets that are kept for the next read with the same part of a dimension.
+_KEPT_SETS: Final = 4096
 
 
 class Segment:
@@ -67,8 +71,8 @@ class StridedSet:
     """
 
     __slots__ = (
-        "_first", "_high", "_low", "_offset", "_origin", "_size", "_stride", "count", "in_dims",
-        "out_dims",
+        "_first", "_high", "_leading", "_low", "_offset", "_origin", "_size", "_stride", "count",
+        "in_dims", "out_dims",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +91,7 @@ class StridedSet:
         self._offset, self._stride = offset, stride
         self._low, self._high, self._origin = low, high, origin
         self._size = size
+        self._leading: Segment | None = None
         first = offset + stride * low
         last = offset + stride * (high - 1)
         self._first = first // size
@@ -101,6 +106,12 @@ class StridedSet:
     def length(self) -> int:
         """Number of positions."""
         return self._high - self._low
+
+    def leading(self) -> Segment:
+        """The first segment, kept for who asks again."""
+        if self._leading is None:
+            self._leading = self.segment(0)
+        return self._leading
 
     def segment(self, i: int) -> Segment:
         """The `i`-th segment in order of the input dimension."""
@@ -444,8 +455,14 @@ def aligned_sets(
             first, last = offset + stride * low, offset + stride * (high - 1)
             if first < 0 or last < 0 or first >= extents[dim] or last >= extents[dim]:
                 _check_index(min(first, last), max(first, last), dim, extents)
-        sets.append(StridedSet(dim, dim, offset, stride, low, high, low, sizes[dim]))
+        sets.append(_strided(dim, dim, offset, stride, low, high, low, sizes[dim]))
     return sets
+
+
+#: Sets do not change. Reads whose boxes share edges share them, instead of making some thirty
+#: objects each: thousands of reads at once would have the garbage collector look at every object
+#: of the process again and again.
+_strided = lru_cache(_KEPT_SETS)(StridedSet)
 
 
 def _depends_on(output_map: Any) -> tuple[int, ...]:

@@ -133,7 +133,12 @@ class Partition:
             if self.count:
                 # Asked for again and again on the way of a small read.
                 if self._only is None:
-                    self._only = tuple([s.segment(0) for s in self.sets])
+                    self._only = tuple(
+                        [
+                            s.leading() if isinstance(s, StridedSet) else s.segment(0)
+                            for s in self.sets
+                        ]
+                    )
                 yield self._only
             return
         blocks = [

@@ -39,8 +39,11 @@ class ViewRequest(Request[Any]):
         bound: float = 0.0,
         result: Callable[[], object] | None = None,
     ) -> None:
-        super().__init__(result or (lambda: data))
+        super().__init__(result)
         self.partition, self.data, self.bound = partition, data, bound
+
+    def _outcome(self) -> object:
+        return self.data
 
 
 #: Somebody's part of one chunk.

@@ -53,7 +53,7 @@ class Request(Generic[T]):
         "stopped",
     )
 
-    def __init__(self, result: Callable[[], T]) -> None:
+    def __init__(self, result: Callable[[], T] | None) -> None:
         self._lock = threading.Lock()
         self._active = 0
         self._done = 0
@@ -64,13 +64,17 @@ class Request(Generic[T]):
         self._watchers: tuple[Callable[[], object], ...] = ()
         self._cancelled = False
         self._error: BaseException | None = None
-        self._result: Callable[[], T] | None = result
+        self._result = result
         self.stopped = False
         promise: Promise[T]
         future: Future[T]
         promise, future = Promise.new(on_cancel=self.cancel)
         self._promise = promise
         self.future = future
+
+    def _outcome(self) -> T:
+        """What the future gives where no function was given that tells."""
+        raise NotImplementedError
 
     def watch(self, report: Callable[[int], object]) -> None:
         """Has ``report(cells done)`` called as cells are done, by one worker at a time."""
@@ -199,9 +203,8 @@ class Request(Generic[T]):
         elif self._cancelled and not (self._planned and not self.stopped):
             self._promise.set_cancelled()
         else:
-            assert result is not None
             try:
-                self._promise.set_result(result())
+                self._promise.set_result(self._outcome() if result is None else result())
             except BaseException as error:  # noqa: BLE001
                 self._promise.set_exception(error)
 
