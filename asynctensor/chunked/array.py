@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from asynctensor.chunked.cache import ChunkCache
 from asynctensor.chunked.codec import Array, ArrayCodec
 from asynctensor.chunked.format import ArrayLayout
+from asynctensor.chunked.shard_index import every_number
 from asynctensor.chunked.scratch import Scratch, new_output
 from asynctensor.runtime.counters import chunk_counters
 from asynctensor.runtime.process import PROCESS
@@ -187,7 +188,7 @@ class ChunkedArray:
             return
         if inner is None:
             shard = self.layout.shard
-            inner = (0,) if shard is None else range(-1, math.prod(shard.grid))
+            inner = (0,) if shard is None else every_number(shard)
         for k in inner:
             self.cache.discard((self.identity, cell, k))
 

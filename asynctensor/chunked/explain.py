@@ -9,19 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from asynctensor.chunked.array import ChunkedArray
 from asynctensor.chunked.cache import CachedChunk
-from asynctensor.chunked.codec import Array
 from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.grid import Cell, Partition
-from asynctensor.chunked.shard_fetch import asked_spans, fetches_whole
+from asynctensor.chunked.shard_fetch import add_parts, asked_spans, fetches_whole, index_spans
+from asynctensor.chunked.shard_index import Found
 from asynctensor.chunked.shard_read import (
-    INDEX,
-    decoded_index,
+    find_inner,
     inner_parts,
-    inner_places,
     planned_reads,
+    read_at_once,
     span,
 )
 from asynctensor.chunked.stored import partition_of, stored_entries
@@ -233,26 +233,32 @@ async def _shard(
         left: Those that are not in the cache.
         cost: What to add to.
     """
-    shard, local = array.layout.shard, array.store.blocking is not None
-    assert shard is not None
-    index = await _index(array, entry)
-    if index is None:
+    local = array.store.blocking is not None
+    seen = await (_looked_into if local else _asked)(array, entry, place, wanted)
+    if seen is None:
         cost.estimated = True
         cost.decoded = len(left)
         cost.reads, cost.size = 1, array.chunk_bytes
         return
-    places, _ = inner_places(index, wanted)
-    cost.decoded = len(inner_places(index, left)[0])
+    found, indexes = seen
+    open_ = set(left)
+    cost.decoded = sum([inner in open_ for _, _, inner in found.places])
     if not local and fetches_whole(array, len(wanted)):
         cost.reads, cost.size, cost.estimated = 1, max(0, entry.size), entry.size < 0
         return
-    known = array.cache.peek((array.identity, place, INDEX)) if local else None
-    if known is None or known.generation != await _generation(array, place):
-        cost.reads, cost.size = 1, shard.index_size
-    for start, stop in _spans(array, entry.size, places):
-        cost.reads += 1
-        cost.size += stop - start
+    if local and read_at_once(array, entry.size):
+        spans = [(0, entry.size)]
+    else:
+        apart = [each for each in found.places if not _is_within(each, indexes)]
+        spans = [*indexes, *_spans(array, entry.size, apart)]
+    cost.reads = len(spans)
+    cost.size = sum([stop - start for start, stop in spans])
     cost.requests = max(1, cost.reads)
+
+
+def _is_within(place: tuple[int, int, int], spans: Sequence[tuple[int, int]]) -> bool:
+    offset, length, _ = place
+    return any(start <= offset and offset + length <= stop for start, stop in spans)
 
 
 def _spans(
@@ -267,34 +273,56 @@ def _spans(
     return store.plan(spans).spans if isinstance(store, ScheduledStore) else spans
 
 
-async def _index(array: ChunkedArray, entry: ListEntry) -> Array | None:
-    """The index of a stored shard; None if the store can give no part of a value of any size."""
-    face, shard = array.store.blocking, array.layout.shard
-    assert shard is not None
+#: Where inner chunks are, and the ranges that have to be read to know it.
+_Seen: TypeAlias = tuple[Found, list[tuple[int, int]]]
 
-    def decoded() -> Array:
-        value = held if face is None else face.open(entry.key)
+
+async def _looked_into(
+    array: ChunkedArray, entry: ListEntry, place: tuple[int, ...], wanted: list[int]
+) -> _Seen:
+    """Of a local shard."""
+    face = array.store.blocking
+    assert face is not None
+
+    def looked() -> _Seen:
+        value = face.open(entry.key)
         if value is None:
             raise Aborted("the chunk was deleted while it was looked at; explain again")
+        indexes: list[tuple[int, int]] = []
         try:
-            return decoded_index(array, value)
+            return find_inner(array, value, place, wanted, seen=indexes), indexes
         finally:
             value.close()
 
-    held: HeldValue | None = None
-    if face is None:
-        size = entry.size
-        start = 0
-        if shard.index_at_end:
-            if size < 0 and not array.store.capabilities.suffix_ranges:
-                return None
-            size = 2**62 if size < 0 else size
-            start = size - shard.index_size
-        part = ByteRange(start, start + shard.index_size)
-        if entry.size < 0 and shard.index_at_end:
-            part = ByteRange(-shard.index_size, None)
-        found = await array.store.read(entry.key, ReadOptions(part))
-        if found.state == "value":
-            held = HeldValue(max(size, shard.index_size), found.stamp)
-            held.add(start, found.value)
-    return await array.workers.run(decoded)
+    return await array.workers.run(looked)
+
+
+async def _asked(
+    array: ChunkedArray, entry: ListEntry, place: tuple[int, ...], wanted: list[int]
+) -> _Seen | None:
+    """Of a remote shard; None if the store can give no part of a value of any size."""
+    shard, size = array.layout.shard, entry.size
+    assert shard is not None
+    if size < 0 and shard.index_at_end and not array.store.capabilities.suffix_ranges:
+        return None
+    part = ByteRange(-shard.index_size, None)
+    if not shard.index_at_end:
+        part = ByteRange(0, shard.index_size)
+    elif size >= 0:
+        part = ByteRange(size - shard.index_size, size)
+    found = await array.store.read(entry.key, ReadOptions(part))
+    if found.state != "value":
+        raise Aborted("the chunk was deleted while it was looked at; explain again")
+    size = 2**62 if size < 0 else size
+    held = HeldValue(size, found.stamp)
+    start = size - shard.index_size if shard.index_at_end else 0
+    held.add(start, found.value)
+    indexes = [(start, start + shard.index_size)]
+    while True:
+        inner = await array.workers.run(find_inner, array, held, place, wanted)
+        if not inner.unread:
+            return inner, indexes
+        spans = index_spans(inner)
+        indexes += spans
+        if not await add_parts(array, held, entry.key, spans):
+            raise Aborted("the chunk was written while it was looked at; explain again")

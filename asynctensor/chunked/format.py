@@ -7,7 +7,7 @@ plans and does every read and write; and it makes, checks and changes such docum
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -36,31 +36,71 @@ class KeyEncoding(ABC):
 class ShardLayout(ABC):
     """How one stored value (a shard) holds many inner chunks that can be read one by one.
 
+    In a shard of shards (`nested`), inner chunks are those of the shards within, as if there were
+    but one level; only its index has a row for each shard within.
+
     Attributes:
         inner: Codec of one inner chunk; its `shape` divides the shard's.
         grid: Number of inner chunks along each dimension of the shard.
+        nested: The layout of each of the shards within; None if there are none.
         index_size: Length in bytes of the encoded index.
         index_at_end: Whether the index is the last, else the first, part of the shard.
     """
 
     inner: ArrayCodec
     grid: tuple[int, ...]
+    nested: ShardLayout | None = None
     index_size: int
     index_at_end: bool
 
+    @property
+    def index_grid(self) -> tuple[int, ...]:
+        """Number of what the index has rows for, along each dimension."""
+        if self.nested is None:
+            return self.grid
+        return tuple(n // m for n, m in zip(self.grid, self.nested.grid, strict=True))
+
+    def split(self, numbers: Array) -> tuple[Array, Array]:
+        """Of inner chunks, in which of the shards within they are, and which they are there.
+
+        Args:
+            numbers: C-order numbers in `grid`.
+
+        Returns:
+            C-order numbers in `index_grid`, and in the grid of `nested`.
+        """
+        assert self.nested is not None
+        if not self.grid:
+            return numbers, numbers
+        inner = np.asarray(self.nested.grid).reshape(-1, 1)
+        places = np.asarray(np.unravel_index(numbers, self.grid))
+        outer, within = tuple(places // inner), tuple(places % inner)
+        return (
+            np.ravel_multi_index(outer, self.index_grid),
+            np.ravel_multi_index(within, self.nested.grid),
+        )
+
     @abstractmethod
     def decode_index(self, data: Buffer, shard_size: int) -> Array:
-        """The index: int64, shape ``(prod(grid), 2)``, rows (offset, length) in C order of `grid`.
+        """The index: int64, rows (offset, length) in C order of `index_grid`.
 
-        An empty inner chunk has the row ``(-1, 0)``. Every other row lies within `shard_size`.
+        What is empty has the row ``(-1, 0)``. Every other row lies within `shard_size`.
 
         Raises:
             DataLoss: Checksum, offsets or lengths are wrong.
         """
 
     @abstractmethod
-    def encode(self, inner: Sequence[Buffer | None]) -> list[Buffer]:
-        """The shard for encoded inner chunks in C order of `grid` (None: empty), in pieces."""
+    def encode(
+        self, inner: Sequence[Buffer | None], kept: Mapping[int, Buffer | None] | None = None
+    ) -> list[Buffer]:
+        """The shard for encoded inner chunks, in pieces.
+
+        Args:
+            inner: In C order of `grid`; None where one is empty.
+            kept: Shards within that stay as they are (None: empty), by C-order number in
+                `index_grid`; their chunks in `inner` are not looked at.
+        """
 
 
 @dataclass(frozen=True, slots=True)

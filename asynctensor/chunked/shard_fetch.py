@@ -7,7 +7,8 @@ import math
 from collections.abc import Sequence
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
-from asynctensor.chunked.shard_read import inner_places, read_index, runs, span
+from asynctensor.chunked.shard_index import Found
+from asynctensor.chunked.shard_read import find_inner, runs, span
 from asynctensor.chunked.values import HeldValue
 from asynctensor.errors import OutOfRange
 from asynctensor.storage.byte_range import ByteRange
@@ -79,10 +80,37 @@ async def _parts(
     size = 2**62
     held = HeldValue(size, first.stamp)
     held.add(size - shard.index_size if shard.index_at_end else 0, first.value)
-    index = await array.workers.run(read_index, array, held, cell)
-    places, _ = inner_places(index, wanted)
-    spans = asked_spans(array, places)
-    generation = first.stamp.generation
+    while True:
+        done = ChunkStatistics()
+        found = await array.workers.run(find_inner, array, held, cell, wanted, done)
+        spans = index_spans(found) or asked_spans(
+            array, [each for each in found.places if not held.has(each[0], each[0] + each[1])]
+        )
+        if not spans:
+            return held
+        if not await add_parts(array, held, key, spans):
+            return None
+        if not found.unread:
+            return held
+
+
+def index_spans(found: Found) -> list[tuple[int, int]]:
+    """The ranges to ask for in order to find the inner chunks that could not be found yet.
+
+    Indexes of shards within; or all of such a shard, where that is the cheaper way.
+    """
+    spans = []
+    for place, wanted in found.unread:
+        whole = len(wanted) >= _WHOLE_SHARE * math.prod(place.layout.grid)
+        spans.append((place.start, place.start + place.size) if whole else place.span)
+    return spans
+
+
+async def add_parts(
+    array: ChunkedArray, held: HeldValue, key: str, spans: Sequence[tuple[int, int]]
+) -> bool:
+    """Fetches parts of a value; False if it is another one by now."""
+    generation = held.generation
     try:
         # Which has ended only when all of them have.
         async with asyncio.TaskGroup() as group:
@@ -97,9 +125,9 @@ async def _parts(
     for (begin, _), read in zip(spans, reads, strict=True):
         result = read.result()
         if result.state != "value":
-            return None
+            return False
         held.add(begin, result.value)
-    return held
+    return True
 
 
 async def _counted(array: ChunkedArray, key: str, options: ReadOptions) -> ReadResult:

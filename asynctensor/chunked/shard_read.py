@@ -1,4 +1,4 @@
-"""Reading parts of shards: the index first, then runs of neighbouring inner chunks."""
+"""Reading parts of shards: indexes first, then runs of neighbouring inner chunks."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-import numpy as np
-
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.cache import CachedChunk
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.format import ShardLayout
 from asynctensor.chunked.grid import Cell, Partition
+from asynctensor.chunked.shard_index import Found, IndexPlace, find
 from asynctensor.chunked.values import HeldValue, check_size, count_read, stored_bytes
-from asynctensor.errors import DataLoss
-from asynctensor.storage.kvstore import OpenValue
+from asynctensor.storage.generation import TimestampedStorageGeneration
+from asynctensor.storage.kvstore import Buffer, OpenValue
 
 R = TypeVar("R")
 
-#: Place of the decoded index among a shard's cached inner chunks.
-INDEX = -1
 #: Unwanted bytes between two inner chunks that are read rather than read around: on a local
 #: store a system call costs about as much as copying so many bytes.
 _GAP = 32 * 1024
@@ -85,54 +82,75 @@ def planned_reads(
     return list(runs(places))
 
 
-def read_index(
+def find_inner(
     array: ChunkedArray,
     value: OpenValue,
     cell: tuple[int, ...],
+    wanted: Sequence[int],
     done: ChunkStatistics | None = None,
-) -> Array:
-    """The index of a shard, from the cache if that is of the same generation."""
-    key = (array.identity, cell, INDEX)
-    cached = array.cache.get(key) if array.cache.limit_bytes else None
-    if cached is not None and cached.generation == value.generation and cached.array is not None:
-        return cached.array
-    index = decoded_index(array, value, done)
-    if array.cache.limit_bytes:
-        array.cache.put(key, CachedChunk(index, value.generation, 0.0))
-    return index
+    seen: list[tuple[int, int]] | None = None,
+) -> Found:
+    """Where inner chunks are, by indexes from the cache if they are of the same generation.
 
-
-def decoded_index(
-    array: ChunkedArray, value: OpenValue, done: ChunkStatistics | None = None
-) -> Array:
-    """The index of a shard as it is stored.
+    Args:
+        array: The array.
+        value: The shard. Of one that was fetched in parts, indexes that are not among them are
+            `Found.unread`.
+        cell: Its grid position.
+        wanted: Inner chunks, sorted.
+        done: Counts what is read; None: that is not counted, and nothing is kept in the cache.
+        seen: Where to list the ranges of the indexes that were not in the cache.
 
     Raises:
-        DataLoss: It is damaged, or does not fit the shard.
+        DataLoss: An index is damaged, or does not fit its shard.
     """
     shard = array.layout.shard
     assert shard is not None
-    if value.size < shard.index_size:
-        raise DataLoss(f"shard has {value.size} bytes, less than its index of {shard.index_size}")
-    offset = value.size - shard.index_size if shard.index_at_end else 0
-    if done is not None:
-        count_read(done, value, shard.index_size)
-    data = stored_bytes(value, array.scratch, offset, shard.index_size)
-    return shard.decode_index(data, value.size)
+    keeps = bool(array.cache.limit_bytes)
+    look = array.cache.peek if done is None else array.cache.get
+
+    def read(place: IndexPlace) -> Array | None:
+        key = (array.identity, cell, place.number or 0)
+        cached = look(key) if keeps and place.number is not None else None
+        if cached and cached.generation == value.generation and cached.array is not None:
+            return cached.array
+        start, stop = place.span
+        if isinstance(value, HeldValue) and not value.has(start, stop):
+            return None
+        if seen is not None:
+            seen.append((start, stop))
+        if done is not None:
+            count_read(done, value, stop - start)
+        data = stored_bytes(value, array.scratch, start, stop - start)
+        index = place.layout.decode_index(data, place.size)
+        if keeps and done is not None and place.number is not None:
+            array.cache.put(key, CachedChunk(index, value.generation, 0.0))
+        return index
+
+    return find(shard, value.size, wanted, read)
 
 
-def inner_places(
-    index: Array, wanted: Sequence[int]
-) -> tuple[list[tuple[int, int, int]], list[int]]:
-    """Where the wanted inner chunks are, as (offset, length, inner), and which are empty."""
-    rows = index[np.asarray(wanted, dtype=np.int64)].tolist()
-    places, empty = [], []
-    for inner, (offset, length) in zip(wanted, rows, strict=True):
-        if offset < 0:
-            empty.append(inner)
-        else:
-            places.append((offset, length, inner))
-    return places, empty
+def read_at_once(array: ChunkedArray, size: int) -> bool:
+    """Whether a local shard of `size` bytes is read before it is known where what is wanted is.
+
+    That of a small one, in which finding it would take several reads.
+    """
+    shard = array.layout.shard
+    return shard is not None and shard.nested is not None and size <= _SMALL
+
+
+def _in_hand(array: ChunkedArray, value: OpenValue, done: ChunkStatistics) -> OpenValue:
+    """The value, in memory if it is read at once."""
+    if isinstance(value, HeldValue) or not read_at_once(array, value.size):
+        return value
+    held = HeldValue(value.size, TimestampedStorageGeneration(value.generation, 0.0))
+    data: Buffer | None = value.value
+    if data is None:
+        data = bytearray(value.size)
+        value.read_into(memoryview(data), 0)
+    count_read(done, value, value.size)
+    held.add(0, data)
+    return held
 
 
 def inner_chunks(
@@ -150,9 +168,10 @@ def inner_chunks(
     Raises:
         DataLoss: The index is damaged, or does not fit the shard.
     """
-    index = read_index(array, value, cell, done)
-    places, missing = inner_places(index, wanted)
-    empty: dict[int, memoryview | None] = dict.fromkeys(missing)
+    value = _in_hand(array, value, done)
+    found = find_inner(array, value, cell, wanted, done)
+    places = found.places
+    empty: dict[int, memoryview | None] = dict.fromkeys(found.empty)
     if not places:
         yield empty
         return
@@ -165,10 +184,7 @@ def inner_chunks(
         check_size(value.size, array.form_bytes)
         whole = stored_bytes(value, array.scratch, 0, value.size)
         count_read(done, value, value.size)
-        found: dict[int, memoryview | None] = {
-            inner: whole[offset : offset + length] for offset, length, inner in places
-        }
-        yield empty | found
+        yield empty | {inner: whole[offset : offset + length] for offset, length, inner in places}
         return
     for run in planned:
         start, stop = span(run)

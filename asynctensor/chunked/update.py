@@ -7,7 +7,7 @@ Patches are applied in order, so that of two the later one stays.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -15,11 +15,12 @@ import numpy as np
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.codec import Array, ArrayCodec
 from asynctensor.chunked.fill import begin_with_fill, is_fill
+from asynctensor.chunked.format import ShardLayout
 from asynctensor.chunked.grid import Cell, Partition
 from asynctensor.chunked.rows import copy_rows
+from asynctensor.chunked.shard_index import IndexPlace, find
 from asynctensor.chunked.shard_read import inner_parts
 from asynctensor.chunked.tiles import tile_limit, tiles
-from asynctensor.errors import DataLoss
 from asynctensor.storage.kvstore import Buffer
 
 #: Data of a view's shape, its chunks, and the one chunk that it is about.
@@ -161,16 +162,17 @@ def _updated_shard(
     if covers(patches[:1]):
         current = None
     pieces: list[Buffer | None] = [None] * count
-    if current is not None:
-        pieces = _stored_pieces(array, current)
     items = inner_parts(shard, patches)
+    kept: dict[int, Buffer | None] = {}
+    if current is not None:
+        pieces, kept = _stored_pieces(shard, current, items)
     if len(patches) == 1:
         _encode_tiles(array, patches[0], pieces, items, done)
     for inner, parts in items.items():
         pieces[inner] = _updated_chunk(array, shard.inner, parts, pieces[inner], done)
-    if all(piece is None for piece in pieces):
+    if all(piece is None for piece in (*pieces, *kept.values())):
         return None
-    return tuple(shard.encode(pieces))
+    return tuple(shard.encode(pieces, kept))
 
 
 def _encode_tiles(
@@ -203,14 +205,37 @@ def _encode_tiles(
             pieces[inner] = _encoded(array, codec, chunks[k], done, borrowed=True)
 
 
-def _stored_pieces(array: ChunkedArray, current: Buffer) -> list[Buffer | None]:
-    """The encoded inner chunks of a stored shard, None for the empty ones."""
-    shard = array.layout.shard
-    assert shard is not None
+def _stored_pieces(
+    shard: ShardLayout, current: Buffer, changed: Iterable[int]
+) -> tuple[list[Buffer | None], dict[int, Buffer | None]]:
+    """What is in a stored shard.
+
+    Args:
+        shard: The layout.
+        current: The shard.
+        changed: The inner chunks that are going to be.
+
+    Returns:
+        The encoded inner chunks, None for the empty ones; and the shards within none of whose
+        chunks are changed, by number, which are not looked into.
+    """
     view = memoryview(current).cast("B")
-    size = len(view)
-    if size < shard.index_size:
-        raise DataLoss(f"shard has {size} bytes, less than its index of {shard.index_size}")
-    start = size - shard.index_size if shard.index_at_end else 0
-    rows = shard.decode_index(view[start : start + shard.index_size], size).tolist()
-    return [None if offset < 0 else view[offset : offset + length] for offset, length in rows]
+    outer = IndexPlace(shard, 0, len(view), None)
+
+    def decoded(place: IndexPlace) -> Array:
+        start, stop = place.span
+        return place.layout.decode_index(view[start:stop], place.size)
+
+    wanted: Array = np.arange(math.prod(shard.grid))
+    kept: dict[int, Buffer | None] = {}
+    if shard.nested is not None:
+        touched = np.unique(shard.split(np.fromiter(changed, np.int64))[0])
+        for number, (offset, length) in enumerate(decoded(outer).tolist()):
+            kept[number] = None if offset < 0 else view[offset : offset + length]
+        for number in touched.tolist():
+            del kept[number]
+        wanted = wanted[np.isin(shard.split(wanted)[0], touched)]
+    pieces: list[Buffer | None] = [None] * math.prod(shard.grid)
+    for offset, length, inner in find(shard, len(view), wanted.tolist(), decoded).places:
+        pieces[inner] = view[offset : offset + length]
+    return pieces, kept

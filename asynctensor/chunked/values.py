@@ -65,6 +65,10 @@ class HeldValue:
         """Adds the bytes from `offset` on."""
         self._parts.append((offset, memoryview(data).cast("B")))
 
+    def has(self, start: int, stop: int) -> bool:
+        """Whether these bytes are here."""
+        return any([at <= start and stop <= at + len(data) for at, data in self._parts])
+
     def view(self, offset: int, size: int) -> memoryview:
         """The bytes themselves, without copying."""
         for start, data in self._parts:

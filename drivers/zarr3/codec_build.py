@@ -214,7 +214,7 @@ def _build_sharding(
     assert codec.chunk_shape is not None
     assert codec.codecs is not None
     assert codec.index_codecs is not None
-    inner, _ = build(codec.codecs, data_type, codec.chunk_shape, fill_value)
+    inner, nested = build(codec.codecs, data_type, codec.chunk_shape, fill_value)
     shape = (*shape, *data_type.hidden_shape)
     grid = tuple(n // m for n, m in zip(shape, inner.shape, strict=True))
     index_shape = (*(n // m for n, m in zip(shape, codec.chunk_shape, strict=False)), 2)
@@ -225,5 +225,12 @@ def _build_sharding(
         swapped=_is_swapped(codec.index_codecs),
         steps=[_build_step(step, INDEX_TYPE.itemsize) for step in codec.index_codecs.steps],
     )
-    layout = ZarrShardLayout(inner, grid, index_codec, index_at_end=codec.index_location != "start")
-    return ShardedCodec(shape, data_type.element.numpy_dtype, fill_value, layout), layout
+    at_end = codec.index_location != "start"
+    layout = ZarrShardLayout(inner, grid, index_codec, index_at_end=at_end)
+    whole = ShardedCodec(shape, data_type.element.numpy_dtype, fill_value, layout)
+    if nested is not None:
+        finer = tuple(n * m for n, m in zip(grid, nested.grid, strict=True))
+        layout = ZarrShardLayout(
+            nested.inner, finer, index_codec, index_at_end=at_end, nested=nested
+        )
+    return whole, layout

@@ -8,7 +8,8 @@ Source: ZEP 2, and zarr v3 "sharding_indexed codec (version 1.0)".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 
 import numpy as np
 
@@ -30,6 +31,7 @@ class ZarrShardLayout(ShardLayout):
     Args:
         inner: Codec of one inner chunk.
         grid: Inner chunks along each dimension.
+        nested: The layout of shards within; `inner` and `grid` are of their inner chunks.
         index_codec: Codec of the index, an array of rank ``rank of zarr + 1``; its size is fixed.
         index_at_end: Where the index is.
     """
@@ -41,9 +43,11 @@ class ZarrShardLayout(ShardLayout):
         index_codec: PackedCodec,
         *,
         index_at_end: bool,
+        nested: ShardLayout | None = None,
     ) -> None:
         self.inner = inner
         self.grid = grid
+        self.nested = nested
         self.index_at_end = index_at_end
         self._index_codec = index_codec
         self.index_size = index_codec.encoded_size or 0
@@ -64,13 +68,18 @@ class ZarrShardLayout(ShardLayout):
         return index
 
     def _out_of_bounds(self, rows: Array, row: int, shard_size: int) -> DataLoss:
-        cell = tuple(int(i) for i in np.unravel_index(row, self.grid)) if self.grid else ()
+        grid = self.index_grid
+        cell = tuple(int(i) for i in np.unravel_index(row, grid)) if grid else ()
         return DataLoss(
             f"the shard index says that inner chunk {cell} is {int(rows[row, 1])} bytes at "
             f"{int(rows[row, 0])}, but the shard has {shard_size} bytes"
         )
 
-    def encode(self, inner: Sequence[Buffer | None]) -> list[Buffer]:
+    def encode(
+        self, inner: Sequence[Buffer | None], kept: Mapping[int, Buffer | None] | None = None
+    ) -> list[Buffer]:
+        if self.nested is not None:
+            inner = self._joined(self.nested, inner, kept or {})
         rows = np.full((len(inner), 2), _EMPTY, np.uint64)
         pieces = [piece for piece in inner if piece is not None]
         present = [i for i, piece in enumerate(inner) if piece is not None]
@@ -81,6 +90,27 @@ class ZarrShardLayout(ShardLayout):
             rows[present, 0] = np.cumsum(lengths) - lengths + np.uint64(start)
         index = self._index_codec.encode(rows.reshape(self._index_codec.shape))
         return [*pieces, index] if self.index_at_end else [index, *pieces]
+
+    def _joined(
+        self,
+        nested: ShardLayout,
+        inner: Sequence[Buffer | None],
+        kept: Mapping[int, Buffer | None],
+    ) -> list[Buffer | None]:
+        """The shards within, for what is in them."""
+        outer, within = self.split(np.arange(len(inner)))
+        count = prod(self.index_grid)
+        places = np.empty((count, prod(nested.grid)), np.int64)
+        places[outer, within] = np.arange(len(inner))
+        found: list[Buffer | None] = []
+        for number in range(count):
+            if number in kept:
+                found.append(kept[number])
+                continue
+            pieces = [inner[place] for place in places[number].tolist()]
+            empty = all(piece is None for piece in pieces)
+            found.append(None if empty else b"".join(nested.encode(pieces)))
+        return found
 
 
 class ShardedCodec(ArrayCodec):

@@ -41,11 +41,18 @@ def sharded(inner: list[int], location: str, *codecs: dict[str, Any]) -> dict[st
     return {"name": "sharding_indexed", "configuration": configuration}
 
 
+def nested(inner: list[int], innermost: list[int], location: str) -> dict[str, Any]:
+    found = sharded(inner, location)
+    found["configuration"]["codecs"] = [sharded(innermost, location, ZSTD)]
+    return found
+
+
 LAYOUTS: dict[str, dict[str, Any]] = {
     "raw": {"chunk_grid": grid([5, 4]), "codecs": [BYTES]},
     "zstd": {"chunk_grid": grid([5, 4]), "codecs": [BYTES, ZSTD]},
     "shards": {"chunk_grid": grid([12, 8]), "codecs": [sharded([3, 2], "end", ZSTD)]},
     "index first": {"chunk_grid": grid([24, 20]), "codecs": [sharded([2, 2], "start")]},
+    "nested": {"chunk_grid": grid([12, 16]), "codecs": [nested([6, 4], [3, 2], "end")]},
 }
 #: Shards so large that they are read in parts on any store, and inner chunks far apart.
 LARGE = {"chunk_grid": grid([512, 512]), "codecs": [sharded([64, 64], "end")]}
