@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from asynctensor.chunked.cache import ChunkCache
 from asynctensor.chunked.codec import Array, ArrayCodec
 from asynctensor.chunked.format import ArrayLayout
-from asynctensor.chunked.shard_index import every_number
 from asynctensor.chunked.scratch import Scratch, new_output
+from asynctensor.chunked.shard_index import every_number
 from asynctensor.runtime.counters import chunk_counters
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.workers import WorkerPool

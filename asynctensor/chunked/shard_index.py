@@ -89,9 +89,7 @@ def find(shard: ShardLayout, size: int, wanted: Sequence[int], read: ReadIndex) 
     return found
 
 
-def _find(
-    place: IndexPlace, numbers: Array, labels: Array, read: ReadIndex, found: Found
-) -> None:
+def _find(place: IndexPlace, numbers: Array, labels: Array, read: ReadIndex, found: Found) -> None:
     """Adds the chunks `numbers` of one shard, which are the inner chunks `labels` of the whole."""
     index = read(place)
     if index is None:

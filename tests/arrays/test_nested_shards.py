@@ -204,8 +204,8 @@ def test_three_levels_against_tensorstore(
         model = np.zeros((23, 23), np.uint16)
         for k, ((i, j), (m, n), fill) in enumerate(steps):
             view = (slice(i, min(23, i + m)), slice(j, min(23, j + n)))
-            model[view] = 0 if fill == 0 else k * 100 + np.arange(model[view].size).reshape(
-                model[view].shape
+            model[view] = (
+                0 if fill == 0 else k * 100 + np.arange(model[view].size).reshape(model[view].shape)
             )
             await store[view].write(model[view])
             np.testing.assert_array_equal(await store[i:, :j].read(), model[i:, :j])
