@@ -76,8 +76,8 @@ class ShardLayout(ABC):
         places = np.asarray(np.unravel_index(numbers, self.grid))
         outer, within = tuple(places // inner), tuple(places % inner)
         return (
-            np.ravel_multi_index(outer, self.index_grid),
-            np.ravel_multi_index(within, self.nested.grid),
+            np.asarray(np.ravel_multi_index(outer, self.index_grid)),
+            np.asarray(np.ravel_multi_index(within, self.nested.grid)),
         )
 
     @abstractmethod
