@@ -24,6 +24,7 @@ PAGES = (
     ROOT / "docs" / "design.md",
     ROOT / "docs" / "design" / "scheduler.md",
     ROOT / "docs" / "design" / "states.md",
+    ROOT / "docs" / "design" / "transactions.md",
 )
 TABLE = re.compile(r"^MOVES\b", re.MULTILINE)
 PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -77,6 +78,11 @@ def read_states() -> str:
     return diagram(importlib.import_module("asynctensor.scheduler.read_states"))
 
 
+def transaction_states() -> str:
+    """The diagram of transactions."""
+    return diagram(importlib.import_module("asynctensor.transaction.states"))
+
+
 def diagram(machine: ModuleType) -> str:
     """One table as a Mermaid diagram; the first state is where it begins."""
     moves: dict[tuple[Enum, Enum], Enum] = machine.MOVES
@@ -108,6 +114,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "contracts": other_contracts,
     "states": states,
     "read_states": read_states,
+    "transaction_states": transaction_states,
     "decisions": decisions,
 }
 

@@ -342,8 +342,8 @@ class Transaction:
         domain = new.commit_domain
         if domain is None:
             raise Unimplemented(
-                f"{new.description} cannot commit several keys at once: use "
-                "Transaction(atomic=False), or a store that can"
+                f"{new.description} cannot commit several keys at once: keep what belongs "
+                "together in a Repository, or use Transaction(atomic=False)"
             )
         for other in self._participants.values():
             theirs = other.commit_domain
