@@ -18,6 +18,7 @@ from asynctensor.runtime.future import Future
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import KeyValueStore, ListEntry
+from asynctensor.storage.value_history import ValueChange
 from asynctensor.transaction.transaction import Transaction
 
 #: Arrays stand upon each other in at most so many levels: some things are asked from level to
@@ -102,6 +103,9 @@ class AdapterDriver(ArrayDriver):
 
     def stored_entries(self, transform: IndexTransform) -> AsyncIterator[ListEntry]:
         return self.below.stored_entries(self.inner(transform))
+
+    async def last_change(self, transform: IndexTransform) -> tuple[int, ValueChange | None] | None:
+        return await self.below.last_change(self.inner(transform))
 
     def schema(self) -> Schema:
         return self.below.schema()

@@ -18,6 +18,7 @@ from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json, KeyValueStore, ListEntry
+from asynctensor.storage.value_history import ValueChange
 from asynctensor.transaction.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -144,6 +145,13 @@ class ArrayDriver(ABC):
             Unimplemented: The driver stores no chunks.
         """
         raise Unimplemented(f'arrays of driver "{self.driver}" are not stored in chunks')
+
+    async def last_change(self, transform: IndexTransform) -> tuple[int, ValueChange | None] | None:
+        """How many chunks of a view are stored, and the newest, as the store's history has it.
+
+        None where the store keeps no history, or the driver stores no chunks.
+        """
+        return None
 
     @abstractmethod
     def schema(self) -> Schema:

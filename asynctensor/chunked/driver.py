@@ -33,7 +33,12 @@ from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.shrink import delete_outside
 from asynctensor.chunked.source import shaped_source
 from asynctensor.chunked.stage import StagingWriter
-from asynctensor.chunked.stored import count_stored, partition_of, stored_entries
+from asynctensor.chunked.stored import (
+    count_stored,
+    newest_change,
+    partition_of,
+    stored_entries,
+)
 from asynctensor.chunked.stored_metadata import StoredMetadata
 from asynctensor.chunked.write import Writer
 from asynctensor.errors import (
@@ -49,6 +54,7 @@ from asynctensor.runtime.workers import WorkerPool
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json, KeyValueStore, ListEntry
+from asynctensor.storage.value_history import ValueChange
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
@@ -302,6 +308,13 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         view = self._bounded(transform, self.array.layout)
         async for _, entry in stored_entries(self.array, await partition_of(self.array, view)):
             yield entry
+
+    async def last_change(self, transform: IndexTransform) -> tuple[int, ValueChange | None] | None:
+        history = self.array.store.history
+        if history is None:
+            return None
+        view = self._bounded(transform, self.array.layout)
+        return await newest_change(self.array, await partition_of(self.array, view), history)
 
     async def explain(self, transform: IndexTransform) -> Explanation:
         view = self._bounded(transform, self.array.layout)

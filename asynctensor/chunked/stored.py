@@ -12,6 +12,7 @@ from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.directory import stat
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import ListEntry, ReadOptions
+from asynctensor.storage.value_history import ValueChange, ValueHistory
 
 #: Chunks that are looked up one by one; more are found in a listing of the array.
 LOOKUPS = 64
@@ -49,6 +50,28 @@ async def stored_entries(
         found = array.layout.keys.cell(entry.key[len(array.path) :])
         if found is not None and partition.touches(found):
             yield found, entry
+
+
+async def newest_change(
+    array: ChunkedArray, partition: Partition | None, history: ValueHistory
+) -> tuple[int, ValueChange | None]:
+    """How many chunks of a view are stored, and the newest.
+
+    Args:
+        array: The array.
+        partition: The chunks of the view; None if there are none.
+        history: That of the array's store.
+    """
+    if partition is None:
+        return 0, None
+    if partition.count <= LOOKUPS:
+        return await history.newest([array.key(partition.index(c)) for c in partition.cells()])
+
+    def touched(key: str) -> bool:
+        cell = array.layout.keys.cell(key[len(array.path) :])
+        return cell is not None and partition.touches(cell)
+
+    return await history.newest(KeyRange.prefix(array.path), touched)
 
 
 async def count_stored(array: ChunkedArray, partition: Partition | None, *, enough: bool) -> int:

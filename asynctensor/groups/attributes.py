@@ -102,6 +102,12 @@ class Attributes(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"Attributes({self._shown!r})"
 
+    @property
+    def stored_in(self) -> tuple[KeyValueStore, str]:
+        """The store, outside of any transaction, and the key of the document they are in."""
+        store = self._store.base if isinstance(self._store, StagedStore) else self._store
+        return store, self._prefix + self._format.attributes_document
+
     def _rely(self, names: Iterable[str] | None, *, needed: bool = False) -> None:
         """Has the commit of the transaction, if there is one, rest on attributes (None: all).
 

@@ -28,6 +28,7 @@ from asynctensor.storage.kvstore import (
     ReadResult,
     Told,
 )
+from asynctensor.storage.value_history import ValueHistory
 
 
 class ScheduledStore(KeyValueStore):
@@ -133,6 +134,11 @@ class ScheduledStore(KeyValueStore):
     def commit_domain(self) -> CommitDomain | None:
         """See `KeyValueStore.commit_domain`."""
         return self.base.commit_domain
+
+    @property
+    def history(self) -> ValueHistory | None:
+        """See `KeyValueStore.history`."""
+        return self.base.history
 
     def statistics(self) -> QueueStatistics:
         """What its reads came to so far, by all who read it in the same manner."""

@@ -17,6 +17,7 @@ from asynctensor.storage.byte_range import FULL, ByteRange
 from asynctensor.storage.commit_domain import CommitDomain
 from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.value_history import ValueHistory
 
 #: What a write takes: anything that offers C-contiguous bytes.
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -242,6 +243,11 @@ class KeyValueStore(ABC):
     @property
     def commit_domain(self) -> CommitDomain | None:
         """What can commit many keys of this store at once, where it can."""
+        return None
+
+    @property
+    def history(self) -> ValueHistory | None:
+        """What knows when and by whom values were written; None where nothing does."""
         return None
 
     def pinned(self, mark: object) -> KeyValueStore:

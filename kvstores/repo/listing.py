@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from heapq import merge
 
-from asynctensor.kvstores.repo.family import CATALOG, DOCUMENTS, Family
+from asynctensor.kvstores.repo.family import CATALOG, DOCUMENTS, Family, coordinates
 from asynctensor.kvstores.repo.lookup import Found, family_root
 from asynctensor.kvstores.repo.page import PageRef
 from asynctensor.kvstores.repo.record import CommitEntry
@@ -108,7 +108,8 @@ async def _chunks(
     within = key_range.intersection(KeyRange.prefix(family.prefix))
     all_of_it = within == KeyRange.prefix(family.prefix)
     root = await snapshot.pages.run(family_root(tail, family))
-    async for run in snapshot.pages.stream(scan(root)):
+    first, last = family.extent(key_range)
+    async for run in snapshot.pages.stream(scan(root, first, last + b"\0")):
         spelled = family.spell_many(run.keys)  # type: ignore[arg-type]
         for i, key in enumerate(spelled):
             inside = run.key(i)
@@ -146,13 +147,78 @@ async def names_below(snapshot: Snapshot, prefix: str) -> AsyncIterator[tuple[st
                 seen.add(name)
                 yield f"{prefix}{name}/", -1
             continue
+        axis = _axis_below(family, prefix)
+        if axis is not None:
+            async for number in _numbers(snapshot, family, prefix, axis):
+                if str(number) not in seen:
+                    seen.add(str(number))
+                    yield f"{prefix}{number}/", -1
+            continue
         async for key, (_, ref) in _chunks(snapshot, family, KeyRange.prefix(prefix)):
-            name, slash, _ = key[len(prefix) :].partition("/")
-            if not slash:
-                yield key, ref.size
-            elif name not in seen:
-                seen.add(name)
-                yield f"{prefix}{name}/", -1
+            yield key, ref.size
+
+
+def _axis_below(family: Family, prefix: str) -> int | None:
+    """The dimension whose numbers are directories directly below `prefix`; None if none is."""
+    if family.separator != "/" or not prefix.startswith(family.prefix):
+        return None
+    axis = prefix[len(family.prefix) :].count("/")
+    return axis if axis < family.rank - 1 else None
+
+
+async def _numbers(
+    snapshot: Snapshot, family: Family, prefix: str, axis: int
+) -> AsyncIterator[int]:
+    """The numbers that keys of a family that begin with `prefix` have in a dimension.
+
+    What is below one is passed over as soon as it is known.
+    """
+    tail, count, within = snapshot.tail, snapshot.count, KeyRange.prefix(prefix)
+    recent = tail.touched(family.id, count)
+    cleared = any(_meets(family, each) for each in tail.cleared(count))
+    seen: set[int] = set()
+    for inside in recent:
+        key = family.spell(inside)
+        newest = tail.find(family.id, inside, key, count)
+        if key in within and newest is not ELSEWHERE and newest[1] is not None:
+            seen.add(_number(inside, axis))
+    root = await snapshot.pages.run(family_root(tail, family))
+    first, last = family.extent(within)
+    more = True
+    while more:
+        more = False
+        async for run in snapshot.pages.stream(scan(root, first, last + b"\0")):
+            seen |= _standing(snapshot, family, run, axis, recent if not cleared else None)
+            end = _number(run.key(len(run) - 1), axis)
+            if end in seen:
+                # On behind all that is below this one.
+                first = first[: 8 * axis] + (end + 1).to_bytes(8, "big").ljust(
+                    family.width - 8 * axis, b"\0"
+                )
+                more = True
+                break
+    for number in sorted(seen):
+        yield number
+
+
+def _number(inside: bytes, axis: int) -> int:
+    return int.from_bytes(inside[8 * axis : 8 * axis + 8], "big")
+
+
+def _standing(
+    snapshot: Snapshot, family: Family, run: Run, axis: int, recent: set[bytes] | None
+) -> set[int]:
+    """The numbers of rows of a tree that no commit of the tail replaced."""
+    if recent is not None and not recent:
+        return set(coordinates(run.keys, family.rank)[:, axis].tolist())  # type: ignore[arg-type]
+    found = set()
+    for key in _keys(run):
+        number = _number(key, axis)
+        if number not in found and (recent is None or key not in recent):
+            newest = snapshot.tail.find(family.id, key, family.spell(key), snapshot.count)
+            if newest is ELSEWHERE:
+                found.add(number)
+    return found
 
 
 async def _any(keys: AsyncIterator[tuple[str, Found]]) -> bool:

@@ -21,6 +21,7 @@ from asynctensor.kvstores.repo.lookup import Found, family_root
 from asynctensor.kvstores.repo.page import PageRef
 from asynctensor.kvstores.repo.run import Run, contained, merged, without
 from asynctensor.kvstores.repo.snapshot import Snapshot
+from asynctensor.kvstores.repo.state_rows import bounds
 from asynctensor.kvstores.repo.tree import find_many, scan
 from asynctensor.storage.key_range import KeyRange
 
@@ -145,7 +146,7 @@ async def _in_cleared(
 ) -> AsyncIterator[Difference]:
     """What differs in a range that a tail cleared, but for what a tail has a word on."""
     one, other = sides
-    first, last = _bounds(key_range, one.family)
+    first, last = bounds(key_range, one.family)
     for side in sides:
         if side is other and one.root == other.root:
             return
@@ -176,15 +177,6 @@ def same_value(one: Found, other: Found) -> bool:
         return False
     same_place = (ref.object, ref.offset) == (other_ref.object, other_ref.offset)
     return version == other_version or same_place
-
-
-def _bounds(key_range: KeyRange, family: Family | None) -> tuple[bytes, bytes | None]:
-    """A range of a space that holds all of its keys whose spelling lies in `key_range`."""
-    if family is not None:
-        first, last = family.extent(key_range)
-        return first, last + b"\0"
-    end = key_range.exclusive_max.encode("utf-8", "surrogatepass")
-    return key_range.inclusive_min.encode("utf-8", "surrogatepass"), end or None
 
 
 def _shared(run: Run, keys: Run) -> Run:

@@ -17,6 +17,7 @@ from asynctensor.kvstores.repo.seen_through import seen_through
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.source import BranchSource, FixedSource, Source, source_of
 from asynctensor.kvstores.repo.state import RepositoryState, state_of
+from asynctensor.kvstores.repo.value_changes import RepositoryHistory
 from asynctensor.storage.checksum import crc32c
 from asynctensor.storage.commit_domain import Commit
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
@@ -181,6 +182,11 @@ class RepositoryStore(KeyValueStore):
         if not isinstance(self.source, BranchSource):
             return None
         return RepositoryCommits(self.state, self.source)
+
+    @property
+    def history(self) -> RepositoryHistory:
+        """See `KeyValueStore.history`."""
+        return RepositoryHistory(self.state, self.source)
 
     def pinned(self, mark: object) -> KeyValueStore:
         """See `KeyValueStore.pinned`."""

@@ -1,0 +1,90 @@
+"""Which commit wrote the newest of some values of a repository."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from asynctensor.errors import DataLoss
+from asynctensor.kvstores.repo.family import Family
+from asynctensor.kvstores.repo.record import CommitEntry
+from asynctensor.kvstores.repo.run import Run
+from asynctensor.kvstores.repo.snapshot import Snapshot
+from asynctensor.kvstores.repo.snapshot_id import snapshot_id
+from asynctensor.kvstores.repo.source import Source
+from asynctensor.kvstores.repo.state import RepositoryState
+from asynctensor.kvstores.repo.state_rows import state_rows
+from asynctensor.kvstores.repo.tail import Version
+from asynctensor.runtime.workers import shared_pool
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.value_history import ValueChange, ValueHistory
+
+_Newest = tuple[int, tuple[Version, str] | None]
+
+
+class RepositoryHistory(ValueHistory):
+    """The history of what one state of a repository holds: the index has it, with each value.
+
+    Args:
+        state: The repository.
+        source: The state.
+    """
+
+    def __init__(self, state: RepositoryState, source: Source) -> None:
+        self._state, self._source = state, source
+
+    async def newest(
+        self, keys: KeyRange | Sequence[str], accepts: Callable[[str], bool] | None = None
+    ) -> tuple[int, ValueChange | None]:
+        """See `ValueHistory.newest`; but for the commit itself, only the index is read."""
+        snapshot = await self._source.snapshot()
+        if isinstance(keys, KeyRange):
+            count, found = await self._newest_in(snapshot, keys, accepts)
+        else:
+            places = await snapshot.find_many(keys)
+            there = [(at[0], key) for at, key in zip(places, keys, strict=True) if at is not None]
+            count, found = len(there), max(there, default=None)
+        if found is None:
+            return count, None
+        return count, await self._change(snapshot, *found)
+
+    async def _newest_in(
+        self, snapshot: Snapshot, keys: KeyRange, accepts: Callable[[str], bool] | None
+    ) -> _Newest:
+        pool = shared_pool("data_copy", os.cpu_count() or 1)
+        count, best = 0, None
+        async for family, run in state_rows(snapshot, keys):
+            here, found = await pool.run(_newest, family, run, accepts)
+            count += here
+            if found is not None and (best is None or found[0] > best[0]):
+                best = found
+        return count, best
+
+    async def _change(self, snapshot: Snapshot, version: Version, key: str) -> ValueChange:
+        lineage = await self._state.lineage_of(snapshot.branch)
+        record = await self._state.history.slot(lineage, version[0])
+        entry = record.entries[version[1]] if version[1] < len(record.entries) else None
+        id_ = snapshot_id(lineage.at(version[0]).branch, version)
+        if not isinstance(entry, CommitEntry):
+            raise DataLoss(f"the index says that {id_} wrote it, which is no commit", key=key)
+        return ValueChange(key, id_, record.time / 1e6, entry.author, entry.message)
+
+
+def _newest(family: Family | None, run: Run, accepts: Callable[[str], bool] | None) -> _Newest:
+    """How many rows of a run are accepted, and the version and key of the newest."""
+    if accepts is not None:
+        run = run.take(np.array([accepts(key) for key in _spelled(family, run)], dtype=np.bool_))
+    if not len(run):
+        return 0, None
+    last = np.flatnonzero(run.seqs == run.seqs.max())
+    row = int(last[np.argmax(run.places[last])])
+    (key,) = _spelled(family, run.part(row, row + 1))
+    return len(run), ((int(run.seqs[row]), int(run.places[row])), key)
+
+
+def _spelled(family: Family | None, run: Run) -> list[str]:
+    if family is None:
+        return [run.key(i).decode("utf-8", "surrogatepass") for i in range(len(run))]
+    return family.spell_many(run.keys)  # type: ignore[arg-type]

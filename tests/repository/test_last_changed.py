@@ -1,0 +1,157 @@
+"""`last_changed` and `find` in a repository: exact, and from the index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import asynctensor as at
+from asynctensor.kvstores.memory.store import MemoryStore
+from asynctensor.kvstores.repo.folding import fold_branch
+from asynctensor.kvstores.repo.opening import place_of
+from asynctensor.kvstores.repo.source import source_of
+from asynctensor.kvstores.repo.state import RepositoryState
+from asynctensor.kvstores.repo.store import RepositoryStore
+from asynctensor.runtime.event_loop import start
+from asynctensor.storage.commit_domain import Commit
+from asynctensor.storage.key_range import KeyRange
+from asynctensor.testing.faulty_store import FaultyStore
+
+
+@pytest.fixture
+async def repo() -> at.Repository:
+    return await at.Repository.open("memory://lab/", create=True, context=at.Context())
+
+
+async def array(repo: at.Repository, path: str, txn: Any = None, **options: Any) -> at.TensorStore:
+    if options.get("create"):
+        options = {"dtype": "uint16", "shape": [40, 40], **options}
+        options["chunk_layout"] = at.ChunkLayout(chunk_shape=[2, 2])
+    spec = {"driver": "zarr3", "kvstore": repo.kvstore(path)}
+    return await at.open(spec, transaction=txn, **options)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+async def test_who_changed_what(repo: at.Repository, folded: bool) -> None:
+    ids = []
+    for number, (author, rows) in enumerate([("ada", 40), ("bob", 6), ("eve", 2)]):
+        async with repo.transaction(message=f"commit {number}", author=author) as txn:
+            image = await array(repo, "image/", txn, create=not number)
+            await image[:rows].write(number + 1)
+            await array(repo, f"other{number}/", txn, create=True)
+        ids.append(txn.commit_id)
+    group = await at.create_group(repo.kvstore("group/"), attributes={"a": 1})
+    async with repo.transaction(message="attributes", author="max") as txn:
+        attributes = await at.open_attributes(repo.kvstore("group/"), transaction=txn)
+        await attributes.update({"a": 2})
+    if folded:
+        branch = await start(repo._state.branch, "main")
+        await start(fold_branch, branch, repo._state.place)
+    image = await array(repo, "image/")
+    commits = {each.id: each async for each in repo.log()}
+    for view, author, count in (
+        (image, "eve", 400), (image[2:], "bob", 380), (image[6:], "ada", 340),
+        (image[5, 5], "bob", 1), (image[6, 30], "ada", 1), (image[3:9, 3:5], "bob", 8),
+    ):  # fmt: skip
+        found = await at.last_changed(view)
+        expected = ids[["ada", "bob", "eve"].index(author)]
+        assert (found.author, found.commit, found.values) == (author, expected, count)
+        assert found.message == commits[expected].message
+        assert found.datetime == commits[expected].time
+        assert found.key.startswith("image/c/")
+        assert f"by {author} in commit {expected}: commit" in str(found)
+    assert (await at.last_changed(repo.kvstore("image/zarr.json"))).author == "ada"
+    assert (await at.last_changed(repo.kvstore("image/"))).author == "eve"
+    assert (await at.last_changed(repo.kvstore("other1/"))).key == "other1/zarr.json"
+    assert (await at.last_changed(repo.kvstore())).author == "max"
+    for what in (group, group.attrs, repo.kvstore("group/")):
+        found = await at.last_changed(what)
+        assert (found.author, found.commit, found.values) == ("max", txn.commit_id, 1)
+    nothing = await at.last_changed(repo.kvstore("nothing/"))
+    assert (nothing.time, nothing.commit, nothing.values) == (None, None, 0)
+    old = await at.last_changed(repo.kvstore("image/", snapshot=ids[1]))
+    assert old.commit == ids[1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(
+                st.sampled_from(["a", "b/c", "x/0/1", "x/0/2", "x/1/0", "x/1/12", "y/0.1"]),
+                st.booleans(), min_size=1, max_size=4,
+            ),
+            st.booleans(),
+        ),
+        min_size=1, max_size=6,
+    )
+)  # fmt: skip
+def test_newest_of_ranges(commits: list[tuple[dict[str, bool], bool]]) -> None:
+    async def program() -> None:
+        state = RepositoryState(place_of(MemoryStore(), ""))
+        store = RepositoryStore(state, source_of(state, {}))
+        await state.create()
+        wrote: dict[str, str] = {}
+        for values, fold in commits:
+            domain = store.commit_domain
+            assert domain is not None
+            done = await domain.commit(
+                Commit(values={key: b"v" if write else None for key, write in values.items()})
+            )
+            for key, write in values.items():
+                wrote.pop(key, None)
+                if write:
+                    wrote[key] = done.commit_id
+            if fold:
+                await fold_branch(await state.branch("main"), state.place)
+        order = {id_: n for n, id_ in enumerate(dict.fromkeys(wrote.values()))}
+        order = {id_: int(id_.partition("-")[2]) for id_ in order}
+        for prefix in ("", "x/", "x/0/", "x/1/1", "y/", "a", "z"):
+            inside = {key: id_ for key, id_ in wrote.items() if key.startswith(prefix)}
+            count, found = await store.history.newest(KeyRange.prefix(prefix))
+            assert count == len(inside)
+            assert (found and found.commit) == max(inside.values(), key=order.get, default=None)
+            assert found is None or inside[found.key] == found.commit
+            names = {key[len(prefix) :].partition("/")[0] + "/" * ("/" in key[len(prefix) :])
+                     for key in inside}  # fmt: skip
+            if not prefix or prefix.endswith("/"):
+                listed = [e.key[len(prefix) :] async for e in store.list_directory(prefix)]
+                assert sorted(listed) == sorted(names)
+
+    start(program).result()
+
+
+async def test_find_does_not_list_chunks() -> None:
+    """Arrays of zarr2 whose chunks are ``0/0/0/1`` below a group: the index leads past them."""
+    base = MemoryStore()
+    state = RepositoryState(place_of(base, ""))
+    store = RepositoryStore(state, source_of(state, {}))
+    array = b'{"zarr_format":2,"shape":[300,300],"chunks":[1,1],"dtype":"|u1","compressor":null,'
+    array += b'"fill_value":0,"order":"C","filters":null,"dimension_separator":"/"}'
+    chunks = {
+        f"image/{level}/{i}/{j}": b"x" for level in (0, 1) for i in range(300) for j in range(300)
+    }
+
+    async def made() -> None:
+        await state.create()
+        domain = store.commit_domain
+        assert domain is not None
+        values = {f"image/{level}/.zarray": array for level in (0, 1)}
+        await domain.commit(
+            Commit(values={"image/.zgroup": b'{"zarr_format":2}', **values, **chunks})
+        )
+        await fold_branch(await state.branch("main"), state.place)
+
+    await start(made)
+    counting = FaultyStore(base)
+    reader = RepositoryState(place_of(counting, ""))
+    kvstore = at.KvStore(RepositoryStore(reader, source_of(reader, {})), "")
+    found = await at.find(kvstore)
+    assert [each.path for each in found] == ["image", "image/0", "image/1"]
+    assert counting.count("read", lambda key: key.startswith("idx/")) <= 2 * 16 + 6
+    assert counting.count("list", lambda key: not key.startswith("ckpt/")) == 0
+    everything = await at.last_changed(kvstore / "image/1/")
+    assert everything.values == 300 * 300 + 1
