@@ -187,7 +187,7 @@ async def _numbers(
     more = True
     while more:
         more = False
-        async for run in snapshot.pages.stream(scan(root, first, last + b"\0")):
+        async for run in snapshot.pages.stream(scan(root, first, last + b"\0", 1)):
             seen |= _standing(snapshot, family, run, axis, recent if not cleared else None)
             end = _number(run.key(len(run) - 1), axis)
             if end in seen:

@@ -70,19 +70,23 @@ def find_many(root: PageRef | None, keys: KeyColumn) -> Pages[Run]:
     return joined(found) if found else Run(DOCUMENTS, keys[:0])
 
 
-def scan(root: PageRef | None, first: bytes = b"", last: bytes | None = None) -> Steps:
+def scan(
+    root: PageRef | None, first: bytes = b"", last: bytes | None = None, ahead: int = AHEAD
+) -> Steps:
     """The entries with ``first <= key < last`` of the tree at `root`, ascending, in bounded memory.
+
+    Of each level, `ahead` pages are asked for at once.
 
     Yields either pages that are needed, whose answer is sent, or a `Run` of entries; what is sent
     in answer to that is ignored.
     """
     if root is not None:
-        yield from _scan([Node(root)], first, last)
+        yield from _scan([Node(root)], first, last, ahead)
 
 
-def _scan(nodes: list[Node], first: bytes, last: bytes | None) -> Steps:
-    for start in range(0, len(nodes), AHEAD):
-        some = nodes[start : start + AHEAD]
+def _scan(nodes: list[Node], first: bytes, last: bytes | None, ahead: int) -> Steps:
+    for start in range(0, len(nodes), ahead):
+        some = nodes[start : start + ahead]
         for node, page in zip(some, (yield [each.ref for each in some]), strict=True):
             checked(page, node)
             if isinstance(page, Leaf):
@@ -92,4 +96,4 @@ def _scan(nodes: list[Node], first: bytes, last: bytes | None) -> Steps:
             else:
                 begin = max(not_above(page, first) - 1, 0)
                 end = None if last is None else key_columns.position(page.entries.keys, last)
-                yield from _scan(children(page, begin, end), first, last)
+                yield from _scan(children(page, begin, end), first, last, ahead)
