@@ -14,6 +14,7 @@ from benchmarks.cases import (
     loop_lateness,
     peak_memory,
     plan,
+    repositories,
     small_reads,
     whole_read,
     whole_write,
@@ -32,5 +33,6 @@ ALL: tuple[Case, ...] = (
     *http_gets.CASES,
     *far_reads.CASES,
     *far_objects.CASES,
+    *repositories.CASES,
     *import_time.CASES,
 )

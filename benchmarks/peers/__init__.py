@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -56,9 +57,52 @@ TITLES = {
     "zarrs": "zarrs-python",
     "obstore": "obstore",
     "s3fs": "s3fs",
+    "icechunk": "icechunk",
+    "ocdbt": "OCDBT",
 }
-#: Libraries that read and write objects, and know nothing of arrays.
-STORE_NAMES = ("obstore", "s3fs")
+#: Libraries that read and write objects, and know nothing of arrays; and those that keep versions.
+STORE_NAMES = ("obstore", "s3fs", "icechunk", "ocdbt")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where a repository is.
+
+    Attributes:
+        path: A folder, or the beginning of keys in a bucket; without a slash at the end.
+        endpoint: Of an S3 server; None: `path` is a folder.
+    """
+
+    path: str
+    endpoint: str | None = None
+
+
+class RepositoryPeer(Protocol):
+    """A library that commits to an array of uint16 whose chunks are its rows, as they stand."""
+
+    SETTINGS: ClassVar[dict[str, str]]
+
+    def __init__(self, setting: str) -> None: ...
+
+    async def create_repository(self, ground: Ground, count: int, length: int) -> Any:
+        """Makes a repository with one array; what is returned is as of `open_repository`."""
+        ...
+
+    async def open_repository(self, ground: Ground) -> Any:
+        """Opens it, knowing nothing of it."""
+        ...
+
+    async def stage(self, opened: Any, first: int, rows: Volume) -> Any:
+        """Begins a transaction, and writes rows in it."""
+        ...
+
+    async def commit(self, staged: Any) -> None:
+        """Commits it, whatever others have committed meanwhile to other rows."""
+        ...
+
+    async def read_rows(self, opened: Any, first: int, last: int) -> Volume:
+        """Reads rows of the newest version."""
+        ...
 
 
 class StorePeer(Protocol):

@@ -66,10 +66,15 @@ class RepositoryCommits(CommitDomain):
             CommitUnknown: The store did not say whether it was committed.
         """
         branch = await self._source.branch()
-        base = branch.newest()
+        base, looked_up = branch.newest(), commit.looked_up
         if isinstance(commit.mark, FixedSource):
-            base = await commit.mark.snapshot()
-        await _check(commit, base)
+            if commit.mark.known() is None:
+                # Nothing was read there: what it rests on, if anything, was looked up since, so
+                # that no request needs to find out how a transaction began that saw nothing.
+                looked_up = frozenset()
+            else:
+                base = await commit.mark.snapshot()
+        await _check(commit, base, looked_up)
         txn, refs = await self._stored(commit)
         many = len(refs) > _SMALL
         families, runs = await data_copy_pool().run(runs_of, refs) if many else runs_of(refs)
@@ -119,9 +124,9 @@ class RepositoryCommits(CommitDomain):
         return stash.txn, refs
 
 
-async def _check(commit: Commit, base: Snapshot) -> None:
+async def _check(commit: Commit, base: Snapshot, looked_up: frozenset[str]) -> None:
     """Checks what was not looked up in the base, or later: the log is judged from there on only."""
-    keys = sorted(commit.expected.keys() - commit.looked_up)
+    keys = sorted(commit.expected.keys() - looked_up)
     for key, found in zip(keys, await base.find_many(keys), strict=True):
         generation = base.generation(found)
         if generation != commit.expected[key]:
