@@ -43,6 +43,8 @@ _GROUP_BYTES = 4 * 2**20
 #: Records, and commits, after which the tail is folded.
 _FOLD_AFTER = 64
 _FOLD_COMMITS = 1024
+#: Bytes of records after which it is: whoever opens the branch reads them all.
+_FOLD_BYTES = 64 * 2**10
 
 #: Clocks of two machines differ by so many microseconds without being wrong.
 _CLOCK_TOLERANCE = 10_000_000
@@ -314,6 +316,9 @@ class Branch:
         due = since >= _FOLD_AFTER or len(self._tail) >= _FOLD_COMMITS
         if self._not_understood:
             return False
+        if self._tail.size >= _FOLD_BYTES and self._tail.size_before_last < _FOLD_BYTES:
+            # It is the turn of whoever wrote the record that is one too many.
+            return True
         return due and (self.log.tail % _FOLD_AFTER == 0 or since >= 4 * _FOLD_AFTER)
 
     def _start_folding(self) -> None:

@@ -127,7 +127,7 @@ async def fold_branch(branch: Branch, place: Place) -> None:
     record = await branch.record(seq)
     checkpoint = await folded(snapshot, record, place)
     await branch.rest_on(checkpoint)
-    hint = Hint(branch.id, seq, seq)
+    hint = Hint(branch.id, seq, seq, checkpoint)
     try:
         await place.put(objects.hint(branch.id), hint.encode())
     except Error:

@@ -2,9 +2,10 @@
 
 ::
 
-    hint = [branch, seq, checkpoint]         ; in a frame
+    hint = [branch, seq, checkpoint, copy]   ; in a frame
     seq  = uint                              ; of a record that was in the log
     checkpoint = nil | uint                  ; seq of a checkpoint that was there
+    copy = bin                               ; the body of that checkpoint; absent: not given
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asynctensor.kvstores.repo import frame
+from asynctensor.kvstores.repo.checkpoint import Checkpoint
 from asynctensor.kvstores.repo.commit_entry import branch_bytes, counted
 from asynctensor.kvstores.repo.fields import Fields
 from asynctensor.kvstores.repo.frame import Kind
@@ -26,16 +28,21 @@ class Hint:
         branch: The id of the branch.
         seq: The sequence number of a record that was in the log.
         checkpoint: That of the newest checkpoint that was known; None if none was.
+        copy: That checkpoint, which saves asking for it; None: not given.
     """
 
     branch: str
     seq: int
     checkpoint: int | None = None
+    copy: Checkpoint | None = None
 
     def encode(self) -> bytes:
         """The body of the hint's object."""
         seq = counted(self.seq, "a sequence number")
-        return frame.encode(Kind.HINT, [branch_bytes(self.branch), seq, self.checkpoint])
+        known: list[object] = [branch_bytes(self.branch), seq, self.checkpoint]
+        if self.copy is not None:
+            known.append(self.copy.encode())
+        return frame.encode(Kind.HINT, known)
 
     @staticmethod
     def decode(data: bytes, *, object: str) -> Hint:
@@ -47,9 +54,13 @@ class Hint:
         """
         payload = frame.decode(Kind.HINT, data, object=object)
         fields = Fields(payload, object=object, where="hint", least=2)
-        checkpoint = fields.get(2)
+        checkpoint, body = fields.get(2), fields.binary(3, "copy")
+        copy = Checkpoint.decode(body, object=object) if body else None
+        if copy is not None and copy.seq != checkpoint:
+            fields.fail(f"has a copy of checkpoint {copy.seq}, not of {checkpoint}")
         return Hint(
             fields.binary(0, "branch", size=BRANCH_BYTES).hex(),
             fields.uint(1, "seq", below=SEQ_LIMIT),
             None if checkpoint is None else fields.uint(2, "checkpoint", below=SEQ_LIMIT),
+            copy,
         )

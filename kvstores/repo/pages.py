@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Sequence
 from typing import Any, TypeVar
 
 from asynctensor.errors import DataLoss
@@ -18,6 +18,11 @@ from asynctensor.runtime.workers import data_copy_pool
 S = TypeVar("S")
 T = TypeVar("T")
 
+#: Bytes before a page that are fetched along when a cache is warmed: what it leads to was written
+#: before it.
+_BEFORE = 16 * 1024
+#: More than that between two pages is not fetched along.
+_WARM = 256 * 1024
 #: Encoded bytes of the pages that are kept.
 _LIMIT = 32 * 2**20
 
@@ -33,6 +38,8 @@ class PageCache:
         self._place = place
         self._pages: OrderedDict[tuple[str, int], tuple[Page, int]] = OrderedDict()
         self._bytes = 0
+        #: Parts of packs, by name: where each begins, and its bytes.
+        self._warm: dict[str, tuple[int, bytes]] = {}
         self.after_fork()
         PROCESS.survives(self)
 
@@ -54,6 +61,29 @@ class PageCache:
         except StopIteration as done:
             result: T = done.value
             return result
+
+    async def warm(self, refs: Sequence[PageRef]) -> None:
+        """Fetches pages, and what was written before them in the same packs.
+
+        Raises:
+            Error: The store failed.
+        """
+        packs: dict[str, tuple[int, int]] = {}
+        for ref in refs:
+            start, stop = packs.get(ref.object, (ref.offset, ref.offset))
+            packs[ref.object] = min(start, ref.offset), max(stop, ref.offset + ref.size)
+        await asyncio.gather(
+            *(
+                self._warm_part(name, max(0, start - _BEFORE), stop)
+                for name, (start, stop) in packs.items()
+                if stop - start <= _WARM
+            )
+        )
+
+    async def _warm_part(self, name: str, start: int, stop: int) -> None:
+        data = await self._place.get_part(name, start, stop - start)
+        if data is not None:
+            self._warm[name] = start, data
 
     async def run_on_workers(self, plan: Pages[T]) -> T:
         """The same, with the generator's own work done on worker threads."""
@@ -155,10 +185,17 @@ class PageCache:
     def _known(self, ref: PageRef) -> Page | None:
         with self._lock:
             found = self._pages.get((ref.object, ref.offset))
-            if found is None:
-                return None
-            self._pages.move_to_end((ref.object, ref.offset))
-            return found[0]
+            if found is not None:
+                self._pages.move_to_end((ref.object, ref.offset))
+                return found[0]
+        part = self.warmed(ref.object, ref.offset, ref.size)
+        return None if part is None else self._decoded(ref, part)
+
+    def warmed(self, name: str, offset: int, size: int) -> bytes | None:
+        """Bytes of a pack of pages, if they came along; not checked."""
+        start, data = self._warm.get(name, (0, b""))
+        at = offset - start
+        return data[at : at + size] if 0 <= at <= len(data) - size else None
 
 
 def _stepped(plan: Pages[Any], pages: list[Page] | None) -> tuple[bool, Any]:

@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from asynctensor.errors import (
     DataLoss,
+    Error,
     FailedPrecondition,
     NotFound,
     Unavailable,
@@ -28,11 +29,14 @@ from asynctensor.kvstores.repo.record import NO_PARENT
 from asynctensor.kvstores.repo.refs import Ref, RefEntry, Refs
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.snapshot_id import is_snapshot_id, parse_snapshot_id
-from asynctensor.kvstores.repo.tail import Version
+from asynctensor.kvstores.repo.tail import Roots, Version
 from asynctensor.runtime.entropy import random_hex
 from asynctensor.runtime.process import PROCESS
 
 _log = logging.getLogger(__name__)
+
+#: Records behind a checkpoint that are asked for at once when a branch is opened.
+_TAIL = 16
 
 
 class RepositoryState:
@@ -122,9 +126,27 @@ class RepositoryState:
             return known
         async with self._turn:
             if name not in self.named:
-                _, entry = await asyncio.gather(self.description(), self.branch_entry(name))
-                self.named[name] = await self._opened(await self.lineage(entry), name)
+                self.named[name] = await self._looked_up(name)
             return self.named[name]
+
+    async def _looked_up(self, name: str) -> Branch:
+        if name != MAIN:
+            _, entry = await asyncio.gather(self.description(), self.branch_entry(name))
+            return await self._opened(await self.lineage(entry), name)
+        # It hardly ever means another branch than at first: that is opened while it is asked.
+        main = (await self.description()).main
+        asked, opened = await asyncio.gather(
+            self.branch_entry(name),
+            self._opened(await self.lineage_of(main), name),
+            return_exceptions=True,
+        )
+        if isinstance(asked, BaseException):
+            raise asked
+        if asked.branch != main:
+            return await self._opened(await self.lineage(asked), name)
+        if isinstance(opened, BaseException):
+            raise opened
+        return opened
 
     async def branch_entry(self, name: str) -> RefEntry:
         """What the name of a branch means now.
@@ -192,8 +214,10 @@ class RepositoryState:
         expected = 0
         held: Checkpoint | None = None
         if hinted is not None:
-            expected = hinted.seq
-            if hinted.checkpoint is not None:
+            # The tail is not long, and what it costs to ask in vain is no round trip.
+            expected = hinted.seq + _TAIL
+            held = hinted.copy
+            if held is None and hinted.checkpoint is not None:
                 held = await self.history.readable_checkpoint(lineage, hinted.checkpoint)
         if held is None:
             held = await self.history.checkpoint(lineage, 2**62)
@@ -212,7 +236,7 @@ class RepositoryState:
             tail = tail_of(None)
         branch = Branch(log, tail, self.pages, self.history, name, time)
         branch.folder = self._fold
-        await asyncio.gather(branch.refresh(expected), self._warm(tail))
+        await asyncio.gather(branch.refresh(expected), self._warm(tail.roots))
         self._branches[lineage.branch] = branch
         return branch
 
@@ -234,8 +258,13 @@ class RepositoryState:
             return None
         return found
 
-    async def _warm(self, tail: object) -> None:
-        """Fetches what nearly every read needs, beside the log."""
+    async def _warm(self, roots: Roots) -> None:
+        """Fetches what nearly every read needs, beside the log; failing costs time only."""
+        wanted = [ref for ref in (roots.documents, roots.catalog) if ref is not None]
+        try:
+            await self.pages.warm(wanted)
+        except Error:
+            return
 
     # -- older states -----------------------------------------------------------------------
 

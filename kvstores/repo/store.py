@@ -94,7 +94,10 @@ class RepositoryStore(KeyValueStore):
         if start == stop:
             return b""
         place = self.state.place
-        data = await place.get_part(ref.object, ref.offset + start, stop - start)
+        # Documents lie among the pages.
+        data = self.state.pages.warmed(ref.object, ref.offset + start, stop - start)
+        if data is None:
+            data = await place.get_part(ref.object, ref.offset + start, stop - start)
         if data is None:
             raise lost(key, ref.object)
         if stop - start == ref.size and crc32c(data) != ref.crc:

@@ -70,6 +70,10 @@ class Tail:
         self.roots = roots
         self.base = base
         self.applied: list[Applied] = []
+        #: About how many bytes its records have.
+        self.size = 0
+        #: The same without the newest commit.
+        self.size_before_last = 0
         #: The reset that this state began with, if it did.
         self.reset_at: Version | None = None
         #: Roots of the families' trees in the checkpoint, as far as they were looked up.
@@ -91,7 +95,10 @@ class Tail:
         self._versions.append(new.version)
         if new.entry.cleared:
             self._cleared.append(place)
+        self.size_before_last = self.size
+        self.size += 64
         for run in new.entry.runs:
+            self.size += 6 * len(run) + len(run.inline)
             if len(run) > _SMALL:
                 self._large.setdefault(run.space, []).append((place, run))
                 continue

@@ -44,7 +44,7 @@ class Counts:
         serial: The most of them of which each began when the one before had been answered.
         sent: Bytes of the bodies that were sent to it.
         received: Bytes of the bodies that it gave.
-        asked: Each request's method and key, by the time of its beginning.
+        asked: Each request's method, key and range, by the time of its beginning.
     """
 
     requests: int
@@ -119,7 +119,8 @@ class _Objects:
         self._asked: list[tuple[float, float, str, int, int]] = []
 
     def note(self, began: float, ended: float, request: _Request, answer: _Answer) -> None:
-        what = f"{request.method} {request.key} {answer.status[:3]}"
+        part = request.head.get("range", "").replace("bytes=", " ")
+        what = f"{request.method} {request.key}{part} {answer.status[:3]}"
         self._asked.append((began, ended, what, len(request.body), len(answer.body)))
 
     def counts(self) -> bytes:

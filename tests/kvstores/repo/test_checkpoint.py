@@ -49,6 +49,16 @@ def test_a_hint_is_read_as_it_was_written(known) -> None:
     assert Hint.decode(hint.encode(), object=OBJECT) == hint
 
 
+@settings(deadline=None, max_examples=20)
+@given(CHECKPOINTS)
+def test_a_hint_may_hold_the_checkpoint(checkpoint) -> None:
+    hint = Hint(BRANCH, checkpoint.seq + 1, checkpoint.seq, checkpoint)
+    assert Hint.decode(hint.encode(), object=OBJECT) == hint
+    other = Hint(BRANCH, checkpoint.seq + 1, checkpoint.seq + 1, checkpoint)
+    with pytest.raises(DataLoss, match="copy of checkpoint"):
+        Hint.decode(other.encode(), object=OBJECT)
+
+
 @settings(deadline=None, max_examples=50)
 @given(ROOTS)
 def test_a_root_in_the_catalog_is_read_as_it_was_written(root) -> None:
