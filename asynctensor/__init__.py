@@ -63,6 +63,7 @@ from asynctensor.schema.schema import Schema
 from asynctensor.schema.unit import Unit
 from asynctensor.spec import Spec
 from asynctensor.spec_options import RecheckCacheOption
+from asynctensor.storage.shared_transaction import Receipt, SharedTransaction
 from asynctensor.tensorstore import TensorStore
 from asynctensor.transaction.transaction import Transaction
 from asynctensor.verbose_logging import (
@@ -171,9 +172,11 @@ __all__ = [
     "OutputIndexMethod",
     "Progress",
     "Promise",
+    "Receipt",
     "RecheckCacheOption",
     "Repository",
     "Schema",
+    "SharedTransaction",
     "Spec",
     "T",
     "TensorStore",

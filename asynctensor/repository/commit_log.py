@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 
 from asynctensor.kvstores.repo.commit_walk import CommitWalk, WalkedCommit
 from asynctensor.kvstores.repo.family import DOCUMENTS
-from asynctensor.kvstores.repo.record import CommitEntry
 from asynctensor.kvstores.repo.state import RepositoryState
 from asynctensor.repository.commit_info import CommitChanges, CommitInfo
 from asynctensor.runtime.event_loop import start
@@ -61,16 +60,22 @@ def info_of(found: WalkedCommit) -> CommitInfo:
         author=entry.author,
         metadata=dict(entry.metadata),
         kind=entry.kind,
-        changes=_changes(entry),
+        changes=_changes(found),
     )
 
 
-def _changes(entry: CommitEntry) -> CommitChanges:
+def _changes(walked: WalkedCommit) -> CommitChanges:
+    entry = walked.entry
     documents: list[str] = []
     deleted: list[str] = []
     chunks: dict[str, int] = {}
     families = {family.id: family for family in entry.families}
-    for run in entry.runs:
+    for part in entry.parts:
+        for span in part.spans:
+            if span.space != DOCUMENTS:
+                prefix = families[span.space].prefix
+                chunks[prefix] = chunks.get(prefix, 0) + span.count
+    for run in (*entry.runs, *walked.documents):
         if run.space == DOCUMENTS:
             for key, ref in run.items():
                 (deleted if ref is None else documents).append(key.decode("utf-8", "surrogatepass"))

@@ -5,14 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
+from asynctensor.errors import Unimplemented
 from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.shared_transaction import (
+    Isolation,
+    Receipt,
+    SharedCommit,
+    SharedTransaction,
+)
 from asynctensor.storage.stash import Stash, StoredValue
 
-#: What a commit validates: all that was read; what was read of the keys that it writes; nothing
-#: but what it must (values that it changes in part, and conditions of writes).
-Isolation: TypeAlias = Literal["serializable", "snapshot", "blind"]
+__all__ = ["Commit", "CommitDomain", "Committed", "Isolation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class Commit:
         author: By whom.
         metadata: What else to note, as JSON.
         stash: What stored values ahead; from `CommitDomain.stash`, for this transaction alone.
+        shared: The transaction that several processes work on, of which this is the commit, or
+            one part.
     """
 
     expected: Mapping[str, bytes] = field(default_factory=dict)
@@ -48,6 +55,7 @@ class Commit:
     author: str | None = None
     metadata: Mapping[str, Any] | None = None
     stash: Stash | None = None
+    shared: SharedCommit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +86,12 @@ class CommitDomain(ABC):
         """
         return None
 
-    def stash(self) -> Stash | None:
-        """A new stash for one transaction; None where values are stored by the commit only."""
+    def stash(self, shared: SharedTransaction | None = None) -> Stash | None:
+        """A new stash for one transaction; None where values are stored by the commit only.
+
+        Args:
+            shared: The transaction, if several processes work on it.
+        """
         return None
 
     @abstractmethod
@@ -92,3 +104,69 @@ class CommitDomain(ABC):
 
         When a cancellation is delivered, the commit has either happened or never will.
         """
+
+    async def share(self, terms: Commit) -> SharedTransaction:
+        """Gives a transaction an id of its own, by which other processes can join it.
+
+        Args:
+            terms: What is known of it: its mark, what it says of itself, and what was staged.
+
+        Raises:
+            Unimplemented: Nothing here can be committed by several processes together.
+            Error: The store failed.
+        """
+        raise Unimplemented("only transactions of a repository can be shared by several processes")
+
+    async def join(self, token: SharedTransaction) -> object:
+        """The mark of a shared transaction: the state that it reads.
+
+        Raises:
+            Aborted: It was aborted.
+            FailedPrecondition: It was committed, or the branch's name means another one now.
+            NotFound, Error: The state cannot be read.
+        """
+        raise Unimplemented("nothing here can be shared by several processes")
+
+    async def resume(self, token: SharedTransaction) -> object:
+        """As `join`, for whoever commits it: it may have been committed already.
+
+        Raises:
+            Aborted: It was aborted.
+            FailedPrecondition, NotFound, Error: See `join`.
+        """
+        raise Unimplemented("nothing here can be shared by several processes")
+
+    async def write_part(self, commit: Commit, worker: str, attempt: int) -> Receipt:
+        """Stores a part of a shared transaction, which nobody sees until that is committed.
+
+        Args:
+            commit: The part.
+            worker: Who wrote it.
+            attempt: At which try.
+
+        Raises:
+            Aborted: Something that it rests on is not as in the state that the transaction reads.
+            FailedPrecondition: It deletes ranges of keys, which a part cannot.
+            Error: The store failed.
+        """
+        raise Unimplemented("nothing here can be shared by several processes")
+
+    async def parts_of(self, token: SharedTransaction) -> list[Receipt]:
+        """The receipts of all parts that are stored, for a commit that lost them.
+
+        Raises:
+            Error: The store failed.
+        """
+        raise Unimplemented("nothing here can be shared by several processes")
+
+    async def abandon(self, token: SharedTransaction) -> bool:
+        """Notes for good that a shared transaction is never committed.
+
+        Returns:
+            Whether it is so; False if it was committed before.
+
+        Raises:
+            CommitUnknown: The store does not say.
+            Error: The store failed.
+        """
+        raise Unimplemented("nothing here can be shared by several processes")

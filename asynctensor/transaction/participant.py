@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from asynctensor.errors import Unimplemented
 from asynctensor.storage.commit_domain import Commit, CommitDomain
+from asynctensor.storage.shared_transaction import SharedTransaction
 
 
 class Participant(ABC):
@@ -20,16 +22,29 @@ class Participant(ABC):
     def description(self) -> str:
         """The store, for messages; without secrets."""
 
-    def begin(self, mark: object) -> None:  # noqa: B027 -- most keep no older states
+    def begin(self, mark: object, *, part: bool = False) -> None:  # noqa: B027 -- most keep no older states
         """Told, before anything is staged, which state the transaction reads.
 
         Args:
             mark: What the domain's `CommitDomain.mark` gave; None in isolated mode.
+            part: The transaction is a part of a shared one, all of whose parts rest on that state:
+                what changes it in part changes that state, not a newer one.
         """
 
+    def given(self) -> Commit:
+        """What was staged as far as other processes can be told of it: whole values, and deletes.
+
+        Raises:
+            Unimplemented: Nothing of it can be told.
+        """
+        raise Unimplemented(f"what was staged in {self.description} cannot be shared")
+
     @abstractmethod
-    async def prepare(self) -> Commit:
+    async def prepare(self, shared: SharedTransaction | None = None) -> Commit:
         """All that was staged, worked out against what is stored now.
+
+        Args:
+            shared: The transaction, if several processes work on it.
 
         Raises:
             Error: It cannot be worked out; nothing was changed.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from asynctensor.errors import Aborted, Unimplemented
@@ -30,6 +30,7 @@ from asynctensor.storage.kvstore import (
     ReadOptions,
     ReadResult,
 )
+from asynctensor.storage.shared_transaction import SharedTransaction
 from asynctensor.storage.stash import StoredValue
 from asynctensor.transaction.ahead import Ahead
 from asynctensor.transaction.participant import Participant
@@ -69,7 +70,12 @@ class Staging(Participant):
         self._isolation = isolation
         #: The base as it was when the transaction began, where it keeps older states.
         self.frozen = base
+        #: What values that are changed in part are worked out against.
+        self.current = base
         self.mark: object = None
+        #: Staged by whoever shared the transaction, and not ours to commit.
+        self._foreign: dict[str, StagedValue] = {}
+        self._foreign_deletes = 0
         self.listed: list[KeyRange] = []
         #: Documents as they were seen first, of which only parts are relied upon.
         self.seen: dict[str, ReadResult] = {}
@@ -86,9 +92,54 @@ class Staging(Participant):
     def commit_domain(self) -> CommitDomain | None:
         return self.base.commit_domain
 
-    def begin(self, mark: object) -> None:
+    def begin(self, mark: object, *, part: bool = False) -> None:
         self.mark = mark
         self.frozen = self.base.pinned(mark)
+        if part:
+            self.current = self.frozen
+
+    def given(self) -> Commit:
+        with self.lock:
+            values = {
+                key: staged.outcome
+                for key, staged in self.values.items()
+                if isinstance(staged, (StagedDocument, WholeValue))
+            }
+            return Commit(values=values, cleared=tuple(self.deleted))
+
+    def _own(self) -> list[tuple[str, StagedValue]]:
+        """What was staged here; the lock is held."""
+        foreign = self._foreign
+        return [(key, each) for key, each in self.values.items() if foreign.get(key) is not each]
+
+    def take(
+        self, values: Mapping[str, bytes | None], deleted: Iterable[KeyRange], *, foreign: bool
+    ) -> None:
+        """Stages what was staged where the transaction was shared.
+
+        Args:
+            values: See `given`.
+            deleted: Ranges of keys, deleted before that.
+            foreign: It is committed by somebody else, unless it is staged anew.
+        """
+        with self.lock:
+            self.deleted += deleted
+            self._foreign_deletes = len(self.deleted) if foreign else 0
+            for key, data in values.items():
+                self.values[key] = WholeValue(data)
+                self.touch(key)
+            if foreign:
+                self._foreign = dict(self.values)
+
+    async def rest_on_staged(self) -> None:
+        """Has the commit rest on what is stored where values were staged elsewhere.
+
+        What they were made of is not known here any more.
+        """
+        for key in [key for key in list(self.values) if not self.covered(key)]:
+            found = await self.frozen.read(key)
+            with self.lock:
+                self.observed.setdefault(key, found.stamp.generation)
 
     @property
     def description(self) -> str:
@@ -154,15 +205,15 @@ class Staging(Participant):
                     found = self.seen.setdefault(key, found)
         return found
 
-    async def prepare(self) -> Commit:
+    async def prepare(self, shared: SharedTransaction | None = None) -> Commit:
         expected: dict[str, bytes] = {}
         values: dict[str, bytes | StoredValue | None] = dict(await self._settled(expected))
         with self.lock:
             expected.update(self.observed)
             read = frozenset(self.observed)
-            cleared, listed = tuple(self.deleted), tuple(self.listed)
-            staged = [(key, value) for key, value in self.values.items() if not value.leads]
-        stash = None if self.commit_domain is None else self.commit_domain.stash()
+            cleared, listed = tuple(self.deleted[self._foreign_deletes :]), tuple(self.listed)
+            staged = [each for each in self._own() if not each[1].leads]
+        stash = None if self.commit_domain is None else self.commit_domain.stash(shared)
         async with Ahead(stash, values) as ahead:
             for group in _grouped(staged):
                 await ahead.take(await self._worked_out(group, expected))
@@ -180,7 +231,7 @@ class Staging(Participant):
     async def _settled(self, expected: dict[str, bytes]) -> dict[str, bytes | None]:
         """Works out what leads, and checks what is relied upon; notes what that rests on."""
         with self.lock:
-            leading = {key: value for key, value in self.values.items() if value.leads}
+            leading = {key: value for key, value in self._own() if value.leads}
             relied = {key: tuple(each) for key, each in self.relied.items()}
         values: dict[str, bytes | None] = {}
         for key in {**leading, **relied}:
@@ -207,7 +258,7 @@ class Staging(Participant):
         known = {each.generation for each in relied}
         known |= set() if seen is None else {seen.stamp.generation}
         first = next(iter(known)) if len(known) == 1 else UNKNOWN
-        found = await self.base.read(key, ReadOptions(if_not_equal=first))
+        found = await self.current.read(key, ReadOptions(if_not_equal=first))
         expected.setdefault(key, found.stamp.generation)
         if found.state == "unspecified":
             known_value = seen is not None and seen.state == "value"
@@ -254,7 +305,7 @@ class Staging(Participant):
         for start in range(0, len(keys), _SIDE_BY_SIDE):
             some = keys[start : start + _SIDE_BY_SIDE]
             for key, found in zip(
-                some, await asyncio.gather(*map(self.base.read, some)), strict=True
+                some, await asyncio.gather(*map(self.current.read, some)), strict=True
             ):
                 if found.state == "value":
                     currents[key] = found.value

@@ -62,7 +62,7 @@ class WholeValue(StagedValue):
     """A value, or a delete, whatever was there before."""
 
     def __init__(self, data: bytes | None) -> None:
-        self._data = data
+        self.outcome = data
 
     @property
     def needs_current(self) -> bool:
@@ -71,19 +71,19 @@ class WholeValue(StagedValue):
 
     async def value(self, current: bytes | None) -> bytes | None:
         """The value that was staged."""
-        return self._data
+        return self.outcome
 
     @property
     def nbytes(self) -> int:
         """See `StagedValue.nbytes`."""
-        return len(self._data or b"")
+        return len(self.outcome or b"")
 
     @classmethod
     async def values(
         cls, staged: Sequence[Any], currents: Sequence[bytes | None]
     ) -> Sequence[Buffer | None]:
         """See `StagedValue.values`."""
-        return [each._data for each in staged]
+        return [each.outcome for each in staged]
 
 
 #: (as it was first read, as the transaction leaves it, as it is stored now, and what was appended
@@ -124,6 +124,11 @@ class StagedDocument(StagedValue):
         self.key, self.base, self.ours, self.merge = key, base, ours, merge
         self.appended: dict[int, int] = {}
         self.followers: list[Callable[[bytes | None], Awaitable[None]]] = []
+
+    @property
+    def outcome(self) -> bytes | None:
+        """The document as the transaction sees it."""
+        return self.ours
 
     @property
     def needs_current(self) -> bool:

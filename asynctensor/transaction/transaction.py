@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 from asynctensor.errors import (
     Aborted,
@@ -18,21 +19,36 @@ from asynctensor.errors import (
     InvalidArgument,
     Unimplemented,
 )
+from asynctensor.lazy import Lazy
 from asynctensor.runtime.clock import Deadline
+from asynctensor.runtime.entropy import random_hex
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.promise import Promise
 from asynctensor.storage.commit_domain import Commit, CommitDomain, Isolation
+from asynctensor.storage.shared_transaction import Receipt, SharedTransaction
 from asynctensor.storage.stash import StoredValue
 from asynctensor.transaction.participant import Participant
+from asynctensor.transaction.sharing import Sharing, check_given
 from asynctensor.transaction.staging_queue import StagingQueue
 from asynctensor.transaction.states import Event, State, next_state
+
+if TYPE_CHECKING:
+    from asynctensor.runtime.context import Context
 
 P = TypeVar("P", bound=Participant)
 T = TypeVar("T")
 
 #: The transactions of which the running code is a step: see `Transaction.run`.
 _STEPS: ContextVar[tuple[Transaction, ...]] = ContextVar("transaction steps", default=())
+
+_PART = (
+    "a part is not committed by itself: finish() it, and hand the receipt to whoever shared the "
+    "transaction"
+)
+#: Opening what a token names takes more than is known down here.
+_join = Lazy("asynctensor.joining", "join")
+_resume = Lazy("asynctensor.joining", "resume")
 
 
 class Transaction:
@@ -94,6 +110,8 @@ class Transaction:
         # A commit that was started is seen through: cancelling a waiter does not touch it.
         self._promise, self._future = Promise.new(on_cancel=lambda: None)
         self._slots: dict[str, Any] = {}
+        self._sharing: Sharing | None = None
+        self._finished: Future[Receipt] | None = None
         #: Keeps writes in the order in which they are made.
         self.queue = StagingQueue()
 
@@ -188,6 +206,8 @@ class Transaction:
             Error: The store failed.
         """
         limit = Deadline.of(timeout, deadline)
+        if self._is_part:
+            raise FailedPrecondition(_PART)
         with self._lock:
             if self._commit is None:
                 self._move(Event.COMMIT)
@@ -204,12 +224,34 @@ class Transaction:
     def abort(self) -> None:
         """Forgets all that was staged. Harmless when it is aborted already.
 
+        That a shared transaction is aborted is noted in the store: `future` is done once it is,
+        and fails with `CommitUnknown` if the store does not say so. Of a part, only what was
+        staged here is forgotten.
+
         Raises:
             FailedPrecondition: The commit was started.
         """
         with self._lock:
+            again = self.aborted
             self._move(Event.ABORT)
-        self._discard(Aborted("transaction was aborted"))
+        if again:
+            return
+        aborted = Aborted("transaction was aborted")
+        if self._sharing is None or self._sharing.part:
+            self._discard(aborted)
+        else:
+            self._work = start(self._abandon, self._sharing, aborted)
+
+    async def _abandon(self, sharing: Sharing, aborted: Error) -> None:
+        try:
+            if not await sharing.domain.abandon(sharing.token):
+                aborted = FailedPrecondition(
+                    "the transaction was committed before it was aborted: by somebody else with "
+                    "the same token"
+                )
+        except Error as error:
+            aborted = error
+        self._discard(aborted)
 
     async def __aenter__(self) -> Self:
         return self
@@ -220,11 +262,14 @@ class Transaction:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._check_finished(kind)
         if kind is None:
-            if not self.aborted:
+            if not (self.aborted or self._is_part):
                 await self.commit_async()
         elif self.open:
             self.abort()
+            with suppress(Aborted):
+                await self.future
 
     def __enter__(self) -> Self:
         return self
@@ -235,18 +280,232 @@ class Transaction:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._check_finished(kind)
         if kind is None:
-            if not self.aborted:
+            if not (self.aborted or self._is_part):
                 self.commit_sync()
         elif self.open:
             self.abort()
+            with suppress(Aborted):
+                self.future.result()
 
     def __repr__(self) -> str:
         mode = "atomic" if self._atomic else "isolated"
         return f"<Transaction: {mode}, {self._state.value}, {len(self._participants)} stores>"
 
     def __reduce__(self) -> Any:
-        raise Unimplemented("a transaction lives in one process and cannot be pickled")
+        raise Unimplemented(
+            "a transaction lives in one process and cannot be pickled; share() gives a token that "
+            "can, by which other processes join it"
+        )
+
+    # -- of several processes ---------------------------------------------------------------
+
+    def share(self) -> SharedTransaction:
+        """Lets other processes, and threads, write into this transaction.
+
+        They `join` it by the token that this gives, and hand back the receipts that `finish` gives
+        them; `add` takes those, and the commit is of all of it or nothing. What they read is the
+        state that this transaction reads. Of what was staged here before, they see whole values
+        and deletes (so: the arrays and attributes that were created, not array elements).
+
+        Calling it again gives the same token. The first call waits for the store. From then on
+        only the store can say that the transaction is aborted: see `abort`.
+
+        Returns:
+            The token: small, and can be pickled. It has no credentials in it.
+
+        Raises:
+            FailedPrecondition: Nothing was opened in it yet, so that nobody knows where it
+                commits (`Repository.transaction` always does); or it is not open; or too much was
+                staged before.
+            Unimplemented: It is not atomic, or the store keeps no history.
+            Error: The store failed; nothing is shared.
+        """
+        self.check_open()
+        if self._sharing is None:
+            if not self._atomic:
+                raise Unimplemented("a transaction that is not atomic cannot be shared")
+            start(self._share).result()
+        assert self._sharing is not None
+        return self._sharing.token
+
+    async def _share(self) -> None:
+        with self._lock:
+            participants = list(self._participants.values())
+        if not participants:
+            raise FailedPrecondition(
+                "nothing was opened in this transaction yet: open an array in it first, or use "
+                "Repository.transaction()"
+            )
+        domain = participants[0].commit_domain
+        assert domain is not None
+        terms = self._joined([each.given() for each in participants])
+        check_given(terms)
+        shared = Sharing(await domain.share(terms), domain)
+        with self._lock:
+            if self._sharing is None:
+                self._sharing = shared
+
+    @staticmethod
+    def join(
+        token: SharedTransaction,
+        *,
+        context: Context | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[Transaction]:
+        """Joins a transaction that another process shared, to write a part of it.
+
+        Arrays are opened and written with ``transaction=`` as ever. What is read is the state that
+        the transaction reads, with what is staged here. `finish` it in the end; it cannot be
+        committed here.
+
+        Args:
+            token: What `share` gave.
+            context: Resources to use, credentials among them; open the arrays with the same.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the part. It fails with `Aborted` if the transaction was aborted, with
+            `FailedPrecondition` if it was committed, with `NotFound` if the store is another.
+        """
+        return start(_join, token, context, timeout=timeout, deadline=deadline)
+
+    @staticmethod
+    def resume(
+        token: SharedTransaction,
+        *,
+        context: Context | None = None,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[Transaction]:
+        """Goes on with a shared transaction whose process is gone: adds receipts, and commits.
+
+        With the same receipts it is the same commit: if that was made already, committing again
+        finds it, and gives its id. What was staged before it was shared is staged again.
+
+        Args:
+            token: What `share` gave.
+            context: Resources to use, credentials among them.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the transaction. It fails with `Aborted` if the transaction was aborted,
+            with `NotFound` if the store is another. Committing it fails with `AlreadyExists` if
+            it was committed with other parts.
+        """
+        return start(_resume, token, context, timeout=timeout, deadline=deadline)
+
+    def finish(self, *, worker: str | None = None, attempt: int = 0) -> Future[Receipt]:
+        """Stores what was staged in a part; calling it again gives the same receipt.
+
+        Nobody sees it before the transaction is committed with the receipt, or ever, if it is not.
+
+        Args:
+            worker: The name of the task, so that it counts once when it is done twice; by default
+                a name of its own.
+            attempt: At which try of the task.
+
+        Returns:
+            Future of the receipt: small, and can be pickled. It fails with `Aborted` if something
+            that the part rests on is not as it was; nothing is staged any more then. A cancelled
+            call stores nothing that anybody will see.
+
+        Raises:
+            FailedPrecondition: This is no part, or it is aborted.
+        """
+        if not self._is_part:
+            raise FailedPrecondition("only a part can be finished: see Transaction.join")
+        with self._lock:
+            if self._finished is None:
+                self._move(Event.COMMIT)
+                self._finished = start(self._run_finish, worker, attempt)
+            return self._finished
+
+    def add(self, receipt: Receipt) -> bool:
+        """Adds a worker's part to this transaction.
+
+        Of several receipts of one worker the first that is added counts, whatever the attempt.
+
+        Returns:
+            Whether it is the first of its worker.
+
+        Raises:
+            FailedPrecondition: The transaction was not shared, or is not open.
+            InvalidArgument: The receipt is of another transaction.
+        """
+        return self.add_many([receipt]) == 1
+
+    def add_many(self, receipts: Iterable[Receipt]) -> int:
+        """`add` of several receipts; gives how many of them count, and did not before."""
+        self.check_open()
+        sharing = self._shared()
+        with self._lock:
+            return sum([sharing.add(each) for each in receipts])
+
+    @property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """The receipts that count, in the order in which they were added."""
+        return () if self._sharing is None else tuple(self._sharing.receipts.values())
+
+    def find_receipts(
+        self, *, timeout: float | None = None, deadline: float | None = None
+    ) -> Future[list[Receipt]]:
+        """Looks for parts in the store, for whoever lost their receipts; adds none.
+
+        Returns:
+            Future of the receipts of all parts that were finished, retries among them.
+
+        Raises:
+            FailedPrecondition: The transaction was not shared.
+        """
+        sharing = self._shared()
+        return start(sharing.domain.parts_of, sharing.token, timeout=timeout, deadline=deadline)
+
+    def _shared(self) -> Sharing:
+        if self._sharing is None or self._sharing.part:
+            raise FailedPrecondition(
+                "this transaction does not gather parts: share() it, or resume() it"
+            )
+        return self._sharing
+
+    @property
+    def _is_part(self) -> bool:
+        return self._sharing is not None and self._sharing.part
+
+    def _check_finished(self, kind: type[BaseException] | None) -> None:
+        if kind is None and self._is_part and self.open:
+            self.abort()
+            raise FailedPrecondition(
+                "the part was not finished, and what was staged in it is forgotten: call finish(), "
+                "and hand the receipt to whoever commits"
+            )
+
+    def take_part(self, sharing: Sharing, mark: object) -> None:
+        """Makes this new transaction one that several processes work on."""
+        self._sharing, self._mark = sharing, mark
+
+    async def _run_finish(self, worker: str | None, attempt: int) -> Receipt:
+        sharing = self._sharing
+        assert sharing is not None
+        try:
+            await self._finish_staging()
+            participants = list(self._participants.values())
+            prepared = [await each.prepare(sharing.token) for each in participants]
+            name = random_hex(8) if worker is None else worker
+            receipt = await sharing.domain.write_part(self._joined(prepared), name, attempt)
+        except BaseException as error:
+            with self._lock:
+                self._move(Event.FAIL)
+            failure = Aborted(f"the part was not finished: {error!r}")
+            failure.__cause__ = error
+            self._discard(failure)
+            raise
+        self._end()
+        return receipt
 
     # -- for those who stage ----------------------------------------------------------------
 
@@ -263,7 +522,7 @@ class Transaction:
             if known is None:
                 known = make()
                 self._check_domain(known)
-                known.begin(self._mark_in(known.commit_domain))
+                known.begin(self._mark_in(known.commit_domain), part=self._is_part)
                 self._participants[key] = known
             return known  # type: ignore[return-value]
 
@@ -371,15 +630,29 @@ class Transaction:
                 self._move(Event.FAIL)
             failure = error if isinstance(error, Error) else Aborted(f"commit failed: {error!r}")
             failure.__cause__ = None if failure is error else error
+            await self._settle_shared(failure)
             self._discard(failure)
             return
         for participant in list(self._participants.values()):
             participant.committed()
+        self._end()
+
+    def _end(self) -> None:
         with self._lock:
             self._move(Event.SUCCEED)
             self._participants.clear()
             self._staging.clear()
         self._promise.set_result(None)
+
+    async def _settle_shared(self, failure: Error) -> None:
+        """Notes that a shared transaction is over if what it rests on has changed (R4).
+
+        After any other failure it may be resumed.
+        """
+        sharing = self._sharing
+        if sharing is not None and isinstance(failure, Aborted):
+            with suppress(Error):
+                await sharing.domain.abandon(sharing.token)
 
     async def _finish_staging(self) -> None:
         """Waits for what was begun, and for what that begins in its turn."""
@@ -406,7 +679,8 @@ class Transaction:
         self, domain: CommitDomain, participants: list[Participant], limit: Deadline
     ) -> bool:
         """One try; False if values that were only written, not read, changed meanwhile."""
-        parts = [await _within(limit, each.prepare()) for each in participants]
+        token = None if self._sharing is None else self._sharing.token
+        parts = [await _within(limit, each.prepare(token)) for each in participants]
         _check(limit)
         try:
             done = await domain.commit(self._joined(parts))
@@ -436,6 +710,7 @@ class Transaction:
             self._author,
             self._metadata,
             next((part.stash for part in parts if part.stash is not None), None),
+            None if self._sharing is None else self._sharing.commit(),
         )
 
     def _discard(self, error: Error) -> None:

@@ -16,6 +16,7 @@ from asynctensor.drivers.virtual_chunked.write import VirtualWriter
 from asynctensor.errors import Error
 from asynctensor.runtime.workers import yield_gil
 from asynctensor.storage.commit_domain import Commit, CommitDomain
+from asynctensor.storage.shared_transaction import SharedTransaction
 from asynctensor.transaction.participant import Participant
 from asynctensor.transaction.transaction import Transaction
 
@@ -95,7 +96,7 @@ class StagedChunks(Participant):
     def description(self) -> str:
         return "a virtual array"
 
-    async def prepare(self) -> Commit:
+    async def prepare(self, shared: SharedTransaction | None = None) -> Commit:
         raise AssertionError("without a commit domain nothing is prepared")
 
     def is_final(self, key: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from asynctensor.errors import CommitUnknown, Error, Unimplemented
+from asynctensor.errors import Aborted, AlreadyExists, CommitUnknown, Error, FailedPrecondition
 from asynctensor.kvstores.repo.checkpoint import Checkpoint
 from asynctensor.kvstores.repo.combining import LOSSES, Combiner
 from asynctensor.kvstores.repo.history import History, tail_of
@@ -45,6 +45,8 @@ _FOLD_AFTER = 64
 _FOLD_COMMITS = 1024
 #: Bytes of records after which it is: whoever opens the branch reads them all.
 _FOLD_BYTES = 64 * 2**10
+#: Changes in parts after which it is folded at once: readers would load them whole.
+_FOLD_IN_PARTS = 1 << 16
 
 #: Clocks of two machines differ by so many microseconds without being wrong.
 _CLOCK_TOLERANCE = 10_000_000
@@ -276,12 +278,12 @@ class Branch:
                 self._give_up(each, error)
                 continue
             try:
-                found = judge(each.proposal, since, entries, branch=self.id, name=self.name)
-                found = self._behind_the_end(each.proposal, found)
-            except Unimplemented as error:
-                self._give_up(each, error)
-            except Error as error:
+                judging = judge(each.proposal, since, entries, branch=self.id, name=self.name)
+                found = self._behind_the_end(each.proposal, await self.pages.run(judging))
+            except (Aborted, AlreadyExists, FailedPrecondition) as error:
                 _fail(each, error)
+            except Error as error:
+                self._give_up(each, error)
             else:
                 if isinstance(found, Landed):
                     _settle(each, found)
@@ -316,6 +318,8 @@ class Branch:
         due = since >= _FOLD_AFTER or len(self._tail) >= _FOLD_COMMITS
         if self._not_understood:
             return False
+        if self._tail.in_parts >= _FOLD_IN_PARTS:
+            return True
         if self._tail.size >= _FOLD_BYTES and self._tail.size_before_last < _FOLD_BYTES:
             # It is the turn of whoever wrote the record that is one too many.
             return True

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from asynctensor.kvstores.repo.family import Family
 from asynctensor.kvstores.repo.run import Run, merged, without
-from asynctensor.kvstores.repo.tail import Applied
+from asynctensor.kvstores.repo.tail import Applied, Tail, Version
+from asynctensor.kvstores.repo.tree import Pages
 from asynctensor.storage.key_range import KeyRange
+
+#: Runs of parts that are read side by side.
+_AHEAD = 8
 
 
 class Changes:
@@ -22,17 +28,36 @@ class Changes:
         self.families: dict[bytes, Family] = {}
         self.cleared: list[KeyRange] = []
 
+    def __len__(self) -> int:
+        return sum(map(len, self.runs.values()))
+
     def add(self, applied: Applied) -> None:
-        """Adds the next commit."""
+        """Adds the next commit, but for its parts: add their runs behind it."""
         entry = applied.entry
         self.families.update((family.id, family) for family in entry.families)
         if entry.cleared:
             self.cleared += entry.cleared
             for space, run in self.runs.items():
                 self.runs[space] = without(run, entry.cleared, self.families.get(space))
-        for run in entry.runs:
-            stamped = run.stamped(applied.version)
+        self.add_runs(entry.runs, applied.version)
+
+    def add_runs(self, runs: Iterable[Run], version: Version) -> None:
+        """Adds runs of a commit."""
+        for run in runs:
+            stamped = run.stamped(version)
             older = self.runs.get(run.space)
             self.runs[run.space] = (
                 stamped if older is None else merged(stamped, older, keep_deleted=True)
             )
+
+
+def changes_of(tail: Tail, count: int) -> Pages[Changes]:
+    """What the first `count` commits of a tail come to, their parts included."""
+    changes = Changes()
+    for applied in tail.applied[:count]:
+        changes.add(applied)
+        parts = [page for part in applied.entry.parts for page in part.pages()]
+        for start in range(0, len(parts), _AHEAD):
+            pages = yield [*parts[start : start + _AHEAD]]
+            changes.add_runs((page.entries for page in pages), applied.version)
+    return changes

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from asynctensor.kvstores.repo.family import DOCUMENTS
 from asynctensor.kvstores.repo.lineage import LAST, Lineage
 from asynctensor.kvstores.repo.record import CommitEntry, Record
+from asynctensor.kvstores.repo.run import Run
 from asynctensor.kvstores.repo.snapshot_id import snapshot_id
 from asynctensor.kvstores.repo.state import RepositoryState
 from asynctensor.kvstores.repo.tail import Version
+from asynctensor.kvstores.repo.tree import Pages
 
 #: Records that are read side by side.
 _AHEAD = 32
@@ -24,12 +27,14 @@ class WalkedCommit:
         parents: The ids of the commits before it.
         time: Microseconds since the Unix epoch.
         entry: The commit itself.
+        documents: The documents of its parts.
     """
 
     id: str
     parents: tuple[str, ...]
     time: int
     entry: CommitEntry
+    documents: tuple[Run, ...] = ()
 
 
 class CommitWalk:
@@ -63,7 +68,23 @@ class CommitWalk:
         if self._next[0] <= 0 and self._held is not None:
             found.append(self._held)
             self._held = None
-        return found
+        return [await self._with_documents(each) for each in found]
+
+    async def _with_documents(self, walked: WalkedCommit) -> WalkedCommit:
+        wanted = [
+            page
+            for part in walked.entry.parts
+            for span, page in zip(part.spans, part.pages(), strict=True)
+            if span.space == DOCUMENTS
+        ]
+
+        def read() -> Pages[tuple[Run, ...]]:
+            pages = yield [*wanted]
+            return tuple(page.entries for page in pages)
+
+        if not wanted:
+            return walked
+        return replace(walked, documents=await self._state.pages.run(read()))
 
     async def _records(self, lineage: Lineage) -> list[WalkedCommit]:
         seq, place = self._next

@@ -6,25 +6,41 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from asynctensor.errors import Aborted, CommitUnknown
+from asynctensor.errors import Aborted, CommitUnknown, FailedPrecondition
 from asynctensor.kvstores.repo.branch import now
 from asynctensor.kvstores.repo.conflicts import Footing, generation_of
 from asynctensor.kvstores.repo.family import DOCUMENTS, Family, Keys
 from asynctensor.kvstores.repo.key_columns import at as key_at
 from asynctensor.kvstores.repo.located import by_family
+from asynctensor.kvstores.repo.objects import TXN_BYTES
 from asynctensor.kvstores.repo.pack_stash import PackedValue, PackStash
+from asynctensor.kvstores.repo.part import Part
 from asynctensor.kvstores.repo.proposal import Proposal
 from asynctensor.kvstores.repo.record import CommitEntry
 from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.resolving import resolvable
 from asynctensor.kvstores.repo.run import DELETED, Run
+from asynctensor.kvstores.repo.sharing import (
+    Gathered,
+    abandon,
+    gathered,
+    hold,
+    join,
+    reads_of,
+    release,
+    store_part,
+    stored_parts,
+)
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.snapshot_id import snapshot_id
 from asynctensor.kvstores.repo.source import BranchSource, FixedSource
 from asynctensor.kvstores.repo.state import RepositoryState
+from asynctensor.runtime.entropy import random_bytes
 from asynctensor.runtime.workers import data_copy_pool
 from asynctensor.storage.commit_domain import Commit, CommitDomain, Committed
 from asynctensor.storage.generation import NO_VALUE
+from asynctensor.storage.shared_transaction import Receipt, SharedTransaction
+from asynctensor.storage.stash import plain
 
 #: Runs up to this length are built from Python objects.
 _SMALL = 64
@@ -55,9 +71,10 @@ class RepositoryCommits(CommitDomain):
         branch = await self._source.branch()
         return await branch.refresh()
 
-    def stash(self) -> PackStash:
+    def stash(self, shared: SharedTransaction | None = None) -> PackStash:
         """See `CommitDomain.stash`."""
-        return PackStash(self._state.place)
+        txn = None if shared is None else bytes.fromhex(shared.id)
+        return PackStash(self._state.place, txn)
 
     async def commit(self, commit: Commit) -> Committed:
         """See `CommitDomain.commit`.
@@ -74,28 +91,35 @@ class RepositoryCommits(CommitDomain):
                 looked_up = frozenset()
             else:
                 base = await commit.mark.snapshot()
+        shared = commit.shared
         await _check(commit, base, looked_up)
         txn, refs = await self._stored(commit)
-        many = len(refs) > _SMALL
-        families, runs = await data_copy_pool().run(runs_of, refs) if many else runs_of(refs)
+        families, runs = await _runs(refs)
+        parts = Gathered(families=families)
+        if shared is not None:
+            parts = await gathered(shared.receipts, families, runs, self._state.place)
         entry = CommitEntry(
             txn=txn,
             base=base.version[0],
-            time=now(),
+            # The same whoever commits it, so that it is known again (R9).
+            time=now() if shared is None else shared.token.time,
             message=commit.message,
             author=commit.author,
             metadata=commit.metadata or {},
             isolation=commit.isolation,
             cleared=tuple(commit.cleared),
-            families=families,
+            families=parts.families,
             runs=runs,
+            parts=parts.parts,
         )
         try:
-            landed = await branch.commit(Proposal(entry, _footing(commit)))
+            landed = await branch.commit(Proposal(entry, _footing(commit), reads=parts.reads))
         except CommitUnknown as error:
             raise resolvable(self._state, error) from error.__cause__
         if not landed.committed:
             raise Aborted("the transaction was aborted by somebody else", operation="commit")
+        if shared is not None:
+            await release(self._state.place, shared.token)
         generation = generation_of(branch.id, landed.version)
         return Committed(
             {key: NO_VALUE if ref is None else generation for key, ref in refs.items()},
@@ -105,8 +129,11 @@ class RepositoryCommits(CommitDomain):
     async def _stored(self, commit: Commit) -> tuple[bytes, dict[str, Ref | None]]:
         """Has all values stored; gives the transaction's id, and where they are."""
         stash = commit.stash
-        if not isinstance(stash, PackStash) or not stash.claim():
-            stash = PackStash(self._state.place)
+        if commit.shared is not None:
+            # Whoever writes into it does so under its id.
+            stash = self.stash(commit.shared.token)
+        elif not isinstance(stash, PackStash) or not stash.claim():
+            stash = self.stash()
         refs: dict[str, Ref | None] = {}
         rest: dict[str, bytes] = {}
         for key, value in commit.values.items():
@@ -115,13 +142,92 @@ class RepositoryCommits(CommitDomain):
             elif isinstance(value, bytes):
                 rest[key] = value
             elif isinstance(value, PackedValue):
-                if value.stash is stash:
+                if value.stash.txn == stash.txn:
                     refs[key] = value.ref
                 else:
                     # In the packs of a transaction of which nothing may ever be in the log.
                     rest[key] = await value.stash.read(key, value)
         refs |= await stash.packs.store(rest)
         return stash.txn, refs
+
+    async def share(self, terms: Commit) -> SharedTransaction:
+        """See `CommitDomain.share`; the state that it reads is held by a lease."""
+        branch = await self._source.branch()
+        assert isinstance(terms.mark, FixedSource)
+        base = await terms.mark.snapshot()
+        place = self._state.place
+        token = SharedTransaction(
+            {"driver": "repo", "base": place.store.spec_json(place.path), **self._source.members},
+            random_bytes(TXN_BYTES).hex(),
+            branch.id,
+            base.version,
+            now(),
+            terms.isolation,
+            terms.message,
+            terms.author,
+            terms.metadata or {},
+            tuple((each.inclusive_min, each.exclusive_max) for each in terms.cleared),
+            tuple(sorted(plain(terms.values).items())),
+        )
+        await hold(place, token)
+        return token
+
+    async def join(self, token: SharedTransaction) -> FixedSource:
+        """See `CommitDomain.join`."""
+        return await self._joined(token, may_be_committed=False)
+
+    async def resume(self, token: SharedTransaction) -> FixedSource:
+        """See `CommitDomain.resume`."""
+        return await self._joined(token, may_be_committed=True)
+
+    async def _joined(self, token: SharedTransaction, *, may_be_committed: bool) -> FixedSource:
+        branch = await self._source.branch()
+        base = await join(self._state, branch, token, may_be_committed=may_be_committed)
+
+        async def find() -> Snapshot:
+            return base
+
+        mark = FixedSource(self._source.members, find)
+        await mark.snapshot()
+        return mark
+
+    async def write_part(self, commit: Commit, worker: str, attempt: int) -> Receipt:
+        """See `CommitDomain.write_part`."""
+        shared, mark = commit.shared, commit.mark
+        assert shared is not None
+        assert isinstance(mark, FixedSource)
+        if commit.cleared:
+            raise FailedPrecondition(
+                "a part of a shared transaction cannot delete ranges of keys (nor an array, nor "
+                "shrink one): do that where the transaction is committed, before it is shared"
+            )
+        await _check(commit, await mark.snapshot(), commit.looked_up)
+        txn, refs = await self._stored(commit)
+        written, runs = await _runs(refs)
+        reads, read = reads_of(_footing(commit))
+        families = tuple(sorted({*written, *read}, key=lambda family: family.key))
+        known = {family.id: family for family in families}
+        part = Part(
+            shared.token.branch, txn, worker, attempt, families, runs, reads.coarsened(known)
+        )
+        return (await store_part(self._state.place, part)).receipt(shared.token.id)
+
+    async def parts_of(self, token: SharedTransaction) -> list[Receipt]:
+        """See `CommitDomain.parts_of`."""
+        return await stored_parts(self._state.place, token)
+
+    async def abandon(self, token: SharedTransaction) -> bool:
+        """See `CommitDomain.abandon`."""
+        branch = await self._source.branch()
+        try:
+            return await abandon(self._state, branch, token)
+        except CommitUnknown as error:
+            raise resolvable(self._state, error) from error.__cause__
+
+
+async def _runs(refs: Mapping[str, Ref | None]) -> tuple[tuple[Family, ...], tuple[Run, ...]]:
+    """See `runs_of`; many take a worker."""
+    return await data_copy_pool().run(runs_of, refs) if len(refs) > _SMALL else runs_of(refs)
 
 
 async def _check(commit: Commit, base: Snapshot, looked_up: frozenset[str]) -> None:

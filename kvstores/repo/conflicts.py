@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from asynctensor.errors import DataLoss
 from asynctensor.kvstores.repo.family import DOCUMENTS, Family
 from asynctensor.kvstores.repo.located import located
+from asynctensor.kvstores.repo.part_ref import PartPage, Span
 from asynctensor.kvstores.repo.record import CommitEntry
 from asynctensor.kvstores.repo.run import Run
 from asynctensor.kvstores.repo.tail import Version
@@ -160,6 +161,27 @@ def touches(entry: CommitEntry, key_range: KeyRange) -> bool:
         return True
     families = {family.id: family for family in entry.families}
     return any(run_touches(run, families.get(run.space), key_range) for run in entry.runs)
+
+
+def parts_in_question(footing: Footing, entry: CommitEntry) -> list[PartPage]:
+    """The parts of a commit that must be read to tell whether it touches what `footing` names."""
+    families = {family.id: family for family in entry.families}
+    return [
+        page
+        for part in entry.parts
+        for span, page in zip(part.spans, part.pages(), strict=True)
+        if any(span.may_hold(key) for key in footing.in_space(span.space))
+        or any(_may_touch(span, families.get(span.space), each) for each in footing.ranges)
+    ]
+
+
+def _may_touch(span: Span, family: Family | None, key_range: KeyRange) -> bool:
+    if family is None:
+        low = key_range.inclusive_min.encode("utf-8", "surrogatepass")
+        high = key_range.exclusive_max.encode("utf-8", "surrogatepass")
+        return low <= span.last and (not high or span.first < high)
+    first, last = family.extent(key_range)
+    return first <= span.last and span.first <= last
 
 
 def run_touches(run: Run, family: Family | None, key_range: KeyRange) -> bool:

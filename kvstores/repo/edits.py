@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from asynctensor.errors import Aborted, FailedPrecondition, InvalidArgument
 from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.branch import now
@@ -9,6 +11,7 @@ from asynctensor.kvstores.repo.commits import runs_of
 from asynctensor.kvstores.repo.conflicts import Footing
 from asynctensor.kvstores.repo.lineage import Lineage
 from asynctensor.kvstores.repo.listing import listed, spelled_keys
+from asynctensor.kvstores.repo.part_runs import read_parts
 from asynctensor.kvstores.repo.proposal import Proposal
 from asynctensor.kvstores.repo.record import CommitEntry
 from asynctensor.kvstores.repo.ref import Ref
@@ -69,6 +72,8 @@ class Edits:
     ) -> tuple[dict[str, Ref | None], dict[str, bytes]]:
         """What each key of a commit held before it, and what it must hold now."""
         keys = list(spelled_keys(entry))
+        async for part in read_parts(self._state.place, entry.parts):
+            keys += spelled_keys(replace(entry, runs=part.runs, parts=()))
         for key_range in entry.cleared:
             keys += [key async for key, _ in listed(before, key_range)]
         keys = list(dict.fromkeys(keys))

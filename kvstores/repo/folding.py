@@ -6,6 +6,9 @@ readers time, and nothing else.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
 from asynctensor.errors import DataLoss, Error
 from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.branch import Branch, now
@@ -19,13 +22,19 @@ from asynctensor.kvstores.repo.lookup import family_root
 from asynctensor.kvstores.repo.pack import PagePacks
 from asynctensor.kvstores.repo.page import PageRef
 from asynctensor.kvstores.repo.pages import PageCache
+from asynctensor.kvstores.repo.part_ref import PartRef
+from asynctensor.kvstores.repo.part_runs import read_parts
 from asynctensor.kvstores.repo.place import Created, Place
 from asynctensor.kvstores.repo.record import Record
 from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.run import Run
 from asynctensor.kvstores.repo.snapshot import Snapshot
+from asynctensor.kvstores.repo.tail import Roots, Tail
 from asynctensor.runtime.entropy import random_bytes
 from asynctensor.storage.key_range import KeyRange
+
+#: Changes that are folded at a time where they come from parts.
+_BATCH = 1 << 17
 
 
 async def folded(snapshot: Snapshot, record: Record, place: Place) -> Checkpoint:
@@ -40,13 +49,14 @@ async def folded(snapshot: Snapshot, record: Record, place: Place) -> Checkpoint
         DataLoss: The index is damaged.
         Error: The store failed; what was written is named by nobody.
     """
-    changes = Changes()
-    for applied in snapshot.tail.applied[: snapshot.count]:
-        changes.add(applied)
     packs = PagePacks(lambda: objects.page_pack(random_bytes(objects.RANDOM_BYTES)))
-    documents, catalog = await _trees(snapshot, changes, packs, record.seq)
-    for name, data in packs.take_all():
-        await _create(place, name, data)
+    documents, catalog = snapshot.tail.roots.documents, snapshot.tail.roots.catalog
+    state = snapshot
+    async for changes in _batches(snapshot, place):
+        documents, catalog = await _trees(state, changes, packs, record.seq)
+        for name, data in packs.take_all():
+            await _create(place, name, data)
+        state = replace(state, tail=Tail(Roots(documents, catalog), state.tail.base), count=0)
     made = Checkpoint(
         record.branch,
         record.seq,
@@ -58,6 +68,27 @@ async def folded(snapshot: Snapshot, record: Record, place: Place) -> Checkpoint
         created=now(),
     )
     return await _published(made, place)
+
+
+async def _batches(snapshot: Snapshot, place: Place) -> AsyncIterator[Changes]:
+    """What the commits come to, in order; of many parts, so much at a time as memory takes."""
+    changes = Changes()
+    for applied in snapshot.tail.applied[: snapshot.count]:
+        changes.add(applied)
+        # Neighbours together: then each batch touches pages of its own.
+        parts = sorted(applied.entry.parts, key=_first)
+        async for part in read_parts(place, parts):
+            changes.add_runs(part.runs, applied.version)
+            if len(changes) >= _BATCH:
+                families = changes.families
+                yield changes
+                changes = Changes()
+                changes.families = families
+    yield changes
+
+
+def _first(part: PartRef) -> tuple[bytes, bytes]:
+    return (part.spans[0].space, part.spans[0].first) if part.spans else (b"", b"")
 
 
 async def _trees(

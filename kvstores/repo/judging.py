@@ -11,7 +11,8 @@ from enum import Enum
 
 from asynctensor.errors import Aborted, AlreadyExists, FailedPrecondition, Unimplemented
 from asynctensor.kvstores.repo.conflict_report import report
-from asynctensor.kvstores.repo.conflicts import Conflict, conflicts
+from asynctensor.kvstores.repo.conflicts import Conflict
+from asynctensor.kvstores.repo.part_conflicts import part_conflicts
 from asynctensor.kvstores.repo.proposal import Landed, Proposal
 from asynctensor.kvstores.repo.record import (
     AbortEntry,
@@ -23,6 +24,7 @@ from asynctensor.kvstores.repo.record import (
     SweepEntry,
 )
 from asynctensor.kvstores.repo.tail import Version
+from asynctensor.kvstores.repo.tree import Pages
 
 Later = list[tuple[Version, CommitEntry]]
 
@@ -41,8 +43,8 @@ def judge(
     *,
     branch: str,
     name: str,
-) -> Landed | Standing:
-    """The outcome of a transaction, or how it stands.
+) -> Pages[Landed | Standing]:
+    """The outcome of a transaction, or how it stands; yields what it needs of parts.
 
     Args:
         proposal: The transaction.
@@ -75,7 +77,7 @@ def judge(
         return Standing.READY
     if proposal.alone and later:
         raise Aborted(f"branch {name!r} has newer commits", operation="commit")
-    found = conflicts(proposal.footing, branch, later)
+    found = yield from part_conflicts(proposal, branch, later)
     if found:
         raise _conflict(found, later, branch, name)
     following = since[-1].seq + 1 if since else proposal.entry.base + 1
@@ -84,7 +86,9 @@ def judge(
         for place, other in enumerate(accepted)
         if isinstance(other, CommitEntry)
     ]
-    if before and (proposal.alone or conflicts(proposal.footing, branch, later + before)):
+    if before and proposal.alone:
+        return Standing.LATER
+    if before and (yield from part_conflicts(proposal, branch, later + before)):
         return Standing.LATER
     return Standing.READY
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from heapq import merge
 
 from asynctensor.kvstores.repo.family import CATALOG, DOCUMENTS, Family, coordinates
-from asynctensor.kvstores.repo.lookup import Found, family_root
+from asynctensor.kvstores.repo.lookup import Found, family_root, recent, touched
 from asynctensor.kvstores.repo.page import PageRef
 from asynctensor.kvstores.repo.record import CommitEntry
 from asynctensor.kvstores.repo.run import Run
@@ -34,8 +34,8 @@ async def listed(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[tuple
 
 async def families(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[Family]:
     """The families that may have keys in a range."""
-    recent = snapshot.tail.families(snapshot.count)
-    for family in recent.values():
+    newer = snapshot.tail.families(snapshot.count)
+    for family in newer.values():
         if _meets(family, key_range):
             yield family
     # A family sorts by its prefix, which is shorter than the keys that it has.
@@ -43,7 +43,7 @@ async def families(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[Fam
     async for run in snapshot.pages.stream(scan(snapshot.tail.roots.catalog, b"", last)):
         for key in _keys(run):
             family = Family.from_key(key.decode())
-            if family.id not in recent and _meets(family, key_range):
+            if family.id not in newer and _meets(family, key_range):
                 yield family
 
 
@@ -55,14 +55,11 @@ async def _documents(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[t
     tail, count = snapshot.tail, snapshot.count
     first = key_range.inclusive_min.encode("utf-8", "surrogatepass")
     last = key_range.exclusive_max.encode("utf-8", "surrogatepass") or None
-    recent = sorted(
-        key
-        for key in tail.touched(DOCUMENTS, count)
-        if first <= key and (last is None or key < last)
-    )
-    async for key, stored in _over(snapshot, tail.roots.documents, recent, first, last):
+    changed = await snapshot.pages.run(touched(tail, DOCUMENTS, count))
+    newer = sorted(key for key in changed if first <= key and (last is None or key < last))
+    async for key, stored in _over(snapshot, tail.roots.documents, newer, first, last):
         spelled = key.decode("utf-8", "surrogatepass")
-        newest = tail.find(DOCUMENTS, key, spelled, count)
+        newest = await snapshot.pages.run(recent(tail, DOCUMENTS, key, spelled, count))
         if newest is ELSEWHERE:
             if stored is not None:
                 yield spelled, stored
@@ -103,7 +100,7 @@ async def _chunks(
     snapshot: Snapshot, family: Family, key_range: KeyRange
 ) -> AsyncIterator[tuple[str, Found]]:
     tail, count = snapshot.tail, snapshot.count
-    recent = tail.touched(family.id, count)
+    changed = await snapshot.pages.run(touched(tail, family.id, count))
     cleared = any(_meets(family, each) for each in tail.cleared(count))
     within = key_range.intersection(KeyRange.prefix(family.prefix))
     all_of_it = within == KeyRange.prefix(family.prefix)
@@ -113,16 +110,16 @@ async def _chunks(
         spelled = family.spell_many(run.keys)  # type: ignore[arg-type]
         for i, key in enumerate(spelled):
             inside = run.key(i)
-            if inside in recent or not (all_of_it or key in key_range):
+            if inside in changed or not (all_of_it or key in key_range):
                 continue
             if cleared and tail.find(family.id, inside, key, count) is not ELSEWHERE:
                 continue
             ref = run.ref(i)
             if ref is not None:
                 yield key, (ref.version, ref)
-    for inside in sorted(recent):
+    for inside in sorted(changed):
         key = family.spell(inside)
-        newest = tail.find(family.id, inside, key, count)
+        newest = await snapshot.pages.run(recent(tail, family.id, inside, key, count))
         if key in key_range and newest is not ELSEWHERE and newest[1] is not None:
             yield key, (newest[0], newest[1])
 
@@ -174,12 +171,12 @@ async def _numbers(
     What is below one is passed over as soon as it is known.
     """
     tail, count, within = snapshot.tail, snapshot.count, KeyRange.prefix(prefix)
-    recent = tail.touched(family.id, count)
+    changed = await snapshot.pages.run(touched(tail, family.id, count))
     cleared = any(_meets(family, each) for each in tail.cleared(count))
     seen: set[int] = set()
-    for inside in recent:
+    for inside in changed:
         key = family.spell(inside)
-        newest = tail.find(family.id, inside, key, count)
+        newest = await snapshot.pages.run(recent(tail, family.id, inside, key, count))
         if key in within and newest is not ELSEWHERE and newest[1] is not None:
             seen.add(_number(inside, axis))
     root = await snapshot.pages.run(family_root(tail, family))
@@ -188,7 +185,7 @@ async def _numbers(
     while more:
         more = False
         async for run in snapshot.pages.stream(scan(root, first, last + b"\0", 1)):
-            seen |= _standing(snapshot, family, run, axis, recent if not cleared else None)
+            seen |= _standing(snapshot, family, run, axis, changed, cleared=cleared)
             end = _number(run.key(len(run) - 1), axis)
             if end in seen:
                 # On behind all that is below this one.
@@ -206,15 +203,15 @@ def _number(inside: bytes, axis: int) -> int:
 
 
 def _standing(
-    snapshot: Snapshot, family: Family, run: Run, axis: int, recent: set[bytes] | None
+    snapshot: Snapshot, family: Family, run: Run, axis: int, changed: set[bytes], *, cleared: bool
 ) -> set[int]:
     """The numbers of rows of a tree that no commit of the tail replaced."""
-    if recent is not None and not recent:
+    if not changed and not cleared:
         return set(coordinates(run.keys, family.rank)[:, axis].tolist())  # type: ignore[arg-type]
     found = set()
     for key in _keys(run):
         number = _number(key, axis)
-        if number not in found and (recent is None or key not in recent):
+        if number not in found and key not in changed:
             newest = snapshot.tail.find(family.id, key, family.spell(key), snapshot.count)
             if newest is ELSEWHERE:
                 found.add(number)

@@ -12,25 +12,55 @@ from asynctensor.kvstores.repo.family import Family
 from asynctensor.kvstores.repo.located import located
 from asynctensor.kvstores.repo.page import PageRef
 from asynctensor.kvstores.repo.ref import Ref
-from asynctensor.kvstores.repo.tail import ELSEWHERE, Tail, Version
+from asynctensor.kvstores.repo.tail import ELSEWHERE, Elsewhere, Tail, Version
 from asynctensor.kvstores.repo.tree import Pages, find
 
 #: The version that wrote a value, and where it is.
 Found = tuple[Version, Ref]
 
+#: Parts that are read side by side where all are needed.
+_PARTS_AHEAD = 8
+
 
 def lookup(tail: Tail, count: int, key: str) -> Pages[Found | None]:
     """What a snapshot that sees `count` commits of `tail` has at `key`; None: nothing."""
     space, inside, family = located(key)
-    recent = tail.find(space, inside, key, count)
-    if recent is not ELSEWHERE:
-        version, ref = recent
+    newest = yield from recent(tail, space, inside, key, count)
+    if newest is not ELSEWHERE:
+        version, ref = newest
         return None if ref is None else (version, ref)
     root = tail.roots.documents
     if family is not None:
         root = yield from family_root(tail, family)
     ref = yield from find(root, inside)
     return None if ref is None else (ref.version, ref)
+
+
+def recent(
+    tail: Tail, space: bytes, key: bytes, spelled: str, count: int
+) -> Pages[tuple[Version, Ref | None] | Elsewhere]:
+    """What the newest of the first `count` commits of a tail that touched a key left there.
+
+    As `Tail.find`, parts included: those that may have the key are read, the newest first.
+    """
+    place, ref = tail.find_place(space, key, spelled, count)
+    # The parts of a commit are applied behind the ranges that it clears.
+    for other, pages in tail.parts_with(space, key, count, max(place, 0)):
+        for page in (yield [*pages]):
+            at = page.entries.find(key)
+            if at >= 0:
+                return tail.version(other), page.entries.ref(at)
+    return ELSEWHERE if place < 0 else (tail.version(place), ref)
+
+
+def touched(tail: Tail, space: bytes, count: int) -> Pages[set[bytes]]:
+    """The keys of a space that the first `count` commits wrote or deleted one by one."""
+    found = tail.touched(space, count)
+    parts = tail.parts(space, count)
+    for start in range(0, len(parts), _PARTS_AHEAD):
+        for page in (yield [*parts[start : start + _PARTS_AHEAD]]):
+            found.update(page.entries.key(i) for i in range(len(page)))
+    return found
 
 
 def lookup_many(tail: Tail, count: int, keys: Sequence[str]) -> Pages[list[Found | None]]:

@@ -38,14 +38,15 @@ class PackStash(Stash):
 
     Args:
         place: Where the repository is.
+        txn: The id of the transaction; by default a new one.
 
     Attributes:
         txn: The id of the transaction, after which its packs are named.
         packs: Its packs.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.txn = random_bytes(TXN_BYTES)
+    def __init__(self, place: Place, txn: bytes | None = None) -> None:
+        self.txn = random_bytes(TXN_BYTES) if txn is None else txn
         self._place = place
         self.packs = Packs(place, self.txn)
         self._claimed = False

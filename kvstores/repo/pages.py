@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from asynctensor.errors import DataLoss
 from asynctensor.kvstores.repo.page import Page, PageRef, decode_page
+from asynctensor.kvstores.repo.part import decode_part_page
+from asynctensor.kvstores.repo.part_ref import PartPage
 from asynctensor.kvstores.repo.place import Place
 from asynctensor.kvstores.repo.tree import Pages
 from asynctensor.runtime.process import PROCESS
@@ -172,10 +174,11 @@ class PageCache:
     def _decoded(self, ref: PageRef, data: bytes | None) -> Page:
         if data is None:
             raise DataLoss("a page of the index is missing", key=self._place.key(ref.object))
-        page = decode_page(data, ref)
+        page = decode_part_page(data, ref) if isinstance(ref, PartPage) else decode_page(data, ref)
+        place = _place(ref)
         with self._lock:
-            if (ref.object, ref.offset) not in self._pages:
-                self._pages[ref.object, ref.offset] = page, ref.size
+            if place not in self._pages:
+                self._pages[place] = page, ref.size
                 self._bytes += ref.size
             while self._bytes > _LIMIT:
                 _, (_, size) = self._pages.popitem(last=False)
@@ -184,9 +187,10 @@ class PageCache:
 
     def _known(self, ref: PageRef) -> Page | None:
         with self._lock:
-            found = self._pages.get((ref.object, ref.offset))
+            place = _place(ref)
+            found = self._pages.get(place)
             if found is not None:
-                self._pages.move_to_end((ref.object, ref.offset))
+                self._pages.move_to_end(place)
                 return found[0]
         part = self.warmed(ref.object, ref.offset, ref.size)
         return None if part is None else self._decoded(ref, part)
@@ -196,6 +200,11 @@ class PageCache:
         start, data = self._warm.get(name, (0, b""))
         at = offset - start
         return data[at : at + size] if 0 <= at <= len(data) - size else None
+
+
+def _place(ref: PageRef) -> tuple[str, int]:
+    """What a page is known by: its object, and where in it."""
+    return ref.object, ref.index if isinstance(ref, PartPage) else ref.offset
 
 
 def _stepped(plan: Pages[Any], pages: list[Page] | None) -> tuple[bool, Any]:

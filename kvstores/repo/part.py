@@ -2,34 +2,38 @@
 
 ::
 
-    part      = [branch, txn, worker, attempt, families, runs]       ; in a frame
+    part      = [branch, txn, worker, attempt, families, runs, reads]   ; in a frame
     branch    = bin                          ; 6 bytes
     txn       = bin                          ; 16 bytes
     worker    = text                         ; who wrote it
     attempt   = uint                         ; at which try of its task
     families  = [text ...]                   ; keys in the catalog, of the runs
     runs      = [run ...]                    ; `run`; one for each space; no seqs, no places
+    reads     = nil | [cleared, [[space, count, keys] ...]]     ; as in an intent (`commit_entry`)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import google_crc32c
 
+from asynctensor.errors import DataLoss
 from asynctensor.kvstores.repo import frame
 from asynctensor.kvstores.repo.commit_entry import (
+    ReadSet,
     branch_bytes,
     counted,
     sized,
     unpack_families,
     unpack_runs,
 )
-from asynctensor.kvstores.repo.family import Family
+from asynctensor.kvstores.repo.family import DOCUMENTS, Family
 from asynctensor.kvstores.repo.fields import Fields
 from asynctensor.kvstores.repo.frame import Kind
 from asynctensor.kvstores.repo.objects import BRANCH_BYTES, TXN_BYTES
-from asynctensor.kvstores.repo.part_ref import PartRef, Span
+from asynctensor.kvstores.repo.page import Leaf
+from asynctensor.kvstores.repo.part_ref import READS, PartPage, PartRef, Span
 from asynctensor.kvstores.repo.run import Run
 
 
@@ -44,6 +48,7 @@ class Part:
         attempt: At which try of its task.
         families: Those of the runs.
         runs: One for each space.
+        reads: What must not have changed since the transaction's base.
     """
 
     branch: str
@@ -52,6 +57,7 @@ class Part:
     attempt: int
     families: tuple[Family, ...]
     runs: tuple[Run, ...]
+    reads: ReadSet = field(default_factory=ReadSet, compare=False)
 
     def encode(self) -> bytes:
         """The body of the part's object.
@@ -68,6 +74,7 @@ class Part:
                 counted(self.attempt, "an attempt"),
                 [family.key for family in self.families],
                 [run.payload() for run in self.runs],
+                self.reads.payload(),
             ],
         )
 
@@ -78,11 +85,7 @@ class Part:
             object: Its name.
             data: Its body.
         """
-        spans = [
-            Span(run.space, run.key(0), run.key(len(run) - 1), len(run))
-            for run in self.runs
-            if len(run)
-        ]
+        spans = [Span.of(run) for run in self.runs if len(run)]
         count = sum(span.count for span in spans)
         crc = google_crc32c.value(data)
         return PartRef(object, len(data), crc, count, tuple(spans), self.worker, self.attempt)
@@ -104,4 +107,57 @@ class Part:
             fields.uint(3, "attempt", below=1 << 63),
             unpack_families(fields, 4),
             unpack_runs(fields, 5),
+            ReadSet.of_payload(fields.array(6, "reads")),
+        )
+
+
+def decode_part(data: bytes, ref: PartRef) -> Part:
+    """The part whose body is `data`, which `ref` refers to.
+
+    Raises:
+        DataLoss: `data` is not that part, or is damaged.
+        Unimplemented: `data` is in a newer version of the format.
+    """
+    _check(data, ref.object, ref.size, ref.crc)
+    part = Part.decode(data, object=ref.object)
+    if part.ref(ref.object, data).spans != ref.spans:
+        raise DataLoss("the part has other keys than its commit says", key=ref.object)
+    return part
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PartLeaf(Leaf):
+    """A run of a part as a page.
+
+    Attributes:
+        reads: What the part rests on.
+        families: Those of its keys.
+    """
+
+    reads: ReadSet = field(default_factory=ReadSet)
+    families: tuple[Family, ...] = ()
+
+
+def decode_part_page(data: bytes, page: PartPage) -> PartLeaf:
+    """The run whose part's body is `data`, which `page` refers to.
+
+    Raises:
+        DataLoss, Unimplemented: See `decode_part`.
+    """
+    _check(data, page.object, page.size, page.crc)
+    part = Part.decode(data, object=page.object)
+    if page.index == READS:
+        return PartLeaf(Run.of(DOCUMENTS, ()), reads=part.reads, families=part.families)
+    runs = [run for run in part.runs if len(run)]
+    if page.index >= len(runs) or len(runs[page.index]) != page.count:
+        raise DataLoss("the part has other keys than its commit says", key=page.object)
+    return PartLeaf(runs[page.index], reads=part.reads, families=part.families)
+
+
+def _check(data: bytes, object: str, size: int, crc: int) -> None:
+    if len(data) != size or google_crc32c.value(data) != crc:
+        raise DataLoss(
+            f"these {len(data)} bytes are not the part of {size} bytes that a commit names, or are "
+            "damaged",
+            key=object,
         )

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from asynctensor.kvstores.repo.commit_entry import ReadSet
 from asynctensor.kvstores.repo.conflicts import Footing
+from asynctensor.kvstores.repo.part_ref import PartRef
 from asynctensor.kvstores.repo.record import CommitEntry
 from asynctensor.kvstores.repo.tail import Version
+
+
+@dataclass(frozen=True, slots=True)
+class PartReads:
+    """What one part rests on.
+
+    Attributes:
+        part: The part, which says it exactly.
+        coarse: The same or more, in short.
+    """
+
+    part: PartRef
+    coarse: ReadSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +34,7 @@ class Proposal:
         abort: Instead of the commit, put its abort into the log (R4).
         alone: Nothing at all may have been committed since the base.
         closes: Instead of the commit, close the log (R23).
+        reads: What the parts of the entry rest on, by themselves.
     """
 
     entry: CommitEntry
@@ -26,6 +42,7 @@ class Proposal:
     abort: bool = False
     alone: bool = False
     closes: bool = False
+    reads: tuple[PartReads, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
-from asynctensor.kvstores.repo.changes import Changes
+from asynctensor.kvstores.repo.changes import Changes, changes_of
 from asynctensor.kvstores.repo.difference import Difference, compared, difference
 from asynctensor.kvstores.repo.family import DOCUMENTS, Family
 from asynctensor.kvstores.repo.listing import families
@@ -75,12 +75,21 @@ class StateDifference:
 
     def __init__(self, one: Snapshot, other: Snapshot) -> None:
         self._snapshots = (one, other)
-        self._changes = (_changes(one), _changes(other))
+        self._changes: tuple[Changes, Changes] | None = None
+
+    async def _both(self) -> tuple[Changes, Changes]:
+        """What the tails come to; parts of their commits are read for it, once."""
+        if self._changes is None:
+            one, other = [
+                await each.pages.run(changes_of(each.tail, each.count)) for each in self._snapshots
+            ]
+            self._changes = (one, other)
+        return self._changes
 
     async def families(self) -> AsyncIterator[Family]:
         """The families in which something may differ, each once."""
         touched: dict[bytes, Family] = {}
-        for changes in self._changes:
+        for changes in await self._both():
             touched.update(changes.families)
             for key_range in changes.cleared:
                 for snapshot in self._snapshots:
@@ -125,7 +134,7 @@ class StateDifference:
                 yield each
 
     async def _side(self, number: int, family: Family | None) -> _Side:
-        changes, snapshot = self._changes[number], self._snapshots[number]
+        changes, snapshot = (await self._both())[number], self._snapshots[number]
         tail = snapshot.tail
         space = DOCUMENTS if family is None else family.id
         recent = changes.runs.get(space)
@@ -161,13 +170,6 @@ async def _in_cleared(
                 found = compared(None, other.standing(new))
             if found is not None:
                 yield found
-
-
-def _changes(snapshot: Snapshot) -> Changes:
-    changes = Changes()
-    for applied in snapshot.tail.applied[: snapshot.count]:
-        changes.add(applied)
-    return changes
 
 
 def same_value(one: Found, other: Found) -> bool:

@@ -7,13 +7,15 @@ its commits.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
 from asynctensor.kvstores.repo.family import Family
 from asynctensor.kvstores.repo.page import PageRef
+from asynctensor.kvstores.repo.part_ref import PartPage
+from asynctensor.kvstores.repo.part_table import PartTable
 from asynctensor.kvstores.repo.record import CommitEntry
 from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.run import Run
@@ -81,6 +83,9 @@ class Tail:
         self._versions: list[Version] = []
         self._small: dict[bytes, dict[bytes, list[tuple[int, Ref | None]]]] = {}
         self._large: dict[bytes, list[tuple[int, Run]]] = {}
+        #: How many changes stand in parts.
+        self.in_parts = 0
+        self._parts: dict[bytes, list[tuple[int, PartTable]]] = {}
         self._cleared: list[int] = []
         for each in applied:
             self.append(each)
@@ -105,6 +110,9 @@ class Tail:
             keys = self._small.setdefault(run.space, {})
             for key, ref in run.items():
                 keys.setdefault(key, []).append((place, ref))
+        self.in_parts += sum(part.count for part in new.entry.parts)
+        for space, table in PartTable.of(new.entry.parts).items():
+            self._parts.setdefault(space, []).append((place, table))
 
     def count_at(self, version: Version) -> int:
         """How many of the commits a snapshot of `version` sees."""
@@ -115,9 +123,44 @@ class Tail:
     ) -> tuple[Version, Ref | None] | Elsewhere:
         """What the newest of the first `count` commits that touched a key left there.
 
+        Parts are not looked into: `lookup.recent` does that.
+
         Returns:
             The version of that commit, and the reference, or None if it deleted the key.
         """
+        place, ref = self.find_place(space, key, spelled, count)
+        return ELSEWHERE if place < 0 else (self._versions[place], ref)
+
+    def version(self, place: int) -> Version:
+        """The version of a commit."""
+        return self._versions[place]
+
+    def parts_with(
+        self, space: bytes, key: bytes, count: int, since: int
+    ) -> Iterator[tuple[int, list[PartPage]]]:
+        """The parts that may have a key, by commit: of the first `count`, the newest first.
+
+        Args:
+            space: The key's space.
+            key: The key in it.
+            count: How many commits are seen.
+            since: The first commit of interest.
+        """
+        for place, table in reversed(self._parts.get(space, ())):
+            if place < since:
+                return
+            if place < count and (pages := table.candidates(key)):
+                yield place, pages
+
+    def parts(self, space: bytes, count: int) -> list[PartPage]:
+        """All parts of the first `count` commits that have keys of a space."""
+        tables = self._parts.get(space, ())
+        return [page for place, table in tables if place < count for page in table.pages]
+
+    def find_place(
+        self, space: bytes, key: bytes, spelled: str, count: int
+    ) -> tuple[int, Ref | None]:
+        """As `find`, with the place of the commit in the tail; -1: none touched the key."""
         place, ref = -1, None
         known = self._small.get(space, _NOTHING).get(key)
         if known is not None:
@@ -134,10 +177,8 @@ class Tail:
             if other <= place:
                 break
             if other < count and any(spelled in r for r in self.applied[other].entry.cleared):
-                return self._versions[other], None
-        if place < 0:
-            return ELSEWHERE
-        return self._versions[place], ref
+                return other, None
+        return place, ref
 
     def touched(self, space: bytes, count: int) -> set[bytes]:
         """The keys of a space that the first `count` commits wrote or deleted one by one."""

@@ -1,0 +1,181 @@
+"""Whether several parts of one transaction write the same key.
+
+Most parts are told apart by their spans alone. Of the others the keys are read, a few parts at a
+time, and 8 bytes of each are kept: so many parts of many keys take little memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asynctensor.errors import FailedPrecondition
+from asynctensor.kvstores.repo.family import DOCUMENTS, Family, coordinates
+from asynctensor.kvstores.repo.key_columns import KeyColumn
+from asynctensor.kvstores.repo.part_ref import PartRef, Span
+from asynctensor.kvstores.repo.part_runs import read_part
+from asynctensor.kvstores.repo.place import Place
+from asynctensor.kvstores.repo.ref import Ref
+from asynctensor.kvstores.repo.run import Run
+from asynctensor.runtime.workers import shared_pool
+
+_U64: TypeAlias = "NDArray[np.uint64]"
+
+#: Writers, and keys, that a message names.
+_NAMED = 3
+#: An odd number whose multiples are far from each other.
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who wrote some keys.
+
+    Attributes:
+        name: For messages.
+        spans: The keys, in short.
+        part: Where the keys are; or
+        runs: the keys.
+    """
+
+    name: str
+    spans: tuple[Span, ...]
+    part: PartRef | None = None
+    runs: tuple[Run, ...] = ()
+
+
+async def check_overlaps(
+    writers: Sequence[Writer], families: dict[bytes, Family], place: Place
+) -> None:
+    """Refuses two writers of one key, unless they wrote the same small value.
+
+    Args:
+        writers: The parts, and what was written beside them.
+        families: Those of the keys, by id.
+        place: Where the parts are.
+
+    Raises:
+        FailedPrecondition: It says who wrote which keys.
+        DataLoss: A part is missing or damaged.
+        Error: The store failed.
+    """
+    close = [writers[i] for i in sorted(_close(writers))]
+    if not close:
+        return
+    pool = shared_pool("data_copy", os.cpu_count() or 1)
+    for space in sorted({span.space for each in close for span in each.spans}):
+        twice = await _twice(close, space, place)
+        if not len(await pool.run(_repeated, twice)):
+            continue
+        await _refuse(close, space, families.get(space), _repeated(twice), place)
+
+
+def _close(writers: Sequence[Writer]) -> set[int]:
+    """Those whose spans do not tell them apart from all others."""
+    found: set[int] = set()
+    spaces: dict[bytes, list[tuple[Span, int]]] = {}
+    for i, writer in enumerate(writers):
+        for span in writer.spans:
+            spaces.setdefault(span.space, []).append((span, i))
+    for rows in spaces.values():
+        rows.sort(key=lambda row: row[0].first)
+        open_: list[tuple[Span, int]] = []
+        for span, i in rows:
+            open_ = [row for row in open_ if row[0].last >= span.first]
+            for other, j in open_:
+                if (i not in found or j not in found) and span.may_share(other):
+                    found |= {i, j}
+            open_.append((span, i))
+    return found
+
+
+async def _runs(
+    close: Sequence[Writer], space: bytes, place: Place
+) -> AsyncIterator[tuple[Writer, Run]]:
+    for writer in close:
+        if all(span.space != space for span in writer.spans):
+            continue
+        runs = writer.runs
+        if writer.part is not None:
+            runs = (await read_part(place, writer.part)).runs
+        for run in runs:
+            if run.space == space:
+                yield writer, run
+
+
+async def _twice(close: Sequence[Writer], space: bytes, place: Place) -> _U64:
+    """8 bytes of each key of a space."""
+    count = sum(span.count for each in close for span in each.spans if span.space == space)
+    marks = np.empty(count, np.uint64)
+    at = 0
+    async for _, run in _runs(close, space, place):
+        marks[at : at + len(run)] = _marks(run.keys)
+        at += len(run)
+    return marks
+
+
+def _marks(keys: KeyColumn) -> _U64:
+    """Numbers that differ for most different keys."""
+    if isinstance(keys, list):
+        digests = b"".join([blake2b(key, digest_size=8).digest() for key in keys])
+        return np.frombuffer(digests, "<u8").astype(np.uint64, copy=False)
+    axes = coordinates(keys, keys.dtype.itemsize // 8)
+    marks = np.zeros(len(keys), np.uint64)
+    for axis in range(axes.shape[1]):
+        marks = (marks ^ (marks >> np.uint64(29))) * _SPREAD + axes[:, axis]
+    return marks
+
+
+def _repeated(marks: _U64) -> _U64:
+    """The numbers that stand there more than once; sorts `marks`."""
+    marks.sort()
+    return np.unique(marks[1:][marks[1:] == marks[:-1]])
+
+
+async def _refuse(
+    close: Sequence[Writer], space: bytes, family: Family | None, twice: _U64, place: Place
+) -> None:
+    """Reads once more the keys that may stand there twice, and says which do."""
+    known: dict[bytes, tuple[Writer, Ref | None]] = {}
+    clashes: dict[tuple[str, str], list[bytes]] = {}
+    async for writer, run in _runs(close, space, place):
+        for i in np.flatnonzero(np.isin(_marks(run.keys), twice)).tolist():
+            key, ref = run.key(i), run.ref(i)
+            first = known.setdefault(key, (writer, ref))
+            if first[0] is not writer and not _same(first[1], ref):
+                clashes.setdefault((first[0].name, writer.name), []).append(key)
+    if not clashes:
+        return
+    said = [
+        f"{one} and {other} both wrote {_spelled(keys, space, family)}"
+        for (one, other), keys in list(clashes.items())[:_NAMED]
+    ]
+    more = f", and {len(clashes) - _NAMED} more pairs" if len(clashes) > _NAMED else ""
+    raise FailedPrecondition(
+        f"{'; '.join(said)}{more}: nothing was committed. Give every chunk, or shard, to one "
+        "worker: let the regions that they write begin and end where chunks do"
+    )
+
+
+def _same(one: Ref | None, other: Ref | None) -> bool:
+    """Whether both wrote the same value, as far as can be told without reading it."""
+    if one is None or other is None:
+        return one is other
+    return one.inline is not None and one.inline == other.inline
+
+
+def _spelled(keys: list[bytes], space: bytes, family: Family | None) -> str:
+    def spell(key: bytes) -> str:
+        if space == DOCUMENTS or family is None:
+            return key.decode("utf-8", "surrogatepass")
+        return family.spell(key)
+
+    if len(keys) == 1:
+        return repr(spell(keys[0]))
+    return f"{len(keys)} keys from {spell(min(keys))!r} to {spell(max(keys))!r}"
