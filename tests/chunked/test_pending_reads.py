@@ -31,7 +31,7 @@ async def test_a_pending_read_is_few_objects() -> None:
     try:
         before = len(gc.get_objects())
         reads = [array[box].read() for box in boxes]
-        # 52 where each read has all of its plan to itself.
+        # 42 where each read has all of its plan to itself.
         assert len(gc.get_objects()) - before < 20 * READS
     finally:
         gc.enable()
