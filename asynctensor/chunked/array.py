@@ -132,9 +132,6 @@ class ChunkedArray:
         self.url = url
         self.base = base
         self.identity = ChunkVersions() if versions is None else versions
-        #: In a transaction: whether others have changed the array's document, so that there may be
-        #: more of a chunk than the transaction knew when it wrote all that it knew of.
-        self.outgrown = False
         self.scratch = Scratch()
         self.chunk_bytes = math.prod(layout.chunk_shape) * layout.dtype.itemsize
         #: By which stored values are judged too large.

@@ -164,6 +164,8 @@ async def open_chunked(fmt: ArrayFormat[M], request: OpenRequest) -> ChunkedDriv
         fmt, request.store, path, metadata, generation, options, request.pools,
         request.transaction,
     )  # fmt: skip
+    # In a transaction, handles share the array, which may have been made anew since.
+    driver.array.layout = fmt.layout(metadata)
     driver.rely_on_meaning()
     return driver
 

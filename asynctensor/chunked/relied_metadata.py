@@ -24,7 +24,6 @@ class MetadataReliance(Reliance):
         generation: Its generation.
         shape_of: The shape that a document says.
         normal: A document as this library writes it.
-        changed: See `Reliance.changed`.
     """
 
     def __init__(
@@ -34,11 +33,10 @@ class MetadataReliance(Reliance):
         generation: bytes,
         shape_of: Callable[[bytes], tuple[int, ...]],
         normal: Callable[[bytes], bytes],
-        changed: Callable[[], None],
     ) -> None:
         super().__init__(generation)
         self._rules, self._document, self._shape_of = rules, document, shape_of
-        self._normal, self._changed = normal, changed
+        self._normal = normal
         rank = len(shape_of(document))
         #: Whether something was written.
         self.writes = False
@@ -51,10 +49,6 @@ class MetadataReliance(Reliance):
         """The transaction has made the array smaller: what was beyond does not matter."""
         self.written = [min(n, size) for n, size in zip(self.written, shape, strict=True)]
         self.read = [min(n, size) for n, size in zip(self.read, shape, strict=True)]
-
-    def changed(self) -> None:
-        """See `Reliance.changed`."""
-        self._changed()
 
     def broken(
         self, stored: bytes | None, outcome: bytes | None, reads: bool

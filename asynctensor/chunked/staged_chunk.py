@@ -99,7 +99,7 @@ class StagedChunk(StagedValue):
     def needs_current(self) -> bool:
         """Whether some element of the chunk is not written."""
         with self._lock:
-            if self._covered and not self.array.outgrown:
+            if self._covered:
                 return False
         return self._before is None or self._before.needs_current
 
@@ -150,9 +150,6 @@ class StagedChunk(StagedValue):
     def _encoded(self, current: bytes | None, done: ChunkStatistics) -> Buffer | None:
         """The encoded chunk, perhaps a view of the data that was staged."""
         with self._lock:
-            if self.array.outgrown and self._covered:
-                # All that was known of the chunk was written: others may have written more.
-                self._fold()
             patches = list(self._patches)
             values, mask = self._values, self._mask
             if values is None or mask is None:

@@ -103,12 +103,8 @@ class StoredMetadata(Generic[M]):
             generation,
             lambda document: fmt.layout(fmt.parse(document)).shape,
             lambda document: fmt.serialize(fmt.parse(document)),
-            self._outgrown,
         )
         view.rely_on(self.key, self._reliance)
-
-    def _outgrown(self) -> None:
-        self._array.outgrown = True
 
     async def look_again(self) -> None:
         """Takes over what is stored if it has changed.

@@ -238,9 +238,6 @@ class Staging(Participant):
             stored, unchanged = None, False
             if not self.covered(key):
                 stored, unchanged = await self._look(key, relied.get(key, ()), expected)
-            if not unchanged:
-                for each in relied.get(key, ()):
-                    each.changed()
             outcome = stored
             if key in leading:
                 outcome = values[key] = await leading[key].value(stored)

@@ -158,9 +158,6 @@ class Reliance(ABC):
     def __init__(self, generation: bytes) -> None:
         self.generation = generation
 
-    def changed(self) -> None:  # noqa: B027 -- most need not know
-        """Told that the document is another than the one that was relied upon."""
-
     @abstractmethod
     def broken(
         self, stored: bytes | None, outcome: bytes | None, reads: bool

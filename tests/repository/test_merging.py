@@ -262,3 +262,14 @@ async def test_many_attributes_from_many_tasks(repo: at.Repository) -> None:
 
     await asyncio.gather(*map(change, range(30)))
     assert await attributes(store) == {f"x{n}": n for n in range(30)}
+
+
+async def test_an_array_that_is_made_anew_has_its_new_shape(repo: at.Repository) -> None:
+    store = await made(repo)
+    async with repo.transaction() as txn:
+        await store.with_transaction(txn).resize(exclusive_max=[0, 6])
+        again = await made(repo, delete_existing=True, transaction=txn)
+        assert (await again.read()).shape == (20, 6)
+        await again.write(1)
+        assert (await again.read() == 1).all()
+    assert (await (await store.resolve()).read() == 1).all()
