@@ -17,6 +17,7 @@ from asynctensor.known_drivers import DRIVERS, KnownDriver
 from asynctensor.known_kvstores import KVSTORES, KnownKvStore
 from asynctensor.name_table import NameTable
 from asynctensor.names import DRIVER_GROUP, KVSTORE_GROUP, near
+from asynctensor.schema.codec_spec import CodecRules, find_rules_with
 from asynctensor.spec_rules import DriverRules, KvStoreRules, Signature
 from asynctensor.storage.store_request import StoreOpener
 
@@ -178,3 +179,12 @@ def add_kvstore(rules: KvStoreRules, opener: StoreOpener, *, replace: bool) -> N
     """Makes a kvstore known by its name and scheme; arguments and errors are as above."""
     made = KnownKvStore(rules, opener=opener, from_user=True)
     KVSTORE_TABLE.add(made, [DRIVER_TABLE], replace=replace)
+
+
+def _codec_rules(driver: str) -> CodecRules | None:
+    """Of the codec specs of a driver; None for one that is not known, or knows nothing of them."""
+    found = next((each for each in DRIVER_TABLE if driver in each.names), None)
+    return None if found is None or found.format is None else found.format().codec_rules()
+
+
+find_rules_with(_codec_rules)

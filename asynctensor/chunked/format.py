@@ -17,6 +17,7 @@ from asynctensor.chunked.codec import Array, ArrayCodec
 from asynctensor.chunked.document_merge import OPAQUE, MergeRules
 from asynctensor.chunked.part import Part
 from asynctensor.errors import Unimplemented
+from asynctensor.schema.codec_spec import CodecRules
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Buffer, Json
 
@@ -174,6 +175,10 @@ class ArrayFormat(ABC, Generic[M]):
             InvalidArgument: Unknown or wrong member, of which the message gives the path; or one
                 that contradicts the schema.
         """
+
+    def codec_rules(self) -> CodecRules | None:
+        """How codec specs of this format are read and merged; None if they are kept as they are."""
+        return None
 
     def part_schema(self, constraints: dict[str, Json], schema: Schema, part: Part) -> Schema:
         """What a spec says of an array of parts of elements; by default only the schema does.

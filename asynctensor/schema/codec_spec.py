@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from asynctensor.errors import InvalidArgument
@@ -22,6 +23,46 @@ from asynctensor.schema.json_value import (
 MergeMembers: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class CodecRules:
+    """What a driver knows of its codec specs.
+
+    Attributes:
+        driver: The driver's name in them.
+        read: Checks the driver's members, and gives them with all defaults that do not depend on
+            an array spelled out. Raises `InvalidArgument` or `Unimplemented` where they are wrong.
+        merge: Merges them.
+    """
+
+    driver: str
+    read: Callable[[Mapping[str, Any]], dict[str, Any]]
+    merge: MergeMembers
+
+
+#: Gives the rules of a driver; None for one that has none.
+FindRules: TypeAlias = Callable[[str], CodecRules | None]
+_finders: list[FindRules] = []
+
+
+def find_rules_with(find: FindRules) -> None:
+    """Says where the rules of drivers are found: this floor of the house knows no driver.
+
+    For the registry, once.
+    """
+    _finders[:] = [find]
+
+
+def _rules(driver: str) -> CodecRules | None:
+    return _finders[0](driver) if _finders else None
+
+
+def _sorted(value: Any) -> Any:
+    """A copy of a document, with members in order."""
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(each) for each in value] if isinstance(value, list | tuple) else value
+
+
 def merge_members(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
     """Merges member by member: one that only one side has is taken from there.
 
@@ -37,8 +78,14 @@ def merge_members(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[s
 class CodecSpec:
     """Encoding parameters: the name of a driver, and members that this driver defines.
 
-    Immutable; equal by value. The members are kept as they are: the driver checks them when an
-    array is opened or created.
+    Immutable; equal by value. Members are checked, and defaults spelled out, where the driver is
+    one that is registered; else they are kept as they are.
+
+    >>> CodecSpec({"driver": "n5", "compression": {"type": "gzip"}})
+    CodecSpec({
+      'compression': {'level': -1, 'type': 'gzip', 'useZlib': False},
+      'driver': 'n5',
+    })
     """
 
     __slots__ = ("_json", "_merge")
@@ -51,7 +98,8 @@ class CodecSpec:
             merge: How the driver merges its members, where it knows better than `merge_members`.
 
         Raises:
-            InvalidArgument: It is no such object.
+            InvalidArgument: It is no such object, or has members that the driver does not know.
+            Unimplemented: A codec is not known.
         """
         check_document(json)
         found = members(json)
@@ -59,7 +107,12 @@ class CodecSpec:
             if "driver" not in found:
                 raise InvalidArgument("Expected string, but member is missing")
             string(found["driver"])
-        self._json: dict[str, Any] = copy.deepcopy(found)
+        rules = None if merge is not None else _rules(found["driver"])
+        if rules is not None:
+            own = {name: value for name, value in found.items() if name != "driver"}
+            found = {"driver": rules.driver, **rules.read(own)}
+            merge = rules.merge
+        self._json: dict[str, Any] = _sorted(found)
         self._merge = merge
 
     @property
@@ -88,7 +141,7 @@ class CodecSpec:
 
     def to_json(self, include_defaults: bool = False) -> Any:
         """Its JSON; `include_defaults` changes nothing, as the defaults are the driver's."""
-        return {k: copy.deepcopy(self._json[k]) for k in sorted(self._json)}
+        return copy.deepcopy(self._json)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CodecSpec):

@@ -16,7 +16,8 @@ from asynctensor.drivers.n5.create import create_metadata
 from asynctensor.drivers.n5.layout import array_layout
 from asynctensor.drivers.n5.merging import DOCUMENT
 from asynctensor.drivers.n5.metadata import N5Metadata, metadata_to_json, parse_metadata
-from asynctensor.drivers.n5.schema import DRIVER, metadata_schema, rank_schema
+from asynctensor.drivers.n5.schema import CODEC_RULES, DRIVER, metadata_schema, rank_schema
+from asynctensor.schema.codec_spec import CodecRules
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
 
@@ -40,6 +41,9 @@ class N5Format(ArrayFormat[N5Metadata]):
         if known.rank is not None:
             known.update(schema=rank_schema(known.rank))
         return known
+
+    def codec_rules(self) -> CodecRules:
+        return CODEC_RULES
 
     def check_constraints(self, constraints: dict[str, Json]) -> None:
         read_constraints(constraints)

@@ -15,7 +15,7 @@ from asynctensor.drivers.n5.compressions import (
 )
 from asynctensor.drivers.n5.metadata import N5Metadata
 from asynctensor.schema.chunk_layout import ChunkLayout
-from asynctensor.schema.codec_spec import CodecSpec
+from asynctensor.schema.codec_spec import CodecRules, CodecSpec
 from asynctensor.schema.schema import Schema
 
 DRIVER = "n5"
@@ -77,3 +77,11 @@ def _read(members: Mapping[str, Any]) -> Compression | None:
 def _merge_members(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     merged = merged_compressions(_read(a), _read(b))
     return {} if merged is None else {"compression": merged.to_json()}
+
+
+def _read_members(members: Mapping[str, Any]) -> dict[str, Any]:
+    return _merge_members(members, {})
+
+
+#: Of codec specs of this format.
+CODEC_RULES = CodecRules(DRIVER, _read_members, _merge_members)

@@ -18,7 +18,7 @@ from asynctensor.drivers.zarr2.codecs import (
 )
 from asynctensor.drivers.zarr2.metadata import Zarr2Metadata
 from asynctensor.errors import InvalidArgument
-from asynctensor.schema.codec_spec import CodecSpec
+from asynctensor.schema.codec_spec import CodecRules, CodecSpec
 from asynctensor.schema.schema import Schema
 
 #: TensorStore's name for the codecs of zarr v2, and its alias.
@@ -110,3 +110,11 @@ def merge_codecs(a: WantedCodecs, b: WantedCodecs) -> WantedCodecs:
         a.compressor_said or b.compressor_said,
         a.filters if a.filters is not None else b.filters,
     )
+
+
+def _read_members(members: Mapping[str, Any]) -> dict[str, Any]:
+    return merged_members(members, {})
+
+
+#: Of codec specs of this format.
+CODEC_RULES = CodecRules(DRIVER, _read_members, merged_members)

@@ -11,6 +11,7 @@ from asynctensor.drivers.zarr3.codecs import (
     Codec,
     FromNumcodecs,
     Serializer,
+    Sharding,
     Transpose,
     axes_of,
     chain_to_json,
@@ -22,15 +23,31 @@ C = TypeVar("C", bound=Codec)
 
 
 def merge_chains(a: Chain, b: Chain) -> Chain:
-    """What satisfies both; a chain that lacks the codec from array to bytes leaves it open.
+    """What satisfies both; a chain without any codec leaves all open.
 
     Raises:
         InvalidArgument: They contradict each other.
     """
     if not [*a]:
         return b
-    if not [*b]:
-        return a
+    return a if not [*b] else merge_said(a, b)
+
+
+def merge_said(a: Chain, b: Chain) -> Chain:
+    """What satisfies two lists of codecs that are both said.
+
+    One that lacks the codec from array to bytes leaves it open. Where one is nothing but shards,
+    nested deeper than in the other one, the other one is about what is in them, as in TensorStore.
+
+    Raises:
+        InvalidArgument: They contradict each other.
+    """
+    heights = shard_height(a), shard_height(b)
+    deeper, other = (a, b) if heights[0] > heights[1] else (b, a)
+    shards = deeper.serializer
+    if heights[0] != heights[1] and isinstance(shards, Sharding) and len([*deeper]) == 1:
+        inner = other if shards.codecs is None else merge_said(shards.codecs, other)
+        return Chain((), replace(shards, codecs=inner), ())
     if len(a.filters) != len(b.filters) or len(a.steps) != len(b.steps):
         raise _contradiction(a, b)
     return Chain(
@@ -38,6 +55,15 @@ def merge_chains(a: Chain, b: Chain) -> Chain:
         _merge_optional(a.serializer, b.serializer),
         tuple(map(_merge, a.steps, b.steps)),
     )
+
+
+def shard_height(chain: Chain | None) -> int:
+    """How many shards are inside each other."""
+    height = 0
+    while chain is not None and isinstance(chain.serializer, Sharding):
+        height += 1
+        chain = chain.serializer.codecs
+    return height
 
 
 def _merge_optional(a: Serializer | None, b: Serializer | None) -> Serializer | None:
@@ -57,7 +83,7 @@ def _merge(a: C, b: Codec) -> C:
     for field in fields(a):
         mine, other = getattr(a, field.name), getattr(b, field.name)
         if isinstance(mine, Chain) and isinstance(other, Chain):
-            changed[field.name] = merge_chains(mine, other)
+            changed[field.name] = merge_said(mine, other)
         elif mine is None:
             changed[field.name] = other
         elif other is not None and mine != other:

@@ -10,7 +10,7 @@ from typing import Any
 from asynctensor.chunked.constraint_checks import within_spec
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import check_schema, expect
-from asynctensor.drivers.zarr3.codec_merge import merge_chains
+from asynctensor.drivers.zarr3.codec_merge import merge_chains, shard_height
 from asynctensor.drivers.zarr3.codec_reading import read_chain
 from asynctensor.drivers.zarr3.codecs import EMPTY, Chain, chain_to_json
 from asynctensor.drivers.zarr3.data_types import DataType, read_data_type
@@ -139,7 +139,10 @@ def _check_fill_value(metadata: Zarr3Metadata, wanted: Member) -> None:
 
 def _check_codecs(found: Chain, wanted: Chain) -> None:
     try:
-        # What is stored leaves nothing open, so merging can only change it by contradiction.
+        # What is stored leaves nothing open, so merging can only change it by contradiction; and of
+        # metadata, unlike of a schema, all shards must be said.
+        if [*wanted] and shard_height(wanted) != shard_height(found):
+            raise InvalidArgument(f"expected {json.dumps(chain_to_json(wanted))}")
         merge_chains(found, wanted)
     except InvalidArgument as error:
         shown = json.dumps(chain_to_json(found))

@@ -21,9 +21,10 @@ from asynctensor.drivers.zarr3.metadata import (
     parse_metadata,
     stored_dtype,
 )
-from asynctensor.drivers.zarr3.schema import metadata_schema
+from asynctensor.drivers.zarr3.schema import CODEC_RULES, metadata_schema
 from asynctensor.drivers.zarr3.spec_schema import seen_type, spec_schema
 from asynctensor.errors import DataLoss, InvalidArgument
+from asynctensor.schema.codec_spec import CodecRules
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
 
@@ -55,6 +56,9 @@ class Zarr3Format(ArrayFormat[Zarr3Metadata]):
     def fixed_rank(self, constraints: dict[str, Json], part: Part | None) -> int:
         seen = seen_type(read_constraints(constraints), part)
         return 0 if seen is None else len(seen.hidden_shape)
+
+    def codec_rules(self) -> CodecRules:
+        return CODEC_RULES
 
     def check_constraints(self, constraints: dict[str, Json]) -> None:
         read_constraints(constraints)

@@ -9,12 +9,12 @@ from typing import Any
 from asynctensor.chunked.constraint_checks import codec_members, within_spec
 from asynctensor.chunked.member import Member
 from asynctensor.chunked.schema_match import array_domain, finished_layout, unique_labels
-from asynctensor.drivers.zarr3.codec_merge import merge_chains
+from asynctensor.drivers.zarr3.codec_merge import merge_said
 from asynctensor.drivers.zarr3.codec_reading import read_chain
 from asynctensor.drivers.zarr3.codecs import Chain, Sharding, chain_to_json
 from asynctensor.drivers.zarr3.metadata import Zarr3Metadata
 from asynctensor.errors import Error
-from asynctensor.schema.codec_spec import CodecSpec
+from asynctensor.schema.codec_spec import CodecRules, CodecSpec
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.unit import Unit, as_unit
 
@@ -99,7 +99,20 @@ def _chain_of_members(members: Mapping[str, Any]) -> Chain:
 
 
 def _merge_members(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
-    return _members(merge_chains(_chain_of_members(a), _chain_of_members(b)))
+    if "codecs" in a and "codecs" in b:
+        merged = merge_said(_chain_of_members(a), _chain_of_members(b))
+        return {"codecs": chain_to_json(merged)}
+    return _read_members(a if "codecs" in a else b)
+
+
+def _read_members(members: Mapping[str, Any]) -> dict[str, Any]:
+    read = _members(_chain_of_members(members))
+    # An empty list asks for no codec, where no list asks for nothing.
+    return read or dict(members)
+
+
+#: Of codec specs of this format.
+CODEC_RULES = CodecRules(DRIVER, _read_members, _merge_members)
 
 
 def attribute_units(attributes: str | None, rank: int) -> tuple[Unit | None, ...]:

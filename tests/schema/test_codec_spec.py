@@ -59,13 +59,13 @@ def longer(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
 
 @pytest.mark.parametrize("knowing", [0, 1])
 def test_a_driver_can_say_how_to_merge(knowing: int) -> None:
-    jsons = ({"driver": "zarr3", "codecs": [1]}, {"driver": "zarr3", "codecs": [1, 2]})
+    jsons = ({"driver": "mine", "codecs": [1]}, {"driver": "mine", "codecs": [1, 2]})
     codecs = [
         CodecSpec(json, merge=longer if place == knowing else None)
         for place, json in enumerate(jsons)
     ]
     merged = codecs[0].merged(codecs[1])
     assert merged.to_json()["codecs"] == [1, 2]
-    assert merged.merged(CodecSpec({"driver": "zarr3", "codecs": [1, 2, 3]})).members == {
+    assert merged.merged(CodecSpec({"driver": "mine", "codecs": [1, 2, 3]})).members == {
         "codecs": [1, 2, 3]
     }

@@ -169,7 +169,7 @@ def test_indexing_needs_a_rank_only() -> None:
         (
             {"codec": CodecSpec({"driver": "zarr"})},
             {"codec": CodecSpec({"driver": "zarr3"})},
-            'Cannot merge codec spec {"driver":"zarr"} with {"driver":"zarr3"}',
+            'Cannot merge codec spec {"driver":"zarr","filters":null} with {"driver":"zarr3"}',
         ),
         ({"dtype": "uint8"}, {"fill_value": 300}, "300 cannot be represented as uint8"),
         ({"dtype": "uint8"}, {"fill_value": 1.5}, "1.5 cannot be represented as uint8"),
