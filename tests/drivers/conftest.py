@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from asynctensor.chunked.format import ArrayFormat
+from asynctensor.chunked.shard_index import IndexPlace, find
 
 Chunks = dict[str, bytes]
 
@@ -50,10 +52,18 @@ def decode_array(fmt: ArrayFormat[Any], stored: Mapping[str, bytes]) -> np.ndarr
 def by_inner_chunks(layout: Any, value: bytes) -> np.ndarray:
     """A shard decoded inner chunk by inner chunk, as partial reads do."""
     shard = layout.shard
-    at = len(value) - shard.index_size if shard.index_at_end else 0
-    index = shard.decode_index(value[at : at + shard.index_size], len(value))
+
+    def read(place: IndexPlace) -> np.ndarray:
+        start, stop = place.span
+        return place.layout.decode_index(value[start:stop], place.size)
+
+    wanted = list(range(math.prod(shard.grid)))
+    found = find(shard, len(value), wanted, read)
+    rows = {inner: (offset, length) for offset, length, inner in found.places}
+    assert sorted([*rows, *found.empty]) == wanted
     chunk = np.empty(layout.chunk_shape, layout.dtype)
-    for cell, (offset, length) in zip(np.ndindex(*shard.grid), index.tolist(), strict=True):
+    for inner, cell in enumerate(np.ndindex(*shard.grid)):
+        offset, length = rows.get(inner, (-1, 0))
         region = tuple(
             slice(i * n, (i + 1) * n) for i, n in zip(cell, shard.inner.shape, strict=True)
         )
