@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from asynctensor.chunked.array_driver import ProgressFunction
@@ -62,24 +63,33 @@ class Repository:
         location: Any,
         *,
         create: bool = False,
+        unsafe: bool = False,
         context: Context | None = None,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Future[Repository]:
         """Opens a repository, or creates one.
 
+        Before one is created, the store is tried out: with what a dozen requests show of it. One
+        that does not keep its word is refused.
+
         Args:
             location: The folder: a URL (``"file:///data/lab/"``), a path (`pathlib.Path`), or a
                 spec of a kvstore.
             create: Make an empty repository if there is none.
+            unsafe: Make, or write, a repository in a store that cannot create an object only if it
+                is absent, or was seen not to. Only one process may write it then, at a time:
+                nothing keeps two apart, and commits of either are lost. What was made so, says so,
+                and is only written by who opens it so.
             context: Resources to use, and to share with what else is opened with it.
             timeout: Seconds after which to give up.
             deadline: The same as a Unix time.
 
         Returns:
             Future of the repository. It fails with `NotFound` if there is none, and with
-            `Unimplemented` if the store cannot create an object only if it is absent. A cancelled
-            call may have created an empty repository.
+            `Unimplemented` if the store cannot create an object only if it is absent, and with
+            `FailedPrecondition` if it says that it can, and was seen not to. A cancelled call may
+            have created an empty repository.
 
         Raises:
             InvalidArgument: `location` is none.
@@ -93,9 +103,13 @@ class Repository:
         bound = spec.as_directory().bound(known)
 
         async def opened() -> Repository:
-            state = state_of(place_of(*open_store(bound, known)))
+            place = place_of(*open_store(bound, known))
+            state = state_of(replace(place, single_writer=unsafe))
             if create:
-                await state.create()
+                await state.create(probe=True)
+            if unsafe and not (await state.description()).single_writer:
+                # Made without, so that others may write it: they are kept apart as ever.
+                state = state_of(place)
             await state.description()
             return Repository(state, bound, known)
 

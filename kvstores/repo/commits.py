@@ -83,6 +83,7 @@ class RepositoryCommits(CommitDomain):
             CommitUnknown: The store did not say whether it was committed.
         """
         branch = await self._source.branch()
+        await self._state.may_write()
         base, looked_up = branch.newest(), commit.looked_up
         if isinstance(commit.mark, FixedSource):
             if commit.mark.known() is None:

@@ -23,16 +23,20 @@ class Description:
         main: The id of the branch ``main``.
         created: Microseconds since the Unix epoch.
         features: What a reader must know beyond the format's version; none so far.
+        single_writer: Whether the store does not create if absent, which its maker accepted.
+        lists: Whether the store was seen to list what was just created.
     """
 
     id: str
     main: str
     created: int
     features: tuple[str, ...] = ()
+    single_writer: bool = False
+    lists: bool = True
 
     def encode(self) -> bytes:
         """The body of ``repo.json``."""
-        members = {
+        members: dict[str, object] = {
             "format": FORMAT,
             "version": VERSION,
             "id": self.id,
@@ -40,6 +44,10 @@ class Description:
             "created": self.created,
             "features": list(self.features),
         }
+        if self.single_writer:
+            members["single_writer"] = True
+        if not self.lists:
+            members["lists"] = False
         return (json.dumps(members, indent=2) + "\n").encode()
 
     @staticmethod
@@ -78,6 +86,8 @@ class Description:
             _digits(found, "id", 32, object),
             _digits(found, "main", 12, object),
             _time(found, object),
+            single_writer=found.get("single_writer") is True,
+            lists=found.get("lists") is not False,
         )
 
 

@@ -32,15 +32,17 @@ class Place:
     Attributes:
         store: The base store.
         path: Prefix of every object's key; empty, or it ends in ``/``.
+        single_writer: Whether nobody else writes, so that looking before creating will do.
     """
 
     store: KeyValueStore
     path: str
+    single_writer: bool = False
 
     @property
     def identity(self) -> object:
         """Hashable; equal for two places exactly when they share objects and credentials."""
-        return (self.store.identity, self.path)
+        return (self.store.identity, self.path, self.single_writer)
 
     def key(self, name: str) -> str:
         """The key in the base store of the object `name`."""
@@ -77,6 +79,11 @@ class Place:
         Raises:
             Error: The store failed, and surely nothing was created.
         """
+        if self.single_writer:
+            if await self.get(name) is not None:
+                return Created.TAKEN
+            await self.put(name, body)
+            return Created.CREATED
         try:
             stamp = await self.store.write(self.key(name), body, NO_VALUE)
         except (Unavailable, DeadlineExceeded, Aborted):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from asynctensor.errors import (
@@ -25,6 +26,7 @@ from asynctensor.kvstores.repo.lineage import LAST, Lineage
 from asynctensor.kvstores.repo.log import Log
 from asynctensor.kvstores.repo.pages import PageCache
 from asynctensor.kvstores.repo.place import Created, Place
+from asynctensor.kvstores.repo.probe import Probe, probed
 from asynctensor.kvstores.repo.record import NO_PARENT
 from asynctensor.kvstores.repo.refs import Ref, RefEntry, Refs
 from asynctensor.kvstores.repo.snapshot import Snapshot
@@ -82,26 +84,38 @@ class RepositoryState:
             self._description = Description.decode(body, object=self.place.key(objects.REPOSITORY))
         return self._description
 
-    async def create(self) -> bool:
+    async def create(self, *, probe: bool = False) -> bool:
         """Makes a repository here, unless there is one.
+
+        Args:
+            probe: Whether the store is tried out first; see `probed`.
 
         Returns:
             Whether this call made it.
 
         Raises:
             Unimplemented: The store cannot create an object only if it is absent.
+            FailedPrecondition: It says that it can, and was seen not to.
             Error: The store failed; there may be an empty repository then.
         """
-        if not self.place.store.capabilities.can_create_if_absent:
-            raise Unimplemented(
-                f"a repository needs a store that can create an object only if it is absent, and "
-                f'"{self.place.store.driver}" cannot'
-            )
+        unsafe = self.place.single_writer
+        if not unsafe and not self.place.store.capabilities.can_create_if_absent:
+            await probed(self.place)
         if await self.place.get(objects.REPOSITORY) is not None:
             await self.description()
             return False
-        mine = Description(random_hex(16), random_hex(objects.BRANCH_BYTES), now())
-        outcome = await self.place.create(objects.REPOSITORY, mine.encode())
+        seen = Probe(creates=not unsafe)
+        if probe:
+            seen = await probed(replace(self.place, single_writer=False), unsafe=unsafe)
+        place = replace(self.place, single_writer=not seen.creates)
+        mine = Description(
+            random_hex(16),
+            random_hex(objects.BRANCH_BYTES),
+            now(),
+            single_writer=not seen.creates,
+            lists=seen.lists,
+        )
+        outcome = await place.create(objects.REPOSITORY, mine.encode())
         found = await self.description()
         if outcome is Created.CREATED and found != mine:
             raise FailedPrecondition(
@@ -110,6 +124,19 @@ class RepositoryState:
                 key=self.place.key(objects.REPOSITORY),
             )
         return found == mine
+
+    async def may_write(self) -> None:
+        """Checks that this process may commit.
+
+        Raises:
+            FailedPrecondition: The repository was made for a single writer, who says so.
+        """
+        if (await self.description()).single_writer and not self.place.single_writer:
+            raise FailedPrecondition(
+                "this repository was made with unsafe=True, in a store that does not keep writers "
+                "apart: to write, open it with Repository.open(..., unsafe=True), and nowhere else",
+                operation="write",
+            )
 
     # -- branches ---------------------------------------------------------------------------
 
@@ -236,6 +263,8 @@ class RepositoryState:
             tail = tail_of(None)
         branch = Branch(log, tail, self.pages, self.history, name, time)
         branch.folder = self._fold
+        # R37: without listings that show what was just created, nobody looks for intents.
+        branch.combines = branch.combines and (await self.description()).lists
         await asyncio.gather(branch.refresh(expected), self._warm(tail.roots))
         self._branches[lineage.branch] = branch
         return branch
