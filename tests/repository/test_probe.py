@@ -35,8 +35,8 @@ class Liar(MemoryStore):
     """A memory whose promises are broken in one way.
 
     Args:
-        lie: ``"overwrites"``: conditions are forgotten. ``"races"``: they are, for values that are
-            less than three writes old. ``"forgets"``: what was written is read as it was before.
+        lie: ``"overwrites"``: conditions are forgotten. ``"races"``: they are, for the first three
+            of a race. ``"forgets"``: what was written is read as it was before.
             ``"hides"``: listings are empty.
     """
 
@@ -50,7 +50,7 @@ class Liar(MemoryStore):
             if_equal = UNKNOWN
         if self.lie == "races" and value is not None and bytes(value).startswith(b"racer"):
             self.young += 1
-            if self.young <= 3:
+            if self.young % 8 in (1, 2, 3):
                 if_equal = UNKNOWN
         return await super().write(key, value, if_equal)
 
