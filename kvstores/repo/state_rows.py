@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from asynctensor.kvstores.repo.changes import Changes
+from asynctensor.kvstores.repo.changes import Changes, changes_of
 from asynctensor.kvstores.repo.family import DOCUMENTS, Family
 from asynctensor.kvstores.repo.listing import families
 from asynctensor.kvstores.repo.lookup import family_root
@@ -27,9 +27,7 @@ async def state_rows(
     """
     if key_range.empty:
         return
-    changes = Changes()
-    for applied in snapshot.tail.applied[: snapshot.count]:
-        changes.add(applied)
+    changes = await snapshot.pages.run(changes_of(snapshot.tail, snapshot.count))
     async for run in _rows(snapshot, changes, None, key_range):
         yield None, run
     async for family in families(snapshot, key_range):
