@@ -56,7 +56,7 @@ class NodePairs:
 
     def __init__(self, state: RepositoryState, one: Snapshot, other: Snapshot) -> None:
         self._sides = (one, other)
-        self._stores = tuple(RepositoryStore(state, _shown(each)) for each in self._sides)
+        self._stores = tuple(RepositoryStore(state, shown(each)) for each in self._sides)
         self._formats = node_formats()
         self._known: OrderedDict[str, tuple[NodePair, ...]] = OrderedDict()
 
@@ -107,7 +107,9 @@ def _node(places: list[Place], fmt: NodeFormat) -> Node | None:
     return next((each.node for each in places if each.format is fmt), None)
 
 
-def _shown(snapshot: Snapshot) -> FixedSource:
+def shown(snapshot: Snapshot) -> FixedSource:
+    """What a store shows that shows a state."""
+
     async def given() -> Snapshot:
         return snapshot
 

@@ -27,6 +27,7 @@ from asynctensor.public_kvstore_spec import kvstore_value
 from asynctensor.repository.commit_log import CommitLog
 from asynctensor.repository.diffing import Diffing
 from asynctensor.repository.names import BranchInfo, TagInfo
+from asynctensor.repository.statistics import RepositoryStatistics, statistics_of
 from asynctensor.repository.verification import Verification, verified
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.entropy import random_bytes
@@ -282,6 +283,27 @@ class Repository:
             exist.
         """
         return Diffing(self._state, a, b)
+
+    def statistics(
+        self,
+        source: str = MAIN,
+        *,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[RepositoryStatistics]:
+        """How much there is: arrays and values of a state; objects and bytes of all; requests made.
+
+        All objects are listed, and the index of the state is read.
+
+        Args:
+            source: The state: a branch, a tag, or the id of a commit.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the numbers. It fails with `NotFound` if there is no such state.
+        """
+        return start(statistics_of, self._state, source, timeout=timeout, deadline=deadline)
 
     def verify(
         self,

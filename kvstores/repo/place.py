@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from asynctensor.errors import Aborted, DataLoss, DeadlineExceeded, OutOfRange, Unavailable
@@ -33,11 +34,13 @@ class Place:
         store: The base store.
         path: Prefix of every object's key; empty, or it ends in ``/``.
         single_writer: Whether nobody else writes, so that looking before creating will do.
+        requests: How many were made here so far, by kind.
     """
 
     store: KeyValueStore
     path: str
     single_writer: bool = False
+    requests: Counter[str] = field(default_factory=Counter, compare=False, repr=False)
 
     @property
     def identity(self) -> object:
@@ -54,6 +57,7 @@ class Place:
         Raises:
             Error: The store failed.
         """
+        self.requests["read"] += 1
         found = await self.store.read(self.key(name))
         return found.value if found.state == "value" else None
 
@@ -64,6 +68,7 @@ class Place:
             DataLoss: It is shorter than that.
             Error: The store failed.
         """
+        self.requests["read"] += 1
         options = ReadOptions(ByteRange(offset, offset + size))
         try:
             found = await self.store.read(self.key(name), options)
@@ -84,6 +89,7 @@ class Place:
                 return Created.TAKEN
             await self.put(name, body)
             return Created.CREATED
+        self.requests["create"] += 1
         try:
             stamp = await self.store.write(self.key(name), body, NO_VALUE)
         except (Unavailable, DeadlineExceeded, Aborted):
@@ -97,6 +103,7 @@ class Place:
         Raises:
             Error: The store failed.
         """
+        self.requests["write"] += 1
         await self.store.write(self.key(name), body)
 
     async def delete(self, name: str) -> None:
@@ -105,10 +112,12 @@ class Place:
         Raises:
             Error: The store failed.
         """
+        self.requests["delete"] += 1
         await self.store.write(self.key(name), None)
 
     async def names(self, prefix: str) -> AsyncIterator[ListEntry]:
         """The objects whose names begin with `prefix`, in the base store's order."""
+        self.requests["list"] += 1
         skipped = len(self.path)
         async for entry in self.store.list(KeyRange.prefix(self.key(prefix))):
             yield ListEntry(entry.key[skipped:], entry.size, entry.time)
