@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import asynctensor as at
-from asynctensor.errors import PermissionDenied
+from asynctensor.errors import Aborted, PermissionDenied
 from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.kvstores.repo.opening import place_of
 from asynctensor.kvstores.repo.source import source_of
@@ -107,3 +107,28 @@ async def test_what_a_stash_holds_is_for_one_commit_and_copied_for_another() -> 
     assert (await read(store, "c/1")).value == body
     names = {name.split("/")[3] for name in await packs(base)}
     assert len(names) == 2, "the second commit's values lie under its own name"
+
+
+async def test_a_transaction_that_saw_nothing_costs_one_request() -> None:
+    base = FaultyStore(MemoryStore())
+    array = await image(await made(base), 3)
+    base.requests.clear()
+    async with at.Transaction() as txn:
+        await array.with_transaction(txn)[1].write(5)
+        assert base.requests == []
+    written = [(each.operation, each.key.split("/")[0]) for each in base.requests]
+    assert written == [("write", "data"), ("write", "log")]
+    assert (await array[1].read() == 5).all()
+
+
+async def test_what_was_looked_up_before_a_transaction_began_is_looked_up_again() -> None:
+    store = await made(MemoryStore())
+    await write(store, "k", b"1")
+    domain = store.commit_domain
+    assert domain is not None
+    seen = (await read(store, "k")).stamp.generation
+    await write(store, "k", b"2")
+    commit = Commit({"k": seen}, {"k": b"3"}, looked_up=frozenset("k"), mark=domain.mark())
+    with pytest.raises(Aborted, match="somebody else changed"):
+        await start(domain.commit, commit)
+    assert (await read(store, "k")).value == b"2"
