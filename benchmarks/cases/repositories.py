@@ -221,7 +221,7 @@ class Writers:
             }
             for writer in range(WRITERS)
         ]
-        workers = [await asyncio.to_thread(started, job) for job in jobs]
+        workers = await asyncio.gather(*(asyncio.to_thread(started, job) for job in jobs))
         began = time.perf_counter()
         for worker in workers:
             go(worker)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from asynctensor.errors import Error, OutOfRange
@@ -129,9 +130,38 @@ class RepositoryFace(BlockingFace):
                 found[i] = each[1].inline if each[1].size <= size else UNREAD
             elif 0 < each[1].size <= size:
                 held.setdefault(each[1].object, []).append((i, each[1]))
+        self._read_alone(held, found, buffer, size)
         for name, wanted in held.items():
             self._read_object(name, wanted, found, buffer, size)
         return found
+
+    def _read_alone(
+        self,
+        held: dict[str, list[tuple[int, Ref]]],
+        found: list[Buffer | None | Unread],
+        buffer: memoryview,
+        size: int,
+    ) -> None:
+        """Reads objects that seem to be one value each, and takes them out of `held`."""
+        alone = [
+            (name, *wanted[0])
+            for name, wanted in held.items()
+            if len(wanted) == 1 and not wanted[0][1].offset
+        ]
+        # Each value has its place: neighbours are read by one call.
+        for _, some in groupby(enumerate(alone), lambda each: each[1][1] - each[0]):
+            run = [each for _, each in some]
+            first, last = run[0][1], run[-1][1]
+            names = [self._place.key(name) for name, _, _ in run]
+            read = self._base.read_group(names, buffer[first * size : (last + 1) * size], size)
+            for (name, i, ref), value in zip(run, read, strict=True):
+                # None, or too few or too many bytes: whoever opens it finds out what is wrong.
+                if value is None or isinstance(value, Unread) or len(value) < ref.size:
+                    continue
+                part = memoryview(value)[: ref.size]
+                if crc32c(part) == ref.crc:
+                    found[i] = part
+                    del held[name]
 
     def _read_object(
         self,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import asynctensor as at
-from asynctensor.errors import Aborted, PermissionDenied
+from asynctensor.errors import Aborted, DataLoss, PermissionDenied
 from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.kvstores.repo.opening import place_of
 from asynctensor.kvstores.repo.source import source_of
@@ -132,3 +132,28 @@ async def test_what_was_looked_up_before_a_transaction_began_is_looked_up_again(
     with pytest.raises(Aborted, match="somebody else changed"):
         await start(domain.commit, commit)
     assert (await read(store, "k")).value == b"2"
+
+
+async def test_values_in_objects_of_their_own_and_in_packs_are_read_together(tmp_path) -> None:
+    repo = await at.Repository.open(tmp_path / "lab", create=True)
+    array = await at.open(
+        {"driver": "zarr3", "kvstore": repo.kvstore("a/")},
+        create=True,
+        dtype="uint8",
+        shape=[24, CHUNK],
+        chunk_layout=at.ChunkLayout(chunk_shape=[1, CHUNK]),
+    )
+    data = np.random.default_rng(2).integers(1, 255, (24, CHUNK), np.uint8)
+    async with repo.transaction() as txn:
+        await array.with_transaction(txn)[:20].write(data[:20])
+    for row in (0, 5, 20, 21, 22, 23):  # Each in an object of its own.
+        await array[row].write(data[row])
+    assert (await array.read() == data).all()
+    damaged = next((tmp_path / "lab" / "data").glob("*/*/*/0-*"))
+    body = bytearray(damaged.read_bytes())
+    body[17] ^= 1
+    damaged.write_bytes(body)
+    with pytest.raises(DataLoss, match="checksum"):
+        for row in range(24):
+            await array[row].read()
+            await array[row : row + 1].read()
