@@ -83,6 +83,8 @@ class Naming:
             if any(each.operation == entry.operation for each in known.entries):
                 return
             if known.live is not None:
+                if kind == "b" and await self._state.is_closed(name, known.live):
+                    continue
                 what = "branch" if kind == "b" else "tag"
                 raise AlreadyExists(f"there is a {what} {name!r} in this repository already")
             if kind == "t" and known.entries:
@@ -100,29 +102,16 @@ class Naming:
     async def delete_branch(self, name: str) -> None:
         """See `Repository.delete_branch`; the log is closed before the name goes (R23)."""
         entry = await self._state.branch_entry(name)
-        branch = await self._state.branch(name)
-        if branch.id != entry.branch:
-            self._state.named.pop(name, None)
-            branch = await self._state.branch(name)
+        branch = await self._state.branch_by_id(await self._state.lineage(entry), name)
         await branch.close()
-        await self._forget("b", name, entry)
-        self._state.named.pop(name, None)
+        await self._state.refs.forget("b", name, entry)
 
     async def delete_tag(self, name: str) -> None:
         """See `Repository.delete_tag`."""
         found = (await self._state.refs.read("t", name)).live
         if found is None:
             raise NotFound(f"there is no tag {name!r} in this repository")
-        await self._forget("t", name, found)
-
-    async def _forget(self, kind: objects.RefKind, name: str, expected: RefEntry) -> None:
-        tombstone = RefEntry(random_bytes(16), "delete", expected.branch, time=now())
-        for _ in range(_ATTEMPTS):
-            known = await self._read(kind, name)
-            live = known.live
-            if live is None or live.operation != expected.operation:
-                return
-            await self._state.refs.append(kind, name, known, tombstone)
+        await self._state.refs.forget("t", name, found)
 
     async def branches(self) -> list[tuple[str, str, str | None]]:
         """Name, id and fork point of each branch."""

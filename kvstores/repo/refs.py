@@ -10,15 +10,19 @@ import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
-from asynctensor.errors import DataLoss, Unavailable
+from asynctensor.errors import DataLoss, Error, Unavailable
 from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.fields import Fields, check_text, without_trailing_defaults
 from asynctensor.kvstores.repo.frame import Kind, decode, encode
 from asynctensor.kvstores.repo.objects import RefKind
 from asynctensor.kvstores.repo.place import Created, Place
 from asynctensor.kvstores.repo.tail import Version
+from asynctensor.runtime.clock import SYSTEM_CLOCK
+from asynctensor.runtime.entropy import random_bytes, uniform
 
-_ATTEMPTS = 4
+#: Attempts at one entry whose outcome the store does not tell. Seconds of the first pause between.
+_ATTEMPTS = 5
+_PAUSE = 0.01
 _ACTIONS: tuple[Literal["create", "delete"], ...] = ("create", "delete")
 
 
@@ -155,21 +159,40 @@ class Refs:
             Unavailable: The store does not say; it may still appear.
             Error: The store failed, and nothing was added.
         """
-        k = len(known.entries)
-        key = objects.ref_entry(kind, name, k)
+        key = objects.ref_entry(kind, name, len(known.entries))
         body = entry.encode()
-        for _ in range(_ATTEMPTS):
-            outcome = await self._place.create(key, body)
-            if outcome is Created.CREATED:
-                return Ref((*known.entries, entry))
-            found = await self._entry(kind, name, k)
-            if found is not None:
-                return await self.read(kind, name)
-            if outcome is Created.TAKEN:
-                raise DataLoss(
-                    "the store says that an object is there, and does not give it", key=key
-                )
-        raise Unavailable("the store does not say whether the name was written", key=key)
+        undecided = False
+        for attempt in range(_ATTEMPTS):
+            try:
+                if await self._place.create(key, body) is Created.CREATED:
+                    return Ref((*known.entries, entry))
+                # Also where it is taken: an attempt that the store made for us may have been
+                # the one.
+                undecided = True
+                if await self._entry(kind, name, len(known.entries)) is not None:
+                    return await self.read(kind, name)
+            except DataLoss:
+                raise
+            except Error as error:
+                if not undecided:
+                    raise
+                raise _undecided(key) from error
+            await asyncio.sleep(_PAUSE * 2**attempt * uniform(0.5, 1.0))
+        raise _undecided(key)
+
+    async def forget(self, kind: RefKind, name: str, expected: RefEntry) -> None:
+        """Writes the tombstone of a name, if it still means what `expected` gave it.
+
+        Raises:
+            Unavailable: The store does not say whether it is written.
+            Error: The store failed.
+        """
+        tombstone = RefEntry(random_bytes(16), "delete", expected.branch, time=int(SYSTEM_CLOCK.time() * 1e6))
+        while True:
+            known = await self.read(kind, name)
+            if known.live is None or known.live.operation != expected.operation:
+                return
+            await self.append(kind, name, known, tombstone)
 
     async def names(self, kind: RefKind) -> list[tuple[str, RefEntry]]:
         """The names that mean something, in order, and what they mean.
@@ -188,3 +211,7 @@ class Refs:
         return [
             (name, log.live) for name, log in zip(names, logs, strict=True) if log.live is not None
         ]
+
+
+def _undecided(key: str) -> Unavailable:
+    return Unavailable("the store does not say whether the name was written", key=key)

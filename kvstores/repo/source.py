@@ -136,7 +136,7 @@ def source_of(state: RepositoryState, members: Mapping[str, Any]) -> Source:
     """The state that the members of a spec name."""
     if "branch" in members or not members:
         name = members.get("branch", MAIN)
-        return BranchSource(name, state.named.get, state.branch)
+        return BranchSource(name, state.known, state.branch)
     (name, text), *_ = members.items()
 
     async def find() -> Snapshot:

@@ -148,13 +148,33 @@ class RepositoryState:
             DataLoss: Something of it is damaged.
             Error: The store failed.
         """
-        known = self.named.get(name)
+        known = self.known(name)
         if known is not None:
             return known
         async with self._turn:
-            if name not in self.named:
-                self.named[name] = await self._looked_up(name)
-            return self.named[name]
+            known = self.known(name)
+            if known is None:
+                known = await self._looked_up(name)
+                if known.closed:
+                    entry = await self.branch_entry(name)
+                    if entry.branch == known.id:
+                        await self.refs.forget("b", name, entry)
+                    raise NotFound(f"there is no branch {name!r} in this repository: it is deleted")
+                self.named[name] = known
+            return known
+
+    def known(self, name: str) -> Branch | None:
+        """The branch of a name, if it was opened, and was not deleted as far as is known."""
+        known = self.named.get(name)
+        return None if known is None or known.closed else known
+
+    async def is_closed(self, name: str, entry: RefEntry) -> bool:
+        """Whether a name means a branch that is closed; then it means nothing any more (R23)."""
+        branch = await self.branch_by_id(await self.lineage(entry), name)
+        await branch.refresh()
+        if branch.closed:
+            await self.refs.forget("b", name, entry)
+        return branch.closed
 
     async def _looked_up(self, name: str) -> Branch:
         if name != MAIN:
@@ -368,10 +388,10 @@ class RepositoryState:
             raise NotFound(f"there is no branch, tag or commit {text!r} in this repository")
         return await self.lineage_of(tag.branch), tag.version
 
-    async def branch_by_id(self, lineage: Lineage) -> Branch:
+    async def branch_by_id(self, lineage: Lineage, name: str | None = None) -> Branch:
         """A branch by its lineage, whether or not a name still means it; opened if need be."""
         async with self._turn:
-            return await self._opened(lineage, lineage.branch)
+            return await self._opened(lineage, name or lineage.branch)
 
     async def snapshot(self, branch: str, version: Version) -> Snapshot:
         """An older state.
