@@ -92,7 +92,9 @@ class _Group:
         failed = self._directories.flush()
         for index, replacement in enumerate(self._group):
             outcome = self._outcomes[index]
-            if not failed or isinstance(outcome, Exception) or _unmet(outcome):
+            if not failed or isinstance(outcome, Exception):
+                continue
+            if _unmet(outcome) and replacement.if_equal != NO_VALUE:
                 continue
             error = failed.get(_split(replacement.key)[0])
             if error is not None:
@@ -164,6 +166,9 @@ class _Group:
         if replacement.if_equal != UNKNOWN or self._options.locking in ("none", "non_atomic"):
             found = status_of(self._writing, replacement.key, name, directory)
             if not self._holds(replacement, found):
+                if replacement.if_equal == NO_VALUE:
+                    # Whoever linked it may not have made that durable yet.
+                    self._directories.changed(parent, directory)
                 return _stamp(UNKNOWN)
         how: How = "rename"
         if self._options.locking == "non_atomic":

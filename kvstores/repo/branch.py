@@ -286,12 +286,21 @@ class Branch:
                 self._give_up(each, error)
             else:
                 if isinstance(found, Landed):
-                    _settle(each, found)
+                    await self._found(each, found)
                 elif found is Standing.READY:
                     accepted.append(each)
                     entries.append(_entry(each.proposal))
                     size += entry_size
         return accepted, entries
+
+    async def _found(self, each: _Waiting, landed: Landed) -> None:
+        """Tells of an outcome that was read, which survives a crash by then."""
+        try:
+            await self.log.confirm(landed.version[0])
+        except Error as error:
+            _fail(each, self._unknown(each, error))
+        else:
+            _settle(each, landed)
 
     def _behind_the_end(self, proposal: Proposal, found: Landed | Standing) -> Landed | Standing:
         """What becomes of the undecided in a log that was closed, or is not understood."""

@@ -50,6 +50,11 @@ class Log:
         self.tail = tail
         self._digest = digest
         self._slots: dict[int, Record] = {}
+        #: A slot that survives a crash, with all before it.
+        self._durable = tail
+        capabilities = place.store.capabilities
+        #: Whether what can be read may still be lost in a crash (R36).
+        self._is_local = capabilities.durable and not capabilities.remote
 
     @property
     def digest(self) -> bytes:
@@ -138,6 +143,7 @@ class Log:
             Error: The store failed, and surely wrote nothing.
         """
         assert record.seq == self.tail + 1
+        await self.confirm(self.tail)
         body = record.encode()
         name = log_slot(self.branch, record.seq)
         undecided = False
@@ -146,19 +152,39 @@ class Log:
                 outcome = await self.place.create(name, body)
                 if outcome is Created.CREATED:
                     self._add(record)
+                    self._durable = record.seq
                     return Filled.OURS
                 # Also where it is taken: an attempt that the store made for us may have been
                 # the one.
                 undecided = True
                 found = await self._look(record.seq, again=outcome is Created.TAKEN)
-                if found is not None:
+                if found is not None and (outcome is Created.TAKEN or not self._is_local):
                     self._add(found)
+                    self._durable = record.seq
                     return Filled.OURS if found == record else Filled.OTHER
             except Error:
                 if not undecided:
                     raise
                 return Filled.UNKNOWN
         return Filled.UNKNOWN
+
+    async def confirm(self, seq: int) -> None:
+        """Returns when a filled slot, and all before it, survive a crash.
+
+        On local files a record is seen before the directory is flushed that it was linked into.
+        All slots of a branch are in one, and whoever is told that a name is taken has flushed it.
+
+        Raises:
+            Unavailable: It may not survive.
+            Error: The store failed.
+        """
+        if seq <= self._durable or not self._is_local:
+            return
+        name = log_slot(self.lineage.at(seq).branch, seq)
+        record = await self.read(seq)
+        if record is None or await self.place.create(name, record.encode()) is Created.UNKNOWN:
+            raise Unavailable("a record may not survive a crash", key=self.place.key(name))
+        self._durable = seq
 
     async def _look(self, seq: int, *, again: bool) -> Record | None:
         """What is in a slot after an attempt; a miss is not believed where it was taken (R10)."""

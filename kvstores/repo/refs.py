@@ -187,7 +187,9 @@ class Refs:
             Unavailable: The store does not say whether it is written.
             Error: The store failed.
         """
-        tombstone = RefEntry(random_bytes(16), "delete", expected.branch, time=int(SYSTEM_CLOCK.time() * 1e6))
+        tombstone = RefEntry(
+            random_bytes(16), "delete", expected.branch, time=int(SYSTEM_CLOCK.time() * 1e6)
+        )
         while True:
             known = await self.read(kind, name)
             if known.live is None or known.live.operation != expected.operation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+
 import pytest
 
 from asynctensor.errors import (
@@ -22,6 +23,7 @@ from asynctensor.runtime.entropy import random_bytes
 from asynctensor.storage.generation import NO_VALUE
 from asynctensor.storage.key_range import KeyRange
 from tests.kvstores.repo.holes.wire import Process, crew, play
+
 
 @pytest.mark.parametrize("deletes", [False, True])
 def test_h1_h3_an_abort_between_the_look_and_the_record(deletes: bool) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import shutil
+import stat
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -32,6 +34,15 @@ class Recorded:
         folder.mkdir()
         self.file_system = ForgetfulFileSystem(folder)
         self.root = str(folder / "new" / "lab")
+        #: While set, nobody gets to flush a directory.
+        self.stalled = False
+        flush = self.file_system.fsync
+
+        def fsync(fd: int) -> None:
+            if not self.stalled or not stat.S_ISDIR(os.fstat(fd).st_mode):
+                flush(fd)
+
+        self.file_system.fsync = fsync  # type: ignore[method-assign]
         #: (key, value, where it began, where it was acknowledged)
         self.commits: list[tuple[str, bytes, int, int]] = []
 
@@ -115,11 +126,17 @@ def test_h44_what_is_read_is_durable_before_it_is_acknowledged(tmp_path: Path) -
         await (await w2.branch()).refresh()
         proposal = await w2.proposal({"adopted": b"1"})
         began = disk.file_system.position
-        other = FileStore(disk.root, FileOptions(sync=False), file_system=disk.file_system)
-        w1 = Process(other)
+        w1 = disk.process()
         await w1.offer(proposal)
-        await w1.lose_once(Process(other))
+        await w1.lose_once(disk.process())
+
+        async def stall() -> None:
+            disk.stalled = True
+
+        w1.wire.before("write", "log/", stall, skip=1)
         await w1.put("unflushed", b"1")
+        assert disk.stalled
+        disk.stalled = False
         landed = await w2.commit(proposal)
         assert landed.committed
         assert await w1.outcomes(proposal.entry.txn) == ["commit"]
@@ -134,8 +151,9 @@ def test_h44_who_builds_on_a_record_makes_it_durable(tmp_path: Path) -> None:
     """All slots of a branch are in one directory: what flushes one flushes those before it."""
 
     async def scenario(disk: Recorded) -> None:
-        quick = FileStore(disk.root, FileOptions(sync=False), file_system=disk.file_system)
-        await Process(quick).put("unflushed", b"1")
+        disk.stalled = True
+        await disk.process().put("unflushed", b"1")
+        disk.stalled = False
         await disk.put(disk.process(), "built on it", b"2")
 
     count, problems = recorded(tmp_path, scenario).problems(tmp_path)

@@ -100,7 +100,9 @@ def test_h26_of_two_checkpoints_of_one_state_the_first_counts(answered: bool) ->
             record = await branch.record(snapshot.version[0])
             made.append(await folded(snapshot, record, process.state.place))
         assert made[0] == made[1]
-        pages = [key for what, key in a.wire.sent + b.wire.sent if what == "write" and "idx/" in key]
+        pages = [
+            key for what, key in a.wire.sent + b.wire.sent if what == "write" and "idx/" in key
+        ]
         assert len(set(pages)) == len(pages) == 2
 
     play(trace)
