@@ -399,7 +399,14 @@ class Transaction:
         """
         return start(_resume, token, context, timeout=timeout, deadline=deadline)
 
-    def finish(self, *, worker: str | None = None, attempt: int = 0) -> Future[Receipt]:
+    def finish(
+        self,
+        *,
+        worker: str | None = None,
+        attempt: int = 0,
+        timeout: float | None = None,
+        deadline: float | None = None,
+    ) -> Future[Receipt]:
         """Stores what was staged in a part; calling it again gives the same receipt.
 
         Nobody sees it before the transaction is committed with the receipt, or ever, if it is not.
@@ -408,6 +415,8 @@ class Transaction:
             worker: The name of the task, so that it counts once when it is done twice; by default
                 a name of its own.
             attempt: At which try of the task.
+            timeout: Seconds after which to give the part up.
+            deadline: The same as a Unix time.
 
         Returns:
             Future of the receipt: small, and can be pickled. It fails with `Aborted` if something
@@ -422,7 +431,9 @@ class Transaction:
         with self._lock:
             if self._finished is None:
                 self._move(Event.COMMIT)
-                self._finished = start(self._run_finish, worker, attempt)
+                self._finished = start(
+                    self._run_finish, worker, attempt, timeout=timeout, deadline=deadline
+                )
             return self._finished
 
     def add(self, receipt: Receipt) -> bool:
