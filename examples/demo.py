@@ -117,6 +117,7 @@ async def show_history(location: Path, changed: int) -> bool:
         old, new = await asyncio.gather(
             open_array(repository, name, tag="ingested"), open_array(repository, name)
         )
+        print(f"  {name}: {await at.last_changed(new)}")
         voxels = await asyncio.gather(old.read(), new.read())
         differing += int(np.count_nonzero(voxels[0] != voxels[1]))
     print(f"  the edit changed {changed:,} voxels; between both states {differing:,} differ")

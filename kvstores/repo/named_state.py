@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.lineage import Lineage
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.snapshot_id import is_snapshot_id, snapshot_id
@@ -30,8 +31,10 @@ async def named_state(state: RepositoryState, text: str) -> NamedState:
 
     Raises:
         NotFound: It stands for none.
+        InvalidArgument: It can be no name.
         DataLoss, Error: See `RepositoryState.snapshot`.
     """
+    objects.quoted(text)
     if is_snapshot_id(text):
         found = await state.snapshot_of(text)
         return NamedState(text, found, await state.lineage_of(found.branch))

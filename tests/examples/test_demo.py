@@ -34,6 +34,7 @@ async def test_demo(sources: list[Path], tmp_path: Path, capfd: pytest.CaptureFi
     assert "as before: yes" in said
     assert f"{3 * np.prod(SHAPE):,} voxels, 0 differ" in said
     assert "~ array mni152/gm: attributes, chunks 1 changed, in [0:40, 0:33, 0:70]" in said
+    assert "  gm: 'mni152/gm/c/0/0/0' was written last" in said
     assert (output / "slices.png").stat().st_size > 0
     repo = await at.Repository.open(output / "brains")
     log = [commit async for commit in repo.log()]

@@ -270,6 +270,19 @@ async def test_tags(repo) -> None:
     assert [each.name for each in await repo.tags()] == ["v1 again"]
 
 
+async def test_diff_and_verify(repo) -> None:
+    one = await put(repo, "a", b"1")
+    two = await put(repo, "b", b"2")
+    assert [each.key for each in (await repo.diff(one)).documents] == ["b"]
+    assert [each.kind for each in await repo.diff(two, one)] == ["deleted"]
+    for state in (None, "main", one):
+        assert (await repo.verify(state)).damaged == 0
+    for wrong, error in (("x", NotFound), (one + ".7", NotFound), (5, InvalidArgument)):
+        for look in (repo.diff, repo.verify):
+            with pytest.raises(error):
+                await look(wrong)
+
+
 async def test_resolve_takes_an_error_that_names_a_transaction(repo) -> None:
     for wrong in (CommitUnknown("lost"), ValueError("lost"), "lost"):
         with pytest.raises(InvalidArgument):
