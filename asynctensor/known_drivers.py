@@ -127,6 +127,7 @@ DRIVERS: Final = (
             has_base=True,
             effective_schema=Lazy("asynctensor.drivers.downsample.spec", "effective_schema"),
             base_schema=Lazy("asynctensor.drivers.downsample.spec", "base_schema"),
+            base_part=Lazy("asynctensor.drivers.downsample.spec", "base_part"),
         ),
         module="asynctensor.drivers.downsample.driver",
     ),

@@ -149,13 +149,23 @@ class Spec(SchemaProperties, Indexable, Displayed):
 
     @property
     def base(self) -> Spec | None:
-        """The spec below, if the driver is an adapter; seen as this one, if they share indices."""
+        """The spec below, if the driver is an adapter; seen as this one, if they share indices.
+
+        Of a box-shaped view of cells (`downsample`), it is the part that is in them.
+        """
         state = self._state
         if state.base is None:
             return None
         base = Spec.from_state(state.base)
-        shared = state.driver_rules.shares_indices and state.transform is not None
-        return base[state.transform] if shared else base
+        if state.transform is None:
+            return base
+        if state.driver_rules.shares_indices:
+            return base[state.transform]
+        rule, domain = state.driver_rules.base_part, base.domain
+        if rule is None or domain is None:
+            return base
+        part = rule(state.driver_members(), state.transform, domain)
+        return base if part is None else base[part]
 
     @property
     def url(self) -> str:

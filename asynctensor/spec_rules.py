@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from asynctensor.index_space.domain import IndexDomain
+from asynctensor.index_space.transform import IndexTransform
 from asynctensor.pipeline_url import UrlComponent
 from asynctensor.schema.schema import Schema
 
@@ -27,6 +29,10 @@ KvStoreForm: TypeAlias = Callable[[Any], dict[str, Any]]
 MemberCheck: TypeAlias = Callable[[dict[str, Any], KvStoreForm], dict[str, Any]]
 #: Members and path of a kvstore's spec.
 Place: TypeAlias = tuple[dict[str, Any], str]
+#: From members, transform of a view, and domain of the base, to a part of the base's domain.
+BasePart: TypeAlias = Callable[
+    [Mapping[str, Any], IndexTransform, IndexDomain], tuple[slice, ...] | None
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,8 @@ class DriverRules:
         spelled_out: Gives the members of a spec as they are to be written: defaults filled in where
             TensorStore does so. Raises `InvalidArgument` where they are wrong. None: as given.
         base_schema: What constraints mean for the base, if there is one.
+        base_part: Which part of the base a view is of, from the driver's members, the view's
+            transform and the base's domain; None: all of it.
     """
 
     driver: str
@@ -146,6 +154,7 @@ class DriverRules:
     effective_schema: EffectiveSchema | None = None
     spelled_out: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
     base_schema: BaseSchema | None = None
+    base_part: BasePart | None = None
 
     @property
     def takes_open_mode(self) -> bool:

@@ -133,6 +133,11 @@ ratio is the best peer's median divided by asynctensor's: above 1 asynctensor is
   run; obstore, which can be given none, is told to trust any.
 - Lateness: p99 and maximum in three seconds of whole reads one after the other, on asyncio's own
   event loop.
+- Repositories: chunks of 16 bytes in rows of 8 values, on a server in memory that speaks S3 and
+  answers each request after 20 ms; it counts requests, those that had to wait for one another, and
+  bytes. Arrays of 10⁶ chunks are written through each library and looked at before anything is
+  measured. Icechunk is used through zarr-python and rebases with its conflict detector; OCDBT is
+  used through tensorstore's zarr3. `make bench BENCH="--only 'repo-*'"` runs these alone.
 - Memory: the peak of resident memory (`VmHWM`) during the first whole read of a process, less
   what was resident before it and less the output.
 """

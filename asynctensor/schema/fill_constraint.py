@@ -28,7 +28,7 @@ def fill_from_array(value: npt.ArrayLike, wanted: dtype | None) -> Fill:
         IncompatibleType: It is no array-like.
     """
     if wanted is not None and wanted.numpy_dtype.hasobject:
-        return _object_scalar(value)
+        return _checked_texts(_object_scalar(value), wanted)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
@@ -39,6 +39,19 @@ def fill_from_array(value: npt.ArrayLike, wanted: dtype | None) -> Fill:
     return converted_fill(array, wanted)
 
 
+#: What elements of these data types are, in JSON or in memory.
+_TEXTS = {"string": (bytes, str), "ustring": (str,)}
+
+
+def _checked_texts(fill: Fill, wanted: dtype | None) -> Fill:
+    """`fill`, whose elements are objects, if they are of the data type."""
+    kinds = () if wanted is None else _TEXTS.get(wanted.name, ())
+    wrong = [each for each in fill.flat if kinds and not isinstance(each, kinds)]
+    if wrong and wanted is not None:
+        raise InvalidArgument(f"{wrong[0]!r:.80} cannot be represented as {wanted.name}")
+    return fill
+
+
 def converted_fill(fill: Fill, wanted: dtype) -> Fill:
     """`fill` with another data type.
 
@@ -47,7 +60,7 @@ def converted_fill(fill: Fill, wanted: dtype) -> Fill:
     """
     target = wanted.numpy_dtype
     if fill.dtype == target:
-        return _frozen(fill)
+        return _checked_texts(_frozen(fill), wanted)
     if fill.dtype == object:
         return fill_from_json(fill.tolist(), wanted)
     try:
@@ -60,7 +73,7 @@ def converted_fill(fill: Fill, wanted: dtype) -> Fill:
         raise InvalidArgument(_no_equal(fill, wanted)) from error
     if not same:
         raise InvalidArgument(_no_equal(fill, wanted))
-    return _frozen(found)
+    return _checked_texts(_frozen(found), wanted)
 
 
 def fill_from_json(json: Any, wanted: dtype | None) -> Fill:
@@ -75,7 +88,7 @@ def fill_from_json(json: Any, wanted: dtype | None) -> Fill:
     """
     if wanted is None or wanted.numpy_dtype.hasobject:
         leaves, shape = _flattened(json, lambda value: not isinstance(value, list))
-        return _object_array(leaves, shape)
+        return _checked_texts(_object_array(leaves, shape), wanted)
     target = wanted.numpy_dtype
     # One complex number is a list of two, one raw value a list of its bytes.
     length = {"complex64": 2, "complex128": 2, "char": 1, "byte": 1}.get(wanted.name)

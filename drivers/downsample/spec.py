@@ -13,6 +13,7 @@ from asynctensor.drivers.downsample.methods import METHODS, check_method
 from asynctensor.errors import InvalidArgument, OutOfRange
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.interval import MAX_FINITE_INDEX
+from asynctensor.index_space.transform import IndexTransform
 from asynctensor.schema.chunk_grid import GridConstraints
 from asynctensor.schema.constraint import Constraint, PerDimension
 from asynctensor.schema.json_value import array, expected, in_member
@@ -91,6 +92,29 @@ def effective_schema(options: Mapping[str, Any], schema: Schema) -> Schema:
         known = Schema.from_state(replace(known.state, domain=None))
     known.update(schema=schema)
     return known
+
+
+def base_part(
+    options: Mapping[str, Any], transform: IndexTransform, domain: IndexDomain
+) -> tuple[slice, ...] | None:
+    """See `asynctensor.spec_rules.DriverRules`; None for views that do not keep the cells' indices.
+
+    As in TensorStore, the part of a cell that is outside of the base does not count.
+    """
+    factors = read_factors(options)
+    maps = [(each.input_dimension, each.offset, each.stride) for each in transform.output]
+    if transform.input_rank != len(factors) or maps != [(i, 0, 1) for i in range(len(factors))]:
+        return None
+    part = []
+    for cells, positions, factor in zip(transform.domain, domain, factors, strict=True):
+        if cells.implicit_lower or cells.implicit_upper:
+            part.append(slice(None))
+            continue
+        low = max(cells.inclusive_min * factor, positions.inclusive_min)
+        part.append(
+            slice(low, max(low, min(cells.exclusive_max * factor, positions.exclusive_max)))
+        )
+    return tuple(part)
 
 
 def base_schema(options: Mapping[str, Any], schema: Schema) -> tuple[Schema, Schema]:

@@ -7,7 +7,7 @@ time, and 8 bytes of each are kept: so many parts of many keys take little memor
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TypeAlias
@@ -31,6 +31,10 @@ _U64: TypeAlias = "NDArray[np.uint64]"
 _NAMED = 3
 #: An odd number whose multiples are far from each other.
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
+
+
+#: Keys, and the number of who wrote them.
+_Row: TypeAlias = tuple[Span, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +83,40 @@ async def check_overlaps(
 def _close(writers: Sequence[Writer]) -> set[int]:
     """Those whose spans do not tell them apart from all others."""
     found: set[int] = set()
-    spaces: dict[bytes, list[tuple[Span, int]]] = {}
+    spaces: dict[bytes, list[_Row]] = {}
     for i, writer in enumerate(writers):
         for span in writer.spans:
             spaces.setdefault(span.space, []).append((span, i))
     for rows in spaces.values():
-        rows.sort(key=lambda row: row[0].first)
-        open_: list[tuple[Span, int]] = []
-        for span, i in rows:
-            open_ = [row for row in open_ if row[0].last >= span.first]
-            for other, j in open_:
-                if (i not in found or j not in found) and span.may_share(other):
-                    found |= {i, j}
-            open_.append((span, i))
+        boxed = all(span.low for span, _ in rows)
+        pairs = _box_pairs(rows) if boxed else _span_pairs(rows)
+        for (one, i), (other, j) in pairs:
+            if (i not in found or j not in found) and one.may_share(other):
+                found |= {i, j}
     return found
+
+
+def _span_pairs(rows: list[_Row]) -> Iterator[tuple[_Row, _Row]]:
+    """The pairs whose first and last keys do not tell them apart."""
+    rows.sort(key=lambda row: row[0].first)
+    begun: list[_Row] = []
+    for row in rows:
+        begun = [other for other in begun if other[0].last >= row[0].first]
+        for other in begun:
+            yield row, other
+        begun.append(row)
+
+
+def _box_pairs(rows: list[_Row]) -> Iterator[tuple[_Row, _Row]]:
+    """The pairs of a family whose boxes have something in common."""
+    lows, highs = (
+        np.frombuffer(b"".join(corners), ">u8").reshape(len(rows), -1).astype(np.uint64)
+        for corners in zip(*((span.low, span.high) for span, _ in rows), strict=True)
+    )
+    for at, row in enumerate(rows):
+        common = (lows[:at] <= highs[at]) & (lows[at] <= highs[:at])
+        for other in np.flatnonzero(common.all(1)).tolist():
+            yield row, rows[other]
 
 
 async def _runs(

@@ -173,6 +173,7 @@ def test_indexing_needs_a_rank_only() -> None:
         ),
         ({"dtype": "uint8"}, {"fill_value": 300}, "300 cannot be represented as uint8"),
         ({"dtype": "uint8"}, {"fill_value": 1.5}, "1.5 cannot be represented as uint8"),
+        ({"dtype": "string"}, {"fill_value": 1}, "1 cannot be represented as string"),
     ],
 )
 def test_contradictions_name_the_constraint_and_both_values(
