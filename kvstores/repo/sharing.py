@@ -150,6 +150,7 @@ async def store_part(place: Place, part: Part) -> PartReceipt:
         Error: The store failed. What was written is named by nobody.
     """
     body = part.encode()
+    name = ""
     for _ in range(_ATTEMPTS):
         name = objects.part(part.branch, part.txn, random_bytes(objects.RANDOM_BYTES))
         if await place.create(name, body) is Created.CREATED:
