@@ -74,7 +74,10 @@ class RepositoryCommits(CommitDomain):
     def stash(self, shared: SharedTransaction | None = None) -> PackStash:
         """See `CommitDomain.stash`."""
         txn = None if shared is None else bytes.fromhex(shared.id)
-        return PackStash(self._state.place, txn)
+        return PackStash(self._state.place, txn, self._tail if shared is None else None)
+
+    async def _tail(self) -> int:
+        return (await self._source.branch()).newest().version[0]
 
     async def commit(self, commit: Commit) -> Committed:
         """See `CommitDomain.commit`.
@@ -101,7 +104,7 @@ class RepositoryCommits(CommitDomain):
             parts = await gathered(shared.receipts, families, runs, self._state.place)
         entry = CommitEntry(
             txn=txn,
-            base=base.version[0],
+            base=_begun(commit, base),
             # The same whoever commits it, so that it is known again (R9).
             time=now() if shared is None else shared.token.time,
             message=commit.message,
@@ -113,8 +116,10 @@ class RepositoryCommits(CommitDomain):
             runs=runs,
             parts=parts.parts,
         )
+        seen = base.version[0]
+        proposal = Proposal(entry, _footing(commit), reads=parts.reads, seen=seen)
         try:
-            landed = await branch.commit(Proposal(entry, _footing(commit), reads=parts.reads))
+            landed = await branch.commit(proposal)
         except CommitUnknown as error:
             raise resolvable(self._state, error) from error.__cause__
         if not landed.committed:
@@ -229,6 +234,14 @@ class RepositoryCommits(CommitDomain):
 async def _runs(refs: Mapping[str, Ref | None]) -> tuple[tuple[Family, ...], tuple[Run, ...]]:
     """See `runs_of`; many take a worker."""
     return await data_copy_pool().run(runs_of, refs) if len(refs) > _SMALL else runs_of(refs)
+
+
+def _begun(commit: Commit, base: Snapshot) -> int:
+    """The slot behind which the outcome stands: its id was written nowhere before (R2)."""
+    stash = commit.stash
+    if isinstance(stash, PackStash) and stash.began is not None:
+        return min(stash.began, base.version[0])
+    return base.version[0]
 
 
 async def _check(commit: Commit, base: Snapshot, looked_up: frozenset[str]) -> None:

@@ -65,9 +65,9 @@ def judge(
             decided = _decided(proposal, other, (record.seq, place), name)
             if decided is not None:
                 return decided
-            if isinstance(other, CommitEntry):
+            if isinstance(other, CommitEntry) and record.seq > proposal.seen:
                 later.append(((record.seq, place), other))
-            elif not known(other):
+            if not known(other):
                 raise unknown_entry(record.seq, name)
     if proposal.abort:
         return Standing.READY

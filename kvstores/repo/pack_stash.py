@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from asynctensor.kvstores.repo.damage import damaged, lost
 from asynctensor.kvstores.repo.objects import TXN_BYTES
@@ -16,6 +16,8 @@ from asynctensor.storage.stash import Stash, StoredValue
 
 #: Documents up to this size may well stay in the record.
 _SMALL = 8 * 1024
+#: Behind every slot.
+_NEVER = 2**63
 
 
 class PackedValue(StoredValue):
@@ -39,22 +41,34 @@ class PackStash(Stash):
     Args:
         place: Where the repository is.
         txn: The id of the transaction; by default a new one.
+        begin: Gives the end of the log, for a transaction that begins with this stash.
 
     Attributes:
         txn: The id of the transaction, after which its packs are named.
         packs: Its packs.
+        began: A slot behind which its outcome stands, if anywhere (R2); None: nothing is stored.
     """
 
-    def __init__(self, place: Place, txn: bytes | None = None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        txn: bytes | None = None,
+        begin: Callable[[], Awaitable[int]] | None = None,
+    ) -> None:
         self.txn = random_bytes(TXN_BYTES) if txn is None else txn
         self._place = place
         self.packs = Packs(place, self.txn)
         self._claimed = False
+        self._begin = begin
+        self.began: int | None = None
 
     def claim(self) -> bool:
         """Whether no commit was made of it before: a second one has an id of its own (R12)."""
         claimed, self._claimed = self._claimed, True
         return not claimed
+
+    def _begun(self) -> tuple[int, ...]:
+        return (_NEVER,) if self.began is None else (self.began,)
 
     async def store(self, values: Mapping[str, Buffer]) -> Mapping[str, PackedValue]:
         """See `Stash.store`: documents that may fit a record are left to the commit."""
@@ -63,6 +77,9 @@ class PackStash(Stash):
             for key, value in values.items()
             if len(value) > _SMALL or "0" <= key[-1:] <= "9"
         }
+        if self._begin is not None and self.began is None:
+            # Of stores side by side the one that began first ends this first.
+            self.began = min(await self._begin(), *self._begun())
         stored = await self.packs.pack(large)
         return {key: PackedValue(ref, self) for key, ref in stored.items()}
 

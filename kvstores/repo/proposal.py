@@ -34,6 +34,7 @@ class Proposal:
         abort: Instead of the commit, put its abort into the log (R4).
         alone: Nothing at all may have been committed since the base.
         closes: Instead of the commit, close the log (R23).
+        seen: The slot up to which it saw everything, if that is behind its base.
         reads: What the parts of the entry rest on, by themselves.
     """
 
@@ -43,6 +44,7 @@ class Proposal:
     alone: bool = False
     closes: bool = False
     reads: tuple[PartReads, ...] = ()
+    seen: int = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from asynctensor.kvstores.repo.frame import Kind
 from asynctensor.kvstores.repo.objects import log_slot
 from asynctensor.kvstores.repo.record import branch_bytes
 from asynctensor.runtime.entropy import random_bytes
+from asynctensor.storage.commit_domain import Commit
 from asynctensor.storage.generation import NO_VALUE
 from asynctensor.storage.key_range import KeyRange
 from tests.kvstores.repo.holes.wire import Process, crew, play
@@ -353,6 +354,23 @@ def test_h13_the_base_is_older_than_the_id() -> None:
         with pytest.raises(Aborted):
             await a.put("large", bytes(20_000))
         assert (await a.branch()).log.tail == tail + 1
+        assert await b.get("large") is None
+
+    play(trace)
+
+
+def test_h13_the_base_is_older_than_values_that_are_stored_while_it_is_staged() -> None:
+    async def trace(base: MemoryStore) -> None:
+        a, b = await crew(base, 2)
+        domain = a.store.commit_domain
+        assert domain is not None
+        stash = domain.stash()
+        stored = await stash.store({"large": bytes(20_000)})
+        seen = await b.proposal({}, txn=stash.txn)
+        assert not (await b.abort(seen)).committed
+        await a.get("first")
+        with pytest.raises(Aborted):
+            await domain.commit(Commit({}, dict(stored), stash=stash))
         assert await b.get("large") is None
 
     play(trace)
