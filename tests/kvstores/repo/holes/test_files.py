@@ -137,6 +137,7 @@ def test_h44_what_is_read_is_durable_before_it_is_acknowledged(tmp_path: Path) -
         await w1.put("unflushed", b"1")
         assert disk.stalled
         disk.stalled = False
+        await (await w2.branch()).refresh()
         landed = await w2.commit(proposal)
         assert landed.committed
         assert await w1.outcomes(proposal.entry.txn) == ["commit"]
