@@ -86,6 +86,9 @@ class RepositoryCommits(CommitDomain):
             CommitUnknown: The store did not say whether it was committed.
         """
         branch = await self._source.branch()
+        if _is_nothing(commit):
+            # What it read, it read of one state: there is nothing to validate, and nothing to say.
+            return Committed({})
         await self._state.may_write()
         base, looked_up = branch.newest(), commit.looked_up
         if isinstance(commit.mark, FixedSource):
@@ -242,6 +245,12 @@ def _begun(commit: Commit, base: Snapshot) -> int:
     if isinstance(stash, PackStash) and stash.began is not None:
         return min(stash.began, base.version[0])
     return base.version[0]
+
+
+def _is_nothing(commit: Commit) -> bool:
+    """Whether a commit changes nothing, and has nothing to say in the history."""
+    said = commit.message is not None or commit.author is not None or commit.metadata
+    return not (commit.values or commit.cleared or commit.shared is not None or said)
 
 
 async def _check(commit: Commit, base: Snapshot, looked_up: frozenset[str]) -> None:

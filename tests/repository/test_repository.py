@@ -230,6 +230,17 @@ async def test_a_transaction_reads_one_state(repo) -> None:
     txn.abort()
 
 
+async def test_a_transaction_that_only_reads_is_no_commit(repo) -> None:
+    await repo.kvstore().write("x", b"1")
+    async with repo.transaction() as txn:
+        assert (await repo.kvstore(transaction=txn).read("x")).value == b"1"
+    assert txn.commit_id is None
+    assert len(await log(repo)) == 1
+    async with repo.transaction(message="looked at") as txn:
+        await repo.kvstore(transaction=txn).read("x")
+    assert (await log(repo))[0] == "looked at"
+
+
 async def test_a_second_repository_is_refused_when_staged(repo, tmp_path) -> None:
     other = await at.Repository.open(tmp_path / "other", create=True)
     txn = repo.transaction()
