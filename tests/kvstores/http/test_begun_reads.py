@@ -93,9 +93,12 @@ async def test_those_that_wait_for_a_turn_get_it_or_leave(caddy) -> None:
     await on_loop(run)
 
 
-async def test_reads_share_with_one_that_is_begun(caddy) -> None:
+async def test_reads_share_with_one_that_is_begun(caddy, fault_proxy_to) -> None:
     (caddy.folder / "k").write_bytes(b"value")
-    store = ScheduledStore(HttpStore(Address(caddy.url.rstrip("/"))))
+    proxy = fault_proxy_to(caddy.host, caddy.port)
+    # So long that no answer is there within two turns of the loop.
+    proxy.latency = 0.05
+    store = ScheduledStore(HttpStore(Address(proxy.url)))
 
     async def run() -> None:
         give_up, told = begin(store, "k")
