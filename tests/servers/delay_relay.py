@@ -23,6 +23,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
+from tests.servers.loop import run
 from tests.servers.process import ROOT, ServerProcess, free_port
 
 #: Bytes of one connection that the relay holds before it reads no more; about what kernels hold.
@@ -269,6 +270,4 @@ async def _main(port: str, control: str, server: str, *numbers: str) -> None:
 
 
 if __name__ == "__main__":
-    import uvloop
-
-    uvloop.run(_main(*sys.argv[1:]))
+    run(_main(*sys.argv[1:]))

@@ -28,6 +28,7 @@ from typing import cast
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
+from tests.servers.loop import run
 from tests.servers.process import ROOT, ServerProcess, free_port
 
 _END = b"\r\n\r\n"
@@ -343,6 +344,4 @@ async def _main(port: str, seconds: str) -> None:
 
 
 if __name__ == "__main__":
-    import uvloop
-
-    uvloop.run(_main(*sys.argv[1:]))
+    run(_main(*sys.argv[1:]))

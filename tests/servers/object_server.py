@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
+from tests.servers.loop import run
 from tests.servers.process import ROOT, ServerProcess, free_port
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -139,6 +140,4 @@ async def _main(port: str) -> None:
 
 
 if __name__ == "__main__":
-    import uvloop
-
-    uvloop.run(_main(*sys.argv[1:]))
+    run(_main(*sys.argv[1:]))
