@@ -86,6 +86,8 @@ class FaultProxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: set[_Client] = set()
+        #: Connections to the server, until they are closed.
+        self._upstreams: set[asyncio.BaseTransport] = set()
 
     @property
     def url(self) -> str:
@@ -145,6 +147,10 @@ class FaultProxy:
             await asyncio.wait(self._tasks)
         for client in tuple(self._clients):
             client.reset()
+        for transport in tuple(self._upstreams):
+            # Also of those that were cancelled while they connected, or had something to send.
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
         # Sockets are closed in the next turns of the loop.
         for _ in range(3):
             await asyncio.sleep(0)
@@ -178,7 +184,35 @@ class FaultProxy:
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to the server."""
         await asyncio.sleep(2 * self.latency)
-        return await asyncio.open_connection(*self._upstream)
+        reader = asyncio.StreamReader(loop=self._loop)
+        transport, protocol = await self._loop.create_connection(
+            lambda: _Upstream(reader, self._upstreams, self._loop), *self._upstream
+        )
+        return reader, asyncio.StreamWriter(transport, protocol, reader, self._loop)
+
+
+class _Upstream(asyncio.StreamReaderProtocol):
+    """A connection to the server; `known` holds its transport until that is closed."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        known: set[asyncio.BaseTransport],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        super().__init__(reader, loop=loop)
+        self._known = known
+        self._made: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._made = transport
+        self._known.add(transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._made is not None:
+            self._known.discard(self._made)
+        super().connection_lost(exc)
 
 
 class _Client(asyncio.Protocol):
