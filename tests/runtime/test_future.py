@@ -8,7 +8,6 @@ import logging
 import pickle
 import threading
 import time
-import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
@@ -95,10 +94,7 @@ def test_failing_with_a_cancellation_is_being_cancelled() -> None:
 def test_a_dropped_promise_leaves_nobody_waiting() -> None:
     promise, future = Promise.new()
     del promise
-    with warnings.catch_warnings():
-        # Whatever tests of sockets left behind in this process is collected, too.
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    gc.collect()
     assert isinstance(future.exception(timeout=1), Aborted)
 
 
