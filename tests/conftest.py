@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import gc
 import os
 import tomllib
+import warnings
 from collections.abc import Generator
 from pathlib import Path
 
@@ -87,3 +89,11 @@ def pytest_make_collect_report(
     report = yield
     _refuse(report, collector.config)
     return report
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_behind() -> None:
+    """What sockets other tests left is collected here, and not in the middle of a test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
