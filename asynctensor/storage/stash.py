@@ -27,7 +27,7 @@ class Stash(ABC):
     """Where values of one transaction lie until a commit names them.
 
     Nobody sees them before that. What no commit names is rubbish in the store, under names that
-    tell whose it is; nothing deletes it meanwhile.
+    tell whose it is; only `discard` deletes it.
     """
 
     @abstractmethod
@@ -39,6 +39,13 @@ class Stash(ABC):
 
         Raises:
             Error: The store failed. A cancelled call may leave rubbish behind.
+        """
+
+    @abstractmethod
+    async def discard(self) -> None:
+        """Deletes what was stored: surely no commit names it, nor ever will.
+
+        What cannot be deleted now stays as rubbish; no error is raised.
         """
 
     @abstractmethod

@@ -214,9 +214,14 @@ class Staging(Participant):
             cleared, listed = tuple(self.deleted[self._foreign_deletes :]), tuple(self.listed)
             staged = [each for each in self._own() if not each[1].leads]
         stash = None if self.commit_domain is None else self.commit_domain.stash(shared)
-        async with Ahead(stash, values) as ahead:
-            for group in _grouped(staged):
-                await ahead.take(await self._worked_out(group, expected))
+        try:
+            async with Ahead(stash, values) as ahead:
+                for group in _grouped(staged):
+                    await ahead.take(await self._worked_out(group, expected))
+        except BaseException:
+            if stash is not None and shared is None:
+                await stash.discard()
+            raise
         return Commit(
             expected,
             values,

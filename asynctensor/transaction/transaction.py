@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 from asynctensor.errors import (
     Aborted,
+    CommitUnknown,
     DeadlineExceeded,
     Error,
     FailedPrecondition,
@@ -691,15 +692,27 @@ class Transaction:
     ) -> bool:
         """One try; False if values that were only written, not read, changed meanwhile."""
         token = None if self._sharing is None else self._sharing.token
-        parts = [await _within(limit, each.prepare(token)) for each in participants]
-        _check(limit)
+        parts: list[Commit] = []
+        proposed = False
         try:
+            for each in participants:
+                part = await _within(limit, each.prepare(token))
+                parts.append(part)
+            _check(limit)
+            proposed = True
             done = await domain.commit(self._joined(parts))
-            self._commit_id = done.commit_id
-        except Aborted as error:
-            if error.final or error.key is None or any(p.is_final(error.key) for p in participants):
+        except CommitUnknown:
+            # What was stored for it may be in the log.
+            raise
+        except Error as error:
+            if token is None:
+                await _discard_stored(parts)
+            key = error.key
+            again = proposed and isinstance(error, Aborted) and not error.final and key is not None
+            if not again or any(p.is_final(key) for p in participants if key is not None):
                 raise
             return False
+        self._commit_id = done.commit_id
         return True
 
     def _joined(self, parts: list[Commit]) -> Commit:
@@ -753,6 +766,13 @@ def _json_object(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidArgument(f"metadata must be a mapping of JSON values: {error}") from error
     return dict(found)
+
+
+async def _discard_stored(parts: list[Commit]) -> None:
+    """Deletes what was stored ahead of a commit that was not made, and never will be."""
+    for part in parts:
+        if part.stash is not None:
+            await part.stash.discard()
 
 
 def _check(limit: Deadline) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from asynctensor.errors import Aborted, CommitUnknown, FailedPrecondition
-from asynctensor.kvstores.repo.branch import now
+from asynctensor.errors import Aborted, CommitUnknown, Error, FailedPrecondition
+from asynctensor.kvstores.repo.branch import Branch, now
 from asynctensor.kvstores.repo.conflicts import Footing, generation_of
 from asynctensor.kvstores.repo.family import DOCUMENTS, Family, Keys
 from asynctensor.kvstores.repo.key_columns import at as key_at
@@ -98,15 +98,30 @@ class RepositoryCommits(CommitDomain):
                 looked_up = frozenset()
             else:
                 base = await commit.mark.snapshot()
-        shared = commit.shared
         await _check(commit, base, looked_up)
-        txn, refs = await self._stored(commit)
+        stash = self._stash_of(commit)
+        try:
+            return await self._propose(branch, commit, base, stash)
+        except CommitUnknown:
+            raise
+        except Error:
+            if stash is not commit.stash and commit.shared is None:
+                # Nobody else has its values, and the log never will.
+                await stash.packs.discard()
+            raise
+
+    async def _propose(
+        self, branch: Branch, commit: Commit, base: Snapshot, stash: PackStash
+    ) -> Committed:
+        """Stores what is to be committed, and puts it into the log."""
+        shared = commit.shared
+        refs = await self._stored(commit, stash)
         families, runs = await _runs(refs)
         parts = Gathered(families=families)
         if shared is not None:
             parts = await gathered(shared.receipts, families, runs, self._state.place)
         entry = CommitEntry(
-            txn=txn,
+            txn=stash.txn,
             base=_begun(commit, base),
             # The same whoever commits it, so that it is known again (R9).
             time=now() if shared is None else shared.token.time,
@@ -135,14 +150,16 @@ class RepositoryCommits(CommitDomain):
             snapshot_id(branch.id, landed.version),
         )
 
-    async def _stored(self, commit: Commit) -> tuple[bytes, dict[str, Ref | None]]:
-        """Has all values stored; gives the transaction's id, and where they are."""
-        stash = commit.stash
+    def _stash_of(self, commit: Commit) -> PackStash:
+        """What stores the values of a commit: its own stash, unless that had a commit before."""
         if commit.shared is not None:
             # Whoever writes into it does so under its id.
-            stash = self.stash(commit.shared.token)
-        elif not isinstance(stash, PackStash) or not stash.claim():
-            stash = self.stash()
+            return self.stash(commit.shared.token)
+        given = commit.stash
+        return given if isinstance(given, PackStash) and given.claim() else self.stash()
+
+    async def _stored(self, commit: Commit, stash: PackStash) -> dict[str, Ref | None]:
+        """Has all values stored; gives where they are."""
         refs: dict[str, Ref | None] = {}
         rest: dict[str, bytes] = {}
         for key, value in commit.values.items():
@@ -157,7 +174,7 @@ class RepositoryCommits(CommitDomain):
                     # In the packs of a transaction of which nothing may ever be in the log.
                     rest[key] = await value.stash.read(key, value)
         refs |= await stash.packs.store(rest)
-        return stash.txn, refs
+        return refs
 
     async def share(self, terms: Commit) -> SharedTransaction:
         """See `CommitDomain.share`; the state that it reads is held by a lease."""
@@ -211,14 +228,14 @@ class RepositoryCommits(CommitDomain):
                 "shrink one): do that where the transaction is committed, before it is shared"
             )
         await _check(commit, await mark.snapshot(), commit.looked_up)
-        txn, refs = await self._stored(commit)
+        stash = self._stash_of(commit)
+        refs = await self._stored(commit, stash)
         written, runs = await _runs(refs)
         reads, read = reads_of(_footing(commit))
         families = tuple(sorted({*written, *read}, key=lambda family: family.key))
         known = {family.id: family for family in families}
-        part = Part(
-            shared.token.branch, txn, worker, attempt, families, runs, reads.coarsened(known)
-        )
+        branch, reads = shared.token.branch, reads.coarsened(known)
+        part = Part(branch, stash.txn, worker, attempt, families, runs, reads)
         return (await store_part(self._state.place, part)).receipt(shared.token.id)
 
     async def parts_of(self, token: SharedTransaction) -> list[Receipt]:

@@ -83,6 +83,10 @@ class PackStash(Stash):
         stored = await self.packs.pack(large)
         return {key: PackedValue(ref, self) for key, ref in stored.items()}
 
+    async def discard(self) -> None:
+        """See `Stash.discard`."""
+        await self.packs.discard()
+
     async def read(self, key: str, value: StoredValue) -> bytes:
         """See `Stash.read`."""
         assert isinstance(value, PackedValue)

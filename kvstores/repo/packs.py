@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import google_crc32c
 import numpy as np
 
-from asynctensor.errors import Unavailable
+from asynctensor.errors import Error, Unavailable
 from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.located import family_of
 from asynctensor.kvstores.repo.place import Created, Place
@@ -43,6 +44,19 @@ class Packs:
         self._txn = txn
         self._count = 0
         self._slots = asyncio.Semaphore(_UPLOADS)
+        self._names: list[str] = []
+
+    async def discard(self) -> None:
+        """Deletes what was stored, of which nothing is in the log, nor ever will be.
+
+        What cannot be deleted now is named by nobody, and left to collection.
+        """
+        names, self._names = self._names, []
+        await asyncio.gather(*(self._delete(name) for name in names))
+
+    async def _delete(self, name: str) -> None:
+        with suppress(Error):
+            await self._place.delete(name)
 
     async def store(self, values: Mapping[str, bytes]) -> dict[str, Ref]:
         """Stores values; returns when the store has acknowledged all of them (R3).
@@ -114,6 +128,7 @@ class Packs:
         for _ in range(_ATTEMPTS):
             # A name of its own for each attempt: what lands late is named by nobody (R19).
             name = objects.data_pack(self._txn, index, day, random_bytes(objects.DATA_RANDOM_BYTES))
+            self._names.append(name)
             if await self._place.create(name, body) is Created.CREATED:
                 return name
         raise Unavailable("the store did not take the values of a transaction", key=name)

@@ -18,6 +18,8 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.kvstore import DEFAULT_READ, Buffer, ReadOptions, ReadResult
 from asynctensor.testing.kvstore_calls import read, write
+from asynctensor.transaction.staged_store import StagedStore
+from asynctensor.transaction.transaction import Transaction
 
 
 class Deaf(MemoryStore):
@@ -105,3 +107,23 @@ async def test_others_go_on_meanwhile() -> None:
     await base.land()
     assert await caught.value.resolve() == "aborted"
     assert (await read(store, "a")).state == "missing"
+
+
+@pytest.mark.parametrize("staged", [False, True])
+async def test_what_may_have_landed_keeps_its_values(staged: bool) -> None:
+    base = Deaf()
+    store = await made(base)
+    large = bytes(20_000)
+    await write(store, "a", b"1")
+    base.mode = "landed"
+    with pytest.raises(CommitUnknown) as caught:
+        if staged:
+            txn = Transaction()
+            await start(StagedStore(store, txn).write, "a", large)
+            await txn.commit_async()
+        else:
+            await write(store, "a", large)
+    base.mode = ""
+    assert caught.value.resolve is not None
+    assert await caught.value.resolve() == "committed"
+    assert (await read(store, "a")).value == large
