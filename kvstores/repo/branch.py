@@ -60,6 +60,8 @@ _Outcome: TypeAlias = "asyncio.Future[Landed]"
 class _Waiting:
     proposal: Proposal
     outcome: _Outcome
+    #: A slot up to which nothing speaks against it.
+    judged: int = 0
 
 
 class Branch:
@@ -273,12 +275,17 @@ class Branch:
                 break
             try:
                 entry_size = len(each.proposal.entry.encoded)
-                since = await self._since(each.proposal.entry.base)
+                # Under contention the log grows while somebody waits: nothing is judged twice.
+                start = max(each.proposal.entry.base, each.judged)
+                since = await self._since(start)
             except Error as error:
                 self._give_up(each, error)
                 continue
             try:
-                judging = judge(each.proposal, since, entries, branch=self.id, name=self.name)
+                tail = since[-1].seq if since else start
+                judging = judge(
+                    each.proposal, since, entries, branch=self.id, name=self.name, tail=tail
+                )
                 found = self._behind_the_end(each.proposal, await self.pages.run(judging))
             except (Aborted, AlreadyExists, FailedPrecondition) as error:
                 _fail(each, error)
@@ -287,7 +294,9 @@ class Branch:
             else:
                 if isinstance(found, Landed):
                     await self._found(each, found)
-                elif found is Standing.READY:
+                    continue
+                each.judged = tail
+                if found is Standing.READY:
                     accepted.append(each)
                     entries.append(_entry(each.proposal))
                     size += entry_size

@@ -43,15 +43,18 @@ def judge(
     *,
     branch: str,
     name: str,
+    tail: int,
 ) -> Pages[Landed | Standing]:
     """The outcome of a transaction, or how it stands; yields what it needs of parts.
 
     Args:
         proposal: The transaction.
-        since: The records since its base: all of them, in order.
+        since: All records since its base, in order; or since it was judged last, as what held then
+            can only have been changed by what came behind.
         accepted: What goes before it into the next record.
         branch: The branch's id.
         name: The branch's name, for messages.
+        tail: The last slot of the log.
 
     Raises:
         Aborted: It conflicts with what was committed, or its abort stands in the log.
@@ -69,20 +72,20 @@ def judge(
                 later.append(((record.seq, place), other))
             if not known(other):
                 raise unknown_entry(record.seq, name)
+    closing = any(isinstance(other, ClosedEntry) for other in accepted)
     if proposal.abort:
         return Standing.READY
-    if any(isinstance(other, ClosedEntry) for other in accepted):
-        return Standing.LATER
     if proposal.closes:
-        return Standing.READY
+        return Standing.LATER if closing else Standing.READY
     if proposal.alone and later:
         raise Aborted(f"branch {name!r} has newer commits", operation="commit")
     found = yield from part_conflicts(proposal, branch, later)
     if found:
         raise _conflict(found, later, branch, name)
-    following = since[-1].seq + 1 if since else proposal.entry.base + 1
+    if closing:
+        return Standing.LATER
     before: Later = [
-        ((following, place), other)
+        ((tail + 1, place), other)
         for place, other in enumerate(accepted)
         if isinstance(other, CommitEntry)
     ]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import asynctensor as at
 
-#: Seconds within which a child is killed after its first acknowledgement.
+#: Seconds within which the children are killed after each of them has committed once.
 _LONGEST = 0.3
 
 
@@ -50,8 +50,10 @@ async def _child(folder: str, name: str) -> None:
             )
             await array[...].write(number)
             await repo.kvstore(transaction=txn).write(f"{name}.txt", b"%d" % number)
-        sys.stdout.write(f"{number}\n")
-        sys.stdout.flush()
+        print(number, flush=True)
+        if number == 1:
+            # All go on together.
+            sys.stdin.readline()
 
 
 def run(folder: Path, *, kills: int, children: int, seed: int) -> Killed:
@@ -70,19 +72,26 @@ def run(folder: Path, *, kills: int, children: int, seed: int) -> Killed:
     for round_ in range(kills):
         names = [f"r{round_}c{i}" for i in range(children)]
         command = [sys.executable, "-m", "tests.torture.killing", place]
-        processes = [
-            subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in names
-        ]
-        first = [process.stdout.readline() for process in processes if process.stdout]
+        processes = [_started([*command, name]) for name in names]
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "1\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
         time.sleep(chance.random() * _LONGEST)
         for process in processes:
             process.kill()
-        for name, process, line in zip(names, processes, first, strict=True):
-            # Closes the pipe.
-            rest, _ = process.communicate()
-            whole = [each for each in (line + rest).split("\n")[:-1] if each]
-            acknowledged[name] = int(whole[-1]) if whole else 0
+        for name, process in zip(names, processes, strict=True):
+            # Closes the pipes. A last line that is not whole was cut off by the kill.
+            numbers = ["1", *process.communicate()[0].split("\n")[:-1]]
+            acknowledged[name] = int(numbers[-1])
     return asyncio.run(_looked_at(place, acknowledged, kills * children))
+
+
+def _started(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 async def _created(place: str) -> None:
