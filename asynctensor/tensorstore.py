@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from asynctensor.appending import append_to
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
+from asynctensor.chunked.destination import checked_output
 from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.source import as_source_of, json_source
 from asynctensor.chunked.view import View
@@ -293,6 +294,7 @@ class TensorStore(SchemaProperties, Indexable, Displayed):
         self,
         order: Literal["C", "F"] = "C",
         *,
+        out: npt.NDArray[Any] | None = None,
         batch: Batch | None = None,
         timeout: float | None = None,
         deadline: float | None = None,
@@ -302,23 +304,29 @@ class TensorStore(SchemaProperties, Indexable, Displayed):
 
         Args:
             order: Memory layout of the result, ``"C"`` or ``"F"``.
+            out: The array to fill, of the view's `shape` and data type, of any strides; None: a
+                fresh one. Leave it alone until the Future is done.
             batch: Start with the batch, not before.
             timeout: Seconds after which to give up.
             deadline: The same as a Unix time.
             progress: Told after each chunk, from worker threads.
 
         Returns:
-            Future of a fresh array of `shape` and the view's data type, 64-byte aligned and
-            writable. It fails with `OutOfRange` if the view leaves the array, with `DataLoss` if
-            a chunk is damaged, and with what the store raises. A cancelled read leaves nothing
-            behind.
+            Future of `out`, or of a fresh array of `shape` and the view's data type, 64-byte
+            aligned and writable. It fails with `OutOfRange` if the view leaves the array, with
+            `DataLoss` if a chunk is damaged, and with what the store raises. A cancelled read
+            leaves nothing behind; of `out`, some elements may have been replaced.
+
+        Raises:
+            InvalidArgument: `out` is not of this shape and data type, or is read-only.
         """
         if order not in ("C", "F"):
             raise IncompatibleType(f'`order` must be one of {{"C", "F"}}, but is: {order!r}')
         if not self.readable:
             raise PermissionDenied("Source does not support reading; open it with read=True")
         limit = Deadline.of(timeout, deadline)
-        return self._driver.read(self._transform, order, limit, progress, batch)
+        into = order if out is None else checked_output(out, self.shape, self.dtype.numpy_dtype)
+        return self._driver.read(self._transform, into, limit, progress, batch)
 
     def write(
         self,

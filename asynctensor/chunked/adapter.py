@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.destination import Into
 from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.view import View
 from asynctensor.errors import InvalidArgument
@@ -73,12 +74,12 @@ class AdapterDriver(ArrayDriver):
     def read(
         self,
         transform: IndexTransform,
-        order: Literal["C", "F"],
+        into: Into,
         limit: Deadline,
         progress: ProgressFunction | None,
         batch: Batch | None,
     ) -> Future[Array]:
-        return self.below.read(self.inner(transform), order, limit, progress, batch)
+        return self.below.read(self.inner(transform), into, limit, progress, batch)
 
     def write(
         self,

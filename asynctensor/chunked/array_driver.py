@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.destination import Into
 from asynctensor.chunked.explanation import Explanation
 from asynctensor.errors import Unimplemented
 from asynctensor.index_space.transform import IndexTransform
@@ -79,14 +80,15 @@ class ArrayDriver(ABC):
     def read(
         self,
         transform: IndexTransform,
-        order: Literal["C", "F"],
+        into: Into,
         limit: Deadline,
         progress: ProgressFunction | None,
         batch: Batch | None,
     ) -> Future[Array]:
-        """Reads a view into a fresh array of its shape.
+        """Reads a view into an array of its shape: the one that is given, or a fresh one.
 
-        A cancelled read leaves nothing behind.
+        A cancelled read leaves nothing behind, but in an array that was given some elements may
+        have been replaced; when the cancellation is delivered, nobody writes to it any more.
         """
 
     @abstractmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -23,13 +23,13 @@ from asynctensor.chunked.array_driver import (
 )
 from asynctensor.chunked.cache import ChunkCache
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.destination import Into, output
 from asynctensor.chunked.explain import explain_read
 from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.grid import Partition
 from asynctensor.chunked.plan import ViewRequest
 from asynctensor.chunked.read import Reader
-from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.shrink import delete_outside
 from asynctensor.chunked.source import shaped_source
 from asynctensor.chunked.stage import StagingWriter
@@ -161,7 +161,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     def read(
         self,
         transform: IndexTransform,
-        order: Literal["C", "F"] = "C",
+        into: Into = "C",
         limit: Deadline = NEVER,
         progress: ProgressFunction | None = None,
         batch: Batch | None = None,
@@ -174,11 +174,11 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             except Error as error:
                 return Future.failed(error)
         if 0 in view.input_shape:
-            return Future.resolved(_output(view.input_shape, layout.dtype, order))
+            return Future.resolved(_output(view.input_shape, layout.dtype, into))
         bound = self._data_bound()
         if _is_quick(view):
             partition = Partition.of(view, layout.chunk_shape, layout.shape)
-            data = _output(view.input_shape, layout.dtype, order)
+            data = _output(view.input_shape, layout.dtype, into)
             if (
                 self.pools.cache.limit_bytes
                 and progress is None
@@ -192,7 +192,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             else:
                 batch.add(self._reader.deliver, request)
             return request.future
-        data = _output(view.input_shape, layout.dtype, order)
+        data = _output(view.input_shape, layout.dtype, into)
         request = ViewRequest(Partition((), 0, ()), data, bound)
         self._watch(request, "read", limit, None)
 
@@ -375,9 +375,9 @@ def _is_quick(view: IndexTransform) -> bool:
     )
 
 
-def _output(shape: tuple[int, ...], element: np.dtype[Any], order: Literal["C", "F"]) -> Array:
+def _output(shape: tuple[int, ...], element: np.dtype[Any], into: Into) -> Array:
     try:
-        return new_output(shape, element, order)
+        return output(shape, element, into)
     except (MemoryError, ValueError, OverflowError) as error:
         size = math.prod(shape) * element.itemsize
         raise ResourceExhausted(

@@ -7,7 +7,7 @@ that writing one leaves the others alone, under all the rules that hold for part
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from asynctensor.chunked.adapter import AdapterDriver
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
 from asynctensor.chunked.bytes_format import BytesFormat
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.destination import Into, order_of, output
 from asynctensor.chunked.driver import ChunkedDriver
 from asynctensor.chunked.schema_match import finished_layout
-from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.source import shaped_source
 from asynctensor.errors import FailedPrecondition, Unimplemented
 from asynctensor.index_space.domain import IndexDomain
@@ -175,27 +175,30 @@ class FieldDriver(PartDriver):
     def read(
         self,
         transform: IndexTransform,
-        order: Literal["C", "F"],
+        into: Into,
         limit: Deadline,
         progress: ProgressFunction | None,
         batch: Batch | None,
     ) -> Future[Array]:
         # The bytes of an element lie together only in C order.
-        layout = order if self._keeps_dimension else "C"
+        layout = order_of(into) if self._keeps_dimension else "C"
         found = self.below.read(self.inner(transform), layout, limit, progress, batch)
         if found.done() and found.exception() is None:
-            return Future.resolved(self._joined(found.result(), order))
-        return start(self._joined_later, found, order)
+            return Future.resolved(self._joined(found.result(), into))
+        return start(self._joined_later, found, into)
 
-    async def _joined_later(self, found: Future[Array], order: Literal["C", "F"]) -> Array:
-        return await self.chunks.pools.workers.run(self._joined, await found, order)
+    async def _joined_later(self, found: Future[Array], into: Into) -> Array:
+        return await self.chunks.pools.workers.run(self._joined, await found, into)
 
-    def _joined(self, data: Array, order: Literal["C", "F"]) -> Array:
+    def _joined(self, data: Array, into: Into) -> Array:
         native = self.data_type.numpy_dtype
         if self._keeps_dimension:
-            return data.view(native)
-        whole = data.view(self._stored.base).reshape(data.shape[:-1])
-        found = new_output(whole.shape, native, order)
+            whole = data.view(native)
+            if isinstance(into, str):
+                return whole
+        else:
+            whole = data.view(self._stored.base).reshape(data.shape[:-1])
+        found = output(whole.shape, native, into)
         found[...] = whole
         return found
 

@@ -100,12 +100,15 @@ class ArraySuite:
         )
         if kind == "read":
             view = model.view(store, chance)
-            if chance.random() < 0.5:
+            how = chance.randrange(3)
+            if how == 0:
                 found = await view.store.read()
                 assert found.flags.c_contiguous
-            else:
+            elif how == 1:
                 found = await view.store.read(order="F")
                 assert found.flags.f_contiguous
+            else:
+                found = await self._read_into(view.store, chance, what)
             assert found.shape == view.expected.shape == view.store.shape, (what, view.steps)
             assert (found == view.expected).all(), (what, view.steps)
         elif kind == "write":
@@ -119,6 +122,26 @@ class ArraySuite:
         elif kind == "resize" and self.resizable:
             store = await self._resized(store, model, chance)
         return store
+
+    async def _read_into(self, store: TensorStore, chance: random.Random, what: str) -> Array:
+        """What is read into a part of an array; its rest stays as it is."""
+        steps = tuple(chance.choice([1, 2, -1, -3]) for _ in store.shape)
+        whole = np.full(
+            [1 + abs(step) * size for size, step in zip(store.shape, steps, strict=True)],
+            self.fill_value,
+            store.dtype.numpy_dtype,
+            chance.choice(["C", "F"]),
+        )
+        rest = np.ones(whole.shape, bool)
+        place = tuple(
+            slice(0, size * step, step) if step > 0 else slice(size * -step, 0, step)
+            for size, step in zip(store.shape, steps, strict=True)
+        )
+        rest[place] = False
+        found = await store.read(out=whole[place])
+        assert np.shares_memory(found, whole) or not found.size, what
+        assert (whole[rest] == np.asarray(self.fill_value, whole.dtype)).all(), what
+        return found
 
     async def _resized(
         self, store: TensorStore, model: ModelArray, chance: random.Random

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from asynctensor.chunked.array_driver import (
     ResizeRequest,
 )
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.destination import Into, output
 from asynctensor.chunked.driver_request import DriverRequest
 from asynctensor.chunked.explanation import Explanation
-from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.source import as_source, shaped_source
 from asynctensor.drivers.array.indexing import bounded, put, taken
 from asynctensor.drivers.array.spec import (
@@ -85,7 +85,7 @@ class InMemoryArray(ArrayDriver):
     def read(
         self,
         transform: IndexTransform,
-        order: Literal["C", "F"],
+        into: Into,
         limit: Deadline,
         progress: ProgressFunction | None,
         batch: Batch | None,
@@ -94,7 +94,7 @@ class InMemoryArray(ArrayDriver):
 
         def copied() -> Array:
             shape = tuple(view.input_shape)
-            found = new_output(shape, self.array.dtype, order)
+            found = output(shape, self.array.dtype, into)
             found[...] = taken(self.array, view)
             if progress is not None:
                 progress(Progress("read", 1, 1))

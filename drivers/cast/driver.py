@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from asynctensor.chunked.adapter import AdapterDriver
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.destination import Into, order_of, output
 from asynctensor.chunked.driver_request import DriverRequest
 from asynctensor.chunked.pieces import Piece, for_each, pieces_of, place_of
-from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.source import shaped_source
 from asynctensor.chunked.view import View
 from asynctensor.drivers.cast.spec import base_schema, cast_schema
@@ -67,32 +67,32 @@ class CastDriver(AdapterDriver):
     def read(
         self,
         transform: IndexTransform,
-        order: Literal["C", "F"],
+        into: Into,
         limit: Deadline,
         progress: ProgressFunction | None,
         batch: Batch | None,
     ) -> Future[Array]:
         size = transform.domain.size
         if batch is None and progress is None and size * self._itemsize > _WHOLE_BYTES:
-            return self._start(self._read_pieces, transform, order, limit=limit)
-        source = self.below.read(transform, order, limit, progress, batch)
+            return self._start(self._read_pieces, transform, into, limit=limit)
+        source = self.below.read(transform, order_of(into), limit, progress, batch)
         if source.done() and size <= _INLINE_ELEMENTS and source.exception() is None:
-            return Future.resolved(self._converted(source.result(), order))
-        return start(self._read_whole, source, order)
+            return Future.resolved(self._converted(source.result(), into))
+        return start(self._read_whole, source, into)
 
     @property
     def _itemsize(self) -> int:
         return max(self.data_type.numpy_dtype.itemsize, self.below.data_type.numpy_dtype.itemsize)
 
-    async def _read_whole(self, source: Future[Array], order: Literal["C", "F"]) -> Array:
-        return await self._workers.run(self._converted, await source, order)
+    async def _read_whole(self, source: Future[Array], into: Into) -> Array:
+        return await self._workers.run(self._converted, await source, into)
 
-    async def _read_pieces(self, transform: IndexTransform, order: Literal["C", "F"]) -> Array:
+    async def _read_pieces(self, transform: IndexTransform, into: Into) -> Array:
         view = View(self.below, transform).resolved()
-        found = new_output(tuple(view.transform.input_shape), self.data_type.numpy_dtype, order)
+        found = output(tuple(view.transform.input_shape), self.data_type.numpy_dtype, into)
 
         async def read(piece: Piece) -> None:
-            data = await self.below.read(view.transform[piece], order, NEVER, None, None)
+            data = await self.below.read(view.transform[piece], order_of(into), NEVER, None, None)
             place = found[place_of(piece, view.transform.input_origin)]
             await self._workers.run(self._convert_into, place, data)
 
@@ -100,8 +100,8 @@ class CastDriver(AdapterDriver):
         await for_each(pieces_of(domain, view.schema().chunk_layout, self._itemsize), read)
         return found
 
-    def _converted(self, data: Array, order: Literal["C", "F"] = "C") -> Array:
-        found = new_output(data.shape, self.data_type.numpy_dtype, order)
+    def _converted(self, data: Array, into: Into = "C") -> Array:
+        found = output(data.shape, self.data_type.numpy_dtype, into)
         self._convert_into(found, data)
         return found
 

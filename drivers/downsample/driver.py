@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from asynctensor.chunked.adapter import AdapterDriver
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.destination import Into, output
 from asynctensor.chunked.driver_request import DriverRequest
 from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.pieces import (
@@ -24,7 +25,6 @@ from asynctensor.chunked.pieces import (
     pieces_of,
     place_of,
 )
-from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.view import View
 from asynctensor.drivers.downsample.cells import (
     Axis,
@@ -126,7 +126,7 @@ class DownsampleDriver(AdapterDriver):
     def read(
         self,
         transform: IndexTransform,
-        order: Literal["C", "F"],
+        into: Into,
         limit: Deadline,
         progress: ProgressFunction | None,
         batch: Batch | None,
@@ -135,14 +135,14 @@ class DownsampleDriver(AdapterDriver):
             now = self.bounds()
             below = now.below
             composed = below.transform[now.to_base][transform]
-            return below.driver.read(composed, order, limit, progress, batch)
+            return below.driver.read(composed, into, limit, progress, batch)
         seconds = None if limit.never else limit.remaining()
         reading = _Reading(self, transform)
         if batch is not None:
             data = reading.grid_future(batch)
             if data is not None:
-                return start(reading.from_grid, data, order, timeout=seconds)
-        return start(reading.all, order, progress, timeout=seconds)
+                return start(reading.from_grid, data, into, timeout=seconds)
+        return start(reading.all, into, progress, timeout=seconds)
 
     def write(
         self,
@@ -258,17 +258,17 @@ class _Reading:
             return None
         return self._read_below(axes, batch)
 
-    async def from_grid(self, data: Future[Array], order: Literal["C", "F"]) -> Array:
+    async def from_grid(self, data: Future[Array], into: Into) -> Array:
         """The cells of what `grid_future` reads."""
-        found = self._output(order)
+        found = self._output(into)
         axes = self._axes(self._view)
         assert axes is not None
         await self._driver.workers.run(self._fill, found, await data, axes, self._view)
         return found
 
-    async def all(self, order: Literal["C", "F"], progress: ProgressFunction | None) -> Array:
+    async def all(self, into: Into, progress: ProgressFunction | None) -> Array:
         """The cells, read piece by piece."""
-        found = self._output(order)
+        found = self._output(into)
         view = self._view
         if 0 in view.input_shape:
             return found
@@ -284,9 +284,9 @@ class _Reading:
         await for_each(pieces, piece)
         return found
 
-    def _output(self, order: Literal["C", "F"]) -> Array:
+    def _output(self, into: Into) -> Array:
         shape = tuple(self._view.input_shape)
-        return new_output(shape, self._driver.data_type.numpy_dtype, order)
+        return output(shape, self._driver.data_type.numpy_dtype, into)
 
     def _pieces(self) -> PieceGrid:
         itemsize = self._driver.data_type.numpy_dtype.itemsize * math.prod(self._driver.factors)

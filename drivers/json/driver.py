@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -15,6 +15,7 @@ from asynctensor.chunked.array_driver import (
     ResizeRequest,
 )
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.destination import Into, output
 from asynctensor.chunked.driver_request import DriverRequest
 from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.source import shaped_source
@@ -86,7 +87,7 @@ class JsonDriver(ArrayDriver):
     def read(
         self,
         transform: IndexTransform,
-        order: Literal["C", "F"],
+        into: Into,
         limit: Deadline,
         progress: ProgressFunction | None,
         batch: Batch | None,
@@ -97,7 +98,7 @@ class JsonDriver(ArrayDriver):
             except Error as error:
                 error.located(key=self._place.key, operation="read")
                 raise
-            found = np.empty(tuple(transform.input_shape), np.object_, order)
+            found = output(tuple(transform.input_shape), np.dtype(object), into)
             for index in np.ndindex(found.shape):
                 # Whoever changes one of them changes no other, and nothing that is kept here.
                 found[index] = copied(value)

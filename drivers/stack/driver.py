@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from asynctensor.chunked.adapter import levels_over
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.destination import Into, order_of, output
 from asynctensor.chunked.driver_request import DriverRequest, OpenView, SpecBelow, schema_of
 from asynctensor.chunked.explanation import Explanation, combined
 from asynctensor.chunked.pieces import (
@@ -20,7 +21,6 @@ from asynctensor.chunked.pieces import (
     pieces_of,
     place_of,
 )
-from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.source import shaped_source
 from asynctensor.chunked.view import View
 from asynctensor.drivers.stack.plan import LayerGrid, Part
@@ -121,7 +121,7 @@ class StackDriver(ArrayDriver):
     def read(
         self,
         transform: IndexTransform,
-        order: Literal["C", "F"],
+        into: Into,
         limit: Deadline,
         progress: ProgressFunction | None,
         batch: Batch | None,
@@ -130,23 +130,23 @@ class StackDriver(ArrayDriver):
         parts, shape = self._grid.parts(view), tuple(view.input_shape)
         seconds = None if limit.never else limit.remaining()
         if not parts:
-            return Future.resolved(new_output(shape, self.data_type.numpy_dtype, order))
+            return Future.resolved(output(shape, self.data_type.numpy_dtype, into))
         opened = [self._opened(part.layer) for part in parts]
         if parts[0].whole and (layer := opened[0]) is not None:
             _check_readable(layer)
             inner = layer.transform[parts[0].transform]
-            return layer.driver.read(inner, order, limit, progress, batch)
+            return layer.driver.read(inner, into, limit, progress, batch)
         if batch is None:
-            return start(self._read, parts, shape, order, progress, timeout=seconds)
+            return start(self._read, parts, shape, into, progress, timeout=seconds)
         begun: list[Future[Array] | None] = []
         for part, known in zip(parts, opened, strict=True):
             if known is not None:
                 _check_readable(known)
                 inner = known.transform[part.transform]
-                begun.append(known.driver.read(inner, order, NEVER, None, batch))
+                begun.append(known.driver.read(inner, order_of(into), NEVER, None, batch))
             else:
                 begun.append(None)
-        return start(self._gather, parts, begun, shape, order, timeout=seconds)
+        return start(self._gather, parts, begun, shape, into, timeout=seconds)
 
     def _opened(self, layer: int) -> View | None:
         array = self.layers[layer].array
@@ -157,14 +157,14 @@ class StackDriver(ArrayDriver):
         parts: list[Part],
         begun: list[Future[Array] | None],
         shape: tuple[int, ...],
-        order: Literal["C", "F"],
+        into: Into,
     ) -> Array:
-        found = new_output(shape, self.data_type.numpy_dtype, order)
+        found = output(shape, self.data_type.numpy_dtype, into)
 
         async def one(number: int) -> None:
             future = begun[number]
             if future is None:
-                await self._read_part(parts[number], found, order)
+                await self._read_part(parts[number], found, into)
             else:
                 found[parts[number].place] = await future
 
@@ -175,25 +175,25 @@ class StackDriver(ArrayDriver):
         self,
         parts: list[Part],
         shape: tuple[int, ...],
-        order: Literal["C", "F"],
+        into: Into,
         progress: ProgressFunction | None,
     ) -> Array:
-        found = new_output(shape, self.data_type.numpy_dtype, order)
-        await self._each(parts, lambda part: self._read_part(part, found, order), "read", progress)
+        found = output(shape, self.data_type.numpy_dtype, into)
+        await self._each(parts, lambda part: self._read_part(part, found, into), "read", progress)
         return found
 
-    async def _read_part(self, part: Part, found: Array, order: Literal["C", "F"]) -> None:
+    async def _read_part(self, part: Part, found: Array, into: Into) -> None:
         view = await self._layer(part.layer)
         _check_readable(view)
         inner = view.transform[part.transform]
 
         async def read(piece: Piece) -> None:
-            data = await view.driver.read(inner[piece], order, NEVER, None, None)
+            data = await view.driver.read(inner[piece], order_of(into), NEVER, None, None)
             found[part.place][place_of(piece, inner.input_origin)] = data
 
         pieces = self._pieces(view, inner, part)
         if pieces is None:
-            found[part.place] = await view.driver.read(inner, order, NEVER, None, None)
+            found[part.place] = await view.driver.read(inner, order_of(into), NEVER, None, None)
         else:
             await for_each(pieces, read)
 

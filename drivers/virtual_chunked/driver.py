@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from asynctensor.chunked.array import ChunkStatistics
 from asynctensor.chunked.array_driver import (
@@ -14,10 +14,10 @@ from asynctensor.chunked.array_driver import (
     ResizeRequest,
 )
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.destination import Into, output
 from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.grid import Partition
 from asynctensor.chunked.plan import ViewRequest
-from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.source import shaped_source
 from asynctensor.drivers.virtual_chunked.array import VirtualArray
 from asynctensor.drivers.virtual_chunked.plan import VirtualPartition, check_finite
@@ -63,7 +63,7 @@ class VirtualDriver(ArrayDriver):
     def read(
         self,
         transform: IndexTransform,
-        order: Literal["C", "F"] = "C",
+        into: Into = "C",
         limit: Deadline = NEVER,
         progress: ProgressFunction | None = None,
         batch: Batch | None = None,
@@ -71,7 +71,7 @@ class VirtualDriver(ArrayDriver):
         if self.transaction is not None:
             self.transaction.check_open()
         check_finite(transform, "Read")
-        data = new_output(transform.input_shape, self.data_type.numpy_dtype, order)
+        data = output(transform.input_shape, self.data_type.numpy_dtype, into)
         if 0 in transform.input_shape:
             return Future.resolved(data)
         request = ViewRequest(Partition((), 0, ()), data, SYSTEM_CLOCK.time())
