@@ -10,14 +10,8 @@ import builtins
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
-from asynctensor.display.page import Display, Displayed
-from asynctensor.errors import (
-    Error,
-    FailedPrecondition,
-    IncompatibleType,
-    InvalidArgument,
-    Unimplemented,
-)
+from asynctensor.errors import FailedPrecondition, IncompatibleType, InvalidArgument, Unimplemented
+from asynctensor.kvstore_handle import KvStoreHandle
 from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.kvstore_values import (
     KeyLike,
@@ -31,8 +25,6 @@ from asynctensor.kvstore_values import (
 from asynctensor.public_kvstore_spec import PublicKvStoreSpec
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
-from asynctensor.scheduler.scheduled_store import ScheduledStore
-from asynctensor.scheduler.statistics import QueueStatistics
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.storage.generation import UNKNOWN
 from asynctensor.storage.key_range import KeyRange as StoredRange
@@ -52,7 +44,7 @@ class KvStoreOpener(Protocol):
         ...
 
 
-class KvStore(Displayed):
+class KvStore(KvStoreHandle):
     """A key-value store and a path prefix in it; keys are appended to the prefix as they are.
 
     Cheap to make and to copy. All methods may be called from any thread, inside and outside of
@@ -76,22 +68,7 @@ class KvStore(Displayed):
     opener: ClassVar[KvStoreOpener | None] = None
 
     __iter__: ClassVar[None] = None
-    __slots__ = ("_context", "_opened", "_path", "_store", "_transaction")
-
-    def __init__(
-        self,
-        store: KeyValueStore,
-        path: str = "",
-        *,
-        transaction: Transaction | None = None,
-        context: Any = None,
-        opened: KvStoreSpec | None = None,
-    ) -> None:
-        self._store = store
-        self._opened = opened
-        self._path = path
-        self._transaction = transaction
-        self._context = context
+    __slots__ = ()
 
     @staticmethod
     def open(
@@ -125,118 +102,6 @@ class KvStore(Displayed):
 
         return start(opened, timeout=timeout, deadline=deadline)
 
-    # -- Accessors ----------------------------------------------------------------------------
-
-    @property
-    def store(self) -> KeyValueStore:
-        """The store itself, without path and transaction."""
-        return self._store
-
-    @property
-    def key_prefix(self) -> str:
-        """The prefix of every key in `store`; `path` is the same as a spec says it."""
-        return self._path
-
-    @property
-    def path(self) -> str:
-        """Path prefix within the store."""
-        return str(self._store.spec_json(self._path).get("path", ""))
-
-    @path.setter
-    def path(self, value: KeyLike) -> None:
-        self._store, self._path = self._store.at(to_key(value))
-
-    @property
-    def url(self) -> str:
-        """The URL of the store and its path.
-
-        Raises:
-            Unimplemented: There is none.
-        """
-        return self._store.url(self._path)
-
-    @property
-    def base(self) -> KvStore | None:
-        """What an adapter is put on; None for a store that is no adapter."""
-        below = self._store.below
-        if below is None:
-            return None
-        return KvStore(*below, transaction=self._transaction, context=self._context)
-
-    def statistics(self) -> QueueStatistics:
-        """What its reads came to so far, where there is a network below; else all is zero.
-
-        Counted are the reads of all in this process who read the same store with the same
-        credentials, limits and retries. Of an adapter, ask its `base`.
-        """
-        store = self._store
-        return store.statistics() if isinstance(store, ScheduledStore) else QueueStatistics()
-
-    @property
-    def context(self) -> Any:
-        """The `Context` it was opened with; None if it is not known."""
-        return self._context
-
-    @property
-    def transaction(self) -> Transaction | None:
-        """What reads and writes belong to; None if they happen at once."""
-        return self._transaction
-
-    @transaction.setter
-    def transaction(self, value: Transaction | None) -> None:
-        self._transaction = value
-
-    def with_transaction(self, transaction: Transaction | None) -> KvStore:
-        """The same store, with reads and writes that belong to `transaction`."""
-        return self._with(self._path, transaction)
-
-    def _with(self, path: str, transaction: Transaction | None) -> KvStore:
-        return KvStore(
-            self._store,
-            path,
-            transaction=transaction,
-            context=self._context,
-            opened=self._opened,
-        )
-
-    def spec(
-        self, *, retain_context: bool | None = None, unbind_context: bool | None = None
-    ) -> PublicKvStoreSpec:
-        """The spec that opens it again.
-
-        Args:
-            retain_context: Keep it bound to the same context resources, which who opens it shares;
-                by default it says nothing of them.
-            unbind_context: Name the resources, and define the names in the member ``context``.
-        """
-        value = KvStoreSpec(self._store.spec_json(self._path))
-        if (retain_context or unbind_context) and self._opened is not None:
-            value = value.bound_as(self._opened)
-        return PublicKvStoreSpec(value.unbound() if unbind_context else value)
-
-    @property
-    def bound_spec(self) -> KvStoreSpec:
-        """What stands for it where the JSON of a kvstore may stand, in a spec say."""
-        return self.spec(retain_context=True).value
-
-    def copy(self) -> KvStore:
-        """A copy, whose path and transaction can be set by themselves."""
-        return self.with_transaction(self._transaction)
-
-    def __copy__(self) -> KvStore:
-        return self.copy()
-
-    def __add__(self, suffix: KeyLike) -> KvStore:
-        """The store with `suffix` put after the path as it is."""
-        return self._below(self._path + to_key(suffix))
-
-    def __truediv__(self, component: KeyLike) -> KvStore:
-        """The store with `component` after the path, and a ``/`` between them."""
-        return self._below(_joined(self._path, to_key(component)))
-
-    def _below(self, path: str) -> KvStore:
-        return self._with(path, self._transaction)
-
     def __reduce__(self) -> tuple[object, ...]:
         if self._transaction is not None:
             raise FailedPrecondition(
@@ -248,27 +113,6 @@ class KvStore(Displayed):
             # As the store says it: without the secrets that it was opened with.
             opened = KvStoreSpec(self._store.spec_json(self._path)).bound_as(opened)
         return (_restore, (self._store, self._path, self._context, opened))
-
-    @property
-    def place(self) -> str:
-        """The URL, or where there is none the driver and the path."""
-        try:
-            return self.url
-        except Error:
-            return f"{self._store.driver}:{self._path}"
-
-    def _display(self) -> Display:
-        can = self._store.capabilities
-        said = {
-            "listed": can.listable,
-            "written": can.writable,
-            "compared and swapped": can.can_compare_and_swap,
-            "committed together": self._store.commit_domain is not None,
-        }
-        rows = [("path", self._path), ("can be", ", ".join(k for k, v in said.items() if v))]
-        if self._transaction is not None:
-            rows.append(("transaction", "open" if self._transaction.open else "ended"))
-        return Display("KvStore", self.place, tuple(row for row in rows if row[1]))
 
     def __repr__(self) -> str:
         return f"KvStore({json_repr(self.spec(unbind_context=True).to_json())})"
@@ -518,13 +362,6 @@ class KvStore(Displayed):
 
 def _restore(store: KeyValueStore, path: str, context: Any, opened: KvStoreSpec | None) -> KvStore:
     return KvStore(store, path, context=context, opened=opened)
-
-
-def _joined(path: str, component: str) -> str:
-    """`component` after `path`, with a ``/`` between them if neither has one (TensorStore's)."""
-    if not path or not component or path.endswith("/") or component.startswith("/"):
-        return path + component
-    return f"{path}/{component}"
 
 
 def _generation(generation: KeyLike | None) -> bytes:
