@@ -15,7 +15,7 @@ from typing import TypeAlias
 from asynctensor.errors import Error, FailedPrecondition, InvalidArgument, NotFound, OutOfRange
 from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.registry import REGISTRY, containers, file_formats, markers
-from asynctensor.runtime.context import Context
+from asynctensor.runtime.context import Context, ContextResource
 from asynctensor.spec_rules import Signature
 from asynctensor.spec_state import SpecState
 from asynctensor.storage.byte_range import ByteRange
@@ -58,6 +58,8 @@ async def detected(
         raise InvalidArgument('the spec has no "kvstore"; say where the array is')
     if "context" in state.options:
         context = Context(state.options["context"], context)
+    own = {k: v for k, v in state.options.items() if isinstance(v, ContextResource)}
+    context = context.holding(own)
     for _ in range(_MOST_STEPS):
         store, path = open_store(kvstore, context)
         view = store if transaction is None else StagedStore(store, transaction)
@@ -74,9 +76,8 @@ async def detected(
         assert driver is not None
         if state.rules.driver(driver).is_directory:
             kvstore = kvstore.as_directory()
-        return replace(
-            state, driver=driver, kvstore=kvstore, open_mode=state.open_mode.normalized()
-        )
+        found = state.found_to_be(driver)
+        return replace(found, kvstore=kvstore, open_mode=state.open_mode.normalized())
     raise FailedPrecondition(
         f"there are more than {_MOST_STEPS} containers in each other; give the format and the path "
         "within by a spec",

@@ -11,6 +11,7 @@ from asynctensor.format_rules import FormatSource, format_rules
 from asynctensor.hierarchy.node_format import NodeFormat
 from asynctensor.known_kvstores import CACHE_RESOURCES
 from asynctensor.lazy import Lazy, LazyObject
+from asynctensor.runtime.resources import STANDARD_RESOURCES
 from asynctensor.spec_rules import DriverRules, Signature
 
 
@@ -165,5 +166,15 @@ DRIVERS: Final = (
         ),
         module="asynctensor.drivers.json.driver",
     ),
-    KnownDriver(DriverRules("auto", scheme="auto", is_directory=False, url_path=None)),
+    KnownDriver(
+        DriverRules(
+            "auto",
+            scheme="auto",
+            members=frozenset(STANDARD_RESOURCES),
+            resources=frozenset(STANDARD_RESOURCES),
+            is_directory=False,
+            url_path=None,
+            passes_on=True,
+        )
+    ),
 )

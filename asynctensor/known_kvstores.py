@@ -51,7 +51,7 @@ AZURE_RESOURCES: Final = frozenset(
 #: Context resources that are members of what keeps data decoded.
 CACHE_RESOURCES: Final = frozenset({"cache_pool", "data_copy_concurrency"})
 FILE_RESOURCES: Final = frozenset(
-    {"file_io_concurrency", "file_io_sync", "file_io_locking", "file_io_mode"}
+    {"file_io_concurrency", "file_io_locking", "file_io_mode", "file_io_retries", "file_io_sync"}
 )
 GCS_RESOURCES: Final = frozenset(
     {

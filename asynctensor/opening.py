@@ -5,7 +5,6 @@ from __future__ import annotations
 import copyreg
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Unpack
 
 from asynctensor.chunked.array_driver import ArrayDriver
@@ -128,7 +127,7 @@ def _spec_of(spec: object, driver: str | None) -> Spec:
     if driver is not None:
         if found.driver not in ("auto", REGISTRY.driver(driver).driver):
             raise InvalidArgument(f"driver={driver!r} contradicts the spec's {found.driver!r}")
-        found = Spec.from_state(replace(found.state, driver=REGISTRY.driver(driver).driver))
+        found = Spec.from_state(found.state.found_to_be(REGISTRY.driver(driver).driver))
     return found
 
 

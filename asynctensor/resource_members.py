@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asynctensor.errors import InvalidArgument
-from asynctensor.runtime.context import ContextResource, ContextSpec
+from asynctensor.runtime.context import Context, ContextResource, ContextSpec
 from asynctensor.runtime.resource_type import quoted
 from asynctensor.runtime.resources import STANDARD_RESOURCES
 from asynctensor.schema.json_value import in_member
@@ -39,6 +39,20 @@ def is_quiet(resource: ContextResource) -> bool:
     """Whether a spec need not name a resource of its context."""
     kind = resource.resource_type
     return kind.is_quiet and resource.to_json() == kind.default_json
+
+
+def passed_on(context: Context) -> dict[str, ContextResource]:
+    """What a spec is bound to that takes resources of every kind: those of `context`.
+
+    Those that TensorStore has; of others, which say something.
+    """
+    found = {name: context.resolve(name) for name in STANDARD_RESOURCES}
+    return {name: each for name, each in found.items() if _says_something(each)}
+
+
+def _says_something(resource: ContextResource) -> bool:
+    kind = resource.resource_type
+    return not kind.is_ours or resource.to_json() != kind.default_json
 
 
 def is_quiet_name(name: str) -> bool:

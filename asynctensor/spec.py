@@ -245,7 +245,8 @@ class Spec(SchemaProperties, Indexable, Displayed):
             return NotImplemented
         mine, theirs = self._state, other._state
         # Bound resources are equal only to themselves; their JSON says less than that.
-        same = list(mine.resources()) == list(theirs.resources())
+        bound = [(*state.resources(), *state.passed_on()) for state in (mine, theirs)]
+        same = bound[0] == bound[1]
         return same and mine.shown_json() == theirs.shown_json()
 
     def __copy__(self) -> Spec:

@@ -130,6 +130,7 @@ class DriverRules:
         effective_schema: Interprets `members`; None: only the schema says something.
         spelled_out: Gives the members of a spec as they are to be written: defaults filled in where
             TensorStore does so. Raises `InvalidArgument` where they are wrong. None: as given.
+        passes_on: Whether it takes resources of every kind, for whatever it finds.
         base_schema: What constraints mean for the base, if there is one.
         base_part: Which part of the base a view is of, from the driver's members, the view's
             transform and the base's domain; None: all of it.
@@ -150,6 +151,7 @@ class DriverRules:
     url_path: str | None = "path"
     defaults: tuple[tuple[str, Any], ...] = ()
     has_json: bool = True
+    passes_on: bool = False
     fixed_rank: Callable[[Mapping[str, Any]], int] | None = None
     effective_schema: EffectiveSchema | None = None
     spelled_out: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None

@@ -14,6 +14,7 @@ from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.open_mode import FLAGS, OpenMode
 from asynctensor.pipeline_url import format_component
 from asynctensor.registry import REGISTRY
+from asynctensor.resource_members import passed_on
 from asynctensor.resource_names import ResourceNames
 from asynctensor.runtime.context import Context, ContextResource
 from asynctensor.schema.elements import Elements
@@ -166,17 +167,17 @@ class SpecState:
                 'Error converting object member "driver": JSON representation not supported, as '
                 "the spec holds functions; pickle it instead"
             )
-        names = ResourceNames(self.resources())
+        names = self._names()
         return names.define(self.json_with(names, include_defaults))
 
     def shown_json(self) -> dict[str, Any]:
         """Its JSON with bound resources in brackets, for reading only."""
-        names = ResourceNames(self.resources())
+        names = self._names()
         return names.define(self.json_with(names, bound=True))
 
     def brief_json(self) -> dict[str, Any]:
         """Its JSON for reading only: of long index arrays the ends."""
-        names = ResourceNames(self.resources())
+        names = self._names()
         return names.define(self.json_with(names, brief=True))
 
     def json_with(
@@ -191,7 +192,7 @@ class SpecState:
         found: dict[str, Any] = {"driver": self.driver}
         if include_defaults:
             found |= _defaults(rules)
-        found |= names.members(self._options_json(include_defaults), bound)
+        found |= names.members(self._options_json(include_defaults), bound, rules.passes_on)
         if self.kvstore is not None:
             found["kvstore"] = self.kvstore.json_with(names, include_defaults, bound)
         if self.base is not None:
@@ -291,11 +292,14 @@ class SpecState:
         if "context" in options:
             with in_member("context"):
                 context = Context(options.pop("context"), context)
-        for name, type_name in self._resource_types().items():
+        types = self._resource_types()
+        if self.driver_rules.passes_on:
+            options = {**passed_on(context), **options}
+        for name, type_name in types.items():
             if name in options:
                 with in_member(name):
                     options[name] = context.resolve(type_name, options[name])
-            elif name == type_name:
+            elif name == type_name and not self.driver_rules.passes_on:
                 options[name] = context.resolve(name)
         kvstore = self.kvstore
         if kvstore is not None:
@@ -325,7 +329,7 @@ class SpecState:
 
     def unbound(self) -> SpecState:
         """The same with names for the resources that it is bound to, defined in ``context``."""
-        names = ResourceNames(self.resources())
+        names = self._names()
         state = self._named(names)
         if not names.context:
             return state
@@ -338,15 +342,37 @@ class SpecState:
             kvstore=self.kvstore and self.kvstore.named(names),
             base=self.base and self.base._named(names),
             layers=self.layers and tuple(each._named(names) for each in self.layers),
-            options=names.members(self.options, bound=False),
+            options=names.members(self.options, False, self.driver_rules.passes_on),
         )
 
     def resources(self) -> Iterator[ContextResource]:
         """The resources that it is bound to, each as often as it is used."""
-        yield from (v for v in self.options.values() if isinstance(v, ContextResource))
+        if not self.driver_rules.passes_on:
+            yield from self._own_resources()
         for below in (self.kvstore, self.base, *(self.layers or ())):
             if below is not None:
                 yield from below.resources()
+
+    def passed_on(self) -> Iterator[ContextResource]:
+        """The resources that it is bound to only for what it will find."""
+        if self.driver_rules.passes_on:
+            yield from self._own_resources()
+        for below in (self.base, *(self.layers or ())):
+            if below is not None:
+                yield from below.passed_on()
+
+    def _own_resources(self) -> Iterator[ContextResource]:
+        return (v for v in self.options.values() if isinstance(v, ContextResource))
+
+    def _names(self) -> ResourceNames:
+        return ResourceNames(self.resources(), self.passed_on())
+
+    def found_to_be(self, driver: str) -> SpecState:
+        """The same of another driver; it keeps the resources that this one has."""
+        found = replace(self, driver=driver)
+        mine = self._resource_types().keys() - found._resource_types().keys()
+        options = {k: v for k, v in self.options.items() if k not in mine}
+        return replace(found, options=options)
 
 
 def _defaults(rules: DriverRules) -> dict[str, Any]:

@@ -110,4 +110,4 @@ _SECRET = frozenset({"secret_access_key", "session_token"})
 
 
 def _json(config: AwsCredentials, include_defaults: bool) -> Any:
-    return {"type": config.type, **dict(config.options)}
+    return dict(sorted({"type": config.type, **dict(config.options)}.items()))

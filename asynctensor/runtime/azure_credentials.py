@@ -70,7 +70,8 @@ ANONYMOUS = AzureCredentials("anonymous")
 
 def azure_credentials_resource() -> ResourceType:
     """The resource."""
-    return ResourceType("azure_credentials", {"type": "default"}, _parse, _same, _json)
+    default = {"type": "default"}
+    return ResourceType("azure_credentials", default, _parse, _same, _json, is_ours=True)
 
 
 def _same(config: Any) -> Any:

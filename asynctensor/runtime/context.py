@@ -269,6 +269,12 @@ class Context:
             return self._find(entry.key, [])
         return self._make(resource_type, entry)
 
+    def holding(self, resources: Mapping[str, ContextResource]) -> Context:
+        """A child that has these resources, by their keys; the rest is this context's."""
+        child = Context({}, self)
+        child._resources.update(resources)
+        return child
+
     def _make(
         self, resource_type: ResourceType, entry: _Configuration | None, key: str = ""
     ) -> ContextResource:

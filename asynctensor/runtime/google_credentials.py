@@ -71,7 +71,12 @@ class GcsUserProject:
 def google_resources() -> Iterator[ResourceType]:
     """The resources."""
     yield ResourceType(
-        "gcs_credentials", {"type": "default"}, _parse_credentials, _same, _credentials_json
+        "gcs_credentials",
+        {"type": "default"},
+        _parse_credentials,
+        _same,
+        _credentials_json,
+        is_ours=True,
     )
     yield ResourceType("gcs_user_project", {}, _parse_project, _same, _project_json)
 

@@ -51,7 +51,7 @@ NOBODY = HttpCredentials()
 
 def http_credentials_resource() -> ResourceType:
     """The resource."""
-    return ResourceType("http_credentials", {"type": "none"}, _parse, _same, _json)
+    return ResourceType("http_credentials", {"type": "none"}, _parse, _same, _json, is_ours=True)
 
 
 def _same(config: Any) -> Any:

@@ -46,7 +46,9 @@ def rate_limiter_resources() -> Iterator[ResourceType]:
     """The resource of each service."""
     for service in _SERVICES:
         name = f"experimental_{service}_rate_limiter"
-        yield ResourceType(name, {}, _parse, _made, _json, is_quiet=True)
+        yield ResourceType(
+            name, {}, _parse, _made, _json, is_quiet=True, is_ours=service == "azure"
+        )
 
 
 def _parse(value: Any) -> _Config:

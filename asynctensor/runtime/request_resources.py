@@ -1,4 +1,4 @@
-"""The resources of stores that send requests (TensorStore's names, defaults and JSON)."""
+"""The resources that say how often things are asked for (TensorStore's names and JSON)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RequestConcurrency:
 
 @dataclass(frozen=True, slots=True)
 class RequestRetries:
-    """``*_request_retries``: how often a failed request is repeated.
+    """``*_request_retries``, ``file_io_retries``: how often what failed is repeated.
 
     Attributes:
         max_retries: Attempts beyond the first.
@@ -55,18 +55,46 @@ class RequestHedging:
 
 
 _DEFAULT = RequestRetries()
+#: A disk that fails will mostly fail again, so that whoever wants to wait for it says so.
+_FILE_DEFAULT = RequestRetries(max_retries=0)
 
 
 def request_resources() -> Iterator[ResourceType]:
     """The resources of each service."""
     for service in _SERVICES:
+        ours = service == "azure"
         yield ResourceType(
-            f"{service}_request_concurrency", {}, _parse_concurrency, _same, _concurrency_json
+            f"{service}_request_concurrency",
+            {},
+            _parse_concurrency,
+            _same,
+            _concurrency_json,
+            is_ours=ours,
         )
-        yield ResourceType(f"{service}_request_retries", {}, _parse_retries, _same, _retries_json)
+        yield request_retries(f"{service}_request_retries", is_ours=ours)
     yield ResourceType(
-        "request_hedging", {}, _parse_hedging, _same, _hedging_json, is_value=True, is_quiet=True
+        "request_hedging",
+        {},
+        _parse_hedging,
+        _same,
+        _hedging_json,
+        is_value=True,
+        is_quiet=True,
+        is_ours=True,
     )
+
+
+def file_retries_resource() -> ResourceType:
+    """The resource ``file_io_retries``."""
+    return request_retries("file_io_retries", _FILE_DEFAULT, is_value=True)
+
+
+def request_retries(
+    name: str, default: RequestRetries = _DEFAULT, *, is_value: bool = False, is_ours: bool = False
+) -> ResourceType:
+    """A resource of this name that says how often what failed is repeated."""
+    parse, to_json = partial(_parse_retries, default), partial(_retries_json, default)
+    return ResourceType(name, {}, parse, _same, to_json, is_value=is_value, is_ours=is_ours)
 
 
 def _same(config: Any) -> Any:
@@ -89,14 +117,15 @@ def _concurrency_json(config: RequestConcurrency, include_defaults: bool) -> Any
     return {"limit": config.limit}
 
 
-def _parse_retries(value: Any) -> RequestRetries:
+def _parse_retries(default: RequestRetries, value: Any) -> RequestRetries:
     given = members(value, "max_retries", "initial_delay", "max_delay")
-    retries = _integer(given.get("max_retries", _DEFAULT.max_retries))
+    retries = _integer(given.get("max_retries", default.max_retries))
     if retries is None or not 0 <= retries <= _MAX_INT64:
         expected = f"integer in the range [0, {_MAX_INT64}]"
         raise wrong_member("max_retries", expected, given["max_retries"])
     delay = partial(_delay, given)
-    return RequestRetries(retries, delay("initial_delay", 1.0), delay("max_delay", 32.0))
+    first, last = default.initial_delay, default.max_delay
+    return RequestRetries(retries, delay("initial_delay", first), delay("max_delay", last))
 
 
 def _delay(given: dict[str, Any], name: str, default: float) -> float:
@@ -109,13 +138,13 @@ def _delay(given: dict[str, Any], name: str, default: float) -> float:
     return seconds
 
 
-def _retries_json(config: RequestRetries, include_defaults: bool) -> Any:
+def _retries_json(default: RequestRetries, config: RequestRetries, include_defaults: bool) -> Any:
     found: dict[str, Any] = {}
-    if include_defaults or config.initial_delay != _DEFAULT.initial_delay:
+    if include_defaults or config.initial_delay != default.initial_delay:
         found["initial_delay"] = format_duration(config.initial_delay)
-    if include_defaults or config.max_delay != _DEFAULT.max_delay:
+    if include_defaults or config.max_delay != default.max_delay:
         found["max_delay"] = format_duration(config.max_delay)
-    if include_defaults or config.max_retries != _DEFAULT.max_retries:
+    if include_defaults or config.max_retries != default.max_retries:
         found["max_retries"] = config.max_retries
     return found
 

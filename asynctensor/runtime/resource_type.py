@@ -26,6 +26,8 @@ class ResourceType:
         is_value: Whether it is nothing but its configuration, so that sharing it means nothing.
         is_quiet: Whether specs name it only where it says something, as those that TensorStore
             calls experimental.
+        is_ours: Whether TensorStore has none of this name; what holds resources of all kinds then
+            names it only where it says something.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ResourceType:
     to_json: Callable[[Any, bool], Any]
     is_value: bool = False
     is_quiet: bool = False
+    is_ours: bool = False
 
 
 class ResourceRegistry:

@@ -10,10 +10,11 @@ from asynctensor.errors import InvalidArgument
 from asynctensor.runtime.aws_credentials import aws_credentials_resource
 from asynctensor.runtime.azure_credentials import azure_credentials_resource
 from asynctensor.runtime.duration import format_duration, parse_duration
+from asynctensor.runtime.foreign_resources import foreign_resources
 from asynctensor.runtime.google_credentials import google_resources
 from asynctensor.runtime.http_credentials import http_credentials_resource
 from asynctensor.runtime.rate_limits import rate_limiter_resources
-from asynctensor.runtime.request_resources import request_resources
+from asynctensor.runtime.request_resources import file_retries_resource, request_resources
 from asynctensor.runtime.resource_type import (
     ResourceRegistry,
     ResourceType,
@@ -227,11 +228,13 @@ STANDARD_RESOURCES = ResourceRegistry(
             make=_make_memory,
             to_json=_nothing_json,
         ),
+        file_retries_resource(),
         *request_resources(),
         *rate_limiter_resources(),
         http_credentials_resource(),
         aws_credentials_resource(),
         *google_resources(),
+        *foreign_resources(),
         azure_credentials_resource(),
     ],
     restore=standard_resources,

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from asynctensor.errors import InvalidArgument
+from asynctensor.scheduler.retry import RetryPolicy
 
 LockingMode: TypeAlias = Literal["os", "lockfile", "none", "non_atomic"]
 IoMode: TypeAlias = Literal["default", "memmap", "direct"]
+
+#: A disk that fails will mostly fail again. TensorStore's default.
+NO_RETRIES = RetryPolicy(max_retries=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +38,16 @@ class FileOptions:
             large ones through memory maps, see `mapped_file`; ``"direct"``: past the page cache,
             see `direct_file`.
         acquire_timeout_s: Seconds to wait for another writer of the same key. TensorStore's 60.
+        retries: How often what failed for a reason that may pass is done again, see `retrying`
+            (TensorStore's ``file_io_retries``). With any, the store has no blocking face: no
+            worker sleeps between attempts, and reads and writes of many chunks cost more.
     """
 
     sync: bool = True
     locking: LockingMode = "os"
     acquire_timeout_s: float = 60.0
     mode: IoMode = "default"
+    retries: RetryPolicy = NO_RETRIES
 
     def __post_init__(self) -> None:
         if self.locking not in get_args(LockingMode):

@@ -17,6 +17,7 @@ Promises, and what keeps them:
   wrong as soon as somebody replaces one.)
 - *Network file systems.* A lost reply to ``link`` is recognised, a stale file handle opened again,
   nothing is mapped into memory there, and ``locking="lockfile"`` needs no locks of the system.
+  What fails may be tried again (`retrying`).
 
 As in TensorStore, a key whose path is a directory has no value, and cannot be written; but a
 directory that holds nothing is no obstacle, and makes way.
@@ -27,6 +28,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -45,6 +47,7 @@ from asynctensor.kvstores.file.prepared import Writing
 from asynctensor.kvstores.file.read_group import read_group
 from asynctensor.kvstores.file.removal import remove
 from asynctensor.kvstores.file.replacement import replace
+from asynctensor.kvstores.file.retrying import retried
 from asynctensor.kvstores.file.root import Root
 from asynctensor.runtime.counters import store_counters
 from asynctensor.runtime.verbose_flag import verbose_flag
@@ -126,26 +129,38 @@ class FileStore(KeyValueStore):
         self._face = FileFace(self._path, self.options, self._file_system)
 
     @property
-    def blocking(self) -> FileFace:
+    def blocking(self) -> FileFace | None:
         """See `KeyValueStore.blocking`."""
-        return self._face
+        return None if self.options.retries.max_retries else self._face
 
     async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
         """See `KeyValueStore.read`."""
-        return await self._pool.run(self._face.read, key, options)
+        return await retried(
+            self.options.retries, partial(self._pool.run, self._face.read, key, options)
+        )
 
     async def write(
         self, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
     ) -> TimestampedStorageGeneration:
         """See `KeyValueStore.write`."""
-        group = (Replacement(key, value, if_equal),)
-        (outcome,) = await self._pool.run(self._face.replace, group)
+        step = partial(self._write, Replacement(key, value, if_equal))
+        return await retried(self.options.retries, step, partial(self._is_untouched, key, if_equal))
+
+    async def _write(self, replacement: Replacement) -> TimestampedStorageGeneration:
+        (outcome,) = await self._pool.run(self._face.replace, (replacement,))
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
+    async def _is_untouched(self, key: str, if_equal: bytes) -> bool:
+        """Whether a write of `key` that failed may be done again."""
+        return if_equal == UNKNOWN or if_equal == await self._pool.run(self._face.generation, key)
+
     async def delete_range(self, key_range: KeyRange) -> None:
         """See `KeyValueStore.delete_range`."""
+        await retried(self.options.retries, partial(self._delete_range, key_range))
+
+    async def _delete_range(self, key_range: KeyRange) -> None:
         steps = self._face.remove(key_range)
         try:
             while await self._pool.run(_piece, self._path, steps, "delete_range"):

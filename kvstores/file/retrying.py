@@ -1,0 +1,60 @@
+"""Doing again what a disk or a file server failed to do, for a reason that may pass.
+
+That is every error that the operating system gives and that no remedy is known for (``EIO``, a
+stale handle, a time-out of a file server): `Unavailable`. A read, a delete and a write without a
+condition may be done twice. A write with a condition may not, as the second one could refuse what
+the first has made; it is repeated only where the key still has the very value that was asked for,
+so that the first has certainly done nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import uniform
+from typing import TypeVar
+
+from asynctensor.errors import Unavailable
+from asynctensor.scheduler.retry import RetryPolicy
+
+T = TypeVar("T")
+
+
+async def _always() -> bool:
+    return True
+
+
+async def retried(
+    policy: RetryPolicy,
+    step: Callable[[], Awaitable[T]],
+    may_repeat: Callable[[], Awaitable[bool]] = _always,
+) -> T:
+    """What `step` gives, done again while it is `Unavailable` and `policy` allows.
+
+    Args:
+        policy: How often, and after which waits.
+        step: What to do.
+        may_repeat: Tells after a failure whether it has done nothing, or may be done twice.
+
+    Raises:
+        Unavailable: No attempt succeeded, or it is not known whether the last one did.
+        Error: As `step` does.
+    """
+    attempt, delay = 0, 0.0
+    while True:
+        attempt += 1
+        try:
+            return await step()
+        except Unavailable as error:
+            after = policy.delay(attempt, delay, None, float("inf"), uniform)
+            if after is None or not await may_repeat():
+                raise _told(error, attempt) from error.__cause__
+        delay = after
+        await asyncio.sleep(delay)
+
+
+def _told(error: Unavailable, attempts: int) -> Unavailable:
+    if attempts > 1:
+        error.message = f"{error.message} ({attempts} attempts)"
+        error.args = (error.message,)
+    return error
