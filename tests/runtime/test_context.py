@@ -29,6 +29,13 @@ DEFAULTS = {
     "gcs_user_project": ({}, {}),
     "azure_credentials": ({"type": "default"}, {"type": "default"}),
 }
+for _name in ("experimental_gcs_grpc_credentials", "grpc_client_credentials", "ocdbt_coordinator"):
+    DEFAULTS[_name] = ({}, {})
+for _name, _retries in {"file_io": 0, "tsgrpc_request": 32}.items():
+    DEFAULTS[f"{_name}_retries"] = (
+        {},
+        {"initial_delay": "1s", "max_delay": "32s", "max_retries": _retries},
+    )
 for _service in ("azure", "gcs", "http", "s3"):
     DEFAULTS[f"{_service}_request_concurrency"] = ({}, {"limit": "shared"})
     DEFAULTS[f"{_service}_request_retries"] = (
