@@ -5,7 +5,7 @@
 #   make docs                               rewrites the generated parts of docs/
 #   make torture                            seeded worlds of faults, mutants; docs/reliability.md
 #   make test-pythons                       a fast subset on further Pythons, and without uvloop
-#   make test-servers | test-integrations   tests against real servers and other libraries
+#   make test-servers | test-integrations   tests against real servers and large libraries
 # PYTHON=/path/to/python chooses the interpreter; BENCH="--quick", TORTURE="--minutes 60"
 # and PYTEST="-k name" add options.
 
@@ -26,7 +26,7 @@ FURTHER ?= 3.12 3.13
 # Tests of the stores that talk to servers.
 SERVER_TESTS := $(wildcard $(addprefix tests/kvstores/,azure gcs http s3))
 # What runs on every Python: the library itself, and neither its tools nor its peers nor servers.
-ASIDE := benchmarks differential docs examples packaging test_no_skips.py $(SERVER_TESTS:tests/%=%)
+ASIDE := benchmarks differential docs examples integrations packaging test_no_skips.py $(SERVER_TESTS:tests/%=%)
 FAST := -m "not slow" tests $(ASIDE:%=--ignore=tests/%)
 
 BIN := .venv/bin
@@ -124,8 +124,14 @@ test-servers: .venv/has-test $(SERVERS:%=.srv/has-%)
 	bash tests/servers/debian.sh
 	$(BIN)/python $(RUN_TESTS) --all-servers $(SERVER_TESTS) $(PYTEST)
 
-test-integrations:
-	@echo "This version has no integration with another library: there is nothing to test here yet."
+# What takes long to install has an environment of its own; `make test` runs the rest.
+.venv-integrations/made: pyproject.toml | .venv/made
+	@if [ ! -e .venv-integrations/bin/python ]; then $(BIN)/python -m venv .venv-integrations; fi
+	.venv-integrations/bin/python -m pip install --quiet --editable ".[test,integrations]"
+	@touch $@
+
+test-integrations: .venv-integrations/made .srv/has-moto
+	.venv-integrations/bin/python $(RUN_TESTS) --integrations tests/integrations/heavy $(PYTEST)
 
 clean:
 	rm -rf .venv .venv-* .srv build dist *.egg-info examples/output benchmarks/.data

@@ -20,6 +20,7 @@ settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
 ROWS = Path(__file__).with_name("known_servers.toml")
+HEAVY = Path(__file__).with_name("integrations") / "heavy"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +36,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run the tests against servers also on those that need Debian's packages",
     )
+    parser.addoption(
+        "--integrations",
+        action="store_true",
+        help="run the tests with libraries that take long to install (make test-integrations)",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves `HEAVY` to those who have what it needs."""
+    return True if collection_path == HEAVY and not config.getoption("--integrations") else None
 
 
 def excused_patterns(rows: Path) -> list[str]:

@@ -24,13 +24,34 @@ def blocks(page: Path) -> Iterator[tuple[int, str]]:
         yield text.count("\n", 0, block.start(1)) + 1, block[1]
 
 
-def pages() -> list[str]:
+HEAVY = ROOT / "tests" / "integrations" / "heavy"
+
+
+def heavy_pages() -> set[Path]:
+    """The pages of libraries that take long to install: their tests are among the heavy ones."""
+    names = {path.stem.removeprefix("test_") for path in HEAVY.glob("test_*.py")}
+    return {path for path in (ROOT / "docs" / "integrations").glob("*.md") if path.stem in names}
+
+
+def pages(*, heavy: bool = False) -> list[str]:
     found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [path.relative_to(ROOT).as_posix() for path in found if any(blocks(path))]
+    kept = [path for path in found if any(blocks(path)) and (path in heavy_pages()) is heavy]
+    return [path.relative_to(ROOT).as_posix() for path in kept]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "integrations").glob("*.md")))
+def test_a_page_of_a_library_begins_with_five_lines(path: Path) -> None:
+    (_, code), *_ = blocks(path)
+    assert 3 <= len([line for line in code.splitlines() if line.strip()]) <= 6
 
 
 @pytest.mark.parametrize("page", pages())
 def test_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_page(page, tmp_path, monkeypatch)
+
+
+def run_page(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs all code of a page, from top to bottom."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "__main__"}
     with registrations_undone(), asyncio.Runner() as runner:
@@ -60,7 +81,9 @@ def test_readme_shows_ten_lines_and_two_commands() -> None:
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
-@pytest.mark.parametrize("page", ["README.md", *pages(), "docs/index.md", "docs/design.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", *pages(), *pages(heavy=True), "docs/index.md", "docs/design.md"]
+)
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     missing = [

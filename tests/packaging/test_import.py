@@ -13,7 +13,7 @@ from tests.packaging.conftest import ROOT
 #: Libraries that load on first use, and those that only tests and benchmarks need.
 HEAVY = {
     "aiofiles", "aiohttp", "google_crc32c", "msgpack", "numcodecs", "uvloop", "zstandard",
-    "hypothesis", "pytest", "tensorstore", "zarr",
+    "fsspec", "hypothesis", "obstore", "pytest", "tensorstore", "xarray", "zarr",
 }  # fmt: skip
 
 
