@@ -22,11 +22,13 @@ class ArrayCodec(ABC):
         shape: Shape of the decoded chunk.
         dtype: Its data type, native-endian.
         is_identity: Whether the encoded bytes are just the chunk in C order, native-endian.
+        encodes_apart: Whether what `encode` gives is never a view of the chunk.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     is_identity: bool = False
+    encodes_apart: bool = False
 
     @abstractmethod
     def decode(self, data: Buffer, out: Array | None = None) -> Array:
@@ -70,5 +72,11 @@ class ArrayCodec(ABC):
 
     def encode_each(self, chunks: Array) -> list[Buffer]:
         """The bytes for several chunks (C-contiguous, one behind the other); none is a view."""
-        encodings = [self.encode(chunk) for chunk in chunks]
-        return [e if isinstance(e, bytes | bytearray) else bytes(e) for e in encodings]
+        return [self.encode_apart(chunk) for chunk in chunks]
+
+    def encode_apart(self, chunk: Array) -> Buffer:
+        """`encode`, whose outcome is no view of the chunk: its memory may be written again."""
+        encoded = self.encode(chunk)
+        if self.encodes_apart or isinstance(encoded, bytes | bytearray):
+            return encoded
+        return bytes(encoded)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from asynctensor.chunked.codec import Array
-from asynctensor.runtime.reused_memory import OUTPUTS, reused_memory
+from asynctensor.runtime.reused_memory import ENCODINGS, OUTPUTS, reused_memory
 
 #: Larger buffers are not kept: they would stay for the life of the thread.
 _KEPT_BYTES = 16 * 2**20
@@ -55,6 +55,17 @@ def aligned_empty(size: int) -> Array:
     raw = np.empty(size + 64, np.uint8)
     start = -int(raw.__array_interface__["data"][0]) % 64
     return raw[start : start + size]
+
+
+def new_encoding(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """A C-contiguous array with arbitrary content that will be stored as it stands.
+
+    Its memory is used again when neither it nor a view of it is left.
+    """
+    lent = None
+    if not dtype.hasobject:
+        lent = reused_memory(math.prod(shape) * dtype.itemsize, ENCODINGS)
+    return np.empty(shape, dtype) if lent is None else lent.view(dtype).reshape(shape)
 
 
 def new_output(shape: tuple[int, ...], dtype: np.dtype[Any], order: str = "C") -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
@@ -32,14 +32,24 @@ def inner_parts(
 ) -> dict[int, list[tuple[R, Partition, Cell]]]:
     """Splits targets in one shard into targets in its inner chunks, by C-order number."""
     parts: dict[int, list[tuple[R, Partition, Cell]]] = {}
-    strides = [math.prod(shard.grid[d + 1 :]) for d in range(len(shard.grid))]
     for request, partition, cell in targets:
         finer = partition.finer(cell, shard.inner.shape)
-        for inner in finer.cells():
-            flat = 0
-            for k, stride in zip(finer.index(inner), strides, strict=True):
-                flat += k * stride
-            parts.setdefault(flat, []).append((request, finer, inner))
+        for flat, found in parts_in(shard, request, finer, finer.cells()).items():
+            parts.setdefault(flat, []).extend(found)
+    return parts
+
+
+def parts_in(
+    shard: ShardLayout, request: R, finer: Partition, cells: Iterable[Cell]
+) -> dict[int, list[tuple[R, Partition, Cell]]]:
+    """Targets in inner chunks by C-order number, for cells of a partition of one shard."""
+    parts: dict[int, list[tuple[R, Partition, Cell]]] = {}
+    strides = [math.prod(shard.grid[d + 1 :]) for d in range(len(shard.grid))]
+    for inner in cells:
+        flat = 0
+        for k, stride in zip(finer.index(inner), strides, strict=True):
+            flat += k * stride
+        parts.setdefault(flat, []).append((request, finer, inner))
     return parts
 
 

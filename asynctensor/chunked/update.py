@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -18,9 +19,10 @@ from asynctensor.chunked.fill import begin_with_fill, is_fill
 from asynctensor.chunked.format import ShardLayout
 from asynctensor.chunked.grid import Cell, Partition
 from asynctensor.chunked.rows import copy_rows
+from asynctensor.chunked.scratch import new_encoding
 from asynctensor.chunked.shard_index import IndexPlace, find
-from asynctensor.chunked.shard_read import inner_parts
-from asynctensor.chunked.tiles import tile_limit, tiles
+from asynctensor.chunked.shard_read import inner_parts, parts_in
+from asynctensor.chunked.tiles import Tile, ragged, tile_limit, tiles
 from asynctensor.storage.kvstore import Buffer
 
 #: Data of a view's shape, its chunks, and the one chunk that it is about.
@@ -105,7 +107,7 @@ def _updated_chunk(
         chunk = (
             array.scratch.decoded(codec.shape, codec.dtype)
             if borrowed
-            else np.empty(codec.shape, codec.dtype)
+            else new_encoding(codec.shape, codec.dtype)
         )
         if not covers(patches[:1]):
             if current is None:
@@ -128,11 +130,8 @@ def _encoded(
     """A chunk's encoding, None if it is not to be stored; a copy if its memory is `borrowed`."""
     if not array.options.store_data_equal_to_fill_value and is_fill(chunk, array.layout.fill_value):
         return None
-    encoded = codec.encode(chunk)
     done.chunks_encoded += 1
-    if borrowed and not isinstance(encoded, bytes | bytearray):
-        return bytes(encoded)
-    return encoded
+    return codec.encode_apart(chunk) if borrowed else codec.encode(chunk)
 
 
 def _direct(codec: ArrayCodec, patches: Sequence[Patch]) -> Array | None:
@@ -162,12 +161,13 @@ def _updated_shard(
     if covers(patches[:1]):
         current = None
     pieces: list[Buffer | None] = [None] * count
-    items = inner_parts(shard, patches)
+    boxes, items = _split(array, patches)
     kept: dict[int, Buffer | None] = {}
     if current is not None:
-        pieces, kept = _stored_pieces(shard, current, items)
-    if len(patches) == 1:
-        _encode_tiles(array, patches[0], pieces, items, done)
+        numbers = [tile.numbers(shard.grid) for tile in boxes]
+        pieces, kept = _stored_pieces(shard, current, chain(items, *numbers))
+    for tile in boxes:
+        _encode_tile(array, patches[0][0], tile, pieces, done)
     for inner, parts in items.items():
         pieces[inner] = _updated_chunk(array, shard.inner, parts, pieces[inner], done)
     if all(piece is None for piece in (*pieces, *kept.values())):
@@ -175,34 +175,44 @@ def _updated_shard(
     return tuple(shard.encode(pieces, kept))
 
 
-def _encode_tiles(
-    array: ChunkedArray,
-    patch: Patch,
-    pieces: list[Buffer | None],
-    items: dict[int, list[Patch]],
-    done: ChunkStatistics,
-) -> None:
-    """Encodes the inner chunks that are wholly replaced, and takes them out of `items`."""
+def _split(
+    array: ChunkedArray, patches: Sequence[Patch]
+) -> tuple[list[Tile], dict[int, list[Patch]]]:
+    """The inner chunks that a single patch wholly replaces, in boxes; patches of all others."""
     shard = array.layout.shard
     assert shard is not None
-    data, partition, cell = patch
+    if len(patches) != 1:
+        return [], inner_parts(shard, patches)
+    data, partition, cell = patches[0]
     codec = shard.inner
-    inner_bytes = math.prod(codec.shape) * codec.dtype.itemsize
-    for tile in tiles(partition.finer(cell, codec.shape), tile_limit(inner_bytes)):
-        chunks = array.scratch.decoded((tile.count, *codec.shape), codec.dtype)
-        region = tile.region(data)
-        copy_rows(chunks.reshape(region.shape), region)
-        numbers = tile.numbers(shard.grid)
-        for inner in numbers:
-            del items[inner]
-        # One comparison for all: hardly any chunk begins with the fill value.
-        if not any(begin_with_fill(chunks, array.layout.fill_value)):
-            done.chunks_encoded += tile.count
-            for inner, encoded in zip(numbers, codec.encode_each(chunks), strict=True):
-                pieces[inner] = encoded
-            continue
-        for k, inner in enumerate(numbers):
-            pieces[inner] = _encoded(array, codec, chunks[k], done, borrowed=True)
+    finer = partition.finer(cell, codec.shape)
+    limit = tile_limit(math.prod(codec.shape) * codec.dtype.itemsize)
+    return list(tiles(finer, limit)), parts_in(shard, data, finer, ragged(finer))
+
+
+def _encode_tile(
+    array: ChunkedArray,
+    data: Array,
+    tile: Tile,
+    pieces: list[Buffer | None],
+    done: ChunkStatistics,
+) -> None:
+    """Encodes inner chunks that are wholly replaced."""
+    shard = array.layout.shard
+    assert shard is not None
+    codec = shard.inner
+    chunks = array.scratch.decoded((tile.count, *codec.shape), codec.dtype)
+    region = tile.region(data)
+    copy_rows(chunks.reshape(region.shape), region)
+    numbers = tile.numbers(shard.grid)
+    # One comparison for all: hardly any chunk begins with the fill value.
+    if not any(begin_with_fill(chunks, array.layout.fill_value)):
+        done.chunks_encoded += tile.count
+        for inner, encoded in zip(numbers, codec.encode_each(chunks), strict=True):
+            pieces[inner] = encoded
+        return
+    for k, inner in enumerate(numbers):
+        pieces[inner] = _encoded(array, codec, chunks[k], done, borrowed=True)
 
 
 def _stored_pieces(

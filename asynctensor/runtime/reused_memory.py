@@ -53,6 +53,7 @@ class Purpose:
 
 OUTPUTS: Final = Purpose("memory of outputs", 4 * 2**20, 512 * 2**20, is_offered=True, is_huge=True)
 BODIES: Final = Purpose("memory of bodies", 128 * 2**10, 64 * 2**20)
+ENCODINGS: Final = Purpose("memory of encodings", 128 * 2**10, 96 * 2**20)
 
 
 class _Kept:

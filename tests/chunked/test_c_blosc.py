@@ -90,3 +90,38 @@ def test_addresses() -> None:
     assert address_of(memoryview(data)[1:]) == whole + 1
     assert address_of(memoryview(data).toreadonly()) == whole
     assert address_of(data) == whole
+
+
+@pytest.mark.parametrize("cname", BUILT)
+@pytest.mark.parametrize("size", [2, 65536, 128 * 1024, 1_000_000])
+def test_one_chunk_is_encoded_as_numcodecs_does(
+    monkeypatch: pytest.MonkeyPatch, cname: str, size: int
+) -> None:
+    codec = BloscCodec(cname=cname, clevel=5, shuffle=1, typesize=2)
+    for chunk in chunks(2, size):
+        data = chunk.view(np.uint8).data
+        found = codec.encode(data)
+        assert found == codec.encode(data.toreadonly())
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "c_blosc", lambda: None)
+            assert codec.encode(data) == found
+
+
+def test_an_encoding_stays_as_long_as_a_part_of_it_is_held() -> None:
+    codec = PackedCodec(
+        (2**18,),
+        np.dtype("u2"),
+        steps=[BloscCodec(cname="lz4", clevel=5, shuffle=1, typesize=2)],
+    )
+    held, expected = [], []
+    for turn in range(12):
+        chunk = np.random.default_rng(turn).normal(1000, 5, 2**18).astype(np.uint16)
+        for encoded in (codec.encode_apart(chunk), *codec.encode_each(chunk[None])):
+            part = memoryview(encoded)[-1000:]
+            held.append(part)
+            expected.append(bytes(part))
+        chunk[:] = 0  # whose memory it is has it back
+        if turn % 3 == 0:
+            del held[0], expected[0]
+        del encoded
+    assert held == expected

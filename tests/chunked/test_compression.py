@@ -269,3 +269,12 @@ def test_lz4_blocks_keep_to_what_their_headers_say() -> None:
     stored[9] = 6
     with pytest.raises(DataLoss, match="6 bytes stored and 8 decoded"):
         codec.decode_into(bytes(stored), memoryview(bytearray(8)))
+
+
+def test_what_is_encoded_apart_is_no_view_of_the_chunk() -> None:
+    chunk = np.arange(64, dtype=np.uint8)
+    plain = PackedCodec((64,), np.dtype("u1"))
+    assert np.shares_memory(np.frombuffer(plain.encode(chunk), np.uint8), chunk)
+    encoded = plain.encode_apart(chunk)
+    chunk[:] = 0
+    assert bytes(encoded) == bytes(range(64))

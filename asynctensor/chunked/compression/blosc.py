@@ -12,8 +12,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from asynctensor.chunked.compression.address import address_of
-from asynctensor.chunked.compression.c_blosc import OVERHEAD, c_blosc
-from asynctensor.chunked.compression.codec import BytesCodec, damaged, scratch, wrong_length
+from asynctensor.chunked.compression.c_blosc import OVERHEAD, CBlosc, c_blosc
+from asynctensor.chunked.compression.codec import (
+    BytesCodec,
+    damaged,
+    encoding_room,
+    scratch,
+    wrong_length,
+)
 from asynctensor.errors import InvalidArgument
 from asynctensor.storage.kvstore import Buffer
 
@@ -26,6 +32,8 @@ MAX_SIZE = 2**31 - 1 - 16
 
 #: Names of the shuffles, in the order of their numbers.
 SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
+#: Bytes from which on the encoding gets memory of its own, which it is not copied out of.
+_LARGE = 128 * 1024
 CNAMES = ("blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd")
 
 
@@ -44,6 +52,7 @@ class BloscCodec(BytesCodec):
     """
 
     name = "blosc"
+    encodes_apart = True
 
     def __init__(
         self, *, cname: str, clevel: int, shuffle: int, typesize: int, blocksize: int = 0
@@ -106,25 +115,34 @@ class BloscCodec(BytesCodec):
         native = c_blosc()
         if native is None or size > MAX_SIZE:
             return super().encode_each(data, size)
+        # One behind the other, in memory that is theirs until they are stored.
+        room = encoding_room(len(data) // size * (size + OVERHEAD))
         found: list[Buffer] = []
-        room = scratch(size + OVERHEAD)
+        start = 0
         source, target = address_of(data), address_of(room)
-        for start in range(0, len(data), size):
-            length = native.compress(
-                source + start,
-                size,
-                target,
-                len(room),
-                cname=self._cname,
-                clevel=self._clevel,
-                shuffle=self._shuffle,
-                typesize=self._typesize,
-                blocksize=self._blocksize,
-            )
+        for at in range(0, len(data), size):
+            length = self._compress(native, source + at, size, target + start)
             # Whatever the reason, the other way reports it.
-            end = start + size
-            found.append(bytes(room[:length]) if length > 0 else self.encode(data[start:end]))
+            if length <= 0:
+                found.append(self._encode_checked(data[at : at + size]))
+                continue
+            found.append(room[start : start + length].toreadonly())
+            start += length
         return found
+
+    def _compress(self, native: CBlosc, source: int, size: int, target: int) -> int:
+        """Encodes bytes to an address with room for `OVERHEAD` bytes more; gives the length."""
+        return native.compress(
+            source,
+            size,
+            target,
+            size + OVERHEAD,
+            cname=self._cname,
+            clevel=self._clevel,
+            shuffle=self._shuffle,
+            typesize=self._typesize,
+            blocksize=self._blocksize,
+        )
 
     def _decoded_size(self, data: Buffer) -> int:
         # c-blosc is not told where its input ends: it trusts the header, so we must not.
@@ -136,6 +154,16 @@ class BloscCodec(BytesCodec):
         return int(nbytes)
 
     def encode(self, data: Buffer) -> Buffer:
+        size = len(data)
+        native = c_blosc() if _LARGE <= size <= MAX_SIZE else None
+        if native is None:
+            return self._encode_checked(data)
+        room = encoding_room(size + OVERHEAD)
+        length = self._compress(native, address_of(data), size, address_of(room))
+        return room[:length].toreadonly() if length > 0 else self._encode_checked(data)
+
+    def _encode_checked(self, data: Buffer) -> Buffer:
+        """By numcodecs, which says what is wrong; it copies what it has encoded under the GIL."""
         if len(data) > MAX_SIZE:
             raise InvalidArgument(
                 f"blosc: cannot encode {len(data)} bytes at once (at most {MAX_SIZE}); "

@@ -10,6 +10,7 @@ import numpy as np
 
 from asynctensor.chunked.codec import Array
 from asynctensor.errors import DataLoss, ResourceExhausted
+from asynctensor.runtime.reused_memory import ENCODINGS, reused_memory
 from asynctensor.storage.kvstore import Buffer
 
 
@@ -18,6 +19,8 @@ class BytesCodec(ABC):
 
     #: Name in error messages.
     name: str
+    #: Whether what `encode` gives is never a view of what it is given.
+    encodes_apart: bool = False
 
     @abstractmethod
     def decode_into(self, data: Buffer, out: memoryview) -> None:
@@ -70,7 +73,7 @@ class BytesCodec(ABC):
         return failed
 
     def encode_each(self, data: memoryview, size: int) -> list[Buffer]:
-        """`encode` for each `size` bytes of `data`."""
+        """`encode` for each `size` bytes of `data`; what comes may share one block of memory."""
         return [self.encode(data[k : k + size]) for k in range(0, len(data), size)]
 
     def encoded_size(self, size: int) -> int | None:
@@ -105,6 +108,19 @@ def allocate(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         return np.empty(shape, dtype)
     except (MemoryError, ValueError) as error:
         raise ResourceExhausted(f"no memory for a chunk of shape {shape}: {error}") from error
+
+
+def encoding_room(size: int) -> memoryview:
+    """`size` writable bytes with arbitrary content, for what will be stored.
+
+    They are used again when neither they nor a view of them is left: fresh memory costs about as
+    much as copying does.
+
+    Raises:
+        ResourceExhausted: There is not as much memory.
+    """
+    lent = reused_memory(size, ENCODINGS)
+    return scratch(size) if lent is None else lent.data
 
 
 def scratch(size: int) -> memoryview:

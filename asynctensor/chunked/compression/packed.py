@@ -48,6 +48,7 @@ class PackedCodec(ArrayCodec):
         self._cleaned = _Cleaning.of(dtype)
         changed = self._order or self._swapped or self._steps or self._cleaned
         self.is_identity = not changed
+        self.encodes_apart = bool(self._steps) and self._steps[-1].encodes_apart
         self._nbytes = prod(shape) * dtype.itemsize
         #: Swapping is done on a type that NumPy can swap, which it cannot for ml_dtypes.
         self._work = _swappable(dtype)
