@@ -13,6 +13,8 @@ from asynctensor.errors import DataLoss
 from asynctensor.storage.kvstore import Buffer
 
 Array: TypeAlias = npt.NDArray[Any]
+#: Encoded bytes, perhaps in pieces.
+Encoding: TypeAlias = "Buffer | tuple[Buffer, ...]"
 
 
 class ArrayCodec(ABC):
@@ -70,7 +72,7 @@ class ArrayCodec(ABC):
                 failed.append(k)
         return failed
 
-    def encode_each(self, chunks: Array) -> list[Buffer]:
+    def encode_each(self, chunks: Array) -> Sequence[Encoding]:
         """The bytes for several chunks (C-contiguous, one behind the other); none is a view."""
         return [self.encode_apart(chunk) for chunk in chunks]
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.chunked.codec import Array, ArrayCodec, Encoding
 from asynctensor.chunked.document_merge import OPAQUE, MergeRules
 from asynctensor.chunked.part import Part
 from asynctensor.errors import Unimplemented
@@ -93,7 +93,7 @@ class ShardLayout(ABC):
 
     @abstractmethod
     def encode(
-        self, inner: Sequence[Buffer | None], kept: Mapping[int, Buffer | None] | None = None
+        self, inner: Sequence[Encoding | None], kept: Mapping[int, Buffer | None] | None = None
     ) -> list[Buffer]:
         """The shard for encoded inner chunks, in pieces.
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
-from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.chunked.codec import Array, ArrayCodec, Encoding
 from asynctensor.chunked.fill import begin_with_fill, is_fill
 from asynctensor.chunked.format import ShardLayout
 from asynctensor.chunked.grid import Cell, Partition
@@ -157,19 +157,19 @@ def _updated_shard(
 ) -> tuple[Buffer, ...] | None:
     shard = array.layout.shard
     assert shard is not None
-    count = math.prod(shard.grid)
     if covers(patches[:1]):
         current = None
-    pieces: list[Buffer | None] = [None] * count
+    stored: list[Buffer | None] = [None] * math.prod(shard.grid)
     boxes, items = _split(array, patches)
     kept: dict[int, Buffer | None] = {}
     if current is not None:
         numbers = [tile.numbers(shard.grid) for tile in boxes]
-        pieces, kept = _stored_pieces(shard, current, chain(items, *numbers))
+        stored, kept = _stored_pieces(shard, current, chain(items, *numbers))
+    pieces: list[Encoding | None] = [*stored]
     for tile in boxes:
         _encode_tile(array, patches[0][0], tile, pieces, done)
     for inner, parts in items.items():
-        pieces[inner] = _updated_chunk(array, shard.inner, parts, pieces[inner], done)
+        pieces[inner] = _updated_chunk(array, shard.inner, parts, stored[inner], done)
     if all(piece is None for piece in (*pieces, *kept.values())):
         return None
     return tuple(shard.encode(pieces, kept))
@@ -194,7 +194,7 @@ def _encode_tile(
     array: ChunkedArray,
     data: Array,
     tile: Tile,
-    pieces: list[Buffer | None],
+    pieces: list[Encoding | None],
     done: ChunkStatistics,
 ) -> None:
     """Encodes inner chunks that are wholly replaced."""

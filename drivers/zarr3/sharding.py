@@ -13,7 +13,7 @@ from math import prod
 
 import numpy as np
 
-from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.chunked.codec import Array, ArrayCodec, Encoding
 from asynctensor.chunked.compression.codec import allocate
 from asynctensor.chunked.compression.packed import PackedCodec
 from asynctensor.chunked.fill import is_fill
@@ -76,15 +76,22 @@ class ZarrShardLayout(ShardLayout):
         )
 
     def encode(
-        self, inner: Sequence[Buffer | None], kept: Mapping[int, Buffer | None] | None = None
+        self, inner: Sequence[Encoding | None], kept: Mapping[int, Buffer | None] | None = None
     ) -> list[Buffer]:
         if self.nested is not None:
             inner = self._joined(self.nested, inner, kept or {})
         rows = np.full((len(inner), 2), _EMPTY, np.uint64)
-        pieces = [piece for piece in inner if piece is not None]
-        present = [i for i, piece in enumerate(inner) if piece is not None]
-        if pieces:
-            lengths = np.fromiter(map(len, pieces), np.uint64, len(pieces))
+        pieces: list[Buffer] = []
+        present: list[int] = []
+        sizes: list[int] = []
+        for i, encoding in enumerate(inner):
+            if encoding is not None:
+                present.append(i)
+                parts = encoding if isinstance(encoding, tuple) else (encoding,)
+                sizes.append(sum([len(part) for part in parts]))
+                pieces += parts
+        if present:
+            lengths = np.array(sizes, np.uint64)
             start = 0 if self.index_at_end else self.index_size
             rows[present, 1] = lengths
             rows[present, 0] = np.cumsum(lengths) - lengths + np.uint64(start)
@@ -94,7 +101,7 @@ class ZarrShardLayout(ShardLayout):
     def _joined(
         self,
         nested: ShardLayout,
-        inner: Sequence[Buffer | None],
+        inner: Sequence[Encoding | None],
         kept: Mapping[int, Buffer | None],
     ) -> list[Buffer | None]:
         """The shards within, for what is in them."""

@@ -1,17 +1,18 @@
 """Blosc 1, the compressor of most zarr arrays.
 
-The 16-byte header, little-endian (c-blosc, README_CHUNK_FORMAT): version, version of the inner
-compressor, flags, typesize (one byte each); nbytes, blocksize, cbytes (uint32 each).
+What a frame is, `blosc_frames` says.
 """
 
 from __future__ import annotations
 
 import importlib
-import struct
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+from asynctensor.chunked.codec import Encoding
 from asynctensor.chunked.compression.address import address_of
+from asynctensor.chunked.compression.blosc_frames import HEADER, Form, encode_together
 from asynctensor.chunked.compression.c_blosc import OVERHEAD, CBlosc, c_blosc
 from asynctensor.chunked.compression.codec import (
     BytesCodec,
@@ -26,7 +27,6 @@ from asynctensor.storage.kvstore import Buffer
 #: Compiled, and without types.
 blosc: Any = importlib.import_module("numcodecs.blosc")
 
-_HEADER = struct.Struct("<4BIII")
 #: c-blosc, BLOSC_MAX_BUFFERSIZE: 2 GiB less one and its header.
 MAX_SIZE = 2**31 - 1 - 16
 
@@ -63,6 +63,8 @@ class BloscCodec(BytesCodec):
         # c-blosc replaces a typesize above 255 by 1 itself; numcodecs refuses it.
         self._typesize = typesize if typesize <= 255 else 1
         self._blocksize = blocksize
+        #: What the library makes of chunks, by their length; None if not several at once.
+        self._forms: dict[int, Form | None] = {}
 
     def decode_into(self, data: Buffer, out: memoryview) -> None:
         size = self._decoded_size(data)
@@ -99,10 +101,10 @@ class BloscCodec(BytesCodec):
         failed = []
         address = address_of(out)
         for k, data in enumerate(values):
-            if len(data) < _HEADER.size:
+            if len(data) < HEADER.size:
                 failed.append(k)
                 continue
-            *_, nbytes, _, cbytes = _HEADER.unpack_from(data)
+            *_, nbytes, _, cbytes = HEADER.unpack_from(data)
             # As in `_decoded_size`: the header is trusted from here on.
             wrong = nbytes != size or cbytes != len(data)
             source = data if isinstance(data, bytes) else address_of(data)
@@ -111,44 +113,54 @@ class BloscCodec(BytesCodec):
                 failed.append(k)
         return failed
 
-    def encode_each(self, data: memoryview, size: int) -> list[Buffer]:
+    def encode_each(self, data: memoryview, size: int) -> Sequence[Encoding]:
         native = c_blosc()
         if native is None or size > MAX_SIZE:
             return super().encode_each(data, size)
-        # One behind the other, in memory that is theirs until they are stored.
-        room = encoding_room(len(data) // size * (size + OVERHEAD))
-        found: list[Buffer] = []
-        start = 0
-        source, target = address_of(data), address_of(room)
-        for at in range(0, len(data), size):
-            length = self._compress(native, source + at, size, target + start)
-            # Whatever the reason, the other way reports it.
-            if length <= 0:
-                found.append(self._encode_checked(data[at : at + size]))
-                continue
-            found.append(room[start : start + length].toreadonly())
-            start += length
+        found: Sequence[Encoding | None] | None = None
+        if len(data) > size:
+            found = self._encoded_together(native, data, size)
+        if found is None:
+            found = [None] * (len(data) // size)
+        return [
+            self.encode(data[k * size : (k + 1) * size]) if each is None else each
+            for k, each in enumerate(found)
+        ]
+
+    def _encoded_together(
+        self, native: CBlosc, data: memoryview, size: int
+    ) -> Sequence[Encoding | None] | None:
+        """See `encode_together`."""
+        if size not in self._forms:
+            self._forms[size] = Form.of(self.encode(data[:size]))
+        form = self._forms[size]
+        found = None
+        if form is not None:
+            found = encode_together(partial(self._compress, native), data, form)
+        if found is None:
+            self._forms[size] = None
         return found
 
-    def _compress(self, native: CBlosc, source: int, size: int, target: int) -> int:
-        """Encodes bytes to an address with room for `OVERHEAD` bytes more; gives the length."""
+    def _compress(
+        self, native: CBlosc, source: int, size: int, target: int, room: int, blocksize: int
+    ) -> int:
         return native.compress(
             source,
             size,
             target,
-            size + OVERHEAD,
+            room,
             cname=self._cname,
             clevel=self._clevel,
             shuffle=self._shuffle,
             typesize=self._typesize,
-            blocksize=self._blocksize,
+            blocksize=blocksize,
         )
 
     def _decoded_size(self, data: Buffer) -> int:
         # c-blosc is not told where its input ends: it trusts the header, so we must not.
-        if len(data) < _HEADER.size:
+        if len(data) < HEADER.size:
             raise damaged(self.name, f"{len(data)} bytes are too few for its header")
-        *_, nbytes, _blocksize, cbytes = _HEADER.unpack_from(data)
+        *_, nbytes, _blocksize, cbytes = HEADER.unpack_from(data)
         if cbytes != len(data):
             raise damaged(self.name, f"its header says {cbytes} bytes, {len(data)} are stored")
         return int(nbytes)
@@ -159,7 +171,8 @@ class BloscCodec(BytesCodec):
         if native is None:
             return self._encode_checked(data)
         room = encoding_room(size + OVERHEAD)
-        length = self._compress(native, address_of(data), size, address_of(room))
+        target = address_of(room)
+        length = self._compress(native, address_of(data), size, target, len(room), self._blocksize)
         return room[:length].toreadonly() if length > 0 else self._encode_checked(data)
 
     def _encode_checked(self, data: Buffer) -> Buffer:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from asynctensor.chunked.codec import Array
+from asynctensor.chunked.codec import Array, Encoding
 from asynctensor.errors import DataLoss, ResourceExhausted
 from asynctensor.runtime.reused_memory import ENCODINGS, reused_memory
 from asynctensor.storage.kvstore import Buffer
@@ -72,7 +72,7 @@ class BytesCodec(ABC):
                 failed.append(k)
         return failed
 
-    def encode_each(self, data: memoryview, size: int) -> list[Buffer]:
+    def encode_each(self, data: memoryview, size: int) -> Sequence[Encoding]:
         """`encode` for each `size` bytes of `data`; what comes may share one block of memory."""
         return [self.encode(data[k : k + size]) for k in range(0, len(data), size)]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from asynctensor.chunked.codec import Array, ArrayCodec
+from asynctensor.chunked.codec import Array, ArrayCodec, Encoding
 from asynctensor.chunked.compression.codec import BytesCodec, wrong_length
 from asynctensor.storage.kvstore import Buffer
 
@@ -118,7 +118,7 @@ class PackedCodec(ArrayCodec):
         self._repair(chunks)
         return failed
 
-    def encode_each(self, chunks: Array) -> list[Buffer]:
+    def encode_each(self, chunks: Array) -> Sequence[Encoding]:
         if len(self._steps) != 1 or self._order is not None or not self._nbytes:
             return super().encode_each(chunks)
         stored = chunks.view(self._work).byteswap() if self._swapped else chunks
