@@ -96,7 +96,8 @@ def encode_together(
     if length <= 0 or Form.of(room) != Form(form.tag, len(data), form.blocksize):
         return None
     if room[2] & _COPIED:
-        return [None] * count
+        nothing: list[Encoding | None] = [None] * count
+        return nothing
     starts = np.frombuffer(room, "<i4", count * blocks, HEADER.size).reshape(count, blocks)
     bounds = np.append(starts[:, 0], length)
     lengths = np.diff(bounds) + HEADER.size + 4 * blocks
