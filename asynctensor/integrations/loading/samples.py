@@ -1,0 +1,418 @@
+"""`Samples`: parts of arrays by number, of which many are read at once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from asynctensor.chunked.destination import checked_output
+from asynctensor.chunked.scratch import new_output
+from asynctensor.errors import Error, IncompatibleType, InvalidArgument, OutOfRange
+from asynctensor.integrations.loading.amplification import AmplificationWarning, amplification
+from asynctensor.integrations.loading.order import Order
+from asynctensor.integrations.loading.places import (
+    Crops,
+    Int64Array,
+    Places,
+    Windows,
+    total,
+)
+from asynctensor.runtime.batch import Batch
+from asynctensor.runtime.event_loop import start
+from asynctensor.runtime.future import Future
+from asynctensor.tensorstore import TensorStore
+
+Array: TypeAlias = npt.NDArray[Any]
+#: One array, or several by name; samples of several are read in step.
+Arrays: TypeAlias = TensorStore | Mapping[str, TensorStore]
+#: A dimension by its number or label.
+Dimension: TypeAlias = int | str
+#: What is read of a batch: an array of shape ``(samples, ...)``, or one for each name.
+Values: TypeAlias = "Array | dict[str, Array]"
+
+#: A batch that decodes so many times what it returns is warned of, if that is so many bytes.
+_TOO_MUCH, _TOO_MANY_BYTES = 8.0, 2**22
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What samples are of one array.
+
+    Attributes:
+        array: Where it is read.
+        dims: The dimensions along which it is cut up.
+        shape: Of a sample of it.
+    """
+
+    array: TensorStore
+    dims: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+class Samples:
+    """Numbered parts of one or more arrays: rows, windows or crops.
+
+    All samples of a batch are planned together: each chunk is fetched and decoded once, whatever
+    many of them need it. Made by `rows`, `windows` or `crops`; pickles by the arrays' specs.
+    """
+
+    def __init__(
+        self,
+        arrays: Arrays,
+        dims: Mapping[str, tuple[int, ...]],
+        places: Places,
+        *,
+        squeezed: bool,
+    ) -> None:
+        self._arrays = arrays
+        self.places = places
+        self._dims, self._squeezed = dict(dims), squeezed
+        self._parts = {
+            name: _Part(array, dims[name], self._shape(array, dims[name]))
+            for name, array in _named(arrays).items()
+        }
+        self._warned = False
+        self._lock = threading.Lock()
+
+    # -- kinds ------------------------------------------------------------------------------
+
+    @classmethod
+    def rows(cls, arrays: Arrays, dim: Dimension = 0) -> Samples:
+        """Sample ``i`` is what lies at the ``i``-th index of a dimension, without that dimension.
+
+        Args:
+            arrays: One array, or several by name, equally long along `dim`.
+            dim: The dimension's number or label.
+
+        Raises:
+            InvalidArgument: There is no such dimension, or the lengths differ.
+            IncompatibleType: These are no arrays.
+        """
+        dims, lengths = _cut(arrays, [dim])
+        return cls(arrays, dims, Windows(lengths, (1,), (1,)), squeezed=True)
+
+    @classmethod
+    def windows(
+        cls,
+        arrays: Arrays,
+        size: Mapping[Dimension, int],
+        step: Mapping[Dimension, int] | None = None,
+    ) -> Samples:
+        """Samples are windows at regular distances, numbered in C order of `size`'s dimensions.
+
+        Args:
+            arrays: One array, or several by name, equally long along those dimensions.
+            size: Elements of a window along the dimensions that are cut up; all of any other.
+            step: From one window to the next; where it says nothing, as much as `size`. What is
+                left at the end, less than a window, belongs to no sample.
+
+        Raises:
+            InvalidArgument: There is no such dimension, the lengths differ, or a window is longer.
+            IncompatibleType: These are no arrays.
+        """
+        dims, lengths = _cut(arrays, list(size))
+        steps = dict(step or {})
+        if not steps.keys() <= size.keys():
+            raise InvalidArgument(
+                f"`step` may name the dimensions of `size`, {list(size)}, and names {list(steps)}"
+            )
+        distances = tuple(steps.get(dim, size[dim]) for dim in size)
+        return cls(arrays, dims, Windows(lengths, tuple(size.values()), distances), squeezed=False)
+
+    @classmethod
+    def crops(
+        cls, arrays: Arrays, size: Mapping[Dimension, int], count: int, seed: int = 0
+    ) -> Samples:
+        """Samples are crops at random corners, other ones in each epoch.
+
+        Args:
+            arrays: One array, or several by name, equally long along `size`'s dimensions.
+            size: Elements of a crop along the dimensions that are cut up; all of any other.
+            count: Crops in an epoch.
+            seed: Of their corners: crop ``i`` of an epoch is the same whoever reads it.
+
+        Raises:
+            InvalidArgument: There is no such dimension, the lengths differ, or a crop is longer.
+            IncompatibleType: These are no arrays.
+        """
+        dims, lengths = _cut(arrays, list(size))
+        return cls(arrays, dims, Crops(lengths, tuple(size.values()), count, seed), squeezed=False)
+
+    def _shape(self, array: TensorStore, dims: tuple[int, ...]) -> tuple[int, ...]:
+        size = dict(zip(dims, self.places.size, strict=True))
+        return tuple(
+            size.get(dim, length)
+            for dim, length in enumerate(array.shape)
+            if not (self._squeezed and dim in size)
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_made_again, (self._arrays, self._dims, self.places, self._squeezed))
+
+    def __len__(self) -> int:
+        return total(self.places)
+
+    def __repr__(self) -> str:
+        parts = ", ".join(
+            f"{name + ': ' if name else ''}{part.array.dtype.name}{list(part.shape)}"
+            for name, part in self._parts.items()
+        )
+        return f"Samples({len(self)} of {parts})"
+
+    # -- what they are ----------------------------------------------------------------------
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of a sample, by the arrays' names; ``""`` is the name of a single one."""
+        return {name: part.shape for name, part in self._parts.items()}
+
+    @property
+    def dtypes(self) -> dict[str, np.dtype[Any]]:
+        """The data type of a sample, by the arrays' names."""
+        return {name: part.array.dtype.numpy_dtype for name, part in self._parts.items()}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one sample."""
+        dtypes = self.dtypes
+        return sum(math.prod(shape) * dtypes[name].itemsize for name, shape in self.shapes.items())
+
+    def order(self, *, shuffle: bool, seed: int = 0, window: int | None = None) -> Order:
+        """An order in which to visit them.
+
+        Args:
+            shuffle: By blocks of chunks; otherwise as they are numbered. Crops are at random
+                corners anyhow.
+            seed: Of the shuffle.
+            window: How many samples are shuffled among each other at least; None: those of 16
+                blocks.
+
+        Raises:
+            InvalidArgument: `window` is less than 1.
+        """
+        block = self._block()
+        if window is None:
+            window = 16 * math.prod(block)
+        return Order(self.places.counts, block, window, shuffle, seed)
+
+    def _block(self) -> tuple[int, ...]:
+        """The samples in a chunk of the array that has the largest along the cut dimensions."""
+        found = [1] * len(self.places.size)
+        for part in self._parts.values():
+            chunk = part.array.chunk_layout.read_chunk.shape
+            for axis, dim in enumerate(part.dims):
+                edge = None if chunk is None else chunk[dim]
+                found[axis] = max(found[axis], edge or 1)
+        return self.places.blocks(found)
+
+    @property
+    def identity(self) -> str:
+        """What tells these samples from those of other data or another form, in 32 characters.
+
+        It rests on the arrays' places (of a repository, the snapshot), data types, lengths and
+        stored metadata; not on what is in the chunks.
+        """
+        said: dict[str, Any] = {"places": self.places.described()}
+        for name, part in self._parts.items():
+            said[f"array {name}"] = [
+                _place(part.array), part.array.dtype.name, list(part.array.domain.shape),
+                list(part.array.domain.origin), list(part.dims),
+            ]  # fmt: skip
+        text = json.dumps(said, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def read(
+        self,
+        numbers: Sequence[int] | Int64Array,
+        *,
+        epoch: int = 0,
+        out: Array | Mapping[str, Array] | None = None,
+    ) -> Future[Values]:
+        """Reads a batch.
+
+        Args:
+            numbers: Of the samples, from 0; any may come more than once.
+            epoch: Of crops.
+            out: The array, or the arrays by name, to fill: of shape ``(samples, ...)``.
+
+        Returns:
+            Future of an array of shape ``(samples, ...)``, or of one for each name. If an array
+            cannot be read, the rest is cancelled. A cancelled read leaves nothing behind.
+
+        Raises:
+            OutOfRange: There is no such sample.
+            InvalidArgument: `out` does not fit.
+        """
+        chosen = np.asarray(numbers, np.int64).reshape(-1)
+        if chosen.size and not (chosen.min() >= 0 and chosen.max() < len(self)):
+            wrong = chosen[(chosen < 0) | (chosen >= len(self))][0]
+            raise OutOfRange(f"there is no sample {wrong}: there are {len(self)}, from 0")
+        corners = self.places.corners(chosen, epoch)
+        self._warn(corners)
+        found = {
+            name: checked_output(place, (len(chosen), *part.shape), part.array.dtype.numpy_dtype)
+            for (name, part), place in zip(
+                self._parts.items(), self._outputs(len(chosen), out), strict=True
+            )
+        }
+        futures: list[Future[Array]] = []
+        with Batch() as batch:
+            for name, part in self._parts.items():
+                futures += self._begun(part, corners, found[name], batch)
+        single = isinstance(self._arrays, TensorStore)
+        return start(_all_of, futures, found[""] if single else found)
+
+    def _outputs(self, count: int, out: Array | Mapping[str, Array] | None) -> list[Array]:
+        if out is None:
+            dtypes = self.dtypes
+            return [
+                new_output((count, *shape), dtypes[name]) for name, shape in self.shapes.items()
+            ]
+        given = out if isinstance(out, Mapping) else {"": out}
+        if given.keys() != self._parts.keys():
+            raise InvalidArgument(
+                f"`out` has arrays for {sorted(given)}, and there are {sorted(self._parts)}"
+            )
+        return [given[name] for name in self._parts]
+
+    def _begun(
+        self, part: _Part, corners: Int64Array, place: Array, batch: Batch
+    ) -> list[Future[Array]]:
+        if not len(corners):
+            return []
+        origin = part.array.domain.origin
+        if self._squeezed:
+            (dim,) = part.dims
+            rows = corners[:, 0] + origin[dim]
+            whole = (slice(None),) * dim
+            if len(rows) == 1 or (np.diff(rows) == 1).all():
+                view = part.array[(*whole, slice(int(rows[0]), int(rows[-1]) + 1))]
+            else:
+                view = part.array.oindex[(*whole, rows)]
+            rest = [each for each in range(part.array.rank) if each != dim]
+            if dim:
+                view = view.transpose([dim, *rest])
+            return [view.read(out=place, batch=batch)]
+        futures = []
+        for number, corner in enumerate(corners.tolist()):
+            box = [slice(None)] * part.array.rank
+            for dim, low, size in zip(part.dims, corner, self.places.size, strict=True):
+                box[dim] = slice(low + origin[dim], low + origin[dim] + size)
+            futures.append(part.array[tuple(box)].read(out=place[number, ...], batch=batch))
+        return futures
+
+    def _warn(self, corners: Int64Array) -> None:
+        with self._lock:
+            if self._warned or not len(corners):
+                return
+            self._warned = True
+        for name, part in self._parts.items():
+            layout = part.array.chunk_layout
+            chunk, grid = layout.read_chunk.shape, layout.grid_origin
+            edges = [edge for edge in chunk or () if edge]
+            starts = [at for at in grid or () if at is not None]
+            domain = part.array.domain
+            if not len(edges) == len(starts) == domain.rank:
+                continue
+            offset = [low - at for low, at in zip(domain.origin, starts, strict=True)]
+            times = amplification(corners, part.dims, self.places.size, domain.shape, edges, offset)
+            nbytes = len(corners) * math.prod(part.shape) * part.array.dtype.numpy_dtype.itemsize
+            if times >= _TOO_MUCH and times * nbytes >= _TOO_MANY_BYTES:
+                warnings.warn(
+                    f"a batch of {len(corners)} samples decodes {times:.0f} times what it returns "
+                    f"of {'array ' + repr(name) if name else 'the array'}: its chunks are "
+                    f"{tuple(edges)}, a sample {part.shape}; visit samples in the order of "
+                    "chunks (shuffle by blocks), make batches larger, or store the array in "
+                    "chunks more like a sample",
+                    AmplificationWarning,
+                    stacklevel=3,
+                )
+
+
+def _made_again(
+    arrays: Arrays, dims: Mapping[str, tuple[int, ...]], places: Places, squeezed: bool
+) -> Samples:
+    return Samples(arrays, dims, places, squeezed=squeezed)
+
+
+async def _all_of(futures: list[Future[Array]], values: Values) -> Values:
+    """`values`, once all that fills them is done; after an error nothing is on its way."""
+    try:
+        for future in futures:
+            await future
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        await asyncio.gather(*futures, return_exceptions=True)
+        raise
+    return values
+
+
+def _named(arrays: object) -> dict[str, TensorStore]:
+    if isinstance(arrays, TensorStore):
+        return {"": arrays}
+    found = dict(arrays) if isinstance(arrays, Mapping) else {}
+    if not found or not all(
+        isinstance(name, str) and isinstance(array, TensorStore) for name, array in found.items()
+    ):
+        raise IncompatibleType(
+            f"expected an opened array, or several by name, got {arrays!r:.200}; "
+            "open it first: await asynctensor.open(...)"
+        )
+    return found
+
+
+def _cut(
+    arrays: Arrays, dims: Sequence[Dimension]
+) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
+    """The dimensions of each array along which it is cut up, and how long they are."""
+    found: dict[str, tuple[int, ...]] = {}
+    lengths: tuple[int, ...] | None = None
+    for name, array in _named(arrays).items():
+        found[name] = tuple(_dimension(array, dim, name) for dim in dims)
+        if len(set(found[name])) != len(dims) or not dims:
+            raise InvalidArgument(
+                f"samples are cut out along distinct dimensions, got {list(dims)}"
+            )
+        mine = tuple(array.domain.shape[dim] for dim in found[name])
+        if lengths is not None and mine != lengths:
+            raise InvalidArgument(
+                f"arrays that are read in step are equally long along {list(dims)}: "
+                f"array {name!r} is {mine} long, and those before it {lengths}"
+            )
+        lengths = mine
+    assert lengths is not None
+    return found, lengths
+
+
+def _dimension(array: TensorStore, dim: Dimension, name: str) -> int:
+    labels = array.domain.labels
+    if isinstance(dim, str) and dim and dim in labels:
+        return labels.index(dim)
+    if isinstance(dim, int) and -array.rank <= dim < array.rank:
+        return dim % array.rank
+    raise InvalidArgument(
+        f"array {name!r} of rank {array.rank} and labels {list(labels)} has no dimension {dim!r}"
+    )
+
+
+def _place(array: TensorStore) -> list[str]:
+    """Where an array is, and which of those that were there."""
+    try:
+        url = array.url
+    except Error:
+        url = json.dumps(array.spec(minimal_spec=True).to_json(), sort_keys=True)
+    version = array._driver.version()
+    return [url, "" if version is None else version.hex()]

@@ -1,0 +1,123 @@
+"""`Loader`: batches of tensors, resumable with any number of workers and ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, TypeAlias
+
+from torch.utils.data import DataLoader, Dataset
+
+from asynctensor.errors import InvalidArgument
+from asynctensor.integrations.loading import loader
+from asynctensor.integrations.loading.places import Int64Array
+from asynctensor.integrations.loading.samples import Arrays, Samples
+from asynctensor.integrations.torch.dataset import (
+    Tensors,
+    checked_ranks,
+    samples_of,
+    tensors,
+)
+
+StartMethod: TypeAlias = Literal["fork", "spawn", "forkserver"]
+
+
+class Loader(loader.Loader[Any]):
+    """Batches of tensors: one epoch at each iteration, with ``for`` or ``async for``.
+
+    ::
+
+        loader = Loader(Samples.rows({"image": images, "label": labels}), 64, shuffle=True)
+        for batch in loader:
+            train(batch["image"], batch["label"])
+            checkpoint["loader"] = loader.state_dict()
+
+    Batches are read ahead by the event loop of this process, while the caller works; that is
+    enough unless `transform` is heavy. With `workers`, processes read them and call it, and they
+    come in the same order. A state is a few numbers, of all ranks together: whoever loads it goes
+    on with any number of workers, ranks and samples in a batch.
+    """
+
+    def __init__(
+        self,
+        samples: Samples | Arrays,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        window: int | None = None,
+        drop_last: bool = False,
+        rank: int | None = None,
+        world_size: int | None = None,
+        ahead: int = 2,
+        transform: Callable[[Any], Any] | None = None,
+        workers: int = 0,
+        start_method: StartMethod | None = None,
+        pin_memory: bool = False,
+    ) -> None:
+        """Nothing is read before the first iteration.
+
+        Args:
+            samples: See `Samples`; of an array, or of several by name, the rows along the first
+                dimension.
+            batch_size: Samples of a batch of one rank.
+            shuffle: By blocks of chunks; see `Samples.order`.
+            seed: Of the shuffle; the same on all ranks.
+            window: Samples that are shuffled among each other at least.
+            drop_last: Leave out what is left at the end of an epoch, less than a batch for each
+                rank; otherwise it is spread evenly.
+            rank: This process's; None: that of `torch.distributed`, if it is initialised.
+            world_size: How many processes load together.
+            ahead: Batches that are read ahead, by each worker if there are any.
+            transform: Called with each batch: a tensor, or one for each array's name.
+            workers: Processes that read and transform.
+            start_method: How they are made; None: as is usual on this system.
+            pin_memory: Copy batches to page-locked memory; only with `workers`.
+
+        Raises:
+            IncompatibleType: These are no arrays, or PyTorch lacks their data type.
+            InvalidArgument: A number is out of range.
+        """
+        found = samples_of(samples)
+        mine = checked_ranks(rank, world_size)
+        if workers < 0:
+            raise InvalidArgument(f"there cannot be {workers} workers")
+        self._batch = _Batch(found, transform)
+        super().__init__(
+            found, batch_size, shuffle=shuffle, seed=seed, window=window, drop_last=drop_last,
+            rank=mine[0], world_size=mine[1], ahead=ahead, convert=self._batch.converted,
+        )  # fmt: skip
+        self._workers, self._start_method, self._pins = workers, start_method, pin_memory
+
+    def __iter__(self) -> Iterator[Any]:
+        return super().__iter__() if not self._workers else self._by_workers()
+
+    def _by_workers(self) -> Iterator[Any]:
+        planned = list(self._plan())
+        batches: DataLoader[Any] = DataLoader(
+            self._batch,
+            batch_size=None,
+            sampler=[(numbers, self.epoch) for numbers, _ in planned],
+            num_workers=self._workers,
+            prefetch_factor=max(1, self._ahead),
+            multiprocessing_context=self._start_method,
+            pin_memory=self._pins,
+        )
+        for batch, (_, behind) in zip(batches, planned, strict=True):
+            self._position = behind
+            yield batch
+        self._ended()
+
+
+class _Batch(Dataset[Any]):
+    """A map-style dataset of whole batches, by their samples' numbers and epoch."""
+
+    def __init__(self, samples: Samples, transform: Callable[[Any], Any] | None) -> None:
+        self._samples, self._transform = samples, transform
+
+    def converted(self, values: Any) -> Any:
+        """A batch as it is handed out."""
+        found: Tensors = tensors(values)
+        return found if self._transform is None else self._transform(found)
+
+    def __getitem__(self, key: tuple[Int64Array, int]) -> Any:
+        return self.converted(self._samples.read(key[0], epoch=key[1]).result())

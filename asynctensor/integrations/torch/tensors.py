@@ -1,0 +1,110 @@
+"""Tensors from NumPy arrays and back, without a copy where that can be."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from asynctensor.errors import IncompatibleType
+
+Array: TypeAlias = npt.NDArray[Any]
+
+#: What NumPy has of ml_dtypes, by torch's type: PyTorch takes none of them from NumPy.
+_FOREIGN: dict[np.dtype[Any], torch.dtype] = {
+    np.dtype(ml_dtypes.bfloat16): torch.bfloat16,
+    np.dtype(ml_dtypes.float8_e4m3fn): torch.float8_e4m3fn,
+    np.dtype(ml_dtypes.float8_e4m3fnuz): torch.float8_e4m3fnuz,
+    np.dtype(ml_dtypes.float8_e5m2): torch.float8_e5m2,
+    np.dtype(ml_dtypes.float8_e5m2fnuz): torch.float8_e5m2fnuz,
+    np.dtype(ml_dtypes.float8_e8m0fnu): torch.float8_e8m0fnu,
+}
+_FOREIGN_BACK = {theirs: ours for ours, theirs in _FOREIGN.items()}
+_BITS = {1: (np.uint8, torch.uint8), 2: (np.uint16, torch.uint16)}
+_NATIVE = {
+    np.dtype(name): getattr(torch, name)
+    for name in (
+        *("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
+        *("float16", "float32", "float64", "complex64", "complex128"),
+    )
+}
+
+
+def dtype_of(element: npt.DTypeLike) -> torch.dtype:
+    """PyTorch's name of a data type.
+
+    Raises:
+        IncompatibleType: It has none.
+    """
+    native = np.dtype(element).newbyteorder("=")
+    found = _NATIVE.get(native) or _FOREIGN.get(native)
+    if found is None:
+        raise IncompatibleType(
+            f"PyTorch has no data type like {native.name}; read the array as another one: "
+            'array.astype("float32")'
+        )
+    return found
+
+
+def to_torch(array: Array, *, copy: bool | None = None) -> torch.Tensor:
+    """A tensor of the same elements, shape and data type.
+
+    Args:
+        array: Of a data type that PyTorch has; bfloat16 and float8 are ml_dtypes' ones.
+        copy: False: never; True: always; None: where the memory cannot be shared, because the
+            array is read-only, not in this machine's byte order, or has negative strides.
+
+    Returns:
+        A tensor that shares the array's memory and keeps it alive, or one of its own.
+
+    Raises:
+        IncompatibleType: PyTorch has no such data type.
+        ValueError: ``copy=False``, and it takes one.
+    """
+    element = dtype_of(array.dtype)
+    shared = (
+        array.flags.writeable
+        and array.dtype.isnative
+        and all(stride >= 0 and stride % array.itemsize == 0 for stride in array.strides)
+    )
+    if copy is False and not shared:
+        raise ValueError(
+            "PyTorch cannot share the memory of an array that is read-only, not in this machine's "
+            "byte order, or has strides that are negative or between elements; let it be copied"
+        )
+    if copy or not shared:
+        array = np.array(array, array.dtype.newbyteorder("="), order="C")
+    if array.dtype in _FOREIGN:
+        return torch.from_numpy(array.view(_BITS[array.itemsize][0])).view(element)
+    return torch.from_numpy(array)
+
+
+def from_torch(tensor: torch.Tensor, *, copy: bool = False) -> Array:
+    """An array of a tensor's elements, which shares its memory if that is the processor's.
+
+    Args:
+        tensor: Any dense tensor. One that records gradients is detached; one of a device is
+            copied from there.
+        copy: Always copy.
+
+    Raises:
+        IncompatibleType: NumPy and ml_dtypes have no such data type, or the tensor is sparse or
+            quantized.
+    """
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        raise IncompatibleType(
+            f"only dense tensors are arrays, got one of layout {tensor.layout}; "
+            "make it dense: tensor.to_dense()"
+        )
+    here = tensor.detach().resolve_conj().resolve_neg().cpu()
+    foreign = _FOREIGN_BACK.get(here.dtype)
+    if foreign is not None:
+        found: Array = here.view(_BITS[here.itemsize][1]).numpy().view(foreign)
+    elif here.dtype in _NATIVE.values():
+        found = here.numpy()
+    else:
+        raise IncompatibleType(f"NumPy has no data type like {here.dtype}")
+    return found.copy() if copy else found

@@ -1,0 +1,154 @@
+"""Loaders: whole epochs, exact resumption by any number of ranks, and what is left behind."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import asynctensor as at
+from asynctensor.errors import DataLoss, FailedPrecondition, InvalidArgument
+from asynctensor.integrations.loading.loader import Loader
+from asynctensor.integrations.loading.samples import Samples
+
+COUNT = 50
+
+
+def rows(where: str = "memory://", chunk: int = 4) -> Samples:
+    store = at.open(
+        {"driver": "zarr3", "kvstore": where}, create=True, open=True, dtype="int32", shape=[COUNT],
+        chunk_layout=at.ChunkLayout(chunk_shape=[chunk]),
+    ).result()  # fmt: skip
+    store.write(np.arange(COUNT, dtype="int32")).result()
+    return Samples.rows(store)
+
+
+def flat(batches) -> list[int]:
+    return [number for batch in batches for number in batch]
+
+
+def loader(samples: Samples, batch_size: int = 6, **options) -> Loader:
+    return Loader(
+        samples, batch_size, **{"shuffle": True, "convert": lambda each: each.tolist(), **options}
+    )
+
+
+async def test_epochs_by_either_loop() -> None:
+    samples = rows()
+    blocking, asynchronous = loader(samples), loader(samples)
+    for epoch in range(3):
+        assert blocking.epoch == epoch
+        found = list(blocking)
+        assert len(found) == len(blocking) == 9
+        assert sorted(flat(found)) == list(range(COUNT))
+        assert [batch async for batch in asynchronous] == found
+    assert len({str(list(loader(samples))), str(found)}) == 2
+
+
+@pytest.mark.parametrize("stop", [0, 1, 4, 8])
+@pytest.mark.parametrize(("ranks", "batch_size"), [(1, 6), (1, 5), (3, 2), (4, 3)])
+def test_any_number_of_ranks_goes_on(stop, ranks, batch_size) -> None:
+    samples = rows()
+    first = loader(samples)
+    list(first)
+    batches = iter(first)
+    begun = [next(batches) for _ in range(stop)]
+    state = json.loads(json.dumps(first.state_dict()))
+    rest = flat(batches)
+    others = [loader(samples, batch_size, rank=r, world_size=ranks) for r in range(ranks)]
+    for each in others:
+        each.load_state_dict(state)
+    shares = [list(each) for each in others]
+    joined = [
+        flat(share[step] for share in shares if step < len(share))
+        for step in range(max(map(len, shares)))
+    ]
+    assert flat(joined) == rest
+    assert sorted(flat(begun) + rest) == list(range(COUNT))
+    assert all(each.epoch == 2 for each in others)
+
+
+def test_at_the_end_comes_the_next_epoch() -> None:
+    samples = rows()
+    for options in [{}, {"drop_last": True}]:
+        first = loader(samples, **options)
+        batches = iter(first)
+        for _ in range(len(first)):
+            next(batches)
+        again = loader(samples, **options)
+        again.load_state_dict(first.state_dict())
+        following = loader(samples, **options)
+        following.set_epoch(1)
+        assert list(again) == list(following)
+
+
+def test_an_epoch_left_early_counts() -> None:
+    samples = rows()
+    first = loader(samples)
+    for _ in first:
+        break
+    second = list(first)
+    other = loader(samples)
+    other.set_epoch(1)
+    assert second == list(other)
+
+
+def test_shares_have_no_chunk_in_common() -> None:
+    samples = rows()
+    shares = [loader(samples, window=4).of_share(i, 3) for i in range(3)]
+    batches = [len(share) for share in shares]
+    found = [flat(share) for share in shares]
+    assert sorted(flat(found)) == list(range(COUNT))
+    chunks = [{number // 4 for number in each} for each in found]
+    assert sum(map(len, chunks)) == 13
+    assert batches == [-(-len(each) // 6) for each in found]
+
+
+def test_other_data_and_other_orders_are_refused(tmp_path) -> None:
+    samples = rows(f"file://{tmp_path}/a/")
+    state = loader(samples).state_dict()
+    for other, match in [
+        (loader(rows(f"file://{tmp_path}/b/")), "other samples"),
+        (loader(samples, seed=1), "seed=0"),
+        (loader(samples, window=5), "window=64"),
+        (loader(samples, shuffle=False), "window=0"),
+        (loader(samples).of_share(0, 2), "other samples"),
+    ]:
+        with pytest.raises(FailedPrecondition, match=match):
+            other.load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2}, {"epoch": -1}, {"position": "1"}, {"seed": None}, {"data": 3},
+        {"position": COUNT + 1},
+    ],
+)  # fmt: skip
+def test_bad_states(change) -> None:
+    found = loader(rows())
+    with pytest.raises(InvalidArgument):
+        found.load_state_dict({**found.state_dict(), **change})
+    with pytest.raises(InvalidArgument):
+        found.load_state_dict({})
+    assert found.state_dict() == loader(rows()).state_dict()
+
+
+def test_a_failing_batch_fails_in_its_place(tmp_path) -> None:
+    samples = rows(f"file://{tmp_path}/")
+    (tmp_path / "c/3").write_bytes(b"?")
+    found = Loader(samples, 4, convert=lambda each: each.tolist(), ahead=5)
+    batches = iter(found)
+    assert [next(batches) for _ in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    with pytest.raises(DataLoss, match="c/3"):
+        next(batches)
+    assert found.state_dict()["position"] == 12
+
+
+def test_bad_options() -> None:
+    for options in [{"batch_size": 0}, {"ahead": -1}, {"rank": 1}, {"window": 0}]:
+        with pytest.raises(InvalidArgument):
+            loader(rows(), **options)
+    with pytest.raises(InvalidArgument):
+        loader(rows()).set_epoch(-1)
