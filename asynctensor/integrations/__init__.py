@@ -7,7 +7,7 @@ import importlib
 from typing import Any
 
 #: What is asked for by name, and the extra that installs what it needs.
-_FACES = ("zarr",)
+_FACES = ("torch", "zarr")
 
 
 def __getattr__(name: str) -> Any:

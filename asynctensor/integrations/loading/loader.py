@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from asynctensor.errors import InvalidArgument
+from asynctensor.errors import Error, InvalidArgument
 from asynctensor.integrations.loading.cut import Cut
-from asynctensor.integrations.loading.places import Int64Array
+from asynctensor.integrations.loading.group import Group, Values
 from asynctensor.integrations.loading.resume_state import ResumeState
-from asynctensor.integrations.loading.samples import Samples, Values
+from asynctensor.integrations.loading.samples import Samples
 from asynctensor.runtime.future import Future
 
 T = TypeVar("T")
+_Reading: TypeAlias = tuple[Group, Future[Values]]
+
+#: What is read together is no larger than this, unless it is one batch.
+_GROUP_BYTES = 256 * 2**20
 
 
 class Loader(Generic[T]):
@@ -53,7 +59,8 @@ class Loader(Generic[T]):
                 rank; otherwise it is spread evenly.
             rank: Which part of each step this is.
             world_size: How many ranks load together.
-            ahead: Batches that are read ahead; so many and one more are in memory.
+            ahead: Batches that are read ahead. Those whose samples share chunks are read together,
+                up to a window or 256 MiB, and up to two such groups are in memory.
             convert: Makes of what was read what is handed out.
 
         Raises:
@@ -130,53 +137,100 @@ class Loader(Generic[T]):
 
     # -- loading ----------------------------------------------------------------------------
 
-    def _plan(self) -> Iterator[tuple[Int64Array, int]]:
-        """The batches that are still to come in this epoch, and the position behind each."""
+    def _groups(self) -> Iterator[Group]:
+        """The batches that are still to come in this epoch, those together that share chunks."""
         if self._begun:
             self._epoch, self._position = self._epoch + 1, 0
         self._begun = True
-        epoch = self._epoch
-        for begin, end, behind in self._cut.batches(self._position, self._order.length(epoch)):
-            yield self._order.numbers(epoch, begin, end), behind
+        epoch, together = self._epoch, self._together()
+        batches = self._cut.batches(self._position, self._order.length(epoch))
+        while several := list(itertools.islice(batches, together)):
+            yield Group.of(
+                epoch,
+                [
+                    (self._order.numbers(epoch, begin, end), behind)
+                    for begin, end, behind in several
+                ],
+            )
+
+    def _together(self) -> int:
+        """How many batches are read together: those of a window, if samples share chunks at all."""
+        if math.prod(self._order.block) == 1:
+            return 1
+        cut = self._cut
+        of_window = self._order.window // (cut.batch_size * cut.world_size)
+        of_memory = _GROUP_BYTES // max(1, cut.batch_size * self.samples.nbytes)
+        return max(1, min(of_window, of_memory))
 
     def __iter__(self) -> Iterator[T]:
-        plan = self._plan()
-        reading: deque[tuple[Future[Values], int]] = deque()
+        groups, reading = self._groups(), deque[_Reading]()
         try:
-            while self._more(plan, reading):
-                future, behind = reading.popleft()
-                values = self._convert(future.result())
-                self._position = behind
-                yield values
+            while self._begin(groups, reading):
+                group, future = reading.popleft()
+                try:
+                    values = future.result()
+                except Error:
+                    if len(group.behind) == 1:
+                        raise
+                    self._read_singly(group, reading)
+                    continue
+                yield from self._handed_out(group, values, groups, reading)
             self._ended()
         finally:
-            for future, _ in reading:
+            for _, future in reading:
                 future.cancel()
 
     async def __aiter__(self) -> AsyncIterator[T]:
-        plan = self._plan()
-        reading: deque[tuple[Future[Values], int]] = deque()
+        groups, reading = self._groups(), deque[_Reading]()
         try:
-            while self._more(plan, reading):
-                future, behind = reading.popleft()
-                values = self._convert(await future)
-                self._position = behind
-                yield values
+            while self._begin(groups, reading):
+                group, future = reading.popleft()
+                try:
+                    values = await future
+                except Error:
+                    if len(group.behind) == 1:
+                        raise
+                    self._read_singly(group, reading)
+                    continue
+                for batch in self._handed_out(group, values, groups, reading):
+                    yield batch
             self._ended()
         finally:
-            for future, _ in reading:
+            for _, future in reading:
                 future.cancel()
 
-    def _more(
-        self, plan: Iterator[tuple[Int64Array, int]], reading: deque[tuple[Future[Values], int]]
-    ) -> bool:
-        """Has the next batches read; whether there is one."""
-        while len(reading) <= self._ahead:
-            numbers, behind = next(plan, (None, 0))
-            if numbers is None:
+    def _begin(self, groups: Iterator[Group], reading: deque[_Reading], left: int = 0) -> bool:
+        """Has read ahead what should be; whether anything is being read.
+
+        Args:
+            groups: What is still to come.
+            reading: What is being read, in order.
+            left: Batches that were read and not handed out yet.
+        """
+        ahead = left + sum(len(group.behind) for group, _ in reading)
+        while ahead <= self._ahead or (not left and not reading):
+            group = next(groups, None)
+            if group is None:
                 break
-            reading.append((self.samples.read(numbers, epoch=self._epoch), behind))
+            reading.append((group, self.samples.read(group.numbers, epoch=group.epoch)))
+            ahead += len(group.behind)
         return bool(reading)
+
+    def _read_singly(self, group: Group, reading: deque[_Reading]) -> None:
+        """Has each batch of a group read, so that each has its own error."""
+        for each in reversed(list(group.single())):
+            reading.appendleft((each, self.samples.read(each.numbers, epoch=each.epoch)))
+
+    def _handed_out(
+        self, group: Group, values: Values, groups: Iterator[Group], reading: deque[_Reading]
+    ) -> Iterator[T]:
+        left = len(group.behind)
+        for batch, behind in zip(group.batches(values), group.behind, strict=True):
+            left -= 1
+            self._begin(groups, reading, left)
+            found = self._convert(batch)
+            self._position = behind
+            yield found
 
     def _ended(self) -> None:
         self._epoch, self._position, self._begun = self._epoch + 1, 0, False

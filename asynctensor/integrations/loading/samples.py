@@ -19,6 +19,7 @@ from asynctensor.chunked.destination import checked_output
 from asynctensor.chunked.scratch import new_output
 from asynctensor.errors import Error, IncompatibleType, InvalidArgument, OutOfRange
 from asynctensor.integrations.loading.amplification import AmplificationWarning, amplification
+from asynctensor.integrations.loading.group import Values
 from asynctensor.integrations.loading.order import Order
 from asynctensor.integrations.loading.places import (
     Crops,
@@ -37,8 +38,6 @@ Array: TypeAlias = npt.NDArray[Any]
 Arrays: TypeAlias = TensorStore | Mapping[str, TensorStore]
 #: A dimension by its number or label.
 Dimension: TypeAlias = int | str
-#: What is read of a batch: an array of shape ``(samples, ...)``, or one for each name.
-Values: TypeAlias = "Array | dict[str, Array]"
 
 #: A batch that decodes so many times what it returns is warned of, if that is so many bytes.
 _TOO_MUCH, _TOO_MANY_BYTES = 8.0, 2**22

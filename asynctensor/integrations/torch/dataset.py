@@ -11,8 +11,9 @@ import torch.distributed
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from asynctensor.errors import InvalidArgument
+from asynctensor.integrations.loading.group import Values
 from asynctensor.integrations.loading.loader import Loader
-from asynctensor.integrations.loading.samples import Arrays, Samples, Values
+from asynctensor.integrations.loading.samples import Arrays, Samples
 from asynctensor.integrations.torch.tensors import dtype_of, to_torch
 
 #: A tensor, or one for each array's name.

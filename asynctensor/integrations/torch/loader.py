@@ -7,12 +7,11 @@ from typing import Any, Literal, TypeAlias
 
 from torch.utils.data import DataLoader, Dataset
 
-from asynctensor.errors import InvalidArgument
+from asynctensor.errors import Error, InvalidArgument
 from asynctensor.integrations.loading import loader
-from asynctensor.integrations.loading.places import Int64Array
+from asynctensor.integrations.loading.group import Group, Values
 from asynctensor.integrations.loading.samples import Arrays, Samples
 from asynctensor.integrations.torch.dataset import (
-    Tensors,
     checked_ranks,
     samples_of,
     tensors,
@@ -81,10 +80,10 @@ class Loader(loader.Loader[Any]):
         mine = checked_ranks(rank, world_size)
         if workers < 0:
             raise InvalidArgument(f"there cannot be {workers} workers")
-        self._batch = _Batch(found, transform)
+        self._batches = _Batches(found, transform)
         super().__init__(
             found, batch_size, shuffle=shuffle, seed=seed, window=window, drop_last=drop_last,
-            rank=mine[0], world_size=mine[1], ahead=ahead, convert=self._batch.converted,
+            rank=mine[0], world_size=mine[1], ahead=ahead, convert=self._batches.converted,
         )  # fmt: skip
         self._workers, self._start_method, self._pins = workers, start_method, pin_memory
 
@@ -92,32 +91,47 @@ class Loader(loader.Loader[Any]):
         return super().__iter__() if not self._workers else self._by_workers()
 
     def _by_workers(self) -> Iterator[Any]:
-        planned = list(self._plan())
-        batches: DataLoader[Any] = DataLoader(
-            self._batch,
+        groups = list(self._groups())
+        read: DataLoader[Any] = DataLoader(
+            self._batches,
             batch_size=None,
-            sampler=[(numbers, self.epoch) for numbers, _ in planned],
+            sampler=groups,
             num_workers=self._workers,
-            prefetch_factor=max(1, self._ahead),
+            prefetch_factor=max(1, self._ahead // len(groups[0].behind)) if groups else None,
             multiprocessing_context=self._start_method,
             pin_memory=self._pins,
         )
-        for batch, (_, behind) in zip(batches, planned, strict=True):
-            self._position = behind
-            yield batch
+        for group, batches in zip(groups, read, strict=True):
+            for behind, batch in zip(group.behind, batches, strict=False):
+                if isinstance(batch, Error):
+                    raise batch
+                self._position = behind
+                yield batch
         self._ended()
 
 
-class _Batch(Dataset[Any]):
-    """A map-style dataset of whole batches, by their samples' numbers and epoch."""
+class _Batches(Dataset[Any]):
+    """A map-style dataset of groups of batches."""
 
     def __init__(self, samples: Samples, transform: Callable[[Any], Any] | None) -> None:
         self._samples, self._transform = samples, transform
 
-    def converted(self, values: Any) -> Any:
+    def converted(self, values: Values) -> Any:
         """A batch as it is handed out."""
-        found: Tensors = tensors(values)
+        found = tensors(values)
         return found if self._transform is None else self._transform(found)
 
-    def __getitem__(self, key: tuple[Int64Array, int]) -> Any:
-        return self.converted(self._samples.read(key[0], epoch=key[1]).result())
+    def __getitem__(self, group: Group) -> list[Any]:
+        """The batches of a group; in place of the first that cannot be read, its error."""
+        try:
+            values = self._samples.read(group.numbers, epoch=group.epoch).result()
+        except Error as error:
+            found: list[Any] = []
+            if len(group.behind) > 1:
+                for each in group.single():
+                    found += self[each]
+                    if isinstance(found[-1], Error):
+                        break
+                return found
+            return [error]
+        return [self.converted(batch) for batch in group.batches(values)]

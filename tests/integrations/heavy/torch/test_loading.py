@@ -134,7 +134,7 @@ async def test_asynchronous_loops(arrays) -> None:
     assert found == checked(Loader(arrays, 6, shuffle=True))
 
 
-def double(batch):
+def double(batch) -> dict[str, torch.Tensor]:
     return {"image": batch["image"] * 2, "label": batch["label"] * 2}
 
 
