@@ -23,12 +23,12 @@ from asynctensor.kvstore_values import (
     to_key,
 )
 from asynctensor.public_kvstore_spec import PublicKvStoreSpec
-from asynctensor.runtime.event_loop import start
+from asynctensor.runtime.event_loop import start, start_begun
 from asynctensor.runtime.future import Future
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.storage.generation import UNKNOWN
 from asynctensor.storage.key_range import KeyRange as StoredRange
-from asynctensor.storage.kvstore import Buffer, KeyValueStore, ReadOptions
+from asynctensor.storage.kvstore import Arrival, Buffer, KeyValueStore, ReadOptions
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
@@ -160,7 +160,24 @@ class KvStore(KvStoreHandle):
             _generation(if_not_equal),
             float("inf") if staleness_bound is None else float(staleness_bound),
         )
+        plain = self._transaction is None and not self._store.capabilities.never_waits
+        if plain and timeout is None and deadline is None:
+            return start_begun(self._begin_read, self._read, self._key(key), options)
         return self._start(self._read, self._key(key), options, timeout=timeout, deadline=deadline)
+
+    def _begin_read(
+        self, key: str, options: ReadOptions, told: Callable[[PublicReadResult | None], object]
+    ) -> Callable[[], object] | None:
+        """What `_read` does, without a task (`KeyValueStore.begin_read`)."""
+
+        def arrived(arrival: Arrival | None) -> None:
+            if arrival is None:
+                told(None)
+                return
+            stamp = PublicStamp.of(arrival.stamp)
+            told(PublicReadResult(arrival.state, bytes(arrival.value), stamp))
+
+        return self._store.begin_read(key, options, arrived)
 
     async def _read(self, key: str, options: ReadOptions) -> PublicReadResult:
         found = await self._target().read(key, options)

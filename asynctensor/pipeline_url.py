@@ -26,6 +26,8 @@ _COMPONENT: Final = re.compile(
 )
 #: Not escaped, beside letters, digits and ``-._~``: what TensorStore leaves as it is.
 _SAFE: Final = "/:!$&'()*+,;="
+#: What needs no encoding, as nearly all keys.
+_PLAIN: Final = re.compile(r"[0-9A-Za-z/_.\-~]*")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -113,6 +115,8 @@ def parse_pipeline(url: str) -> tuple[UrlComponent, ...]:
 
 def encoded_path(path: str) -> str:
     """A path with percent-encoding."""
+    if _PLAIN.fullmatch(path) is not None:
+        return path
     return quote(path, safe=_SAFE)
 
 

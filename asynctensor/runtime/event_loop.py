@@ -17,8 +17,8 @@ from asynctensor.errors import DeadlineExceeded, FailedPrecondition
 from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.guest_loop import close_guest_loop, guest_loop_made_by
-from asynctensor.runtime.inbox import inbox_of
-from asynctensor.runtime.job import Job
+from asynctensor.runtime.inbox import WakingAfterCalls, inbox_of
+from asynctensor.runtime.job import BegunJob, Job
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.threads import start_thread
 from asynctensor.runtime.turn import TurnCollector
@@ -77,9 +77,11 @@ class IoLoop:
         return self._thread is not None
 
     def _serve(self) -> None:
+        waking = WakingAfterCalls(self.loop)
         try:
             self.loop.run_forever()
         finally:
+            waking.end()
             self.loop.close()
             self._refuse_arriving()
 
@@ -257,25 +259,41 @@ def start(
         return Future.failed(
             DeadlineExceeded("the time given by timeout= or deadline= was over before the start")
         )
+    future: Future[Any] = Future._pending()
+    return _started(future, Job(future, function, args, limit))
+
+
+def start_begun(
+    begin: Callable[..., Callable[[], object] | None],
+    function: Callable[..., Awaitable[T]],
+    *args: Any,
+) -> Future[T]:
+    """Like ``start(function, *args)``, without a task where `begin` can do it (`BegunJob`).
+
+    Args:
+        begin: Begins the work on the I/O loop; called with `args` and whom to tell.
+        function: As for `start`.
+        args: As for `start`.
+
+    Returns:
+        As `start` does.
+    """
+    future: Future[Any] = Future._pending()
+    return _started(future, BegunJob(future, begin, function, args))
+
+
+def _started(future: Future[T], job: Job) -> Future[T]:
+    """Has a job begin on the I/O loop."""
     try:
         io = _io()
     except FailedPrecondition as error:
         return Future.failed(error)
-    future, job = _job(function, args, limit)
+    future._on_cancel = [job.cancel]
     if _get_running_loop() is io.loop:
         job.begin(io.loop)
     else:
         io.collector.add(job)
     return future
-
-
-def _job(
-    function: Callable[..., Awaitable[Any]], args: tuple[Any, ...], limit: Deadline
-) -> tuple[Future[Any], Job]:
-    future = Future._pending()
-    job = Job(future, function, args, limit)
-    future._on_cancel = [job.cancel]
-    return future, job
 
 
 def run_on(loop: AbstractEventLoop) -> None:

@@ -10,7 +10,7 @@ from contextvars import Context, copy_context
 from typing import Any, Protocol
 
 from asynctensor.errors import DeadlineExceeded, from_memory_error
-from asynctensor.runtime.clock import Deadline
+from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.inbox import inbox_of
 
 # The states of a future. Legal moves: PENDING to each of the others, once; nothing else.
@@ -124,6 +124,60 @@ class Job:
         future, self._future = self._future, None
         if future is not None:
             future._settle(status, value)
+
+
+class BegunJob(Job):
+    """A job that does without its coroutine, and a task for that, where it can.
+
+    Args:
+        begin: Called on the loop first, in the caller's context, with `args` and whom to tell:
+            returns what gives the work up, leaving nothing behind; None where it takes the
+            coroutine. It is told a result, an error, or None where it takes the coroutine after
+            all; once, after `begin` has returned.
+    """
+
+    __slots__ = ("_begin", "_give_up")
+
+    def __init__(
+        self,
+        future: Settles,
+        begin: Callable[..., Callable[[], object] | None],
+        function: Callable[..., Awaitable[Any]],
+        args: tuple[Any, ...],
+    ) -> None:
+        super().__init__(future, function, args, NEVER)
+        self._begin = begin
+        self._give_up: Callable[[], object] | None = None
+
+    def begin(self, loop: AbstractEventLoop) -> None:
+        """Starts the work; called on `loop`."""
+        if not self._cancelled:
+            self._loop = loop
+            try:
+                self._give_up = self._context.run(self._begin, *self._args, self._told)
+            except Exception as error:  # noqa: BLE001 -- whoever awaits the future gets it
+                self._settle(FAILED, error)
+                return
+        if self._give_up is None:
+            super().begin(loop)
+
+    def _told(self, outcome: Any) -> None:
+        self._give_up = None
+        if outcome is None:
+            assert self._loop is not None
+            super().begin(self._loop)
+        elif isinstance(outcome, BaseException):
+            self._settle(FAILED, outcome)
+        else:
+            self._settle(SUCCEEDED, outcome)
+
+    def _cancel_task(self, _: None) -> None:
+        give_up, self._give_up = self._give_up, None
+        if give_up is None:
+            super()._cancel_task(None)
+            return
+        give_up()
+        self._settle(CANCELLED, None)
 
 
 async def _until(

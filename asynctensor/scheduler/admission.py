@@ -77,6 +77,7 @@ class Admission:
         self._hosts: dict[Hashable, _Host] = {}
         #: Hosts in the order of their turns at the budget.
         self._turns: deque[Hashable] = deque()
+        self._waiting = 0
 
     def ask(self, ticket: Ticket, most: int = GREATEST) -> None:
         """Puts a request into the queue of its flow.
@@ -94,13 +95,14 @@ class Admission:
             host.most = most
             host.limit = min(host.limit, float(most))
         host.waiting.push(ticket.flow, ticket)
+        self._waiting += 1
 
     def admit_now(self, ticket: Ticket, most: int = GREATEST) -> bool:
         """Admits a request at once, where nobody waits and the limits allow it."""
         host = self._hosts.get(ticket.host)
         if host is None or host.most != most or host.under_way >= int(host.limit):
             return False
-        if self.waiting():
+        if self._waiting:
             return False
         if self.bytes_under_way and self.bytes_under_way + ticket.weight > self.budget:
             return False
@@ -110,7 +112,9 @@ class Admission:
 
     def withdraw(self, ticket: Ticket) -> bool:
         """Takes a request that still waits out of its queue; False if it waits no more."""
-        return self._hosts[ticket.host].waiting.remove(ticket.flow, ticket)
+        removed = self._hosts[ticket.host].waiting.remove(ticket.flow, ticket)
+        self._waiting -= removed
+        return removed
 
     def admit(self) -> Iterator[Ticket]:
         """The requests that may be sent now, as under way from here on."""
@@ -128,6 +132,7 @@ class Admission:
             refused = 0
             self._turns.rotate(-1)
             host.waiting.pop()
+            self._waiting -= 1
             host.under_way += 1
             self.bytes_under_way += ticket.weight
             yield ticket
@@ -162,7 +167,7 @@ class Admission:
 
     def waiting(self) -> int:
         """Requests that wait."""
-        return sum(len(host.waiting) for host in self._hosts.values())
+        return self._waiting
 
 
 def _is_quick(host: _Host, ticket: Ticket, now: float) -> bool:

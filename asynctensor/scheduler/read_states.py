@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class State(Enum):
+class State(StrEnum):
     """Where a read stands."""
 
     ASKED = "asked"
@@ -19,7 +19,7 @@ class State(Enum):
     GONE = "gone"
 
 
-class Event(Enum):
+class Event(StrEnum):
     """What can happen to it."""
 
     PLAN = "the turn ends, requests are planned"

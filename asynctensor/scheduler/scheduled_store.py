@@ -49,26 +49,33 @@ class ScheduledStore(KeyValueStore):
         self.capabilities = base.capabilities
         self._hedging = hedging
         self._manner = manner
+        #: The queue, and those of which it is one: a forked child has others.
+        self._held: tuple[object, ReadQueue] | None = None
 
     def __repr__(self) -> str:
         return f"ScheduledStore({self.base!r})"
 
     @property
     def _queue(self) -> ReadQueue:
-        # By identity, which holds the credentials: others share nothing.
         queues = _queues()
+        held = self._held
+        if held is not None and held[0] is queues:
+            return held[1]
+        # By identity, which holds the credentials: others share nothing.
         name = (self.base.identity, self._hedging, self._manner)
         queue = queues.get(name)
         if queue is None:
             base = self.base
             hedging = Hedging(self._hedging) if self._hedging else None
-            queue = queues.setdefault(name, ReadQueue(base.read, hedging, base.begin_read))
-        self._held = queue
+            begins = type(base).begin_read is not KeyValueStore.begin_read
+            begin = base.begin_read if begins else None
+            queue = queues.setdefault(name, ReadQueue(base.read, hedging, begin))
+        self._held = queues, queue
         return queue
 
     def __getstate__(self) -> dict[str, Any]:
         # What is under way is this process's own.
-        return {k: v for k, v in self.__dict__.items() if k != "_held"}
+        return {**self.__dict__, "_held": None}
 
     async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
         """See `KeyValueStore.read`."""
@@ -150,9 +157,9 @@ class ScheduledStore(KeyValueStore):
 
 
 def _queues() -> WeakValueDictionary[Hashable, ReadQueue]:
-    with PROCESS.lock:
-        found: Any = PROCESS.shared.get("read_queues")
-        if found is None:
-            found = PROCESS.shared["read_queues"] = WeakValueDictionary()
-        queues: WeakValueDictionary[Hashable, ReadQueue] = found
-        return queues
+    found: Any = PROCESS.shared.get("read_queues")
+    if found is None:
+        with PROCESS.lock:
+            found = PROCESS.shared.setdefault("read_queues", WeakValueDictionary())
+    queues: WeakValueDictionary[Hashable, ReadQueue] = found
+    return queues

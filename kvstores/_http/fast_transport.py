@@ -164,16 +164,24 @@ class FastTransport:
                 return None
         if host.shunned_until and host.shunned_until > monotonic():
             return None
-        fields = host.fields.get(request.headers)
+        headers, part = request.headers, ""
+        if headers and headers[-1][0] == "Range":
+            # Of the fields the one that nearly every request has of its own.
+            part = f"Range: {headers[-1][1]}"
+            if _FIELD.fullmatch(part) is None:
+                return None
+            part += "\r\n"
+            headers = headers[:-1]
+        fields = host.fields.get(headers)
         if fields is None:
-            fields = _fields(root.partition("://")[2], request.headers)
+            fields = _fields(root.partition("://")[2], headers)
             if fields is None:
                 return None
             if len(host.fields) >= _MOST_FIELDS:
                 host.fields.clear()
-            host.fields[request.headers] = fields
+            host.fields[headers] = fields
         # `Request` has looked at the URL: it is visible ASCII.
-        return host, f"GET {path}{mark}{query} HTTP/1.1\r\n".encode("ascii") + fields
+        return host, f"GET {path}{mark}{query} HTTP/1.1\r\n{part}".encode("ascii") + fields
 
     def _host(self, url: str, root: str) -> _Host | None:
         if root in self._hosts:

@@ -50,9 +50,9 @@ async def read_value(asker: Asker, url: str, options: ReadOptions) -> ReadResult
 
 
 def begun_fields(asker: Asker, options: ReadOptions) -> Fields | None:
-    """What a read says that is begun without a task; None if it cannot be."""
-    fields, look = _asked(options)
-    return None if look else asker.all_fields(fields)
+    """What a read says, but for its range, that is begun without a task; None if it cannot be."""
+    conditions = _conditions(options)
+    return None if conditions is None else asker.all_fields((*conditions, *freshness(options)))
 
 
 def begin_value(

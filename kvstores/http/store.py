@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 
 from asynctensor.errors import FailedPrecondition, InvalidArgument, Unimplemented, os_errors_mapped
 from asynctensor.kvstores._http.exchange import Exchange
+from asynctensor.kvstores._http.ranges import range_header
 from asynctensor.kvstores.http.address import Address
 from asynctensor.kvstores.http.asking import Asker, Fields
 from asynctensor.kvstores.http.credentials import Authorization
@@ -63,7 +64,7 @@ class HttpStore(KeyValueStore):
     ) -> None:
         self._address = address
         self._asker = Asker(exchange or Exchange(), headers, authorization or Authorization())
-        self._latest: tuple[ReadOptions, Fields | None] | None = None
+        self._latest: tuple[tuple[bytes, bytes, float], Fields | None] | None = None
 
     def __repr__(self) -> str:
         return f"HttpStore({self._address!r})"
@@ -94,13 +95,15 @@ class HttpStore(KeyValueStore):
         """See `KeyValueStore.begin_read`."""
         if _VERBOSE.level:
             return None
-        # Reads of many values have their options in common.
+        # Reads of many values have in common all but the range.
+        common = options.if_equal, options.if_not_equal, options.staleness_bound
         latest = self._latest
-        if latest is None or latest[0] is not options:
-            latest = self._latest = options, begun_fields(self._asker, options)
-        fields = latest[1]
-        if fields is None:
+        if latest is None or latest[0] != common:
+            latest = self._latest = common, begun_fields(self._asker, options)
+        part = range_header(options.byte_range)
+        if latest[1] is None or (part is None and not options.byte_range.is_full):
             return None
+        fields = latest[1] if part is None else (*latest[1], ("Range", part))
         try:
             url = self._address.url(key)
         except InvalidArgument:

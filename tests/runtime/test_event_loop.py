@@ -5,6 +5,7 @@ import contextvars
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from asynctensor.runtime.event_loop import (
     run_on,
     shutdown,
     start,
+    start_begun,
 )
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.inbox import inbox_of
@@ -439,3 +441,89 @@ def test_future_of_a_coroutine_stays_on_the_callers_loop(run) -> None:
         assert (await Future(where()))[0] is False
 
     run(main())
+
+
+# -- Work without a task ----------------------------------------------------------------------
+
+
+class Begun:
+    """Work that is begun without a task, and what became of it."""
+
+    def __init__(self, *, begins: bool = True) -> None:
+        self.begins = begins
+        self.told: Any = None
+        self.given_up = 0
+        self.contexts: list[str] = []
+        self._begun, self.has_begun = Promise.new()
+
+    def __call__(self, a: int, b: int, told: Any) -> Any:
+        assert on_io_loop()
+        self.contexts.append(VARIABLE.get())
+        self.told = told
+        self._begun.set_result(None)
+        return self.give_up if self.begins else None
+
+    def give_up(self) -> None:
+        assert on_io_loop()
+        self.given_up += 1
+
+    def tell(self, outcome: object) -> None:
+        io_loop().call_soon_threadsafe(self.told, outcome)
+
+
+async def test_begun_work_goes_without_its_coroutine() -> None:
+    work = Begun()
+    VARIABLE.set("caller's")
+    found = start_begun(work, add, 1, 2)
+    await work.has_begun
+    work.tell(7)
+    assert await found == 7
+    assert work.contexts == ["caller's"]
+    work = Begun()
+    failing = start_begun(work, add, 1, 2)
+    await work.has_begun
+    work.tell(DeadlineExceeded("late"))
+    with pytest.raises(DeadlineExceeded, match="late"):
+        await failing
+
+
+async def test_begun_work_takes_its_coroutine_where_it_must() -> None:
+    assert await start_begun(Begun(begins=False), add, 1, 2) == 3
+    work = Begun()
+    found = start_begun(work, add, 1, 2)
+    await work.has_begun
+    work.tell(None)
+    assert await found == 3
+
+    def broken(*_: object) -> None:
+        raise InvalidArgument("no such work")
+
+    with pytest.raises(InvalidArgument, match="no such work"):
+        await start_begun(broken, add, 1, 2)
+
+
+async def test_begun_work_is_given_up() -> None:
+    work = Begun()
+    found = start_begun(work, add, 1, 2)
+    await work.has_begun
+    found.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await found
+    assert work.given_up == 1
+    # Before it crosses over, it is never begun; after it went over to its coroutine, that ends.
+    work = Begun()
+    found = start_begun(work, add, 1, 2)
+    found.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await found
+    assert work.contexts == []
+    work, stuck = Begun(), Stuck()
+    waiting = start_begun(work, lambda a, b: stuck(), 1, 2)
+    await work.has_begun
+    work.tell(None)
+    await stuck.begin
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert stuck.unwound
+    assert work.given_up == 0

@@ -4,17 +4,20 @@ import asyncio
 import gc
 import logging
 import threading
+import time
 from contextlib import suppress
 
 import pytest
 
 from asynctensor.runtime.inbox import (
     LoopInbox,
+    WakingAfterCalls,
     WakingAtOnce,
     WakingTogether,
     inbox_of,
     wake_now,
 )
+from asynctensor.runtime.sources import SOURCES
 
 
 class CountingLoop(asyncio.SelectorEventLoop):
@@ -151,6 +154,54 @@ def test_a_stretch_wakes_a_loop_once_at_its_end() -> None:
     loop.run_forever()
     assert got == [1, 2, 3]
     loop.close()
+
+
+def test_what_one_turn_of_a_loop_posts_wakes_another_loop_once() -> None:
+    other, inbox, got = counting()
+    loop = CountingLoop()
+    waking = WakingAfterCalls(loop)
+    try:
+        for k in range(5):
+            loop.call_soon(inbox.post, got.append, k)
+        assert other.wakes == 0
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        assert other.wakes == 0  # after the calls that were due then
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+        assert other.wakes == 1
+        other.call_soon(other.stop)
+        other.run_forever()
+        assert got == [0, 1, 2, 3, 4]
+        inbox.post(got.append, 5)
+    finally:
+        waking.end()
+    assert other.wakes == 2
+    other.call_soon(other.stop)
+    other.run_forever()
+    inbox.post(got.append, 6)
+    assert other.wakes == 3
+    loop.close()
+    other.close()
+
+
+def test_a_loop_with_much_to_do_keeps_nobody_waiting_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other, inbox, got = counting()
+    loop = CountingLoop()
+    waking = WakingAfterCalls(loop)
+    try:
+        inbox.post(got.append, 1)
+        inbox.post(got.append, 2)
+        assert other.wakes == 0
+        monkeypatch.setattr(SOURCES, "monotonic", lambda: time.monotonic() + 1.0)
+        inbox.post(got.append, 3)
+        assert other.wakes == 1
+    finally:
+        waking.end()
+    loop.close()
+    other.close()
 
 
 def test_a_stretch_that_fails_wakes_the_loop_all_the_same() -> None:

@@ -14,12 +14,13 @@ from asynctensor.errors import OutOfRange, Unavailable
 from asynctensor.kvstores.memory.store import MemoryMap, MemoryStore
 from asynctensor.runtime.event_loop import start
 from asynctensor.scheduler import read_queue
+from asynctensor.scheduler.flow import FLOW
 from asynctensor.scheduler.hedge import Hedging
 from asynctensor.scheduler.read_queue import ReadQueue
 from asynctensor.scheduler.scheduled_store import ScheduledStore
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.generation import TimestampedStorageGeneration
-from asynctensor.storage.kvstore import KeyValueStore, ReadOptions, ReadResult
+from asynctensor.storage.kvstore import Arrival, KeyValueStore, ReadOptions, ReadResult, Told
 from asynctensor.testing.faulty_store import FaultyStore
 from asynctensor.testing.kvstore_calls import write
 from asynctensor.testing.kvstore_race_suite import KeyValueStoreRaceSuite
@@ -262,6 +263,187 @@ async def test_what_is_over_is_let_go_of_at_once() -> None:
         assert [task() for task in tasks] == [None, None]
     finally:
         gc.enable()
+
+
+class Begins(FaultyStore):
+    """Begins reads without a task, and answers them when it is told to.
+
+    Attributes:
+        begun: Reads that wait for an answer: key, options, whom to tell, and the flow.
+        given_up: Those that were given up.
+        refuses: Which keys are for `read`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore(MemoryMap()))
+        self.begun: list[tuple[str, ReadOptions, Told, Any]] = []
+        self.given_up: list[ReadOptions] = []
+        self.refuses = ""
+
+    def begin_read(self, key: str, options: ReadOptions, told: Told) -> Any:
+        if key == self.refuses:
+            return None
+        entry = (key, options, told, FLOW.get())
+        self.begun.append(entry)
+
+        def give_up() -> None:
+            self.begun.remove(entry)
+            self.given_up.append(options)
+
+        return give_up
+
+    async def answer(self) -> None:
+        while self.begun:
+            key, options, told, _ = self.begun.pop(0)
+            found = await self.base.read(key, options)
+            told(Arrival(found.state, bytearray(found.value), found.stamp))
+
+
+@pytest.fixture
+async def begins() -> Begins:
+    store = Begins()
+    await write(store.base, "k", VALUE)
+    return store
+
+
+async def test_begun_reads_are_merged_and_shared_like_others(begins: Begins) -> None:
+    store = ScheduledStore(begins)
+
+    async def run() -> None:
+        told: list[list[Any]] = [[], [], []]
+        spans = [(10, 20), (15, 40), (99_000, 100_000)]
+        reading = asyncio.ensure_future(store.read("k", part(12, 30)))
+        for each, span in zip(told, spans, strict=True):
+            assert store.begin_read("k", part(*span), each.append) is not None
+        await turns()
+        assert [options.byte_range for _, options, _, _ in begins.begun] == [
+            ByteRange(10, 40), ByteRange(99_000, 100_000)
+        ]  # fmt: skip
+        await begins.answer()
+        assert [bytes(each[0].value) for each in told] == [VALUE[a:b] for a, b in spans]
+        assert (await reading).value == VALUE[12:30]
+
+    await start(run)
+    assert begins.count("read") == 0
+    assert store.statistics().requests == 2
+    assert store.statistics().bytes_asked == 10 + 25 + 1000 + 18
+
+
+async def test_begun_reads_that_take_a_task_are_sent_back(begins: Begins) -> None:
+    store = ScheduledStore(begins)
+
+    async def run() -> None:
+        told: list[Any] = []
+        # The store takes no such key; or finds that something is wrong.
+        begins.refuses = "k"
+        store.begin_read("k", part(0, 10), told.append)
+        await turns()
+        assert told == [None]
+        begins.refuses = ""
+        reading = asyncio.ensure_future(store.read("k", part(0, 10)))
+        store.begin_read("k", part(0, 10), told.append)
+        await turns()
+        ((_, _, tell, _),) = begins.begun
+        begins.begun.clear()
+        tell(None)
+        assert told == [None, None]
+        # Whoever is a task is served by one; whoever is none does not wait for that.
+        assert (await reading).value == VALUE[:10]
+        assert begins.count("read") == 1
+
+    await start(run)
+
+
+async def test_a_begun_read_does_not_wait_for_a_request_by_a_task(begins: Begins) -> None:
+    store = ScheduledStore(begins)
+
+    async def run() -> None:
+        gate = begins.hold("read")
+        begins.refuses = "k"
+        reading = asyncio.ensure_future(store.read("k", part(0, 10)))
+        await gate.reached(1)
+        begins.refuses = ""
+        told: list[Any] = []
+        store.begin_read("k", part(0, 10, staleness_bound=0.0), told.append)
+        await turns()
+        await begins.answer()
+        assert told[0].value == VALUE[:10]
+        gate.open()
+        assert (await reading).value == VALUE[:10]
+
+    await start(run)
+
+
+async def test_begun_reads_that_are_given_up_leave_nothing(begins: Begins) -> None:
+    store = ScheduledStore(begins)
+
+    async def run() -> None:
+        told: list[Any] = []
+        before = store.begin_read("k", part(0, 10), told.append)
+        assert before is not None
+        before()
+        await turns()
+        assert begins.begun == []
+        one = store.begin_read("k", part(0, 10), told.append)
+        two = store.begin_read("k", part(5, 20), told.append)
+        await turns()
+        assert one is not None
+        assert two is not None
+        one()
+        assert begins.given_up == []
+        two()
+        assert [options.byte_range for options in begins.given_up] == [ByteRange(0, 20)]
+        two()
+        assert told == []
+        assert store.statistics().under_way == 0
+
+    await start(run)
+
+
+async def test_begun_parts_of_two_versions_are_asked_for_alone(
+    monkeypatch: pytest.MonkeyPatch, begins: Begins
+) -> None:
+    monkeypatch.setattr(read_queue, "CAP", 60_000)
+    store = ScheduledStore(begins)
+
+    async def run() -> None:
+        told: list[Any] = []
+        store.begin_read("k", part(0, 100_000), told.append)
+        await turns()
+        assert len(begins.begun) == 2
+        last = begins.begun.pop()
+        await begins.answer()
+        await begins.base.write("k", VALUE[::-1])
+        begins.begun.append(last)
+        await begins.answer()
+        assert told[0].value == VALUE[::-1]
+        # A range that is too long is for whoever finds out why.
+        store.begin_read("k", part(0, 100_001), told.append)
+        await turns()
+        begins.begun.pop()[2](None)
+        assert told[1:] == [None]
+        assert begins.begun == []
+
+    await start(run)
+
+
+async def test_each_operation_asks_on_its_own_behalf(begins: Begins) -> None:
+    await write(begins.base, "l", VALUE)
+    store = ScheduledStore(begins)
+
+    async def read(flow: str, key: str) -> None:
+        FLOW.set(flow)
+        await store.read(key, part(0, 10))
+
+    async def run() -> None:
+        reads = [asyncio.ensure_future(read(f"{k}'s", k)) for k in "kl"]
+        await turns()
+        # Both were asked for in one turn.
+        assert [(key, flow) for key, _, _, flow in begins.begun] == [("k", "k's"), ("l", "l's")]
+        await begins.answer()
+        await asyncio.gather(*reads)
+
+    await start(run)
 
 
 async def test_equal_stores_share_a_queue(far: FaultyStore) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import asynctensor as ts
-from asynctensor.errors import DataLoss
+from asynctensor.errors import DataLoss, OutOfRange
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores.http.address import Address
 from asynctensor.kvstores.http.store import HttpStore
@@ -118,6 +118,30 @@ async def test_reads_share_with_one_that_is_begun(caddy, fault_proxy_to) -> None
         assert begin(store, "k")[0] is None
 
     await on_loop(run)
+
+
+async def test_reads_of_a_key_value_store_take_no_tasks(caddy, monkeypatch) -> None:
+    (caddy.folder / "k").write_bytes(b"0123456789")
+    store = await ts.KvStore.open(caddy.url)
+    await store.read("k")
+    tasks = 0
+
+    async def refused(*_: object) -> None:
+        nonlocal tasks
+        tasks += 1
+        raise DataLoss("by a task")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ts.KvStore, "_read", refused)
+        reads = [store.read("k", byte_range=slice(at, at + 2)) for at in (0, 3, 8)]
+        assert [(await read).value for read in reads] == [b"01", b"34", b"89"]
+        assert (await store.read("none")).state == "missing"
+        assert tasks == 0
+    # What is wrong is found out by a task.
+    with pytest.raises(OutOfRange, match="k"):
+        await store.read("k", byte_range=slice(5, 11))
+    assert (await store.read("k", byte_range=slice(-3, None))).value == b"789"
+    assert (await store.read("k", byte_range=slice(0, 3), timeout=10)).value == b"012"
 
 
 async def written(folder: Any, **codec: Any) -> Any:
