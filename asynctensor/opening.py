@@ -22,6 +22,7 @@ from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
+from asynctensor.runtime.guest import loop_held_up
 from asynctensor.scheduler.scheduled_store import ScheduledStore
 from asynctensor.schema.schema import Schema
 from asynctensor.spec import Spec
@@ -312,7 +313,8 @@ async def _open_kvstore(spec: Any, context: Any) -> KvStore:
 
 
 def _reopened(spec: Spec, context: Context, mode: str) -> TensorStore:
-    return open(spec, context=context, read="r" in mode, write="w" in mode).result()
+    with loop_held_up():
+        return open(spec, context=context, read="r" in mode, write="w" in mode).result()
 
 
 def _reduced(store: TensorStore) -> tuple[Any, ...]:

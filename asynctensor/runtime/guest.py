@@ -20,7 +20,8 @@ import itertools
 from asyncio import AbstractEventLoop, CancelledError
 from asyncio.events import _get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from asynctensor.errors import Aborted, FailedPrecondition, IncompatibleType
@@ -37,6 +38,36 @@ from asynctensor.runtime.process import PROCESS
 _LOOK = 0.25
 #: Items of an iteration that cross over at once.
 _PIECE = 1000
+
+
+class _Wait:
+    """A loop that is held up by a call on its thread, as long as that lasts."""
+
+    __slots__ = ("loop",)
+
+    def __init__(self, loop: AbstractEventLoop | None) -> None:
+        self.loop = loop
+
+
+#: Who waits, without a way to await, for the operation that this context belongs to.
+_WAIT: ContextVar[_Wait | None] = ContextVar("asynctensor_wait", default=None)
+
+
+@contextmanager
+def loop_held_up() -> Iterator[None]:
+    """Says that what is started now is waited for on this thread, until the body has ended.
+
+    The loop that runs here, if one does, can do nothing meanwhile: a coroutine that is to run on it
+    for what was started fails at once, with `FailedPrecondition`, and does not wait for ever.
+    """
+    wait = _Wait(_get_running_loop())
+    token = _WAIT.set(wait)
+    try:
+        yield
+    finally:
+        # What was started may live on, in its context.
+        wait.loop = None
+        _WAIT.reset(token)
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -139,6 +170,13 @@ class Guest:
             )
         if loop.is_closed():
             raise _closed()
+        wait = _WAIT.get()
+        if wait is not None and wait.loop is loop:
+            raise FailedPrecondition(
+                "the event loop that this asynchronous function runs on waits for what needs it, "
+                "for ever: do that on another thread, as by await asyncio.to_thread(pickle.loads, "
+                "data)"
+            )
         return loop
 
     async def _on_loop(self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> Any:
