@@ -27,11 +27,13 @@ _PLAIN_BYTES: Final = 2**28
 #: Deflate cannot do more than this; what claims more, and a quarter of a gigabyte, is a bomb.
 _MAX_RATIO: Final = 1032
 #: The largest presets of xz and zstd need 65 and 128 MiB.
-_MAX_WINDOW: Final = 2**27
+MAX_WINDOW: Final = 2**27
 _MAX_XZ_MEMORY: Final = 2**28
 _PIECE: Final = 2**24
 #: Flag bit 1 of LZMA entries: an end marker follows the data (APPNOTE 5.8.9).
 _LZMA_END_MARKER: Final = 1 << 1
+#: What the libraries raise where data are damaged.
+DECODING_ERRORS: Final = (zlib.error, OSError, EOFError, lzma.LZMAError, zstandard.ZstdError)
 
 
 def check_readable(entry: Entry) -> None:
@@ -78,10 +80,8 @@ def decode(entry: Entry, data: memoryview) -> bytes:
     else:
         try:
             value = _DECODERS[entry.method](data, entry)
-        except (zlib.error, OSError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
-            raise DataLoss(
-                f"this entry of the zip file is damaged: {error}", key=entry.key
-            ) from error
+        except DECODING_ERRORS as error:
+            raise damaged_entry(entry, error) from error
     if len(value) != entry.size:
         more = "more" if len(value) > entry.size else f"only {len(value)}"
         raise DataLoss(
@@ -90,6 +90,35 @@ def decode(entry: Entry, data: memoryview) -> bytes:
         )
     check_crc(entry, value)
     return value
+
+
+def damaged_entry(entry: Entry, error: Exception) -> DataLoss:
+    """The error that says what a decoder did not like."""
+    return DataLoss(f"this entry of the zip file is damaged: {error}", key=entry.key)
+
+
+def begin_incremental(
+    entry: Entry, data: memoryview
+) -> tuple[bz2.BZ2Decompressor | lzma.LZMADecompressor, memoryview] | None:
+    """A decoder that gives as many bytes as it is asked for, and what of `data` to give to it.
+
+    Args:
+        entry: The entry.
+        data: Its first stored bytes.
+
+    Returns:
+        None for methods that have another decoder.
+
+    Raises:
+        DataLoss: The properties of LZMA are damaged.
+    """
+    if entry.method == _BZIP2:
+        return bz2.BZ2Decompressor(), data
+    if entry.method == _XZ:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MAX_XZ_MEMORY), data
+    if entry.method == _LZMA:
+        return _lzma_decoder(data, entry), data[9:]
+    return None
 
 
 def check_crc(entry: Entry, value: bytes | memoryview) -> None:
@@ -120,7 +149,7 @@ def _xz(data: memoryview, entry: Entry) -> bytes:
     return _ended(value, decoder.eof and not decoder.unused_data, entry)
 
 
-def _lzma(data: memoryview, entry: Entry) -> bytes:
+def _lzma_decoder(data: memoryview, entry: Entry) -> lzma.LZMADecompressor:
     # version(2) properties_length(2) properties(5): lc, lp and pb in one byte, dictionary size(4).
     if len(data) < 9 or data[2] != 5 or data[3] != 0 or data[4] >= 9 * 5 * 5:
         raise DataLoss("the LZMA properties of this entry are damaged", key=entry.key)
@@ -134,7 +163,11 @@ def _lzma(data: memoryview, entry: Entry) -> bytes:
         "pb": packed // 45,
         "dict_size": max(4096, dictionary),
     }
-    decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[properties])
+    return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[properties])
+
+
+def _lzma(data: memoryview, entry: Entry) -> bytes:
+    decoder = _lzma_decoder(data, entry)
     value = decoder.decompress(data[9:], entry.size + 1)
     if entry.flags & _LZMA_END_MARKER and len(value) <= entry.size:
         # The marker may be left where the last wanted byte was the last one given out.
@@ -143,7 +176,7 @@ def _lzma(data: memoryview, entry: Entry) -> bytes:
 
 
 def _zstd(data: memoryview, entry: Entry) -> bytes:
-    reader = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(
+    reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW).stream_reader(
         data, read_across_frames=True
     )
     value = bytearray()

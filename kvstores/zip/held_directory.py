@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from asynctensor.errors import DataLoss, Error, OutOfRange
 from asynctensor.kvstores.zip.directory import Directory, Entry, directory_of, wanted_tail
+from asynctensor.kvstores.zip.partial import Restarts
 from asynctensor.kvstores.zip.records import TAIL_BYTES, find_end
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.workers import WorkerPool
@@ -31,11 +32,13 @@ class Version:
         directory: What is in it; None if there is no such file.
         stamp: Its generation, and when it was known to be the newest.
         data_starts: Where the data of large entries begin, by their offset, as far as known.
+        restarts: Where the decoding of large entries can begin, as far as known.
     """
 
     directory: Directory | None
     stamp: TimestampedStorageGeneration
     data_starts: dict[int, int]
+    restarts: Restarts = field(default_factory=Restarts, compare=False)
 
     def remember(self, entry: Entry, start: int) -> None:
         """Keeps where the data of an entry begin, where that saves more than it costs."""
@@ -100,7 +103,7 @@ class HeldDirectory:
             if found.state == "missing":
                 return Version(None, found.stamp, {})
             if found.state == "unspecified" and known is not None:
-                return Version(known.directory, found.stamp, known.data_starts)
+                return replace(known, stamp=found.stamp)
             tail = found.value
             end = find_end(tail[-TAIL_BYTES:])
             wanted = wanted_tail(tail, end)

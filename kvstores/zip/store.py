@@ -3,8 +3,8 @@
 The zip file is one value of a base store. Its directory is read once per version of it (one
 request of the last 64 KiB nearly always suffices), and shared by all who read the file; then an
 entry costs one request, for the bytes from its header to its end, on condition that the file is
-still the same version. Of an entry that is stored uncompressed, parts can be read; any other is
-decoded from its beginning to its end.
+still the same version. Of an entry that is stored uncompressed, parts can be read; of any other
+that is large, parts are decoded piece by piece (`partial`).
 
 Names are keys and nothing else, whatever they look like: nothing is ever unpacked to a file
 system. Names that end in ``/`` are folders, and no keys. The generation of a key is that of the
@@ -28,6 +28,7 @@ from asynctensor.kvstores.zip.compression import STORED, check_crc, check_readab
 from asynctensor.kvstores.zip.directory import Entry
 from asynctensor.kvstores.zip.held_directory import HeldDirectory, Version, read_directory
 from asynctensor.kvstores.zip.local_header import data_start, expected_end
+from asynctensor.kvstores.zip.partial import BLOCK, LARGE, Part, Restarts
 from asynctensor.kvstores.zip.records import damaged
 from asynctensor.kvstores.zip.rewriting import check_key, compressed
 from asynctensor.kvstores.zip.value import ZipValue
@@ -173,8 +174,14 @@ class ZipStore(KeyValueStore):
         check_readable(entry)
         held = memoryview(file.value)
         begin = data_start(entry, held[entry.offset : entry.limit])
-        value = await self._pool.run(decode, entry, held[begin : begin + entry.stored])
-        return ReadResult("value", value[start:stop], file.stamp)
+        stored = held[begin : begin + entry.stored]
+        if not _in_parts(entry, start, stop):
+            value = await self._pool.run(decode, entry, stored)
+            return ReadResult("value", value[start:stop], file.stamp)
+        part = Part(entry, start, stop, Restarts())
+        while not part.done:
+            await self._pool.run(part.feed, stored[part.needed : part.needed + BLOCK])
+        return ReadResult("value", bytes(part.value), file.stamp)
 
     async def _read(
         self, key: str, version: Version, options: ReadOptions, since: float
@@ -201,11 +208,27 @@ class ZipStore(KeyValueStore):
         check_readable(entry)
         if entry.method == STORED:
             return await self._stored(entry, version, start, stop)
+        if _in_parts(entry, start, stop):
+            return await self._part(entry, version, start, stop)
         fetched = await self._entry(entry, version, 0, entry.stored)
         if fetched is None:
             return None
         value = await self._pool.run(decode, entry, fetched[0])
         return ReadResult("value", value[start:stop], fetched[1])
+
+    async def _part(
+        self, entry: Entry, version: Version, start: int, stop: int
+    ) -> ReadResult | None:
+        """Part of a large entry that is compressed; None if the file was replaced."""
+        part, stamp = Part(entry, start, stop, version.restarts), version.stamp
+        while not part.done:
+            end = min(part.needed + BLOCK, entry.stored)
+            fetched = await self._entry(entry, version, part.needed, end)
+            if fetched is None:
+                return None
+            block, stamp = fetched
+            await self._pool.run(part.feed, block)
+        return ReadResult("value", bytes(part.value), stamp)
 
     async def _stored(
         self, entry: Entry, version: Version, start: int, stop: int
@@ -296,6 +319,10 @@ class ZipStore(KeyValueStore):
     def url(self, path: str) -> str:
         """See `KeyValueStore.url`."""
         return f"{self._base.url(self._base_path)}|{self.driver}:{quote(path, safe=_URL_SAFE)}"
+
+
+def _in_parts(entry: Entry, start: int, stop: int) -> bool:
+    return entry.method != STORED and entry.size > LARGE and stop - start < entry.size
 
 
 class ZipFace(BlockingFace):

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from asynctensor.errors import Error, OutOfRange
 from asynctensor.kvstores.zip.compression import STORED, check_crc, check_readable, decode
 from asynctensor.kvstores.zip.directory import Entry
 from asynctensor.kvstores.zip.held_directory import Version
 from asynctensor.kvstores.zip.local_header import data_start, header_length
+from asynctensor.kvstores.zip.partial import BLOCK, Part
 from asynctensor.storage.kvstore import OpenValue
+
+#: Inner chunks of a shard are read one after the other, all from what was decoded once.
+_KEPT: Final = 2**26
 
 
 class ZipValue:
     """One entry of one version of a zip file (`OpenValue`).
 
-    Nothing of it is read before `read_into`, so that callers can look at its size first.
+    Nothing of it is read before `read_into`, so that callers can look at its size first. What is
+    compressed is decoded whole and kept while it is open, if it has at most `_KEPT` bytes.
 
     Args:
         opened: The zip file; closed with the value.
@@ -71,10 +78,22 @@ class ZipValue:
                 if len(target) == entry.size:
                     check_crc(entry, target)
                 return
+            if entry.size > _KEPT and len(target) < entry.size:
+                target[:] = self._part(self._start, offset, offset + len(target))
+                return
             stored = bytearray(entry.stored)
             self._opened.read_into(memoryview(stored), self._start)
             self._decoded = decode(entry, memoryview(stored))
         target[:] = memoryview(self._decoded)[offset : offset + len(target)]
+
+    def _part(self, begin: int, start: int, stop: int) -> bytearray:
+        part = Part(self._entry, start, stop, self._version.restarts)
+        block = memoryview(bytearray(min(BLOCK, self._entry.stored)))
+        while not part.done:
+            filled = block[: self._entry.stored - part.needed]
+            self._opened.read_into(filled, begin + part.needed)
+            part.feed(filled)
+        return part.value
 
     def _find_start(self) -> int:
         header = bytearray(header_length(self._entry))
