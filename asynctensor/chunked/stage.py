@@ -13,7 +13,8 @@ from asynctensor.chunked.plan import ViewRequest
 from asynctensor.chunked.staged_chunk import StagedChunk
 from asynctensor.errors import Error
 from asynctensor.runtime.workers import yield_gil
-from asynctensor.transaction.staged_store import StagedStore, Staging
+from asynctensor.transaction.staged_store import StagedStore
+from asynctensor.transaction.staging import Staging
 from asynctensor.transaction.transaction import Transaction
 
 #: Data up to this size is copied before `write` returns.

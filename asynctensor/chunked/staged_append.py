@@ -6,7 +6,7 @@ from asynctensor.chunked.array import ChunkedArray
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.staged_chunk import StagedChunk
 from asynctensor.errors import Aborted
-from asynctensor.transaction.staged_store import Staging
+from asynctensor.transaction.staging import Staging
 
 #: Staged elements, which of them are staged, and where they begin along the dimension.
 _Block = tuple[tuple[int, ...], int, Array, Array]

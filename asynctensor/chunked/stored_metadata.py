@@ -15,7 +15,8 @@ from asynctensor.index_space.transform import IndexTransform
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.generation import UNKNOWN
 from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
-from asynctensor.transaction.staged_store import StagedStore, is_staged
+from asynctensor.transaction.staged_keys import is_staged
+from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.staged_value import StagedDocument
 
 M = TypeVar("M")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from asynctensor.errors import FailedPrecondition, InvalidArgument
+from collections.abc import Sequence
+from contextlib import suppress
+
+from asynctensor.errors import Aborted, Error, FailedPrecondition, InvalidArgument
 from asynctensor.storage.commit_domain import Commit, CommitDomain
 from asynctensor.storage.shared_transaction import Receipt, SharedCommit, SharedTransaction
 from asynctensor.storage.stash import plain
+from asynctensor.transaction.participant import Participant
+from asynctensor.transaction.terms import Terms
 
 #: Bytes of what was staged before that a token carries.
 _MOST_STAGED = 256 * 1024
@@ -48,6 +53,65 @@ class Sharing:
     def commit(self) -> SharedCommit:
         """What the commit says of it."""
         return SharedCommit(self.token, tuple(self.receipts.values()))
+
+    async def finish(
+        self,
+        participants: Sequence[Participant],
+        terms: Terms,
+        mark: object,
+        worker: str,
+        attempt: int,
+    ) -> Receipt:
+        """Stores what was staged in this part.
+
+        Raises:
+            Aborted: Something that it rests on is not as it was.
+            Error: The store failed.
+        """
+        prepared = [await each.prepare(self.token) for each in participants]
+        commit = terms.commit(prepared, mark, self.commit())
+        return await self.domain.write_part(commit, worker, attempt)
+
+    async def abandoned(self, aborted: Error) -> Error:
+        """Notes in the store that it is aborted; gives what its future fails with."""
+        try:
+            if not await self.domain.abandon(self.token):
+                return FailedPrecondition(
+                    "the transaction was committed before it was aborted: by somebody else with "
+                    "the same token"
+                )
+        except Error as error:
+            return error
+        return aborted
+
+    async def settle(self, failure: Error) -> None:
+        """Notes that it is over if what it rests on has changed (R4).
+
+        After any other failure it may be resumed.
+        """
+        if isinstance(failure, Aborted):
+            with suppress(Error):
+                await self.domain.abandon(self.token)
+
+
+async def share(participants: Sequence[Participant], terms: Terms, mark: object) -> Sharing:
+    """Gives a transaction a token.
+
+    Raises:
+        FailedPrecondition: Nobody knows where it commits, or too much was staged before.
+        Unimplemented: The store keeps no history.
+        Error: The store failed.
+    """
+    if not participants:
+        raise FailedPrecondition(
+            "nothing was opened in this transaction yet: open an array in it first, or use "
+            "Repository.transaction()"
+        )
+    domain = participants[0].commit_domain
+    assert domain is not None
+    given = terms.commit([each.given() for each in participants], mark, None)
+    check_given(given)
+    return Sharing(await domain.share(given), domain)
 
 
 def check_given(terms: Commit) -> None:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Self
 
 from asynctensor.errors import (
     Aborted,
-    CommitUnknown,
-    DeadlineExceeded,
     Error,
     FailedPrecondition,
-    InvalidArgument,
     Unimplemented,
 )
 from asynctensor.lazy import Lazy
@@ -26,22 +20,16 @@ from asynctensor.runtime.entropy import random_hex
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.promise import Promise
-from asynctensor.storage.commit_domain import Commit, CommitDomain, Isolation
+from asynctensor.storage.commit_domain import Isolation
 from asynctensor.storage.shared_transaction import Receipt, SharedTransaction
-from asynctensor.storage.stash import StoredValue
-from asynctensor.transaction.participant import Participant
-from asynctensor.transaction.sharing import Sharing, check_given
-from asynctensor.transaction.staging_queue import StagingQueue
-from asynctensor.transaction.states import Event, State, next_state
+from asynctensor.transaction.atomic_commit import AtomicCommit, check, within
+from asynctensor.transaction.life import Life
+from asynctensor.transaction.sharing import Sharing, share
+from asynctensor.transaction.states import Event
+from asynctensor.transaction.terms import Terms
 
 if TYPE_CHECKING:
     from asynctensor.runtime.context import Context
-
-P = TypeVar("P", bound=Participant)
-T = TypeVar("T")
-
-#: The transactions of which the running code is a step: see `Transaction.run`.
-_STEPS: ContextVar[tuple[Transaction, ...]] = ContextVar("transaction steps", default=())
 
 _PART = (
     "a part is not committed by itself: finish() it, and hand the receipt to whoever shared the "
@@ -52,7 +40,7 @@ _join = Lazy("asynctensor.joining", "join")
 _resume = Lazy("asynctensor.joining", "resume")
 
 
-class Transaction:
+class Transaction(Life):
     """Stages reads and writes, and commits them together.
 
     Use it with ``async with`` or ``with``: leaving the block commits, leaving it by an exception
@@ -88,33 +76,12 @@ class Transaction:
         metadata: Mapping[str, Any] | None = None,
         isolation: Isolation = "serializable",
     ) -> None:
-        self._atomic = bool(atomic)
+        super().__init__(atomic=bool(atomic))
         self._repeatable_read = bool(repeatable_read)
-        self._message = _text("message", message)
-        self._author = _text("author", author)
-        self._metadata = _json_object(metadata)
-        if isolation not in get_args(Isolation):
-            raise InvalidArgument(
-                f"isolation is one of {', '.join(map(repr, get_args(Isolation)))}, "
-                f"not {isolation!r}"
-            )
-        self._isolation: Isolation = isolation
-        self._mark: object = None
+        self._terms = Terms.of(message, author, metadata, isolation)
         self._commit_id: str | None = None
-        self._state = State.OPEN
-        self._lock = threading.Lock()
-        self._participants: dict[Hashable, Participant] = {}
-        self._staging: set[Future[Any]] = set()
         self._commit: Future[None] | None = None
-        self._promise: Promise[None]
-        self._future: Future[None]
-        # A commit that was started is seen through: cancelling a waiter does not touch it.
-        self._promise, self._future = Promise.new(on_cancel=lambda: None)
-        self._slots: dict[str, Any] = {}
-        self._sharing: Sharing | None = None
         self._finished: Future[Receipt] | None = None
-        #: Keeps writes in the order in which they are made.
-        self.queue = StagingQueue()
 
     # -- TensorStore's surface --------------------------------------------------------------
 
@@ -131,42 +98,27 @@ class Transaction:
     @property
     def message(self) -> str | None:
         """Why the change is made."""
-        return self._message
+        return self._terms.message
 
     @property
     def author(self) -> str | None:
         """By whom the change is made."""
-        return self._author
+        return self._terms.author
 
     @property
     def metadata(self) -> dict[str, Any]:
         """What else is noted with the commit; a copy."""
-        return json.loads(json.dumps(self._metadata)) if self._metadata else {}
+        return json.loads(json.dumps(self._terms.metadata)) if self._terms.metadata else {}
 
     @property
     def isolation(self) -> Isolation:
         """What the commit validates."""
-        return self._isolation
+        return self._terms.isolation
 
     @property
     def commit_id(self) -> str | None:
         """The id of the commit; None until it is committed, or where there is no history."""
         return self._commit_id
-
-    @property
-    def open(self) -> bool:
-        """Whether something can still be staged."""
-        return self._state is State.OPEN
-
-    @property
-    def commit_started(self) -> bool:
-        """Whether the commit was asked for."""
-        return self._state in (State.FINISHING, State.COMMITTING, State.COMMITTED)
-
-    @property
-    def aborted(self) -> bool:
-        """Whether it was aborted, by the caller or by a failed commit."""
-        return self._state is State.ABORTED
 
     @property
     def future(self) -> Future[None]:
@@ -244,15 +196,7 @@ class Transaction:
             self._work = start(self._abandon, self._sharing, aborted)
 
     async def _abandon(self, sharing: Sharing, aborted: Error) -> None:
-        try:
-            if not await sharing.domain.abandon(sharing.token):
-                aborted = FailedPrecondition(
-                    "the transaction was committed before it was aborted: by somebody else with "
-                    "the same token"
-                )
-        except Error as error:
-            aborted = error
-        self._discard(aborted)
+        self._discard(await sharing.abandoned(aborted))
 
     async def __aenter__(self) -> Self:
         return self
@@ -332,18 +276,7 @@ class Transaction:
         return self._sharing.token
 
     async def _share(self) -> None:
-        with self._lock:
-            participants = list(self._participants.values())
-        if not participants:
-            raise FailedPrecondition(
-                "nothing was opened in this transaction yet: open an array in it first, or use "
-                "Repository.transaction()"
-            )
-        domain = participants[0].commit_domain
-        assert domain is not None
-        terms = self._joined([each.given() for each in participants])
-        check_given(terms)
-        shared = Sharing(await domain.share(terms), domain)
+        shared = await share(self._all(), self._terms, self._mark)
         with self._lock:
             if self._sharing is None:
                 self._sharing = shared
@@ -484,10 +417,6 @@ class Transaction:
             )
         return self._sharing
 
-    @property
-    def _is_part(self) -> bool:
-        return self._sharing is not None and self._sharing.part
-
     def _check_finished(self, kind: type[BaseException] | None) -> None:
         if kind is None and self._is_part and self.open:
             self.abort()
@@ -505,10 +434,8 @@ class Transaction:
         assert sharing is not None
         try:
             await self._finish_staging()
-            participants = list(self._participants.values())
-            prepared = [await each.prepare(sharing.token) for each in participants]
             name = random_hex(8) if worker is None else worker
-            receipt = await sharing.domain.write_part(self._joined(prepared), name, attempt)
+            receipt = await sharing.finish(self._all(), self._terms, self._mark, name, attempt)
         except BaseException as error:
             with self._lock:
                 self._move(Event.FAIL)
@@ -519,280 +446,28 @@ class Transaction:
         self._end()
         return receipt
 
-    # -- for those who stage ----------------------------------------------------------------
-
-    def participant(self, key: Hashable, make: Callable[[], P]) -> P:
-        """The participant known by `key`, made on first use.
-
-        Raises:
-            FailedPrecondition: The transaction is not open, or spans two commit domains.
-            Unimplemented: It is atomic, and the store cannot commit many keys at once.
-        """
-        with self._lock:
-            self._move(self._staging_event())
-            known = self._participants.get(key)
-            if known is None:
-                known = make()
-                self._check_domain(known)
-                known.begin(self._mark_in(known.commit_domain), part=self._is_part)
-                self._participants[key] = known
-            return known  # type: ignore[return-value]
-
-    def slot(self, name: str, make: Callable[[], T]) -> T:
-        """What somebody keeps for the life of the transaction, by name; made on first use."""
-        with self._lock:
-            if name not in self._slots:
-                self._slots[name] = make()
-            kept: T = self._slots[name]
-            return kept
-
-    def check_open(self) -> None:
-        """Refuses to go on once it was committed or aborted.
-
-        Raises:
-            FailedPrecondition: It is not open.
-        """
-        with self._lock:
-            self._move(self._staging_event())
-
-    def run(
-        self,
-        function: Callable[..., Awaitable[T]],
-        *args: Any,
-        timeout: float | None = None,
-        deadline: float | None = None,
-    ) -> Future[T]:
-        """Runs an operation that stages in several steps; see `event_loop.start`.
-
-        A commit that is asked for meanwhile waits until it has ended, and its steps are still
-        staged. Its error fails the commit.
-
-        Raises:
-            FailedPrecondition: The transaction is not open.
-        """
-        self.check_open()
-        token = _STEPS.set((*_STEPS.get(), self))
-        try:
-            # What is started keeps the variables of its caller.
-            future = start(function, *args, timeout=timeout, deadline=deadline)
-        finally:
-            _STEPS.reset(token)
-        self.awaits(future)
-        return future
-
-    def _staging_event(self) -> Event:
-        return Event.STEP if self in _STEPS.get() else Event.STAGE
-
-    def awaits(self, staging: Future[Any]) -> None:
-        """Has the commit wait until `staging` is done; its error fails the commit.
-
-        Raises:
-            FailedPrecondition: The transaction is not open.
-        """
-        with self._lock:
-            self._move(self._staging_event())
-            self._staging.add(staging)
-
-    def _move(self, event: Event) -> None:
-        following = next_state(self._state, event)
-        if following is None:
-            raise FailedPrecondition(f"Transaction not open ({self._state.value})")
-        self._state = following
-
-    def _mark_in(self, domain: CommitDomain | None) -> object:
-        """Names the state that this transaction reads; the same for all that it touches."""
-        if not self._atomic or domain is None:
-            return None
-        if self._mark is None:
-            self._mark = domain.mark()
-        return self._mark
-
-    def _check_domain(self, new: Participant) -> None:
-        if not self._atomic:
-            return
-        domain = new.commit_domain
-        if domain is None:
-            raise Unimplemented(
-                f"{new.description} cannot commit several keys at once: keep what belongs "
-                "together in a Repository, or use Transaction(atomic=False)"
-            )
-        for other in self._participants.values():
-            theirs = other.commit_domain
-            assert theirs is not None
-            if theirs.identity != domain.identity:
-                raise FailedPrecondition(
-                    f"an atomic transaction cannot span {other.description} and "
-                    f"{new.description}: nothing commits to both at once; use one store, or "
-                    "Transaction(atomic=False)"
-                )
-
     # -- the commit -------------------------------------------------------------------------
 
     async def _run_commit(self, limit: Deadline) -> None:
         try:
-            await _within(limit, self._finish_staging())
+            await within(limit, self._finish_staging())
             if self._atomic:
-                await self._commit_atomic(limit)
+                commit = AtomicCommit(self._all(), self._terms, self._mark, self._sharing, limit)
+                done = await commit.run()
+                self._commit_id = None if done is None else done.commit_id
             else:
-                for participant in list(self._participants.values()):
-                    _check(limit)
+                for participant in self._all():
+                    check(limit)
                     await participant.commit_isolated()
         except BaseException as error:  # noqa: BLE001
             with self._lock:
                 self._move(Event.FAIL)
             failure = error if isinstance(error, Error) else Aborted(f"commit failed: {error!r}")
             failure.__cause__ = None if failure is error else error
-            await self._settle_shared(failure)
+            if self._sharing is not None:
+                await self._sharing.settle(failure)
             self._discard(failure)
             return
-        for participant in list(self._participants.values()):
+        for participant in self._all():
             participant.committed()
         self._end()
-
-    def _end(self) -> None:
-        with self._lock:
-            self._move(Event.SUCCEED)
-            self._participants.clear()
-            self._staging.clear()
-        self._promise.set_result(None)
-
-    async def _settle_shared(self, failure: Error) -> None:
-        """Notes that a shared transaction is over if what it rests on has changed (R4).
-
-        After any other failure it may be resumed.
-        """
-        sharing = self._sharing
-        if sharing is not None and isinstance(failure, Aborted):
-            with suppress(Error):
-                await sharing.domain.abandon(sharing.token)
-
-    async def _finish_staging(self) -> None:
-        """Waits for what was begun, and for what that begins in its turn."""
-        while True:
-            with self._lock:
-                waiting = list(self._staging)
-                self._staging.clear()
-                if not waiting:
-                    self._move(Event.FINISH)
-                    return
-            for staging in waiting:
-                await staging
-
-    async def _commit_atomic(self, limit: Deadline) -> None:
-        participants = list(self._participants.values())
-        if not participants:
-            return
-        domain = participants[0].commit_domain
-        assert domain is not None
-        while not await self._attempt(domain, participants, limit):
-            pass
-
-    async def _attempt(
-        self, domain: CommitDomain, participants: list[Participant], limit: Deadline
-    ) -> bool:
-        """One try; False if values that were only written, not read, changed meanwhile."""
-        token = None if self._sharing is None else self._sharing.token
-        parts: list[Commit] = []
-        proposed = False
-        try:
-            for each in participants:
-                part = await _within(limit, each.prepare(token))
-                parts.append(part)
-            _check(limit)
-            proposed = True
-            done = await domain.commit(self._joined(parts))
-        except CommitUnknown:
-            # What was stored for it may be in the log.
-            raise
-        except Error as error:
-            if token is None:
-                await _discard_stored(parts)
-            key = error.key
-            again = proposed and isinstance(error, Aborted) and not error.final and key is not None
-            if not again or any(p.is_final(key) for p in participants if key is not None):
-                raise
-            return False
-        self._commit_id = done.commit_id
-        return True
-
-    def _joined(self, parts: list[Commit]) -> Commit:
-        expected: dict[str, bytes] = {}
-        values: dict[str, bytes | StoredValue | None] = {}
-        for part in parts:
-            expected.update(part.expected)
-            values.update(part.values)
-        return Commit(
-            expected,
-            values,
-            [each for part in parts for each in part.cleared],
-            frozenset().union(*(part.read for part in parts)),
-            frozenset().union(*(part.looked_up for part in parts)),
-            [each for part in parts for each in part.listed],
-            self._isolation,
-            self._mark,
-            self._message,
-            self._author,
-            self._metadata,
-            next((part.stash for part in parts if part.stash is not None), None),
-            None if self._sharing is None else self._sharing.commit(),
-        )
-
-    def _discard(self, error: Error) -> None:
-        with self._lock:
-            participants = list(self._participants.values())
-            self._participants.clear()
-            self._staging.clear()
-        for participant in participants:
-            participant.discard()
-        self._promise.set_exception(error)
-
-
-def _text(name: str, value: str | None) -> str | None:
-    """A message or an author, checked."""
-    if value is not None:
-        try:
-            value.encode()
-        except (AttributeError, UnicodeEncodeError) as error:
-            raise InvalidArgument(f"{name} must be text, not {value!r}") from error
-    return value
-
-
-def _json_object(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A copy of `metadata`, checked."""
-    if metadata is None:
-        return {}
-    try:
-        found = json.loads(json.dumps(dict(metadata), allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidArgument(f"metadata must be a mapping of JSON values: {error}") from error
-    return dict(found)
-
-
-async def _discard_stored(parts: list[Commit]) -> None:
-    """Deletes what was stored ahead of a commit that was not made, and never will be."""
-    for part in parts:
-        if part.stash is not None:
-            await part.stash.discard()
-
-
-def _check(limit: Deadline) -> None:
-    if limit.expired():
-        raise _too_late()
-
-
-def _too_late() -> DeadlineExceeded:
-    return DeadlineExceeded("the time given by timeout= or deadline= ran out during the commit")
-
-
-async def _within(limit: Deadline, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives, unless that takes until `limit`: then it is cancelled."""
-    if limit.never:
-        return await work
-    within = asyncio.timeout(limit.remaining())
-    try:
-        async with within:
-            return await work
-    except TimeoutError as error:
-        if not within.expired():
-            raise
-        raise _too_late() from error

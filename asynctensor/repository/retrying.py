@@ -1,0 +1,48 @@
+"""Running a transaction again until nobody else is in its way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from asynctensor.errors import Aborted, InvalidArgument
+from asynctensor.runtime.entropy import random_bytes
+from asynctensor.transaction.transaction import Transaction
+
+T = TypeVar("T")
+#: Seconds before a transaction is run again: at most so many, doubled each time up to a bound.
+_SHORTEST_WAIT = 0.002
+_LONGEST_WAIT = 0.5
+
+
+async def retried(
+    function: Callable[[Transaction], Awaitable[T]],
+    begin: Callable[[], Transaction],
+    attempts: int,
+) -> T:
+    """What `function` gives in the first transaction that is committed.
+
+    Args:
+        function: Called with a fresh transaction each time.
+        begin: Makes one.
+        attempts: How often at most.
+
+    Raises:
+        Aborted: Somebody else was in the way each time.
+        InvalidArgument: `attempts` is not at least 1.
+    """
+    if attempts < 1:
+        raise InvalidArgument(f"attempts is at least 1, not {attempts}")
+    for attempt in range(attempts):
+        txn = begin()
+        try:
+            async with txn:
+                return await function(txn)
+        except Aborted:
+            if attempt == attempts - 1:
+                raise
+        # Those who were in each other's way come back at different times.
+        longest = min(_LONGEST_WAIT, _SHORTEST_WAIT * 2**attempt)
+        await asyncio.sleep(longest * int.from_bytes(random_bytes(4), "big") / 2**32)
+    raise AssertionError

@@ -1,0 +1,117 @@
+"""Committing all that was staged at once, and trying again what others were in the way of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from asynctensor.errors import Aborted, CommitUnknown, DeadlineExceeded, Error
+from asynctensor.runtime.clock import Deadline
+from asynctensor.storage.commit_domain import Commit, CommitDomain, Committed
+from asynctensor.transaction.participant import Participant
+from asynctensor.transaction.sharing import Sharing
+from asynctensor.transaction.terms import Terms
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class AtomicCommit:
+    """The commit of one transaction.
+
+    Attributes:
+        participants: What was staged, all in one domain.
+        terms: What the commit says of itself.
+        mark: The state that the transaction reads.
+        sharing: Where several processes work on it.
+        limit: When it must have been handed to the domain.
+    """
+
+    participants: Sequence[Participant]
+    terms: Terms
+    mark: object
+    sharing: Sharing | None
+    limit: Deadline
+
+    async def run(self) -> Committed | None:
+        """Commits; None if there was nothing to commit.
+
+        Raises:
+            Aborted: Something that was read has changed.
+            CommitUnknown: The store does not say whether it was made.
+            DeadlineExceeded: It was too late to begin.
+            Error: The store failed; nothing was committed.
+        """
+        if not self.participants:
+            return None
+        domain = self.participants[0].commit_domain
+        assert domain is not None
+        while (done := await self._attempt(domain)) is None:
+            pass
+        return done
+
+    async def _attempt(self, domain: CommitDomain) -> Committed | None:
+        """One try; None if values that were only written, not read, changed meanwhile."""
+        token = None if self.sharing is None else self.sharing.token
+        parts: list[Commit] = []
+        proposed = False
+        try:
+            for each in self.participants:
+                part = await within(self.limit, each.prepare(token))
+                parts.append(part)
+            check(self.limit)
+            proposed = True
+            shared = None if self.sharing is None else self.sharing.commit()
+            return await domain.commit(self.terms.commit(parts, self.mark, shared))
+        except CommitUnknown:
+            # What was stored for it may be in the log.
+            raise
+        except Error as error:
+            if token is None:
+                await _discard_stored(parts)
+            key = error.key
+            again = proposed and isinstance(error, Aborted) and not error.final and key is not None
+            if not again or any(p.is_final(key) for p in self.participants if key is not None):
+                raise
+            return None
+
+
+async def _discard_stored(parts: list[Commit]) -> None:
+    """Deletes what was stored ahead of a commit that was not made, and never will be."""
+    for part in parts:
+        if part.stash is not None:
+            await part.stash.discard()
+
+
+def check(limit: Deadline) -> None:
+    """Refuses to go on behind a deadline.
+
+    Raises:
+        DeadlineExceeded: It is too late.
+    """
+    if limit.expired():
+        raise _too_late()
+
+
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded("the time given by timeout= or deadline= ran out during the commit")
+
+
+async def within(limit: Deadline, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives, unless that takes until `limit`: then it is cancelled.
+
+    Raises:
+        DeadlineExceeded: It was.
+    """
+    if limit.never:
+        return await work
+    until = asyncio.timeout(limit.remaining())
+    try:
+        async with until:
+            return await work
+    except TimeoutError as error:
+        if not until.expired():
+            raise
+        raise _too_late() from error

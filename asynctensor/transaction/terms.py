@@ -1,0 +1,101 @@
+"""What a commit says of itself, and what it validates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from asynctensor.errors import InvalidArgument
+from asynctensor.storage.commit_domain import Commit, Isolation
+from asynctensor.storage.shared_transaction import SharedCommit
+from asynctensor.storage.stash import StoredValue
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is fixed when a transaction is made; checked by `of`.
+
+    Attributes:
+        message: Why.
+        author: By whom.
+        metadata: What else is noted with the commit, as JSON.
+        isolation: What of that which was read is validated.
+    """
+
+    message: str | None = None
+    author: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    isolation: Isolation = "serializable"
+
+    @staticmethod
+    def of(
+        message: str | None,
+        author: str | None,
+        metadata: Mapping[str, Any] | None,
+        isolation: Isolation,
+    ) -> Terms:
+        """The terms that were asked for.
+
+        Raises:
+            InvalidArgument: One of them cannot be.
+        """
+        message, author = _text("message", message), _text("author", author)
+        noted = _json_object(metadata)
+        if isolation not in get_args(Isolation):
+            raise InvalidArgument(
+                f"isolation is one of {', '.join(map(repr, get_args(Isolation)))}, "
+                f"not {isolation!r}"
+            )
+        return Terms(message, author, noted, isolation)
+
+    def commit(self, parts: Sequence[Commit], mark: object, shared: SharedCommit | None) -> Commit:
+        """One commit of what several participants have prepared.
+
+        Args:
+            parts: What each has.
+            mark: The state that the transaction reads.
+            shared: What the commit says of the transaction that several processes work on.
+        """
+        expected: dict[str, bytes] = {}
+        values: dict[str, bytes | StoredValue | None] = {}
+        for part in parts:
+            expected.update(part.expected)
+            values.update(part.values)
+        return Commit(
+            expected,
+            values,
+            [each for part in parts for each in part.cleared],
+            frozenset().union(*(part.read for part in parts)),
+            frozenset().union(*(part.looked_up for part in parts)),
+            [each for part in parts for each in part.listed],
+            self.isolation,
+            mark,
+            self.message,
+            self.author,
+            self.metadata,
+            next((part.stash for part in parts if part.stash is not None), None),
+            shared,
+        )
+
+
+def _text(name: str, value: str | None) -> str | None:
+    """A message or an author, checked."""
+    if value is not None:
+        try:
+            value.encode()
+        except (AttributeError, UnicodeEncodeError) as error:
+            raise InvalidArgument(f"{name} must be text, not {value!r}") from error
+    return value
+
+
+def _json_object(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A copy of `metadata`, checked."""
+    if metadata is None:
+        return {}
+    try:
+        found = json.loads(json.dumps(dict(metadata), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgument(f"metadata must be a mapping of JSON values: {error}") from error
+    return dict(found)
