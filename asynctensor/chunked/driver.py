@@ -28,6 +28,7 @@ from asynctensor.chunked.explain import explain_read
 from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.grid import Partition
+from asynctensor.chunked.joint_write import writer_of
 from asynctensor.chunked.plan import ViewRequest
 from asynctensor.chunked.read import Reader
 from asynctensor.chunked.shrink import delete_outside
@@ -40,7 +41,6 @@ from asynctensor.chunked.stored import (
     stored_entries,
 )
 from asynctensor.chunked.stored_metadata import StoredMetadata
-from asynctensor.chunked.write import Writer
 from asynctensor.errors import (
     Error,
     ResourceExhausted,
@@ -221,7 +221,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             nothing: Future[None] = Future.resolved(None)
             return WriteFutures(nothing, nothing)
         request = ViewRequest(Partition((), 0, ()), data, result=lambda: None)
-        submit = self._stager.submit if self._stager else Writer.of(self.array).submit
+        submit = self._stager.submit if self._stager else writer_of(self.array).submit
         if _is_quick(view):
             request.partition = Partition.of(view, layout.chunk_shape, layout.shape)
             self._watch(request, "write", limit, progress)

@@ -213,19 +213,27 @@ class Stopped(Exception):
     """Nobody wants the outcome of a store request any more, and it has ended."""
 
 
-async def unless_stopped(requests: Sequence[Request[Any]], work: Coroutine[Any, Any, T]) -> T:
+async def unless_stopped(
+    requests: Sequence[Request[Any]], work: Coroutine[Any, Any, T], *, first: bool = False
+) -> T:
     """Does `work`, on the running loop, as long as one of `requests` still wants it.
 
+    Args:
+        requests: Who wants it.
+        work: To be done.
+        first: As long as all of them want it.
+
     Raises:
-        Stopped: All of them stopped first; the work was cancelled, and has ended.
+        Stopped: They stopped first; the work was cancelled, and has ended.
     """
+    enough = any if first else all
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
     stopping = False
 
     def look() -> None:
         nonlocal stopping
-        if all(request.stopped for request in requests) and not task.done():
+        if enough(request.stopped for request in requests) and not task.done():
             stopping = True
             task.cancel()
 

@@ -31,6 +31,9 @@ class Ahead:
         self._values = values
         self._tasks = asyncio.TaskGroup()
         self._free = asyncio.Semaphore(_AT_ONCE)
+        #: What is too little to be stored, and how much came since something was.
+        self._kept: dict[str, bytes] = {}
+        self._size = 0
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -46,6 +49,7 @@ class Ahead:
             await self._tasks.__aexit__(kind, error, traceback)
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
+        self._values.update(self._kept)
 
     async def take(self, new: Mapping[str, Buffer | None]) -> None:
         """Adds values, each under its key; waits while too many are on their way.
@@ -53,16 +57,21 @@ class Ahead:
         Raises:
             Error: The store failed, perhaps with earlier ones.
         """
-        large: dict[str, Buffer] = {}
-        if self._stash is not None:
-            large = {key: value for key, value in new.items() if value is not None}
-            if sum(map(len, large.values())) >= _WORTH:
-                # Keys keep their order, whatever is stored first.
-                self._values.update(dict.fromkeys(new))
-                await self._free.acquire()
-                self._tasks.create_task(self._store(self._stash, large))
-                return
-        self._values.update({key: _bytes_of(value) for key, value in new.items()})
+        if self._stash is None:
+            self._values.update({key: _bytes_of(value) for key, value in new.items()})
+            return
+        # Keys keep their order, whatever is stored first.
+        self._values.update(dict.fromkeys(new))
+        large = {key: value for key, value in new.items() if value is not None}
+        self._size += sum(map(len, large.values()))
+        if self._size < _WORTH:
+            # Not more of them may be kept, nor the memory that they are views of.
+            self._kept.update({key: bytes(value) for key, value in large.items()})
+            return
+        large = {**self._kept, **large}
+        self._kept, self._size = {}, 0
+        await self._free.acquire()
+        self._tasks.create_task(self._store(self._stash, large))
 
     async def _store(self, stash: Stash, values: Mapping[str, Buffer]) -> None:
         try:

@@ -145,7 +145,8 @@ class Transaction(Life):
     ) -> Future[None]:
         """Starts the commit; calling it again gives the same future.
 
-        A commit that was started is not cancelled: the future tells how it ended.
+        A commit that was started is not cancelled. A task that waits for it, and is cancelled, gets
+        its `CancelledError` once the commit has ended; `future` tells how.
 
         Args:
             timeout: Seconds in which the changes must have begun to be handed to the stores; a
@@ -156,7 +157,8 @@ class Transaction(Life):
             DeadlineExceeded: The time ran out before that. Nothing was written if atomic; else
                 some stores may have all of their changes, and others none.
             Aborted: Something that was read has changed; nothing was written if atomic.
-            Error: The store failed.
+            CommitUnknown: The store does not say whether it was made; its `resolve` finds out.
+            Error: The store failed; nothing was written if atomic.
         """
         limit = Deadline.of(timeout, deadline)
         if self._is_part:
