@@ -23,7 +23,7 @@ from asynctensor.runtime.event_loop import io_loop
 from asynctensor.runtime.turn import TurnCollector
 from asynctensor.scheduler.flow import FLOW
 from asynctensor.storage.commit_domain import Commit, CommitDomain
-from asynctensor.storage.stash import Stash, StoredValue
+from asynctensor.storage.stash import StoredValue
 
 #: Chunks of one turn that are planned on the loop itself.
 _FEW = 64
@@ -125,23 +125,30 @@ class JointWriter:
 
         Whoever gives up, or fails, has the others begin anew: nothing of it may be committed.
         """
-        stash = self._domain.stash()
-        work = JointCommit(self._array, batch, stash, first=first)
-        commit: Commit | None = None
-        try:
-            commit = await unless_stopped(live, work.prepared(), first=True)
-        except Stopped:
-            return False
-        finally:
-            self._array.count(work.done)
-            if commit is None or any([each.stopped for each in live]):
-                await _discard(stash)
-        if any([each.stopped for each in live]):
-            return False
-        if not await self._committed(commit):
+        commit = await self._prepared(batch, live, first=first)
+        if commit is None or not await self._committed(commit):
             return False
         self._stored(batch, commit.values.values())
         return True
+
+    async def _prepared(
+        self, batch: Batch, live: list[ViewRequest], *, first: bool
+    ) -> Commit | None:
+        """What is to be committed; None if one of `live` gave up or failed meanwhile."""
+        stash = self._domain.stash()
+        work = JointCommit(self._array, batch, stash, first=first)
+        commit = None
+        try:
+            commit = await unless_stopped(live, work.prepared(), first=True)
+            if any([each.stopped for each in live]):
+                commit = None
+        except Stopped:
+            pass
+        finally:
+            self._array.count(work.done)
+            if commit is None and stash is not None:
+                await stash.discard()
+        return commit
 
     async def _committed(self, commit: Commit) -> bool:
         """Hands a commit over; False if what it rests on has changed meanwhile."""
@@ -151,7 +158,8 @@ class JointWriter:
             # What was stored for it may be in the log.
             raise
         except Error as error:
-            await _discard(commit.stash)
+            if commit.stash is not None:
+                await commit.stash.discard()
             if not isinstance(error, Aborted) or error.final or error.key not in commit.expected:
                 raise
             self._array.count(ChunkStatistics(conflicts=1))
@@ -168,8 +176,3 @@ class JointWriter:
             done.store_writes += 1
             done.bytes_written += each.size if isinstance(each, StoredValue) else len(each or b"")
         array.count(done)
-
-
-async def _discard(stash: Stash | None) -> None:
-    if stash is not None:
-        await stash.discard()

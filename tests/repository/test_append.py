@@ -158,7 +158,7 @@ async def test_what_does_not_fit_is_refused(repo: at.Repository) -> None:
     assert (await store.resolve()).shape == (4, 3)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(
     size=st.integers(1, 5),
     first=st.integers(0, 7),
