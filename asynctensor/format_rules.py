@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from asynctensor.chunked.format import ArrayFormat
 from asynctensor.chunked.part import part_of_options
+from asynctensor.schema.json_value import in_member, members
 from asynctensor.schema.schema import Schema
 from asynctensor.spec_rules import DriverRules
 
@@ -48,6 +49,8 @@ class _MetadataOptions:
     def __call__(self, options: Mapping[str, Any]) -> dict[str, Any]:
         found = dict(options)
         if "metadata" in found:
+            with in_member("metadata"):
+                members(found["metadata"])
             found["metadata"] = self.source().spelled_out(found["metadata"])
             if not found["metadata"]:
                 del found["metadata"]

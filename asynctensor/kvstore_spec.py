@@ -76,7 +76,7 @@ class KvStoreSpec:
             kvstore = rules.kvstore(string(found["driver"]))
         if kvstore.members is not None:
             common = _COMMON if kvstore.adapter else _COMMON - {"base"}
-            reject_extra(sorted(found.keys() - kvstore.members - common))
+            reject_extra(found, kvstore.members | common)
         with in_member("path"):
             path = string(found.get("path", ""))
         base = None

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
 from asynctensor.errors import AlreadyExists, InvalidArgument
-from asynctensor.names import entry_point_names, load_all_entry_points, load_entry_point, near
+from asynctensor.names import entry_point_names, load_all_entry_points, load_entry_point
+from asynctensor.near_names import near
 from asynctensor.runtime.process import PROCESS
 
 

@@ -1,10 +1,9 @@
-"""Names that nobody here knows: entry points that may know them, and what was perhaps meant."""
+"""Names that nobody here knows: entry points that may know them."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from asynctensor.errors import FailedPrecondition
@@ -36,17 +35,6 @@ class _Loaded:
 
 
 _LOADED = _Loaded()
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """The end of an error for a name that is not known: which ones are."""
-    import difflib
-
-    names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=3)
-    if close:
-        return f"; did you mean {' or '.join(repr(n) for n in close)}?"
-    return f"; known are {', '.join(repr(n) for n in names)}" if names else ""
 
 
 def load_entry_point(group: str, name: str) -> None:

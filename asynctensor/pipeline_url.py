@@ -138,7 +138,7 @@ def _component(text: str, url: str) -> UrlComponent:
     if match is None:
         raise InvalidArgument(
             f'Parsing spec from url: "{shown_url(url)}": unsupported URL scheme: '
-            f'"{shown_url(text)}"'
+            f'"{shown_url(text)}"; Expected scheme:path, such as file:///path'
         )
     rest = match["rest"] or ""
     if "#" in rest:

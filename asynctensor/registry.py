@@ -16,7 +16,8 @@ from asynctensor.hierarchy.node_format import NodeFormat
 from asynctensor.known_drivers import DRIVERS, KnownDriver
 from asynctensor.known_kvstores import KVSTORES, KnownKvStore
 from asynctensor.name_table import NameTable
-from asynctensor.names import DRIVER_GROUP, KVSTORE_GROUP, near
+from asynctensor.names import DRIVER_GROUP, KVSTORE_GROUP
+from asynctensor.near_names import near
 from asynctensor.schema.codec_spec import CodecRules, find_rules_with
 from asynctensor.spec_rules import DriverRules, KvStoreRules, Signature
 from asynctensor.storage.store_request import StoreOpener

@@ -27,12 +27,18 @@ def checked_resources(options: Mapping[str, Any], resources: frozenset[str]) -> 
             ContextSpec(found["context"])
     for name in sorted(resources & found.keys()):
         value = found[name]
-        if value == name:
+        kind = resource_type(name)
+        if value == kind:
             del found[name]
         elif value is not None and not isinstance(value, ContextResource):
             with in_member(name):
-                found[name] = _checked(name, value)
+                found[name] = _checked(kind, value)
     return found
+
+
+def resource_type(member: str) -> str:
+    """The type of the resource that a member of a spec names: that of its name, but for one."""
+    return "cache_pool" if member == "metadata_cache_pool" else member
 
 
 def is_quiet(resource: ContextResource) -> bool:

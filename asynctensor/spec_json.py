@@ -11,6 +11,7 @@ from typing import Any, Final
 from asynctensor.errors import InvalidArgument
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.kvstore_spec import KvStoreSpec, joined, kvstore_from_json, kvstore_of_url
+from asynctensor.near_names import extra_members
 from asynctensor.open_mode import FLAGS, OpenMode
 from asynctensor.pipeline_url import UrlComponent, parse_pipeline, shown_url
 from asynctensor.resource_members import checked_resources
@@ -20,9 +21,8 @@ from asynctensor.schema.json_value import (
     boolean,
     expected,
     in_member,
-    integer,
     members,
-    reject_extra,
+    rank_value,
     string,
 )
 from asynctensor.schema.schema import Schema
@@ -160,6 +160,9 @@ def _take_kvstore(
     found: dict[str, Any], driver: DriverRules, rules: SpecRules
 ) -> KvStoreSpec | None:
     if not driver.has_kvstore or "kvstore" not in found:
+        if driver.has_kvstore and "path" in found:
+            with in_member("path"):
+                raise InvalidArgument('"path" must be specified in conjunction with "kvstore"')
         return None
     kvstore = _take(found, "kvstore", lambda json: kvstore_from_json(json, rules))
     if "path" in found:
@@ -192,11 +195,10 @@ def _take_schema(found: dict[str, Any]) -> SchemaState:
             state = Schema(found.pop("schema")).state
     if "dtype" in found:
         with in_member("dtype"):
-            json = found.pop("dtype")
-            state = state.with_dtype(None if json is None else dtype(string(json)))
+            state = state.with_dtype(dtype(string(found.pop("dtype"))))
     if "rank" in found:
         with in_member("rank"):
-            state = state.with_rank(integer(found.pop("rank")))
+            state = state.with_rank(rank_value(found.pop("rank")))
     return state
 
 
@@ -207,10 +209,22 @@ def _with_transform(state: SpecState, transform: IndexTransform | None) -> SpecS
         return state
     if rank not in (None, transform.output_rank):
         raise InvalidArgument(
-            f"Transform of rank {transform.input_rank} -> {transform.output_rank} does not fit an "
-            f"array of rank {rank}"
+            f'Error parsing object member "transform": Transform of rank {transform.input_rank} -> '
+            f"{transform.output_rank} does not fit an array of rank {rank}"
         )
     return replace(state, transform=transform)
+
+
+def _taken(driver: DriverRules) -> set[str]:
+    """Members that are read before the options of a driver."""
+    found = {"kvstore", "path"} if driver.has_kvstore else set()
+    if driver.takes_open_mode:
+        found.update(FLAGS)
+    if driver.has_base:
+        found.add("base")
+    if driver.has_layers:
+        found.add("layers")
+    return found
 
 
 def _checked_options(found: dict[str, Any], driver: DriverRules) -> dict[str, Any]:
@@ -231,7 +245,10 @@ def _checked_options(found: dict[str, Any], driver: DriverRules) -> dict[str, An
         if not found["context"]:
             del found["context"]
     if driver.members is not None:
-        reject_extra(sorted(found.keys() - known - driver.members))
+        extra = found.keys() - known - driver.members
+        if extra:
+            # What has been taken before is no longer in `found`, and may have been meant.
+            raise InvalidArgument(extra_members(extra, known | driver.members | _taken(driver)))
     if driver.spelled_out is not None:
         found = driver.spelled_out(found)
     return {k: copy.deepcopy(v) for k, v in sorted(found.items())}

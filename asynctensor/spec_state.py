@@ -14,7 +14,7 @@ from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.open_mode import FLAGS, OpenMode
 from asynctensor.pipeline_url import format_component
 from asynctensor.registry import REGISTRY
-from asynctensor.resource_members import passed_on
+from asynctensor.resource_members import passed_on, resource_type
 from asynctensor.resource_names import ResourceNames
 from asynctensor.runtime.context import Context, ContextResource
 from asynctensor.schema.elements import Elements
@@ -34,8 +34,7 @@ CHUNKED_DEFAULTS: Final[Mapping[str, Any]] = {
     "store_data_equal_to_fill_value": False,
 }
 #: Members that name context resources, in every spec of a chunked format.
-CACHE_POOL: Final = "cache_pool"
-CHUNKED_RESOURCES: Final = (CACHE_POOL, "metadata_cache_pool", "data_copy_concurrency")
+CHUNKED_RESOURCES: Final = ("cache_pool", "metadata_cache_pool", "data_copy_concurrency")
 
 
 #: Constraints that mean the same on both sides of a transform.
@@ -266,7 +265,7 @@ class SpecState:
         """The members that name context resources, and the types of these."""
         rules = self.driver_rules
         members = [*rules.resources, *(CHUNKED_RESOURCES if rules.chunked else ())]
-        return {name: CACHE_POOL if name.endswith(CACHE_POOL) else name for name in members}
+        return {name: resource_type(name) for name in members}
 
     def without_context(self) -> SpecState:
         """The same without context and context resources."""
@@ -380,5 +379,5 @@ def _defaults(rules: DriverRules) -> dict[str, Any]:
     if rules.chunked:
         found |= CHUNKED_DEFAULTS
         found |= {name: False for name in FLAGS if name not in ("open", "create")}
-        found |= {name: name for name in (CACHE_POOL, "data_copy_concurrency")}
+        found |= {name: name for name in ("cache_pool", "data_copy_concurrency")}
     return found

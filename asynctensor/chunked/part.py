@@ -51,7 +51,7 @@ def part_of_options(options: Mapping[str, Any]) -> Part | None:
     """
     found = Member(dict(options), "").object()
     field, void = found.get("field"), found.get("open_as_void")
-    name = None if field is None or field.value is None else field.string()
+    name = None if field is None else field.string()
     if void is None or not void.boolean():
         return None if name is None else Part(name)
     if name is not None:
@@ -75,11 +75,13 @@ def part_type(part: Part, stored: np.dtype[Any], fill: bytes | None = None) -> P
     fields = {str(name): field for name, field in (stored.fields or {}).items()}
     if not fields:
         raise FailedPrecondition(
-            f'Requested field "{part.field}" but dtype does not have named fields'
+            f'Error parsing object member "field": Requested field "{part.field}" but dtype does '
+            "not have named fields"
         )
     if part.field not in fields:
         raise FailedPrecondition(
-            f'Requested field "{part.field}" is not one of: {list(stored.names or ())}'
+            f'Error parsing object member "field": Requested field "{part.field}" is not one of: '
+            f"{list(stored.names or ())}"
         )
     field, offset = fields[part.field][:2]
     base = field.base

@@ -107,7 +107,7 @@ class Members:
         Raises:
             InvalidArgument: A member is wrong, not known, or missing.
         """
-        reject_extra(sorted(set(options) - self.names))
+        reject_extra(options, self.names)
         for name in self.readers:
             if name not in options and name not in self.defaults:
                 with in_member(name):

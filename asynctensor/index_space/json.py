@@ -17,6 +17,7 @@ from asynctensor.index_space.dim import Dim
 from asynctensor.index_space.interval import UNBOUNDED_MAX, UNBOUNDED_MIN, inf
 from asynctensor.index_space.output_map import IndexArray, OutputIndexMap
 from asynctensor.index_space.representation import TransformRep
+from asynctensor.near_names import extra_members
 
 _UPPERS = ("exclusive_max", "inclusive_max", "shape")
 
@@ -122,10 +123,9 @@ def parse_domain(json: object, prefix: str = "", what: str = "domain") -> dict[s
     if not isinstance(json, Mapping):
         raise InvalidArgument(f"{where}: Expected object, but received: {json!r}")
     known = {prefix + n for n in ("rank", "inclusive_min", "labels", *_UPPERS)}
-    extra = sorted(str(name) for name in json if name not in known)
+    extra = [str(name) for name in json if name not in known]
     if extra:
-        listed = ", ".join(f'"{name}"' for name in extra)
-        raise InvalidArgument(f"{where}: Object includes extra members: {listed}")
+        raise InvalidArgument(f"{where}: {extra_members(extra, known)}")
     if not json:
         listed = ", ".join(f'"{name}"' for name in sorted(known))
         raise InvalidArgument(f"{where}: At least one of {listed} members must be specified")
@@ -143,10 +143,12 @@ def parse_domain(json: object, prefix: str = "", what: str = "domain") -> dict[s
         if not isinstance(value, Sequence) or isinstance(value, str):
             raise InvalidArgument(f"{member}: Expected array, but received: {value!r}")
         if parse is None:
-            parsed["labels"] = [_label(item, member) for item in value]
+            parsed["labels"] = [_label(item, _at(member, i)) for i, item in enumerate(value)]
             continue
         infinity, stands_for, flags = parse
-        bounds = [_bound(item, infinity, stands_for, member) for item in value]
+        bounds = [
+            _bound(item, infinity, stands_for, _at(member, i)) for i, item in enumerate(value)
+        ]
         parsed[name] = [bound for bound, _ in bounds]
         parsed[flags] = [implicit for _, implicit in bounds]
     return parsed
@@ -161,6 +163,14 @@ _PARSERS: dict[str, tuple[str, int, str]] = {
 }
 
 
+def _at(where: str, position: int) -> str:
+    return f"{where}: Error parsing value at position {position}"
+
+
+def _member(json: Mapping[Any, Any], name: str, default: int, where: str) -> int:
+    return _integer(json.get(name, default), f'{where}: Error parsing object member "{name}"')
+
+
 def _label(value: object, where: str) -> str:
     if not isinstance(value, str):
         raise InvalidArgument(f"{where}: Expected string, but received: {value!r}")
@@ -171,7 +181,7 @@ def _bound(value: object, infinity: str, stands_for: int, where: str) -> tuple[i
     implicit = isinstance(value, list)
     if isinstance(value, list):
         if len(value) != 1:
-            raise InvalidArgument(f"{where}: an implicit bound is an array of one, not {value!r}")
+            raise InvalidArgument(f"{where}: Expected array of one implicit bound, but received: {value!r}")
         value = value[0]
     if value == infinity:
         return stands_for, implicit
@@ -201,25 +211,21 @@ def parse_output(json: object) -> list[OutputIndexMap]:
     where = 'Error parsing index transform from JSON: Error parsing object member "output"'
     if not isinstance(json, Sequence) or isinstance(json, str):
         raise InvalidArgument(f"{where}: Expected array, but received: {json!r}")
-    return [
-        _parse_map(item, f"{where}: Error parsing value at position {i}")
-        for i, item in enumerate(json)
-    ]
+    return [_parse_map(item, _at(where, i)) for i, item in enumerate(json)]
 
 
 def _parse_map(json: object, where: str) -> OutputIndexMap:
     if not isinstance(json, Mapping):
         raise InvalidArgument(f"{where}: Expected object, but received: {json!r}")
     known = {"offset", "stride", "input_dimension", "index_array", "index_array_bounds"}
-    extra = sorted(str(name) for name in json if name not in known)
+    extra = [str(name) for name in json if name not in known]
     if extra:
-        listed = ", ".join(f'"{name}"' for name in extra)
-        raise InvalidArgument(f"{where}: Object includes extra members: {listed}")
+        raise InvalidArgument(f"{where}: {extra_members(extra, known)}")
     if "input_dimension" in json and "index_array" in json:
         raise InvalidArgument(
             f'{where}: At most one of "input_dimension", "index_array" members is allowed'
         )
-    offset = _integer(json.get("offset", 0), where)
+    offset = _member(json, "offset", 0, where)
     if "index_array_bounds" in json and "index_array" not in json:
         raise InvalidArgument(f'{where}: "index_array_bounds" is only valid with "index_array"')
     if "stride" in json and "input_dimension" not in json and "index_array" not in json:
@@ -227,17 +233,18 @@ def _parse_map(json: object, where: str) -> OutputIndexMap:
             f'{where}: Either "input_dimension" or "index_array" must be specified in '
             'conjunction with "stride"'
         )
-    stride = _integer(json.get("stride", 1), where)
+    stride = _member(json, "stride", 1, where)
     if "input_dimension" in json:
-        dim = _integer(json["input_dimension"], where)
+        dim = _member(json, "input_dimension", 0, where)
         return OutputIndexMap(input_dimension=dim, offset=offset, stride=stride)
     if "index_array" not in json:
         return OutputIndexMap.constant(offset)
     bounds = json.get("index_array_bounds", ["-inf", "+inf"])
     if not isinstance(bounds, Sequence) or isinstance(bounds, str) or len(bounds) != 2:
         raise InvalidArgument(f'{where}: "index_array_bounds" is [min, max], not {bounds!r}')
-    low, _ = _bound(bounds[0], "-inf", UNBOUNDED_MIN, where)
-    high, _ = _bound(bounds[1], "+inf", inf, where)
+    place = f'{where}: Error parsing object member "index_array_bounds"'
+    low, _ = _bound(bounds[0], "-inf", UNBOUNDED_MIN, _at(place, 0))
+    high, _ = _bound(bounds[1], "+inf", inf, _at(place, 1))
     return OutputIndexMap(
         index_array=_parse_array(json["index_array"], where),
         offset=offset,
@@ -247,12 +254,14 @@ def _parse_map(json: object, where: str) -> OutputIndexMap:
 
 
 def _parse_array(json: object, where: str) -> np.ndarray[Any, Any]:
+    place = f'{where}: Error parsing object member "index_array"'
     try:
         array = np.asarray(json)
-    except ValueError as error:
-        raise InvalidArgument(f"{where}: index_array must be rectangular: {error}") from error
-    if array.size == 0:
+    except ValueError:
+        shape = "an array of integers in which all rows are of one length"
+        raise InvalidArgument(f"{place}: Expected {shape}, but received: {json!r:.60}") from None
+    if array.size == 0 and array.dtype.kind != "O":
         return array.astype(np.int64)
     if array.dtype.kind not in "iu":
-        raise InvalidArgument(f"{where}: index_array must hold integers, not {array.dtype}")
+        raise InvalidArgument(f"{place}: Expected array of integers, but received: {json!r:.60}")
     return array

@@ -81,8 +81,8 @@ def _parse(value: Any) -> AwsCredentials:
         raise InvalidArgument(f'Error parsing object member "type": Expected string, but {what}')
     if kind not in _MEMBERS:
         raise InvalidArgument(
-            f"Failed to parse tag name, expected one of: {', '.join(_MEMBERS)}, but received: "
-            f"{kind}"
+            'Error parsing object member "type": Failed to parse tag name, expected one of: '
+            f"{', '.join(_MEMBERS)}, but received: {kind}"
         )
     given = members(value, "type", *_MEMBERS[kind])
     for name, text in given.items():

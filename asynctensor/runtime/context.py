@@ -119,9 +119,14 @@ class ContextSpec:
         self._registry = registry
         entries: dict[str, _Entry] = {}
         for key, value in json.items():
-            if not isinstance(key, str) or key.partition("#")[0] not in registry:
+            if not isinstance(key, str):
                 raise InvalidArgument(f"Invalid context resource identifier: {quoted(key)}")
-            entries[key] = _parse(registry.of_key(key), value)
+            kind = registry.of_key(key)
+            try:
+                entries[key] = _parse(kind, value)
+            except InvalidArgument as error:
+                where = f"Error parsing object member {quoted(key)}"
+                raise InvalidArgument(f"{where}: {error.message}") from None
         self._entries = {key: entries[key] for key in sorted(entries)}
 
     @property

@@ -66,7 +66,7 @@ def _parse(value: Any) -> HttpCredentials:
     if kind == "none":
         members(value, "type")
         return NOBODY
-    if kind not in _SECRET:
+    if kind not in tuple(_SECRET):  # It may be anything.
         raise wrong_member("type", '"none", "basic" or "bearer"', kind)
     secret = _SECRET[kind]
     places = (secret, f"{secret}_variable", f"{secret}_file")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asynctensor.errors import InvalidArgument
+from asynctensor.near_names import extra_members, near
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,9 @@ class ResourceRegistry:
         name = key.partition("#")[0]
         found = self._types.get(name)
         if found is None:
-            raise InvalidArgument(f"Invalid context resource identifier: {quoted(name)}")
+            raise InvalidArgument(
+                f"Invalid context resource identifier: {quoted(name)}{near(name, self._types)}"
+            )
         return found
 
     def __contains__(self, name: object) -> bool:
@@ -103,10 +106,9 @@ def members(value: object, *known: str) -> dict[str, Any]:
     """
     if not isinstance(value, dict):
         raise InvalidArgument(f"Expected object, but received: {quoted(value)}")
-    extra = [name for name in value if name not in known]
+    extra = [str(name) for name in value if name not in known]
     if extra:
-        names = ", ".join(quoted(name) for name in extra)
-        raise InvalidArgument(f"Object includes extra members: {names}")
+        raise InvalidArgument(extra_members(extra, known))
     return value
 
 

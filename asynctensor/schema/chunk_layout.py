@@ -12,7 +12,15 @@ from asynctensor.schema.chunk_grid import MEMBERS, GridConstraints, grid_from_js
 from asynctensor.schema.constraint import values_of
 from asynctensor.schema.grid import Grid as _Grid
 from asynctensor.schema.json_repr import json_repr
-from asynctensor.schema.json_value import annotated, array, in_member, integer, members, optional
+from asynctensor.schema.json_value import (
+    annotated,
+    array,
+    in_member,
+    integer,
+    members,
+    optional,
+    rank_value,
+)
 from asynctensor.schema.keywords import checked_type, given_keywords, rank_of, refuse_both
 from asynctensor.schema.layout_state import (
     USAGES,
@@ -301,9 +309,9 @@ def _state_from_json(json: object) -> LayoutState:
     ]
     given = members(json, ("rank", *vectors, *_PREFIXES))
     state = LayoutState()
-    if given.get("rank") is not None:
+    if "rank" in given:
         with in_member("rank"):
-            state = state.with_rank(_json_rank(given["rank"]))
+            state = state.with_rank(rank_value(given["rank"]))
     for name in vectors:
         if given.get(name) is None:
             continue
@@ -318,10 +326,3 @@ def _state_from_json(json: object) -> LayoutState:
                 with in_member(name):
                     state = _with_grids(state, prefix, grid)
     return state
-
-
-def _json_rank(value: object) -> int:
-    rank = integer(value)
-    if rank < 0:
-        raise InvalidArgument(f"Expected integer in the range [0, 32], but received: {rank}")
-    return rank

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import numbers
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias, TypeVar
 
 from asynctensor.errors import Error, InvalidArgument
+from asynctensor.index_space.interval import MAX_RANK
+from asynctensor.near_names import extra_members
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 
@@ -129,18 +131,23 @@ def members(value: object, known: Sequence[str] | None = None) -> dict[str, Any]
         if not isinstance(name, str):
             raise expected("string as the name of a member", name)
     if known is not None:
-        reject_extra(sorted(set(value) - set(known)))
+        reject_extra(value, known)
     return dict(value)
 
 
-def reject_extra(names: Sequence[str]) -> None:
+def reject_extra(names: Iterable[str], known: Collection[str]) -> None:
     """Raises the error for members that nobody knows, if there are any.
 
+    Args:
+        names: Those that are there.
+        known: Those that there may be.
+
     Raises:
-        InvalidArgument: `names` is not empty.
+        InvalidArgument: Some of `names` are not `known`.
     """
-    if names:
-        raise InvalidArgument(f"Object includes extra members: {','.join(map(dump, names))}")
+    extra = set(names).difference(known)
+    if extra:
+        raise InvalidArgument(extra_members(extra, known))
 
 
 def array(value: object, item: Callable[[Any], T]) -> tuple[T, ...]:
@@ -171,6 +178,20 @@ def integer(value: object) -> int:
         number = operator.index(value)
     if number is None or not -(2**63) <= number < 2**63:
         raise expected("64-bit signed integer", value)
+    return number
+
+
+def rank_value(value: object) -> int:
+    """A number of dimensions.
+
+    Raises:
+        InvalidArgument: It is none.
+    """
+    number = -1
+    with suppress(InvalidArgument):
+        number = integer(value)
+    if not 0 <= number <= MAX_RANK:
+        raise expected(f"integer in the range [0, {MAX_RANK}]", value)
     return number
 
 

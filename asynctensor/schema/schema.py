@@ -21,8 +21,8 @@ from asynctensor.schema.json_value import (
     array,
     check_document,
     in_member,
-    integer,
     members,
+    rank_value,
     string,
 )
 from asynctensor.schema.keywords import checked_type, given_keywords, rank_of, refuse_both
@@ -185,8 +185,7 @@ def _state_from_json(json: object) -> SchemaState:
     given = members(json, _MEMBERS)
     state = SchemaState()
     for name in _MEMBERS:
-        # A null fill value is a value, of data type json; any other null is "not given".
-        if name not in given or (given[name] is None and name in ("rank", "dtype")):
+        if name not in given:
             continue
         with in_member(name):
             state = _with_member(state, name, given[name])
@@ -195,10 +194,7 @@ def _state_from_json(json: object) -> SchemaState:
 
 def _with_member(state: SchemaState, name: str, json: Any) -> SchemaState:
     if name == "rank":
-        rank = integer(json)
-        if rank < 0:
-            raise InvalidArgument(f"Expected integer in the range [0, 32], but received: {rank}")
-        return state.with_rank(rank)
+        return state.with_rank(rank_value(json))
     if name == "dtype":
         return state.with_dtype(dtype(string(json)))
     if name == "domain":

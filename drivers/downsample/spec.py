@@ -83,9 +83,11 @@ def effective_schema(options: Mapping[str, Any], schema: Schema) -> Schema:
     """See `asynctensor.spec_rules.EffectiveSchema`."""
     factors, method = read_factors(options), read_method(options)
     base = schema_of(base_of(options))
-    check_rank(factors, base.rank)
+    with in_member("downsample_factors"):
+        check_rank(factors, base.rank)
     if base.dtype is not None:
-        check_method(method, base.dtype)
+        with in_member("downsample_method"):
+            check_method(method, base.dtype)
     domain = base.domain or IndexDomain(rank=len(factors))
     known = downsampled_schema(base, strided(domain, factors, method))
     if base.domain is None:

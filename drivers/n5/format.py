@@ -18,6 +18,7 @@ from asynctensor.drivers.n5.merging import DOCUMENT
 from asynctensor.drivers.n5.metadata import N5Metadata, metadata_to_json, parse_metadata
 from asynctensor.drivers.n5.schema import CODEC_RULES, DRIVER, metadata_schema, rank_schema
 from asynctensor.schema.codec_spec import CodecRules
+from asynctensor.schema.json_value import annotated
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
 
@@ -37,7 +38,8 @@ class N5Format(ArrayFormat[N5Metadata]):
 
     def constraint_schema(self, constraints: dict[str, Json], schema: Schema) -> Schema:
         known = known_schema(read_constraints(constraints))
-        known.update(schema=schema)
+        with annotated('The schema contradicts the member "metadata"'):
+            known.update(schema=schema)
         if known.rank is not None:
             known.update(schema=rank_schema(known.rank))
         return known

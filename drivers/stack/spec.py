@@ -10,7 +10,7 @@ from asynctensor.chunked.driver_request import schema_of
 from asynctensor.errors import InvalidArgument
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.transform import IndexTransform
-from asynctensor.schema.json_value import annotated
+from asynctensor.schema.json_value import annotated, in_member
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import SchemaState
 
@@ -21,7 +21,10 @@ def effective_schema(options: Mapping[str, Any], schema: Schema) -> Schema:
         raise InvalidArgument(
             'Error parsing object member "layers": Expected array, but member is missing'
         )
-    return stacked_schema([schema_of(layer) for layer in options["layers"]], schema).schema
+    layers = [schema_of(layer) for layer in options["layers"]]
+    _refuse(schema)
+    with in_member("layers"):
+        return stacked_schema(layers, schema).schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,7 @@ def stacked_schema(layers: Sequence[Schema], schema: Schema) -> Stacked:
     if given is not None:
         hull = explicit(given)
     if hull is None and not layers:
-        raise InvalidArgument(
-            'Error parsing object member "layers": without any layer, the schema must have a domain'
-        )
+        raise InvalidArgument("without any layer, the schema must have a domain")
     return Stacked(Schema.from_state(state.with_domain(hull)), tuple(domains))
 
 

@@ -88,7 +88,7 @@ def _read(member: Member, *, stored: bool) -> Numcodec:
     if name not in OURS:
         raise Unimplemented(
             f'member "{member.path}": the codec "{name}" cannot be used: it is not supported'
-            f"{near_codecs(name)}"
+            f"{near_codecs(name, OURS)}"
         )
     found = read_numcodec(name, member, generous=stored, without="id")
     values = found.values

@@ -13,6 +13,7 @@ from asynctensor.drivers.zarr2.schema import DRIVER, WantedCodecs, merged_member
 from asynctensor.errors import InvalidArgument
 from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.codec_spec import CodecSpec
+from asynctensor.schema.json_value import annotated
 from asynctensor.schema.schema import Schema
 
 
@@ -45,7 +46,8 @@ def spec_schema(wanted: Zarr2Constraints, schema: Schema, part: Part | None = No
             known.update(domain=array_domain(shape, sizes))
     if rank:
         known.update(rank=rank, chunk_layout=_layout(wanted, hidden, rank))
-    known.update(schema=canonical(schema))
+    with annotated('The schema contradicts the member "metadata"'):
+        known.update(schema=canonical(schema))
     return known
 
 

@@ -30,7 +30,8 @@ def said_inner_shape(chain: Chain, rank: int) -> tuple[int, ...] | None:
         return None
     if len(codec.chunk_shape) != rank:
         raise InvalidArgument(
-            f"the inner chunk shape {list(codec.chunk_shape)} does not have the rank {rank}"
+            f'member "codecs": the "chunk_shape" {list(codec.chunk_shape)} of "sharding_indexed" '
+            f"is not of the rank {rank} of the array"
         )
     sizes = dict(zip(order, codec.chunk_shape, strict=True))
     return tuple(sizes[axis] for axis in range(rank))

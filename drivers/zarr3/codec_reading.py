@@ -113,7 +113,8 @@ def _read_codec(member: Member, depth: int) -> Codec:
     if user is not None:
         return FromUser(user)
     raise Unimplemented(
-        f'member "{member.path}": the codec "{name}" is not supported{near_codecs(name)}'
+        f'member "{member.path}": the codec "{name}" is not supported'
+        f"{near_codecs(name, (*_READERS, 'sharding_indexed', *_UNPREFIXED))}"
     )
 
 

@@ -27,6 +27,7 @@ from asynctensor.drivers.zarr3.codecs import (
 )
 from asynctensor.drivers.zarr3.data_types import DataType, read_data_type
 from asynctensor.errors import DataLoss, FailedPrecondition, InvalidArgument, Unimplemented
+from asynctensor.near_names import near
 from asynctensor.storage.kvstore import Json
 
 #: Members with a meaning here; all others are extensions.
@@ -182,7 +183,8 @@ def read_extensions(found: dict[str, Member]) -> dict[str, Any]:
         value = member.value
         if not isinstance(value, dict) or value.get("must_understand") is not False:
             raise Unimplemented(
-                f'Unsupported metadata field "{key}" is not marked {{"must_understand": false}}'
+                f'member "{member.path}": Unsupported metadata field "{key}" is not marked '
+                f'{{"must_understand": false}}{near(key, KNOWN)}'
             )
         extensions[key] = value
     if "storage_transformers" in found and found["storage_transformers"].array():
@@ -209,7 +211,9 @@ def read_chunk_grid(member: Member, rank: int | None) -> tuple[int, ...]:
     """
     name, configuration = read_named(member)
     if name != "regular":
-        raise Unimplemented(f'member "{member.path}": the chunk grid "{name}" is not supported')
+        raise Unimplemented(
+            f'member "{member.path}": the chunk grid "{name}" is not supported; expected "regular"'
+        )
     if configuration is None:
         raise InvalidArgument(f'member "{member.path}.configuration": it is missing')
     return configuration.object(("chunk_shape",), ("chunk_shape",))["chunk_shape"].sizes(1, rank)
@@ -225,7 +229,8 @@ def read_key_encoding(member: Member) -> ChunkKeyEncoding:
     name, configuration = read_named(member)
     if name not in ("default", "v2"):
         raise Unimplemented(
-            f'member "{member.path}": the chunk key encoding "{name}" is not supported'
+            f'member "{member.path}": the chunk key encoding "{name}" is not supported; expected '
+            '"default" or "v2"'
         )
     fields = {} if configuration is None else configuration.object(("separator",))
     if "separator" in fields:

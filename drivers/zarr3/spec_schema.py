@@ -12,6 +12,7 @@ from asynctensor.drivers.zarr3.constraints import Zarr3Constraints
 from asynctensor.drivers.zarr3.schema import UNITS, attribute_units, codec_spec
 from asynctensor.errors import InvalidArgument
 from asynctensor.schema.chunk_layout import ChunkLayout
+from asynctensor.schema.json_value import annotated
 from asynctensor.schema.schema import Schema
 
 
@@ -44,7 +45,8 @@ def spec_schema(wanted: Zarr3Constraints, schema: Schema, part: Part | None = No
         if rank:
             known.update(chunk_layout=_layout(wanted, own, hidden))
     known.update(codec=codec_spec(wanted.codecs))
-    known.update(schema=schema)
+    with annotated('The schema contradicts the member "metadata"'):
+        known.update(schema=schema)
     return known
 
 

@@ -109,8 +109,12 @@ def check_members(options: dict[str, Any], form: object) -> dict[str, Any]:
             found["account"] = named[1]
     for name in ("account", "container"):
         if name not in found:
-            raise InvalidArgument(f'"{name}" must be specified')
-    check_place(found["account"], found["container"])
+            with in_member(name):
+                raise InvalidArgument(f'"{name}" must be specified')
+    with in_member("account"):
+        check_account(found["account"])
+    with in_member("container"):
+        check_container(found["container"])
     return found
 
 
@@ -122,16 +126,30 @@ def _host(endpoint: str) -> str:
         return ""
 
 
-def check_place(account: str, container: str) -> None:
-    """Checks the names of an account and a container.
+def check_account(name: str) -> None:
+    """Checks the name of an account.
 
     Raises:
         InvalidArgument: None has such a name.
     """
-    if _ACCOUNT.fullmatch(account) is None:
-        raise InvalidArgument(f"Invalid Azure storage account name: {dump(account)}")
-    if _CONTAINER.fullmatch(container) is None:
-        raise InvalidArgument(f"Invalid Azure container name: {dump(container)}")
+    if _ACCOUNT.fullmatch(name) is None:
+        raise InvalidArgument(
+            f"Invalid Azure storage account name: {dump(name)}; expected 3 to 24 lower-case "
+            "letters and digits"
+        )
+
+
+def check_container(name: str) -> None:
+    """Checks the name of a container.
+
+    Raises:
+        InvalidArgument: None has such a name.
+    """
+    if _CONTAINER.fullmatch(name) is None:
+        raise InvalidArgument(
+            f"Invalid Azure container name: {dump(name)}; expected 3 to 63 lower-case letters, "
+            "digits and hyphens"
+        )
 
 
 def read_url(component: UrlComponent) -> tuple[dict[str, Any], str]:
@@ -143,7 +161,8 @@ def read_url(component: UrlComponent) -> tuple[dict[str, Any], str]:
     container = UrlComponent(component.scheme, container, is_root=True).decoded_path()
     if not container:
         raise InvalidArgument("Expected a URL of the form az://account/container/path")
-    check_place(account, container)
+    check_account(account)
+    check_container(container)
     decoded = UrlComponent(component.scheme, path, is_root=True).decoded_path()
     return {"account": account, "container": container}, decoded
 

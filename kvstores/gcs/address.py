@@ -126,7 +126,10 @@ def check_bucket(name: str) -> None:
     """
     good = 3 <= len(name) <= _LONGEST_BUCKET and name[0] != "_" and name[-1] != "_"
     if not good or not all(_PART.fullmatch(part) for part in name.split(".")):
-        raise InvalidArgument(f"Invalid GCS bucket name: {dump(name)}")
+        raise InvalidArgument(
+            f"Invalid GCS bucket name: {dump(name)}; expected 3 to {_LONGEST_BUCKET} lower-case "
+            "letters, digits, hyphens, underscores and dots"
+        )
 
 
 def read_url(component: UrlComponent) -> tuple[dict[str, Any], str]:

@@ -102,11 +102,14 @@ def check_members(options: dict[str, Any], form: object) -> dict[str, Any]:
     bucket = options.get("bucket", "")
     if not options.get("endpoint"):
         if "host_header" in options:
-            raise InvalidArgument('"host_header" cannot be set without also setting "endpoint"')
+            with in_member("host_header"):
+                raise InvalidArgument('"host_header" cannot be set without also setting "endpoint"')
         if not bucket:
-            raise InvalidArgument('"bucket" must be specified when "endpoint" is not set')
+            with in_member("bucket"):
+                raise InvalidArgument('"bucket" must be specified when "endpoint" is not set')
     if bucket:
-        check_bucket(bucket)
+        with in_member("bucket"):
+            check_bucket(bucket)
     # What says nothing is left out, as TensorStore does.
     return {n: v for n, v in options.items() if v != "" and not (n == "requester_pays" and not v)}
 
@@ -127,7 +130,10 @@ def check_bucket(name: str) -> None:
         or name.startswith(_RESERVED_STARTS)
         or name.endswith(_RESERVED_ENDS)
     ):
-        raise InvalidArgument(f"Invalid S3 bucket name: {dump(name)}")
+        raise InvalidArgument(
+            f"Invalid S3 bucket name: {dump(name)}; expected 3 to 63 lower-case letters, digits, "
+            "dots and hyphens"
+        )
 
 
 def read_url(component: UrlComponent) -> tuple[dict[str, Any], str]:

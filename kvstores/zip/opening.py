@@ -56,7 +56,7 @@ def check_members(options: dict[str, Any], form: Callable[[Any], dict[str, Any]]
     """
     del form
     method = options.get("compression", _DEFAULT)
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         with in_member("compression"):
             raise expected(f"one of {', '.join(map(dump, METHODS))}", method)
     return {k: v for k, v in options.items() if k != "compression" or v != _DEFAULT}

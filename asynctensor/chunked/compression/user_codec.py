@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -16,7 +16,8 @@ from asynctensor.chunked.compression.numcodecs_spec import (
     STEPS,
 )
 from asynctensor.errors import AlreadyExists, IncompatibleType, InvalidArgument
-from asynctensor.names import CODEC_GROUP, entry_point_names, load_entry_point, near
+from asynctensor.names import CODEC_GROUP, entry_point_names, load_entry_point
+from asynctensor.near_names import near
 from asynctensor.storage.kvstore import Buffer
 
 #: Where a codec may stand (zarr v3 core, "Codecs").
@@ -86,9 +87,14 @@ def _definition(name: str) -> CodecDefinition | None:
     return CODECS.get(name)
 
 
-def near_codecs(name: str) -> str:
-    """The end of an error for a name that no codec has: what users' codecs are like it."""
-    return near(name, (*CODECS, *entry_point_names(CODEC_GROUP)))
+def near_codecs(name: str, known: Iterable[str] = ()) -> str:
+    """The end of an error for a name that no codec has.
+
+    Args:
+        name: The name.
+        known: Names of codecs that the format has of its own; users' are looked up here.
+    """
+    return near(name, (*known, *CODECS, *entry_point_names(CODEC_GROUP)))
 
 
 @dataclass(frozen=True, slots=True)
