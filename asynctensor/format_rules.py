@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 from asynctensor.chunked.format import ArrayFormat
 from asynctensor.chunked.part import part_of_options
-from asynctensor.schema.json_value import in_member, members
+from asynctensor.errors import InvalidArgument
+from asynctensor.schema.json_value import dump, in_member, members, string
 from asynctensor.schema.schema import Schema
 from asynctensor.spec_rules import DriverRules
 
@@ -42,12 +43,29 @@ class _FixedRank:
 
 @dataclass(frozen=True, slots=True)
 class _MetadataOptions:
-    """The options of a spec, with its ``metadata`` member spelled out by the format."""
+    """The options of a spec, with its ``metadata`` member spelled out by the format.
+
+    Attributes:
+        source: Gives the format.
+        aliases: Members that say the same as a member of the metadata, which is the second name.
+    """
 
     source: FormatSource
+    aliases: tuple[tuple[str, str], ...]
 
     def __call__(self, options: Mapping[str, Any]) -> dict[str, Any]:
         found = dict(options)
+        for alias, name in self.aliases:
+            if alias in found:
+                with in_member(alias):
+                    found["metadata"] = _with_alias(
+                        found.get("metadata", {}), name, found.pop(alias)
+                    )
+        if "metadata_key" in found:
+            with in_member("metadata_key"):
+                key = string(found["metadata_key"])
+            if key == self.source().metadata_key:
+                del found["metadata_key"]
         if "metadata" in found:
             with in_member("metadata"):
                 members(found["metadata"])
@@ -57,8 +75,22 @@ class _MetadataOptions:
         return found
 
 
+def _with_alias(metadata: Any, name: str, value: Any) -> dict[str, Any]:
+    known = members(metadata)
+    string(value)
+    if known.setdefault(name, value) != value:
+        raise InvalidArgument(
+            f"value ({dump(value)}) does not match value in metadata ({dump(known[name])})"
+        )
+    return known
+
+
 def format_rules(
-    driver: str, scheme: str | None, source: FormatSource, *further: str
+    driver: str,
+    scheme: str | None,
+    source: FormatSource,
+    *further: str,
+    aliases: tuple[tuple[str, str], ...] = (),
 ) -> DriverRules:
     """The rules of a chunked format.
 
@@ -67,12 +99,13 @@ def format_rules(
         scheme: Its scheme in URLs, None if it has none.
         source: Gives the format.
         *further: Members of its specs beyond ``metadata``.
+        aliases: Members that say the same as a member of the metadata, which is the second name.
     """
     return DriverRules(
         driver,
         scheme=scheme,
-        members=frozenset({"metadata", *further}),
+        members=frozenset({"metadata", *further, *dict(aliases)}),
         effective_schema=_MetadataSchema(source),
-        spelled_out=_MetadataOptions(source),
+        spelled_out=_MetadataOptions(source, aliases),
         fixed_rank=_FixedRank(source),
     )

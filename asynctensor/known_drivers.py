@@ -64,7 +64,13 @@ DRIVERS: Final = (
     ),
     KnownDriver(
         format_rules(
-            "zarr", "zarr2", _ZARR2, "field", "open_as_void", "key_encoding", "metadata_key"
+            "zarr",
+            "zarr2",
+            _ZARR2,
+            "field",
+            "open_as_void",
+            "metadata_key",
+            aliases=(("key_encoding", "dimension_separator"),),
         ),
         format=_ZARR2,
         aliases=("zarr2",),

@@ -203,7 +203,7 @@ def test_damaged_urls_are_understood_or_refused(url: str, data: st.DataObject) -
         ),
         (
             {"driver": "cast", "base": {"driver": "zarr3", "schema": {"rank": "x"}}},
-            '"base": .*"schema": .*"rank": Expected 64-bit signed integer',
+            '"base": .*"schema": .*"rank": Expected integer in the range',
         ),
         ({"driver": "zarr3", "metadata": {1: 2}}, "string as the name of a member"),
         ({"driver": "zarr3", "metadata": {"a": {3}}}, '"metadata": .*"a": Expected JSON'),

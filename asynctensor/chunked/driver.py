@@ -134,7 +134,8 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         fmt, layout = self.format, self.format.layout(metadata)
         kind = fmt.serialize(fmt.resized(metadata, (0,) * len(layout.shape)))
         # Bytes of records and the records themselves are kept apart.
-        key = (self.store.identity, self.path, fmt.driver, kind, str(layout.dtype))
+        document = self.path + fmt.metadata_key
+        key = (self.store.identity, document, fmt.driver, kind, str(layout.dtype))
         versions = pools.cache.shared(key, ChunkVersions)
         store = self.store if base is None else self._view
         return pools.cache.shared(

@@ -6,10 +6,11 @@ plans and does every read and write; and it makes, checks and changes such docum
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 
@@ -152,6 +153,12 @@ class ArrayFormat(ABC, Generic[M]):
     metadata_key: str
     #: How versions of that document merge, when several transactions change it.
     merge_rules: MergeRules = OPAQUE
+
+    def with_metadata_key(self, key: str) -> Self:
+        """The same format, for arrays whose document stands at another key."""
+        found = copy.copy(self)
+        found.metadata_key = key
+        return found
 
     @abstractmethod
     def parse(self, data: bytes) -> M:

@@ -33,6 +33,7 @@ M = TypeVar("M")
 #: Members of a chunked spec that are given back by `TensorStore.spec`.
 _KEPT = (
     "fill_missing_data_reads",
+    "metadata_key",
     "recheck_cached_data",
     "recheck_cached_metadata",
     "store_data_equal_to_fill_value",
@@ -57,6 +58,9 @@ async def open_format(fmt: ArrayFormat[M], request: DriverRequest) -> ArrayDrive
     """`open_chunked`, of what a spec says; perhaps one field of it, or its bytes."""
     store, path = request.stored()
     part = part_of_options(request.options)
+    key = request.options.get("metadata_key")
+    if key is not None:
+        fmt = fmt.with_metadata_key(key)
     metadata = dict(request.options.get("metadata", {}))
     schema = request.schema
     if part is not None:

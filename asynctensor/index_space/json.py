@@ -181,7 +181,9 @@ def _bound(value: object, infinity: str, stands_for: int, where: str) -> tuple[i
     implicit = isinstance(value, list)
     if isinstance(value, list):
         if len(value) != 1:
-            raise InvalidArgument(f"{where}: Expected array of one implicit bound, but received: {value!r}")
+            raise InvalidArgument(
+                f"{where}: Expected array of one implicit bound, but received: {value!r}"
+            )
         value = value[0]
     if value == infinity:
         return stands_for, implicit

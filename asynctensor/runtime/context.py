@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias, overload
 
 from asynctensor.errors import InvalidArgument
+from asynctensor.near_names import near
 from asynctensor.runtime.resource_type import ResourceRegistry, ResourceType, quoted
 from asynctensor.runtime.resources import STANDARD_RESOURCES
 
@@ -119,8 +120,10 @@ class ContextSpec:
         self._registry = registry
         entries: dict[str, _Entry] = {}
         for key, value in json.items():
-            if not isinstance(key, str):
-                raise InvalidArgument(f"Invalid context resource identifier: {quoted(key)}")
+            name = key.partition("#")[0] if isinstance(key, str) else None
+            if name not in registry:
+                hint = near(name, registry) if name else ""
+                raise InvalidArgument(f"Invalid context resource identifier: {quoted(key)}{hint}")
             kind = registry.of_key(key)
             try:
                 entries[key] = _parse(kind, value)

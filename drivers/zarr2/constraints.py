@@ -23,8 +23,8 @@ from asynctensor.drivers.zarr2.data_types import (
 from asynctensor.drivers.zarr2.metadata import (
     KNOWN,
     ORDERS,
+    SEPARATORS,
     Zarr2Metadata,
-    read_separator,
 )
 from asynctensor.drivers.zarr2.schema import ALIAS, DRIVER, WantedCodecs, metadata_schema
 from asynctensor.schema.codec_spec import CodecSpec
@@ -81,6 +81,7 @@ def _read(document: Member) -> Zarr2Constraints:
     shape = found["shape"].sizes(0) if "shape" in found else None
     rank = None if shape is None else len(shape)
     compressor = found.get("compressor")
+    separator = found.get("dimension_separator")
     return Zarr2Constraints(
         shape=shape,
         data_type=read_data_type(found["dtype"], filters or ()) if "dtype" in found else None,
@@ -92,7 +93,7 @@ def _read(document: Member) -> Zarr2Constraints:
         ),
         order=found["order"].string(ORDERS) if "order" in found else None,
         fill_value=found.get("fill_value"),
-        separator=read_separator(found.get("dimension_separator")),
+        separator=None if separator is None else separator.string(SEPARATORS),
     )
 
 

@@ -160,7 +160,7 @@ def test_slicing_an_array_map_is_a_view() -> None:
         ({"json": {"input_rank": 1, "output": [{"foo": 2}]}}, "foo"),
         (
             {"json": {"input_shape": [1], "output": [{"index_array": [1.5]}]}},
-            "must hold integers",
+            "Expected array of integers",
         ),
     ],
 )
