@@ -184,7 +184,7 @@ def _bound(value: object, infinity: str, stands_for: int, where: str) -> tuple[i
             raise InvalidArgument(
                 f"{where}: Expected array of one implicit bound, but received: {value!r}"
             )
-        value = value[0]
+        value, where = value[0], _at(where, 0)
     if value == infinity:
         return stands_for, implicit
     return _integer(value, where, f' or "{infinity}"'), implicit
