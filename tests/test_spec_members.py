@@ -153,7 +153,16 @@ DRIVER_SPECS: dict[str, dict[str, Any]] = {
         "recheck_cached_data": "open",
         **POOLS,
     },
-    "auto": {"driver": "auto", "kvstore": MEMORY},
+    "auto": {
+        "driver": "auto",
+        "kvstore": MEMORY,
+        "context": {
+            "experimental_gcs_grpc_credentials": {"type": "insecure"},
+            "grpc_client_credentials": {},
+            "ocdbt_coordinator": {"address": "a", "lease_duration": "1s"},
+            "tsgrpc_request_retries": RETRIES,
+        },
+    },
 }
 del DRIVER_SPECS["array"]["cache_pool"]
 KVSTORE_SPECS: dict[str, dict[str, Any]] = {
@@ -165,6 +174,7 @@ KVSTORE_SPECS: dict[str, dict[str, Any]] = {
         "file_io_sync": True,
         "file_io_locking": {"mode": "os", "acquire_timeout": "5s"},
         "file_io_mode": {"mode": "default"},
+        "file_io_retries": RETRIES,
     },
     "zip": {
         "driver": "zip",
@@ -264,6 +274,7 @@ ALSO = {
     "inner_order": "null",
     "grid_origin": "null",
     "limit": "",
+    "index_array": "number",
     "input_inclusive_min": "number",
     "input_exclusive_max": "number",
 }
@@ -352,7 +363,7 @@ def test_every_driver_kvstore_and_resource_has_a_spec_here() -> None:
     assert {each.rules.driver for each in KVSTORES} == set(KVSTORE_SPECS)
     both = [*DRIVER_SPECS.values(), *KVSTORE_SPECS.values()]
     named = {path[-1] for spec in both for path in places(spec)}
-    assert {name for name in STANDARD_RESOURCES if name not in named} <= FOREIGN
+    assert set(STANDARD_RESOURCES) <= named
     for rules in [each.rules for each in (*DRIVERS, *KVSTORES) if each.rules.members]:
         name = rules.driver
         members = (DRIVER_SPECS | KVSTORE_SPECS).get(name, {})
@@ -366,6 +377,7 @@ ACCEPTED = "[Ee]xpected|Invalid|must|it is missing|known are|is incompatible wit
 ELSEWHERE = {
     "zarr3": {"field", "open_as_void"},
     "zarr": {"field", "open_as_void", "key_encoding"},
+    "auto": set(STANDARD_RESOURCES),
     "virtual_chunked": {"functions", "cache_pool", "data_copy_concurrency"},
     "repo": {"as_of", "snapshot", "tag"},
     "http": set(),
@@ -373,7 +385,6 @@ ELSEWHERE = {
     "s3": {"data_copy_concurrency", "request_hedging"},
     "azure": {"request_hedging"},
 }
-FOREIGN: set[str] = set()
 
 
 @every_spec

@@ -33,8 +33,9 @@ def _parse_credentials(value: Any) -> dict[str, Any]:
     given = members(value, "type")
     if given and given["type"] not in _TYPES:
         raise InvalidArgument(
-            f"Invalid credentials: {quoted(given['type'])} (there is no gcs_grpc here to use them; "
-            f"types that are accepted are {', '.join(_TYPES)})"
+            f'Error parsing object member "type": Invalid credentials: {quoted(given["type"])} '
+            "(there is no gcs_grpc here to use them; types that are accepted are "
+            f"{', '.join(_TYPES)})"
         )
     return dict(given)
 
