@@ -241,10 +241,10 @@ def _parse_map(json: object, where: str) -> OutputIndexMap:
         return OutputIndexMap(input_dimension=dim, offset=offset, stride=stride)
     if "index_array" not in json:
         return OutputIndexMap.constant(offset)
+    place = f'{where}: Error parsing object member "index_array_bounds"'
     bounds = json.get("index_array_bounds", ["-inf", "+inf"])
     if not isinstance(bounds, Sequence) or isinstance(bounds, str) or len(bounds) != 2:
-        raise InvalidArgument(f'{where}: "index_array_bounds" is [min, max], not {bounds!r}')
-    place = f'{where}: Error parsing object member "index_array_bounds"'
+        raise InvalidArgument(f"{place}: Expected [min, max], but received: {bounds!r}")
     low, _ = _bound(bounds[0], "-inf", UNBOUNDED_MIN, _at(place, 0))
     high, _ = _bound(bounds[1], "+inf", inf, _at(place, 1))
     return OutputIndexMap(
@@ -253,6 +253,11 @@ def _parse_map(json: object, where: str) -> OutputIndexMap:
         stride=stride,
         index_range=Dim(inclusive_min=low, inclusive_max=high),
     )
+
+
+def _has_booleans(json: object) -> bool:
+    # NumPy takes them for integers, where they stand among such.
+    return any(map(_has_booleans, json)) if isinstance(json, list) else isinstance(json, bool)
 
 
 def _parse_array(json: object, where: str) -> np.ndarray[Any, Any]:
@@ -264,6 +269,6 @@ def _parse_array(json: object, where: str) -> np.ndarray[Any, Any]:
         raise InvalidArgument(f"{place}: Expected {shape}, but received: {json!r:.60}") from None
     if array.size == 0 and array.dtype.kind != "O":
         return array.astype(np.int64)
-    if array.dtype.kind not in "iu":
+    if array.dtype.kind not in "iu" or _has_booleans(json):
         raise InvalidArgument(f"{place}: Expected array of integers, but received: {json!r:.60}")
     return array

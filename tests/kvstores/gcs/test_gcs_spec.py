@@ -63,7 +63,7 @@ def test_wrong_specs_are_refused_as_there(members) -> None:
         tensorstore.KvStore.Spec(json)
     with pytest.raises(ValueError) as ours:
         ts.KvStore.Spec(json)
-    assert str(ours.value) == str(theirs.value).partition(" [source")[0]
+    assert str(theirs.value).partition(" [source")[0] in str(ours.value)
 
 
 @pytest.mark.parametrize("url", URLS)

@@ -68,7 +68,7 @@ def test_wrong_specs_are_refused_as_there(members) -> None:
     with pytest.raises(ValueError) as ours:
         ts.KvStore.Spec(json)
     if members.get("aws_credentials") is None:
-        assert str(ours.value) == str(theirs.value).partition(" [source")[0]
+        assert str(theirs.value).partition(" [source")[0] in str(ours.value)
 
 
 @pytest.mark.parametrize("url", URLS)
