@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from dataclasses import dataclass
 from hashlib import md5
-from typing import Final
+from typing import Final, Literal
 
 import google_crc32c
 import numpy as np
 
+from asynctensor.errors import DataLoss
 from asynctensor.storage.kvstore import Buffer
 
 #: Bytes of which a worker thread takes the checksum: fewer are sooner done than handed over.
@@ -44,3 +46,40 @@ async def md5_of(body: Buffer) -> str:
     if len(body) > _LARGE_MD5:
         return await asyncio.to_thread(md5_digest, body)
     return md5_digest(body)
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """What a server says that the bytes of an object come to.
+
+    Attributes:
+        kind: Which checksum.
+        value: As it says it (base64).
+    """
+
+    kind: Literal["CRC-32C", "MD5"]
+    value: str
+
+    def takes_long(self, body: Buffer) -> bool:
+        """Whether it is for a worker thread to compute."""
+        return len(body) > (_LARGE if self.kind == "CRC-32C" else _LARGE_MD5)
+
+    def fits(self, body: Buffer) -> bool:
+        """Whether a body has it."""
+        return self._of(body) == self.value
+
+    async def check(self, body: Buffer) -> None:
+        """Compares a body with it, without holding up the I/O loop.
+
+        Raises:
+            DataLoss: They differ.
+        """
+        long = self.takes_long(body)
+        found = await asyncio.to_thread(self._of, body) if long else self._of(body)
+        if found != self.value:
+            raise DataLoss(
+                f"the bytes that came have the {self.kind} {found}, those stored have {self.value}"
+            )
+
+    def _of(self, body: Buffer) -> str:
+        return crc32c(body) if self.kind == "CRC-32C" else md5_digest(body)

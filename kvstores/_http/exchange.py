@@ -38,6 +38,8 @@ from asynctensor.storage.kvstore import size_of
 T = TypeVar("T")
 #: Completes a request right before it is sent, each time anew: signs it, with fresh credentials.
 Signer: TypeAlias = Callable[[Request], Awaitable[Request]]
+#: The same without waiting for anything; None: that cannot be done.
+SignerAtOnce: TypeAlias = Callable[[Request], Request | None]
 DEFAULT_RETRIES = RetryPolicy()
 #: Methods that change nothing: they are given up at once, and have the rate of reads.
 _READS = frozenset({"GET", "HEAD"})
@@ -61,6 +63,7 @@ class Exchange:
             turns out to bear.
         read_problem: Reads the service's own error bodies.
         sign: Completes each request right before it is sent; None: they are sent as they are.
+        sign_at_once: The same, for requests that are begun without a task.
         transport: What sends them; None: the transport that all stores of the process share.
         rates: How many requests per second the store may send; None: as many as it likes.
         service: What its retries are counted as.
@@ -70,6 +73,7 @@ class Exchange:
     concurrency: int | None = None
     read_problem: ProblemReader = plain_problem
     sign: Signer | None = field(default=None, repr=False)
+    sign_at_once: SignerAtOnce | None = field(default=None, repr=False)
     transport: Transport | None = None
     rates: RateLimits | None = None
     service: str = "http"
@@ -148,11 +152,13 @@ class Exchange:
             for `send`.
         """
         transport = self.transport or shared_transport()
-        if self.sign is not None or _VERBOSE.level or not isinstance(transport, FastTransport):
+        if _VERBOSE.level or not isinstance(transport, FastTransport):
+            return None
+        if self.sign is not None and self.sign_at_once is None:
             return None
         if self.rates is not None and rate_gate(self.rates, writes=False) is not None:
             return None
-        begun = _Begun(transport, request, told)
+        begun = _Begun(transport, request, told, self.sign_at_once)
         most = GREATEST if self.concurrency is None else self.concurrency
         return begun.give_up if begun.begin(weight, most) else None
 
@@ -223,15 +229,19 @@ class Exchange:
 class _Begun:
     """One request that `Exchange.begin` sent, or is going to when it is its turn."""
 
-    __slots__ = ("_gate", "_give_up", "_request", "_ticket", "_told", "_transport", "_watch")
+    __slots__ = (
+        "_gate", "_give_up", "_request", "_sign", "_ticket", "_told", "_transport", "_watch"
+    )  # fmt: skip
 
     def __init__(
         self,
         transport: FastTransport,
         request: Request,
         told: Callable[[Response | None], object],
+        sign: SignerAtOnce | None,
     ) -> None:
         self._transport, self._request, self._told = transport, request, told
+        self._sign = sign
         self._give_up: Callable[[], object] | None = None
         self._gate = shared_gate()
         self._ticket: Ticket | None = None
@@ -261,7 +271,9 @@ class _Begun:
             self._told(None)
 
     def _sent(self) -> bool:
-        self._give_up = self._transport.begin(self._request, self._answered)
+        request = self._signed()
+        if request is not None:
+            self._give_up = self._transport.begin(request, self._answered)
         if self._give_up is None:
             ticket, self._ticket = self._ticket, None
             assert ticket is not None
@@ -271,6 +283,15 @@ class _Begun:
         if self._watch is not None:
             self._watch.start(SOURCES.monotonic())
         return True
+
+    def _signed(self) -> Request | None:
+        if self._sign is None:
+            return self._request
+        try:
+            return self._sign(self._request)
+        except Error:
+            # To be found again by `Exchange.send`, which tells it.
+            return None
 
     def _answered(self, answer: Response | None) -> None:
         # First the next one is sent; then there is time for what this one brought.

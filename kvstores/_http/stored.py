@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from asynctensor.errors import OutOfRange
-from asynctensor.kvstores._http.message import Headers
+from asynctensor.kvstores._http.message import Headers, Response
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
-from asynctensor.storage.kvstore import ReadOptions, ReadResult
+from asynctensor.storage.kvstore import Arrival, ReadOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,22 @@ class Head:
     time: float
 
 
-def looked(head: Head, options: ReadOptions) -> ReadResult:
+def head_of(answer: Response, generation: bytes, mark: str) -> Head:
+    """What an answer to HEAD shows.
+
+    Args:
+        answer: It.
+        generation: Of the object.
+        mark: The field that holds what the write that made it said of itself.
+    """
+    fields = answer.headers
+    size, written = length_of(fields.get("content-length", "")), seconds_of(fields, "last-modified")
+    return Head(
+        generation, size, fields.get(mark, ""), written, age_of(fields, written), answer.time
+    )
+
+
+def looked(head: Head, options: ReadOptions) -> Arrival:
     """What a look says: a range of no bytes, or that a condition fails.
 
     Raises:
@@ -46,26 +62,26 @@ def looked(head: Head, options: ReadOptions) -> ReadResult:
     start, stop = options.byte_range.resolve(max(head.size, 0))
     if stop != start:
         raise OutOfRange(f"requested byte range {options.byte_range} is not in the object")
-    return ReadResult("value", b"", TimestampedStorageGeneration(head.generation, head.time))
+    return Arrival("value", b"", TimestampedStorageGeneration(head.generation, head.time))
 
 
-def missing(options: ReadOptions, time: float) -> ReadResult:
+def missing(options: ReadOptions, time: float) -> Arrival:
     """The result where there is no such object."""
     unmet = options.if_equal not in (UNKNOWN, NO_VALUE)
     stamp = TimestampedStorageGeneration(NO_VALUE, time)
-    return ReadResult("unspecified" if unmet else "missing", b"", stamp)
+    return Arrival("unspecified" if unmet else "missing", b"", stamp)
 
 
-def failing(generation: bytes, options: ReadOptions, time: float) -> ReadResult | None:
+def failing(generation: bytes, options: ReadOptions, time: float) -> Arrival | None:
     """The result where a condition does not hold, whether or not the server has looked at it."""
     if options.if_equal not in (UNKNOWN, generation) or options.if_not_equal == generation:
         return unspecified(generation, time)
     return None
 
 
-def unspecified(generation: bytes, time: float) -> ReadResult:
+def unspecified(generation: bytes, time: float) -> Arrival:
     """The result where a condition of the read did not hold."""
-    return ReadResult("unspecified", b"", TimestampedStorageGeneration(generation, time))
+    return Arrival("unspecified", b"", TimestampedStorageGeneration(generation, time))
 
 
 def weight_of(wanted: ByteRange) -> int:
@@ -85,6 +101,14 @@ def seconds_of(fields: Headers, name: str) -> float | None:
     try:
         return parsedate_to_datetime(fields.get(name, "")).timestamp()
     except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def moment_of(text: object) -> float | None:
+    """The time that a document says as ISO 8601 (Unix seconds)."""
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except (ValueError, OverflowError):
         return None
 
 

@@ -21,8 +21,8 @@ from typing import Final
 
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.side_by_side import side_by_side
-from asynctensor.kvstores.azure.asking import Asker
-from asynctensor.kvstores.azure.reading import is_missing
+from asynctensor.kvstores.azure.asking import AzureAsker
+from asynctensor.kvstores.azure.writing import AzureWriter
 from asynctensor.runtime.entropy import random_hex
 
 #: Requests in a batch (Azure's limit).
@@ -36,7 +36,7 @@ _PART: Final = re.compile(rb"^Content-ID: *(\d{1,3})\r?\n(?:[^\r\n]+\r?\n)*\r?\n
 _DONE: Final = frozenset({202, 404})
 
 
-async def delete_batch(asker: Asker, keys: Sequence[str]) -> None:
+async def delete_batch(asker: AzureAsker, writer: AzureWriter, keys: Sequence[str]) -> None:
     """Deletes up to `MOST_IN_BATCH` blobs, those that there are.
 
     Raises:
@@ -49,18 +49,16 @@ async def delete_batch(asker: Asker, keys: Sequence[str]) -> None:
 
     async def delete(key: str) -> None:
         async with turn:
-            answer = await asker.ask("DELETE", key)
-        if answer.status >= 300 and not is_missing(answer):
-            raise asker.refused("DELETE", key, answer)
+            await writer.delete_anyhow(key)
 
     await side_by_side([delete(key) for key in left])
 
 
-async def _asked_together(asker: Asker, keys: Sequence[str]) -> Sequence[str]:
+async def _asked_together(asker: AzureAsker, keys: Sequence[str]) -> Sequence[str]:
     """Asks for all; gives those that are left."""
     boundary = f"batch_{random_hex(16)}"
     requests = [Request("DELETE", asker.address.url(key)) for key in keys]
-    parts = [_part(boundary, n, await asker.authorized(r)) for n, r in enumerate(requests)]
+    parts = [_part(boundary, n, await asker.signed(r)) for n, r in enumerate(requests)]
     answer = await asker.ask(
         "POST",
         None,

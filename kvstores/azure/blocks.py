@@ -18,7 +18,7 @@ from asynctensor.kvstores._http.checksums import md5_of
 from asynctensor.kvstores._http.message import Response
 from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.side_by_side import side_by_side
-from asynctensor.kvstores.azure.asking import Asker
+from asynctensor.kvstores.azure.asking import AzureAsker
 from asynctensor.kvstores.azure.errors import read_problem
 from asynctensor.runtime.entropy import random_bytes
 
@@ -49,7 +49,9 @@ class Uploads:
     beside: int = 8
 
 
-async def send_blocks(asker: Asker, key: str, body: memoryview, uploads: Uploads) -> Sequence[str]:
+async def send_blocks(
+    asker: AzureAsker, key: str, body: memoryview, uploads: Uploads
+) -> Sequence[str]:
     """Sends a blob in blocks.
 
     Args:
@@ -99,7 +101,9 @@ async def send_blocks(asker: Asker, key: str, body: memoryview, uploads: Uploads
     return names
 
 
-async def commit_blocks(asker: Asker, key: str, names: Sequence[str], fields: Pairs) -> Response:
+async def commit_blocks(
+    asker: AzureAsker, key: str, names: Sequence[str], fields: Pairs
+) -> Response:
     """Makes blocks a blob: from then on it is there.
 
     Args:

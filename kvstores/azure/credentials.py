@@ -10,15 +10,14 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from asynctensor.errors import FailedPrecondition, PermissionDenied
+from asynctensor.kvstores._http.who_asks import PENDING, Pending
 from asynctensor.kvstores.azure.signing import Authority, BearerToken, SasToken, SharedKey
 from asynctensor.runtime.azure_credentials import AzureCredentials
 from asynctensor.runtime.clock import SYSTEM_CLOCK
-from asynctensor.runtime.process import PROCESS
 
-_NAME: Final = "azure tokens"
 #: What tokens of Entra are for; the same in all of its clouds.
 _SCOPE: Final = "https://storage.azure.com/.default"
 #: Seconds before a token expires when another one is asked for: the machines that give them to
@@ -87,6 +86,18 @@ class CredentialSource:
             PermissionDenied: There is nothing where it was said to be.
             FailedPrecondition: Looking for it takes a package that is not installed.
         """
+        known = self.at_hand(account)
+        return await self._of_identity() if known is PENDING else known
+
+    def at_hand(self, account: str) -> Authority | Literal[Pending.PENDING] | None:
+        """The same where nothing has to be asked for.
+
+        Args:
+            account: As for `authority`.
+
+        Raises:
+            PermissionDenied: There is nothing where it was said to be.
+        """
         given = self._given
         if given.type == "anonymous":
             return None
@@ -102,11 +113,9 @@ class CredentialSource:
             found = _of_environment(account)
             if found is not None:
                 return found
-        return await self._of_identity()
+        return self._token if SYSTEM_CLOCK.time() < self._until - _EARLY else PENDING
 
     async def _of_identity(self) -> BearerToken | None:
-        if SYSTEM_CLOCK.time() < self._until - _EARLY:
-            return self._token
         async with self._lock:
             if SYSTEM_CLOCK.time() < self._until - _EARLY:
                 return self._token
@@ -121,17 +130,6 @@ class CredentialSource:
             else:
                 self._token, self._until = BearerToken(found.token), float(found.expires_on)
             return self._token
-
-
-def credential_source(given: AzureCredentials) -> CredentialSource:
-    """The process's source for these credentials: tokens are shared."""
-    loop = asyncio.get_running_loop()
-    sources: Any = PROCESS.shared.setdefault(_NAME, {})
-    name = (id(loop), given)
-    found: CredentialSource | None = sources.get(name)
-    if found is None:
-        found = sources[name] = CredentialSource(given)
-    return found
 
 
 # -- What stands in the environment ---------------------------------------------------------------

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 
 from asynctensor.errors import DataLoss
 from asynctensor.kvstores._http.message import Headers
+from asynctensor.kvstores._http.pages import Page, all_pages
+from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.side_by_side import side_by_side
 from asynctensor.kvstores._http.stored import length_of, seconds_of
 from asynctensor.kvstores._http.xml_document import parse_document
-from asynctensor.kvstores.azure.asking import Asker
+from asynctensor.kvstores.azure.asking import AzureAsker
 from asynctensor.kvstores.azure.batch import MOST_IN_BATCH, delete_batch
+from asynctensor.kvstores.azure.writing import AzureWriter
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import ListEntry
 
@@ -31,20 +33,7 @@ _LARGE: Final = 1 << 16
 _SURROGATES: Final = "\ud800"
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A part of a listing.
-
-    Attributes:
-        entries: The blobs in it, and folders, whose keys end in ``/``.
-        marker: Where the next page begins; None: this is the last.
-    """
-
-    entries: Sequence[ListEntry]
-    marker: str | None
-
-
-async def list_range(asker: Asker, key_range: KeyRange) -> AsyncIterator[ListEntry]:
+async def list_range(asker: AzureAsker, key_range: KeyRange) -> AsyncIterator[ListEntry]:
     """The blobs of a range."""
     stop = key_range.exclusive_max
     stops = bool(stop) and max(stop) < _SURROGATES
@@ -56,34 +45,33 @@ async def list_range(asker: Asker, key_range: KeyRange) -> AsyncIterator[ListEnt
             return
 
 
-async def list_folder(asker: Asker, prefix: str) -> AsyncIterator[ListEntry]:
+async def list_folder(asker: AzureAsker, prefix: str) -> AsyncIterator[ListEntry]:
     """What is directly below a prefix, which is empty or ends in ``/``."""
     async for page in _pages(asker, (("prefix", prefix), ("delimiter", "/"))):
         for entry in page.entries:
             yield entry
 
 
-async def delete_range(asker: Asker, key_range: KeyRange) -> None:
+async def delete_range(asker: AzureAsker, writer: AzureWriter, key_range: KeyRange) -> None:
     """Deletes the blobs of a range."""
     found: list[str] = []
     async for entry in list_range(asker, key_range):
         found.append(entry.key)
         if len(found) == MOST_IN_BATCH * _BATCHES:
-            await _delete(asker, found)
+            await _delete(asker, writer, found)
             found = []
-    await _delete(asker, found)
+    await _delete(asker, writer, found)
 
 
-async def _delete(asker: Asker, keys: Sequence[str]) -> None:
+async def _delete(asker: AzureAsker, writer: AzureWriter, keys: Sequence[str]) -> None:
     starts = range(0, len(keys), MOST_IN_BATCH)
     await side_by_side(
-        [delete_batch(asker, keys[start : start + MOST_IN_BATCH]) for start in starts]
+        [delete_batch(asker, writer, keys[start : start + MOST_IN_BATCH]) for start in starts]
     )
 
 
-async def _pages(asker: Asker, query: Sequence[tuple[str, str]]) -> AsyncIterator[Page]:
-    marker: str | None = None
-    while True:
+def _pages(asker: AzureAsker, query: Pairs) -> AsyncIterator[Page]:
+    async def ask(marker: str | None) -> Page:
         asked = [("comp", "list"), *[(name, value) for name, value in query if value]]
         if marker is not None:
             asked.append(("marker", marker))
@@ -91,15 +79,10 @@ async def _pages(asker: Asker, query: Sequence[tuple[str, str]]) -> AsyncIterato
         if answer.status != 200:
             raise asker.refused("GET", None, answer)
         if len(answer.body) > _LARGE:
-            page = await asyncio.to_thread(parse_page, answer.body)
-        else:
-            page = parse_page(answer.body)
-        yield page
-        if page.marker is None:
-            return
-        if page.marker == marker:
-            raise DataLoss("the server answers every request for a page with the same one")
-        marker = page.marker
+            return await asyncio.to_thread(parse_page, answer.body)
+        return parse_page(answer.body)
+
+    return all_pages(ask)
 
 
 def parse_page(body: bytes | bytearray | memoryview) -> Page:

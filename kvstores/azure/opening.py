@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from asynctensor.kvstores._http.endpoint import parse_endpoint
-from asynctensor.kvstores._http.exchange import Exchange
+from asynctensor.kvstores._http.opening import exchange_of
 from asynctensor.kvstores.azure.address import Address
 from asynctensor.kvstores.azure.store import AzureStore
-from asynctensor.scheduler.retry import RetryPolicy
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.store_request import StoreRequest
 
@@ -19,19 +18,13 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
     """
     options = request.options
     endpoint = options.get("endpoint")
-    retries = request.resource("azure_request_retries")
     store = AzureStore(
         Address(
             options["account"],
             options["container"],
             parse_endpoint(endpoint, "azure_credentials") if endpoint else None,
         ),
-        Exchange(
-            RetryPolicy(retries.max_retries, retries.initial_delay, retries.max_delay),
-            request.resource("azure_request_concurrency").limit,
-            rates=request.resource("experimental_azure_rate_limiter"),
-            service="azure",
-        ),
+        exchange_of(request, "azure"),
         request.resource("azure_credentials"),
     )
     return store, request.path

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
-from asynctensor.kvstores._http.errors import refusal
+from asynctensor.kvstores._http.asker import Asker
+from asynctensor.kvstores._http.errors import Problem
 from asynctensor.kvstores._http.exchange import Exchange
-from asynctensor.kvstores._http.message import Body, Request, Response
+from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.query import Pairs
+from asynctensor.kvstores._http.who_asks import PENDING, shared_source
 from asynctensor.kvstores.gcs.address import Address
-from asynctensor.kvstores.gcs.credentials import TokenSource, token_source
+from asynctensor.kvstores.gcs.credentials import TokenSource
 from asynctensor.kvstores.gcs.errors import read_problem
 from asynctensor.runtime.google_credentials import ANONYMOUS, GcsUserProject, GoogleCredentials
 
-#: Bytes of an answer that is no value.
-MOST_DOCUMENT: Final = 1 << 26
 
-
-class Asker:
-    """Sends the requests about one bucket.
+class GcsAsker(Asker):
+    """Sends the requests about one bucket; without a key, they are about its listing.
 
     Args:
         exchange: How requests are sent.
@@ -35,54 +33,39 @@ class Asker:
         credentials: GoogleCredentials,
         project: GcsUserProject,
     ) -> None:
+        super().__init__(exchange)
         self.address = address
         self.credentials = credentials
         self.project = project
-        self.retries = exchange.retries
-        self.given_exchange = exchange
-        self._exchange = replace(exchange, sign=self._signed, read_problem=read_problem)
 
-    def asked(self, query: Pairs) -> Pairs:
+    def upload_url(self, query: Pairs) -> str:
+        """The URL to which an object is sent."""
+        return self.address.upload_url(self._paid(query))
+
+    @property
+    def place(self) -> str:
+        """See `Asker.place`."""
+        return str(self.address)
+
+    @staticmethod
+    def read_problem(answer: Response) -> Problem:
+        """See `ProblemReader`."""
+        return read_problem(answer)
+
+    def _url(self, key: str | None, query: Pairs) -> str:
+        asked = self._paid(query)
+        address = self.address
+        return address.list_url(asked) if key is None else address.object_url(key, asked)
+
+    def _paid(self, query: Pairs) -> Pairs:
         """A query, with who pays."""
         project = self.project.project_id
         return query if not project else (*query, ("userProject", project))
 
-    async def ask(
-        self,
-        method: str,
-        url: str,
-        *,
-        fields: Pairs = (),
-        body: Body | None = None,
-        idempotent: bool = True,
-        weight: int = 0,
-        max_body: int = MOST_DOCUMENT,
-    ) -> Response:
-        """The answer to a request.
+    def _common(self) -> Pairs:
+        return ()
 
-        Args:
-            method: ``"GET"``.
-            url: What it is about.
-            fields: What it says beside who asks.
-            body: What is sent.
-            idempotent: See `Exchange.send`.
-            weight: Bytes that the request and its answer are expected to have.
-            max_body: Bytes that the answer may have.
-
-        Raises:
-            Error: As `Exchange.send` does; or there is no token.
-        """
-        request = Request(method, url, tuple(fields), body, max_body)
-        refusals = self._source.refusals
-        answer = await self._exchange.send(request, idempotent=idempotent, weight=weight)
-        if answer.status == 401 and self._source.forget(refusals):
-            # Nothing was done; another token may help.
-            answer = await self._exchange.send(request, idempotent=idempotent, weight=weight)
-        return answer
-
-    def refused(self, method: str, url: str, answer: Response) -> Exception:
-        """The error that an answer of no use means."""
-        return refusal(Request(method, url), answer, read_problem(answer))
+    # -- Who asks -----------------------------------------------------------------------------
 
     @property
     def who(self) -> GoogleCredentials:
@@ -98,8 +81,24 @@ class Asker:
 
     @property
     def _source(self) -> TokenSource:
-        return token_source(self.who)
+        return shared_source("google tokens", self.who, TokenSource)
 
-    async def _signed(self, request: Request) -> Request:
-        fields = await self._source.fields()
-        return replace(request, headers=(*request.headers, *fields)) if fields else request
+    async def signed(self, request: Request) -> Request:
+        """See `Asker.signed`."""
+        return _with(request, await self._source.fields())
+
+    def signed_at_once(self, request: Request) -> Request | None:
+        """See `Asker.signed_at_once`."""
+        fields = self._source.at_hand()
+        return None if fields is PENDING else _with(request, fields)
+
+    def _in_use(self) -> int:
+        return self._source.refusals
+
+    def _may_help(self, answer: Response, used: object) -> bool:
+        # Nothing was done; another token may help.
+        return answer.status == 401 and self._source.forget(used)
+
+
+def _with(request: Request, fields: Pairs) -> Request:
+    return replace(request, headers=(*request.headers, *fields)) if fields else request

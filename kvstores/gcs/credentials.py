@@ -10,14 +10,13 @@ import asyncio
 import importlib
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from asynctensor.errors import FailedPrecondition, PermissionDenied, Unavailable
 from asynctensor.kvstores._http.query import Pairs
+from asynctensor.kvstores._http.who_asks import PENDING, Pending
 from asynctensor.runtime.google_credentials import GoogleCredentials
-from asynctensor.runtime.process import PROCESS
 
-_NAME: Final = "google tokens"
 #: What a token allows: objects are read, written and listed.
 _SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
@@ -45,7 +44,7 @@ class TokenSource:
         """How many tokens were refused: tells one from its successor."""
         return self._refusals
 
-    def forget(self, refusals: int) -> bool:
+    def forget(self, refusals: object) -> bool:
         """Has the token looked up anew, since it was refused.
 
         Args:
@@ -71,36 +70,38 @@ class TokenSource:
             Unavailable: Whoever gives tokens cannot be reached.
             FailedPrecondition: Looking for it takes a package that is not installed.
         """
-        if self._given.type == "anonymous":
-            return ()
+        known = self.at_hand()
+        if known is not PENDING:
+            return known
         async with self._lock:
             if not self._asked:
                 self._found = await asyncio.to_thread(_look_up, self._given)
                 self._asked = True
             found = self._found
-            if found is None:
-                return ()
-            if isinstance(found, str):
-                return (("Authorization", f"Bearer {found}"),)
-            if not found.valid:
+            if found is not None and not isinstance(found, str) and not found.valid:
                 await asyncio.to_thread(_refresh, found)
-            fields = [("Authorization", f"Bearer {found.token}")]
-            project = getattr(found, "quota_project_id", None)
-            if project:
-                fields.append(("x-goog-user-project", project))
-            return fields
+            return _fields(found)
+
+    def at_hand(self) -> Pairs | Literal[Pending.PENDING]:
+        """The same where nothing has to be looked up."""
+        if self._given.type == "anonymous":
+            return ()
+        found = self._found
+        is_there = found is None or isinstance(found, str) or found.valid
+        return _fields(found) if self._asked and is_there else PENDING
 
 
-def token_source(given: GoogleCredentials) -> TokenSource:
-    """The process's source for these credentials: what was looked up is shared."""
-    loop = asyncio.get_running_loop()
-    sources: Any = PROCESS.shared.setdefault(_NAME, {})
-    # Tokens that stand in the credentials themselves tell them apart.
-    name = (id(loop), given)
-    found: TokenSource | None = sources.get(name)
+def _fields(found: Any) -> Pairs:
+    """What a token, or what gives tokens, has requests say."""
     if found is None:
-        found = sources[name] = TokenSource(given)
-    return found
+        return ()
+    if isinstance(found, str):
+        return (("Authorization", f"Bearer {found}"),)
+    fields = [("Authorization", f"Bearer {found.token}")]
+    project = getattr(found, "quota_project_id", None)
+    if project:
+        fields.append(("x-goog-user-project", project))
+    return fields
 
 
 def _look_up(given: GoogleCredentials) -> Any:

@@ -5,15 +5,18 @@ Source: "Objects: list" in Google's documentation; offsets are compared as UTF-8
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from asynctensor.errors import DataLoss
-from asynctensor.kvstores.gcs.asking import Asker
-from asynctensor.kvstores.gcs.errors import is_missing, parse_document
-from asynctensor.kvstores.gcs.reading import size_of, time_of
+from asynctensor.kvstores._http.pages import Page, all_pages
+from asynctensor.kvstores._http.query import Pairs
+from asynctensor.kvstores._http.side_by_side import side_by_side
+from asynctensor.kvstores._http.stored import moment_of
+from asynctensor.kvstores.gcs.asking import GcsAsker
+from asynctensor.kvstores.gcs.errors import parse_document
+from asynctensor.kvstores.gcs.reading import size_of
+from asynctensor.kvstores.gcs.writing import GcsWriter
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import ListEntry
 
@@ -22,20 +25,7 @@ _FIELDS: Final = "items(name,size,timeCreated,contentEncoding),nextPageToken,pre
 _BESIDE: Final = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A part of a listing.
-
-    Attributes:
-        entries: The objects in it, and folders, whose keys end in ``/``.
-        token: Where the next page begins; None: this is the last.
-    """
-
-    entries: Sequence[ListEntry]
-    token: str | None
-
-
-async def list_range(asker: Asker, key_range: KeyRange) -> AsyncIterator[ListEntry]:
+async def list_range(asker: GcsAsker, key_range: KeyRange) -> AsyncIterator[ListEntry]:
     """The objects of a range, in order."""
     query = [("prefix", key_range.common_prefix)]
     if key_range.inclusive_min != key_range.common_prefix:
@@ -49,57 +39,35 @@ async def list_range(asker: Asker, key_range: KeyRange) -> AsyncIterator[ListEnt
                 yield entry
 
 
-async def list_folder(asker: Asker, prefix: str) -> AsyncIterator[ListEntry]:
+async def list_folder(asker: GcsAsker, prefix: str) -> AsyncIterator[ListEntry]:
     """What is directly below a prefix, which is empty or ends in ``/``."""
     async for page in _pages(asker, [("prefix", prefix), ("delimiter", "/")]):
         for entry in page.entries:
             yield entry
 
 
-async def delete_range(asker: Asker, key_range: KeyRange) -> None:
+async def delete_range(asker: GcsAsker, writer: GcsWriter, key_range: KeyRange) -> None:
     """Deletes the objects of a range."""
     found: list[str] = []
     async for entry in list_range(asker, key_range):
         found.append(entry.key)
         if len(found) == _BESIDE:
-            await _delete(asker, found)
+            await side_by_side([writer.delete_anyhow(key) for key in found])
             found = []
-    await _delete(asker, found)
+    await side_by_side([writer.delete_anyhow(key) for key in found])
 
 
-async def _delete(asker: Asker, keys: Iterable[str]) -> None:
-    try:
-        async with asyncio.TaskGroup() as group:
-            for key in keys:
-                group.create_task(_delete_one(asker, key))
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-
-
-async def _delete_one(asker: Asker, key: str) -> None:
-    url = asker.address.object_url(key, asker.asked(()))
-    answer = await asker.ask("DELETE", url)
-    if answer.status >= 300 and not is_missing(answer):
-        raise asker.refused("DELETE", url, answer)
-
-
-async def _pages(asker: Asker, query: Sequence[tuple[str, str]]) -> AsyncIterator[Page]:
-    token: str | None = None
-    while True:
+def _pages(asker: GcsAsker, query: Pairs) -> AsyncIterator[Page]:
+    async def ask(token: str | None) -> Page:
         asked = [("fields", _FIELDS), *query]
         if token is not None:
             asked.append(("pageToken", token))
-        url = asker.address.list_url(asker.asked(asked))
-        answer = await asker.ask("GET", url)
+        answer = await asker.ask("GET", None, query=asked)
         if answer.status != 200:
-            raise asker.refused("GET", url, answer)
-        page = parse_page(parse_document(answer.body))
-        yield page
-        if page.token is None:
-            return
-        if page.token == token:
-            raise DataLoss("the server answers every request for a page with the same one")
-        token = page.token
+            raise asker.refused("GET", None, answer)
+        return parse_page(parse_document(answer.body))
+
+    return all_pages(ask)
 
 
 def parse_page(found: dict[str, Any]) -> Page:
@@ -122,7 +90,7 @@ def parse_page(found: dict[str, Any]) -> Page:
 def _entry(item: object) -> ListEntry:
     if not isinstance(item, dict):
         raise DataLoss("a listing holds an entry that is no object")
-    return ListEntry(_text(item.get("name")), size_of(item), time_of(item.get("timeCreated")))
+    return ListEntry(_text(item.get("name")), size_of(item), moment_of(item.get("timeCreated")))
 
 
 def _text(name: object) -> str:

@@ -7,10 +7,9 @@ from typing import Final
 
 from asynctensor.errors import InvalidArgument
 from asynctensor.kvstores._http.endpoint import parse_endpoint
-from asynctensor.kvstores._http.exchange import Exchange
+from asynctensor.kvstores._http.opening import exchange_of
 from asynctensor.kvstores.gcs.address import Address, emulator_of
 from asynctensor.kvstores.gcs.store import GcsStore
-from asynctensor.scheduler.retry import RetryPolicy
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.store_request import StoreRequest
 
@@ -26,19 +25,13 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
     """
     options = request.options
     endpoint = options.get("endpoint")
-    retries = request.resource("gcs_request_retries")
     store = GcsStore(
         Address(
             options["bucket"],
             parse_endpoint(endpoint, "gcs_credentials") if endpoint else None,
             None if endpoint else _emulator(),
         ),
-        Exchange(
-            RetryPolicy(retries.max_retries, retries.initial_delay, retries.max_delay),
-            request.resource("gcs_request_concurrency").limit,
-            rates=request.resource("experimental_gcs_rate_limiter"),
-            service="gcs",
-        ),
+        exchange_of(request, "gcs"),
         request.resource("gcs_credentials"),
         request.resource("gcs_user_project"),
     )

@@ -26,7 +26,7 @@ from asynctensor.kvstores._http.exchange import OutcomeUnknown
 from asynctensor.kvstores._http.message import Response
 from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.redirects import origin
-from asynctensor.kvstores.gcs.asking import Asker
+from asynctensor.kvstores.gcs.asking import GcsAsker
 from asynctensor.runtime.entropy import uniform
 
 #: Pieces, but for the last, have multiples of so many bytes.
@@ -64,7 +64,7 @@ class Upload:
 
     def __init__(
         self,
-        asker: Asker,
+        asker: GcsAsker,
         properties: Mapping[str, Any],
         query: Pairs,
         body: memoryview,
@@ -72,7 +72,7 @@ class Upload:
     ) -> None:
         self._asker, self._properties, self._body = asker, properties, body
         self._piece = uploads.piece
-        self._begin_url = asker.address.upload_url((("uploadType", "resumable"), *query))
+        self._begin_url = asker.upload_url((("uploadType", "resumable"), *query))
         self._url = ""
         #: Where the server is; None: it is to be asked.
         self._at: int | None = 0
@@ -129,7 +129,8 @@ class Upload:
     async def _begun(self) -> Response:
         answer = await self._asker.ask(
             "POST",
-            self._begin_url,
+            None,
+            url=self._begin_url,
             fields=(
                 ("Content-Type", "application/json; charset=UTF-8"),
                 ("X-Upload-Content-Length", str(len(self._body))),
@@ -152,7 +153,8 @@ class Upload:
         span = f"bytes {start}-{stop - 1}/{len(self._body)}"
         return await self._asker.ask(
             "PUT",
-            self._url,
+            None,
+            url=self._url,
             fields=(("Content-Range", span),),
             body=self._body[start:stop],
             idempotent=False,
@@ -162,7 +164,9 @@ class Upload:
     async def _ask(self) -> Response:
         """How far it has come; where the server has all of it, it may be made by this."""
         span = f"bytes */{len(self._body)}"
-        return await self._asker.ask("PUT", self._url, fields=(("Content-Range", span),), body=b"")
+        return await self._asker.ask(
+            "PUT", None, url=self._url, fields=(("Content-Range", span),), body=b""
+        )
 
     async def _pause(self, error: Unavailable) -> None:
         self._failures += 1
@@ -176,7 +180,7 @@ class Upload:
         """Has the server forget it; where that fails, it does so after a week by itself."""
         if self._url:
             with contextlib.suppress(Error):
-                await self._asker.ask("DELETE", self._url)
+                await self._asker.ask("DELETE", None, url=self._url)
 
 
 def _reached(answer: Response, size: int) -> int:

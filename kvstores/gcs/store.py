@@ -7,40 +7,27 @@ server, in the request that writes.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
 
-from asynctensor.errors import os_errors_mapped
 from asynctensor.kvstores._http.exchange import Exchange
+from asynctensor.kvstores._http.network_store import ObjectStore
 from asynctensor.kvstores.gcs.address import Address, write_url
-from asynctensor.kvstores.gcs.asking import Asker
+from asynctensor.kvstores.gcs.asking import GcsAsker
 from asynctensor.kvstores.gcs.listing import delete_range, list_folder, list_range
-from asynctensor.kvstores.gcs.reading import read_object, stat
+from asynctensor.kvstores.gcs.reading import GcsReader
 from asynctensor.kvstores.gcs.resumable import Uploads
-from asynctensor.kvstores.gcs.writing import delete_object, write_object
+from asynctensor.kvstores.gcs.writing import GcsWriter
 from asynctensor.runtime.counters import store_counters
 from asynctensor.runtime.google_credentials import GcsUserProject, GoogleCredentials
 from asynctensor.runtime.verbose_flag import verbose_flag
-from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
-from asynctensor.storage.kvstore import (
-    DEFAULT_READ,
-    Buffer,
-    Capabilities,
-    Json,
-    KeyValueStore,
-    ListEntry,
-    ReadOptions,
-    ReadResult,
-)
+from asynctensor.storage.kvstore import Capabilities, Json, ListEntry
 
-_COUNTERS = store_counters("gcs")
-_VERBOSE = verbose_flag("gcs")
 _DEFAULT = GoogleCredentials()
 _OWNER = GcsUserProject()
 _UPLOADS = Uploads()
 
 
-class GcsStore(KeyValueStore):
+class GcsStore(ObjectStore[GcsAsker, GcsReader, GcsWriter]):
     """A store of the objects of one bucket.
 
     Args:
@@ -52,6 +39,8 @@ class GcsStore(KeyValueStore):
     """
 
     driver = "gcs"
+    counters = store_counters("gcs")
+    verbose = verbose_flag("gcs")
     capabilities = Capabilities(
         can_create_if_absent=True,
         can_compare_and_swap=True,
@@ -69,104 +58,46 @@ class GcsStore(KeyValueStore):
         project: GcsUserProject = _OWNER,
         uploads: Uploads = _UPLOADS,
     ) -> None:
-        self._address = address
-        self._uploads = uploads
-        self._asker = Asker(exchange or Exchange(), address, credentials, project)
+        asker = GcsAsker(exchange or Exchange(), address, credentials, project)
+        reader = GcsReader(asker)
+        super().__init__(asker, reader, GcsWriter(asker, reader, uploads))
 
     def __repr__(self) -> str:
-        return f"GcsStore({str(self._address)!r})"
+        return f"GcsStore({self._place!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
         asker = self._asker
-        given = (self._address, asker.given_exchange, asker.credentials, asker.project)
-        return GcsStore, (*given, self._uploads)
+        given = (asker.address, asker.given_exchange, asker.credentials, asker.project)
+        return GcsStore, (*given, self._writer.uploads)
 
     @property
     def identity(self) -> object:
         """See `KeyValueStore.identity`."""
-        return self.driver, self._address, self._asker.credentials, self._asker.project
+        return self.driver, self._asker.address, self._asker.credentials, self._asker.project
 
-    # -- Reading and writing ------------------------------------------------------------------
+    # -- Listing and deleting -----------------------------------------------------------------
 
-    async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
-        """See `KeyValueStore.read`.
+    def _list_range(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
+        return list_range(self._asker, key_range)
 
-        Raises:
-            DataLoss: The bytes that came are not those of the checksum.
-            PermissionDenied: There is no token, or the server refuses it.
-        """
-        _COUNTERS.read.value += 1
-        if _VERBOSE.level:
-            _VERBOSE.log("read %s %s", key, options.byte_range)
-        with self._located(key, "read"):
-            found = await read_object(self._asker, key, options)
-        _COUNTERS.bytes_read.value += len(found.value)
-        return found
+    def _list_folder(self, prefix: str) -> AsyncIterator[ListEntry]:
+        return list_folder(self._asker, prefix)
 
-    async def write(
-        self, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
-    ) -> TimestampedStorageGeneration:
-        """See `KeyValueStore.write`.
-
-        Raises:
-            OutcomeUnknown: (an `Unavailable`) The answer to a conditional write was lost, and what
-                is stored does not show whether it was done.
-        """
-        with self._located(key, "write" if value is not None else "delete"):
-            _COUNTERS.write.value += 1
-            if value is None:
-                return await delete_object(self._asker, key, if_equal)
-            stamp = await write_object(self._asker, self._uploads, key, value, if_equal)
-        _COUNTERS.bytes_written.value += memoryview(value).nbytes
-        return stamp
-
-    async def delete_range(self, key_range: KeyRange) -> None:
-        """See `KeyValueStore.delete_range`."""
-        _COUNTERS.delete_range.value += 1
-        if not key_range.empty:
-            with self._located(key_range.common_prefix, "delete"):
-                await delete_range(self._asker, key_range)
-
-    # -- Listing ------------------------------------------------------------------------------
-
-    async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
-        """See `KeyValueStore.list`."""
-        _COUNTERS.list.value += 1
-        if key_range.empty:
-            return
-        key = key_range.inclusive_min
-        if key and key_range == KeyRange.singleton(key):
-            with self._located(key, "list"):
-                entry = await stat(self._asker, key)
-            if entry is not None:
-                yield entry
-            return
-        with self._located(key_range.common_prefix, "list"):
-            async for entry in list_range(self._asker, key_range):
-                yield entry
-
-    async def list_directory(self, prefix: str) -> AsyncIterator[ListEntry]:
-        """See `KeyValueStore.list_directory`."""
-        _COUNTERS.list.value += 1
-        with self._located(prefix, "list"):
-            async for entry in list_folder(self._asker, prefix):
-                yield entry
-
-    def _located(self, key: str, operation: str) -> AbstractContextManager[None]:
-        return os_errors_mapped(key=key, store=str(self._address), operation=operation)
+    async def _delete_range(self, key_range: KeyRange) -> None:
+        await delete_range(self._asker, self._writer, key_range)
 
     # -- What it says of itself ---------------------------------------------------------------
 
     def spec_json(self, path: str) -> dict[str, Json]:
         """See `KeyValueStore.spec_json`."""
-        spec: dict[str, Json] = {"driver": self.driver, "bucket": self._address.bucket}
-        if self._address.endpoint is not None:
-            spec["endpoint"] = self._address.endpoint
+        spec: dict[str, Json] = {"driver": self.driver, "bucket": self._asker.address.bucket}
+        if self._asker.address.endpoint is not None:
+            spec["endpoint"] = self._asker.address.endpoint
         if path:
             spec["path"] = path
         return spec
 
     def url(self, path: str) -> str:
         """See `KeyValueStore.url`."""
-        address = self._address
+        address = self._asker.address
         return write_url({"bucket": address.bucket, "endpoint": address.endpoint}, path)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from asynctensor.errors import InvalidArgument
-from asynctensor.kvstores._http.exchange import Exchange
+from asynctensor.kvstores._http.opening import exchange_of
 from asynctensor.kvstores.http.address import parse_address, split_header
 from asynctensor.kvstores.http.credentials import Authorization, of_user
 from asynctensor.kvstores.http.store import HttpStore
-from asynctensor.scheduler.retry import RetryPolicy
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.store_request import StoreRequest
 
@@ -19,7 +18,6 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
         InvalidArgument: A member or resource is not specified well, or two say who asks.
     """
     address, user = parse_address(request.options["base_url"])
-    retries = request.resource("http_request_retries")
     credentials = request.resource("http_credentials")
     headers = [split_header(text) for text in request.options.get("headers", ())]
     header = next((v for name, v in headers if name.lower() == "authorization"), None)
@@ -32,10 +30,7 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
         credentials = of_user(user)
     store = HttpStore(
         address,
-        Exchange(
-            RetryPolicy(retries.max_retries, retries.initial_delay, retries.max_delay),
-            request.resource("http_request_concurrency").limit,
-        ),
+        exchange_of(request, "http", has_rates=False),
         tuple((name, value) for name, value in headers if name.lower() != "authorization"),
         Authorization(credentials, header),
     )

@@ -11,6 +11,7 @@ from asynctensor.kvstores._http.encodings import codings, decoded_body
 from asynctensor.kvstores._http.errors import plain_problem, refusal
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.ranges import range_header, ranged_body, unsatisfied_size
+from asynctensor.kvstores._http.stored import length_of, weight_of
 from asynctensor.kvstores.http.asking import MISSING, MOST_UNASKED, Asker, Fields
 from asynctensor.kvstores.http.generation import (
     generation_of,
@@ -18,7 +19,7 @@ from asynctensor.kvstores.http.generation import (
     if_not_equal_headers,
     last_modified,
 )
-from asynctensor.storage.byte_range import FULL, ByteRange
+from asynctensor.storage.byte_range import FULL
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.kvstore import (
     DEFAULT_READ,
@@ -34,7 +35,7 @@ async def read_value(asker: Asker, url: str, options: ReadOptions) -> ReadResult
     """Reads the value at a URL; see `KeyValueStore.read`."""
     wanted = options.byte_range
     fields, look = _asked(options)
-    answer = await asker.ask("HEAD" if look else "GET", url, fields, _weight(wanted))
+    answer = await asker.ask("HEAD" if look else "GET", url, fields, weight_of(wanted))
     time = _time(answer)
     if answer.status == 416 and not look:
         return await _past_the_end(asker, url, options, answer)
@@ -78,7 +79,7 @@ def begin_value(
                 arrival = None
         told(arrival)
 
-    return asker.begin(url, fields, _weight(options.byte_range), answered)
+    return asker.begin(url, fields, weight_of(options.byte_range), answered)
 
 
 def _asked(options: ReadOptions) -> tuple[Fields, bool]:
@@ -152,7 +153,9 @@ async def stat(asker: Asker, url: str, key: str) -> ListEntry | None:
         return None
     if answer.status != 200:
         raise refusal(Request("HEAD", url), answer, plain_problem(answer))
-    return ListEntry(key, length(answer), last_modified(answer.headers))
+    return ListEntry(
+        key, length_of(answer.headers.get("content-length", "")), last_modified(answer.headers)
+    )
 
 
 def _conditions(options: ReadOptions) -> Fields | None:
@@ -175,18 +178,12 @@ def _fails(generation: bytes, options: ReadOptions) -> bool:
 
 def _looked(head: Response, options: ReadOptions, time: float) -> ReadResult:
     """What a look at the head of a value says: a range of no bytes, or that a condition fails."""
-    size = length(head)
+    size = length_of(head.headers.get("content-length", ""))
     if size >= 0 and not codings(head):
         options.byte_range.resolve(size)
     generation = generation_of(head.headers, size if size >= 0 else None)
     stamp = TimestampedStorageGeneration(generation, time)
     return ReadResult("unspecified" if _fails(generation, options) else "value", b"", stamp)
-
-
-def length(answer: Response) -> int:
-    """Bytes of a value, by the head of an answer; -1 if it does not say."""
-    text = answer.headers.get("content-length", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else -1
 
 
 def freshness(options: ReadOptions) -> Fields:
@@ -202,9 +199,3 @@ def _time(answer: Response) -> float:
     """When an answer was current: that of a cache on the way says how old it is."""
     age = answer.headers.get("age", "")
     return answer.time - (int(age) if age.isascii() and age.isdigit() and len(age) < 12 else 0)
-
-
-def _weight(wanted: ByteRange) -> int:
-    if wanted.inclusive_min < 0:
-        return -wanted.inclusive_min
-    return 0 if wanted.exclusive_max is None else wanted.exclusive_max - wanted.inclusive_min

@@ -7,10 +7,10 @@ or, where that is missing, the time when it was last modified (`generation`).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractContextManager
 
-from asynctensor.errors import FailedPrecondition, InvalidArgument, Unimplemented, os_errors_mapped
+from asynctensor.errors import FailedPrecondition, InvalidArgument, Unimplemented
 from asynctensor.kvstores._http.exchange import Exchange
+from asynctensor.kvstores._http.network_store import NetworkStore
 from asynctensor.kvstores._http.ranges import range_header
 from asynctensor.kvstores.http.address import Address
 from asynctensor.kvstores.http.asking import Asker, Fields
@@ -22,12 +22,9 @@ from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import (
-    DEFAULT_READ,
-    Arrival,
     Buffer,
     Capabilities,
     Json,
-    KeyValueStore,
     ListEntry,
     ReadOptions,
     ReadResult,
@@ -36,11 +33,9 @@ from asynctensor.storage.kvstore import (
 
 #: Folders within folders: more is a link that leads in a circle.
 _DEEPEST = 64
-_COUNTERS = store_counters("http")
-_VERBOSE = verbose_flag("http")
 
 
-class HttpStore(KeyValueStore):
+class HttpStore(NetworkStore):
     """A store of what is below a URL.
 
     Args:
@@ -51,6 +46,8 @@ class HttpStore(KeyValueStore):
     """
 
     driver = "http"
+    counters = store_counters("http")
+    verbose = verbose_flag("http")
     capabilities = Capabilities(
         writable=False, lists_in_order=True, suffix_ranges=True, remote=True
     )
@@ -76,25 +73,14 @@ class HttpStore(KeyValueStore):
 
     # -- Reading ------------------------------------------------------------------------------
 
-    async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
-        """See `KeyValueStore.read`.
+    @property
+    def _place(self) -> str:
+        return self._address.root
 
-        Raises:
-            FailedPrecondition: The server answered something other than what was asked.
-        """
-        _COUNTERS.read.value += 1
-        url = self._address.url(key)
-        if _VERBOSE.level:
-            _VERBOSE.log("read %s %s", key, options.byte_range)
-        with self._located(key, "read"):
-            found = await read_value(self._asker, url, options)
-        _COUNTERS.bytes_read.value += len(found.value)
-        return found
+    async def _read(self, key: str, options: ReadOptions) -> ReadResult:
+        return await read_value(self._asker, self._address.url(key), options)
 
-    def begin_read(self, key: str, options: ReadOptions, told: Told) -> Callable[[], object] | None:
-        """See `KeyValueStore.begin_read`."""
-        if _VERBOSE.level:
-            return None
+    def _begin(self, key: str, options: ReadOptions, told: Told) -> Callable[[], object] | None:
         # Reads of many values have in common all but the range.
         common = options.if_equal, options.if_not_equal, options.staleness_bound
         latest = self._latest
@@ -108,30 +94,17 @@ class HttpStore(KeyValueStore):
             url = self._address.url(key)
         except InvalidArgument:
             return None
-
-        def counted(arrival: Arrival | None) -> None:
-            if arrival is not None:
-                _COUNTERS.read.value += 1
-                _COUNTERS.bytes_read.value += len(arrival.value)
-            told(arrival)
-
-        return begin_value(self._asker, url, options, fields, counted)
+        return begin_value(self._asker, url, options, fields, told)
 
     # -- Listing ------------------------------------------------------------------------------
 
-    async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
-        """See `KeyValueStore.list`.
+    async def _stat(self, key: str) -> ListEntry | None:
+        return await stat(self._asker, self._address.url(key), key)
 
-        Raises:
-            Unimplemented: The server gives no index of the folder as JSON.
-        """
-        _COUNTERS.list.value += 1
-        if key_range.empty:
-            return
-        key = key_range.inclusive_min
-        if key_range == KeyRange.singleton(key):
-            with self._located(key, "list"):
-                entry = await stat(self._asker, self._address.url(key), key)
+    async def _list_range(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
+        if key_range == KeyRange.singleton(""):
+            # What the URL itself answers is a value, too.
+            entry = await self._stat("")
             if entry is not None:
                 yield entry
             return
@@ -153,18 +126,13 @@ class HttpStore(KeyValueStore):
                 async for entry in self._below(key, key_range, depth - 1):
                     yield entry
 
-    async def list_directory(self, prefix: str) -> AsyncIterator[ListEntry]:
-        """See `KeyValueStore.list_directory`."""
-        _COUNTERS.list.value += 1
+    async def _list_folder(self, prefix: str) -> AsyncIterator[ListEntry]:
         for line in await self._index(prefix):
             yield ListEntry(prefix + line.name, line.size, line.time)
 
     async def _index(self, prefix: str) -> Sequence[IndexEntry]:
         with self._located(prefix, "list"):
             return await read_index(self._asker, self._address.url(prefix))
-
-    def _located(self, key: str, operation: str) -> AbstractContextManager[None]:
-        return os_errors_mapped(key=key, store=self._address.root, operation=operation)
 
     # -- What cannot be done ------------------------------------------------------------------
 

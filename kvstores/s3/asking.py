@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from asynctensor.errors import NotFound, PermissionDenied
-from asynctensor.kvstores._http.errors import refusal
+from asynctensor.kvstores._http.asker import Asker
+from asynctensor.kvstores._http.errors import Problem
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores._http.message import Body, Request, Response
 from asynctensor.kvstores._http.query import Pairs
+from asynctensor.kvstores._http.who_asks import PENDING, shared_source
 from asynctensor.kvstores._http.xml_document import parse_document
 from asynctensor.kvstores.s3.address import Address
-from asynctensor.kvstores.s3.credentials import KeySource, key_source
+from asynctensor.kvstores.s3.credentials import KeySource
 from asynctensor.kvstores.s3.errors import EXPIRED, read_problem
 from asynctensor.kvstores.s3.signing import (
     EMPTY_PAYLOAD,
     UNSIGNED_PAYLOAD,
+    Keys,
     payload_hash,
     signed,
 )
@@ -27,14 +30,12 @@ from asynctensor.runtime.process import PROCESS
 from asynctensor.storage.kvstore import size_of
 
 #: Where requests go as long as nothing else is known.
-FIRST_REGION = "us-east-1"
+FIRST_REGION: Final = "us-east-1"
 #: Bytes that a worker thread hashes: fewer are hashed sooner than handed over.
-_LARGE = 1 << 16
-#: Bytes of an answer that is no value.
-MOST_DOCUMENT = 1 << 26
+_LARGE: Final = 1 << 16
 
 
-class Asker:
+class S3Asker(Asker):
     """Sends the requests of one bucket.
 
     Args:
@@ -54,114 +55,96 @@ class Asker:
         *,
         requester_pays: bool = False,
     ) -> None:
+        super().__init__(exchange)
         self.address = address
         self.region = region
         self.credentials = credentials
         self.requester_pays = requester_pays
-        self.retries = exchange.retries
-        self.given_exchange = exchange
-        self._exchange = replace(exchange, sign=self._signed, read_problem=read_problem)
 
-    async def ask(
-        self,
-        method: str,
-        key: str | None,
-        *,
-        query: Pairs = (),
-        fields: Pairs = (),
-        body: Body | None = None,
-        idempotent: bool = True,
-        weight: int = 0,
-        max_body: int = MOST_DOCUMENT,
-    ) -> Response:
-        """The answer to a request about a key, or about the bucket itself.
+    @property
+    def place(self) -> str:
+        """See `Asker.place`."""
+        return str(self.address)
 
-        Args:
-            method: ``"GET"``.
-            key: The key; None: the bucket.
-            query: What the URL asks beyond the key.
-            fields: What the request says beside what all do.
-            body: What is sent.
-            idempotent: See `Exchange.send`.
-            weight: Bytes that the request and its answer are expected to have.
-            max_body: Bytes that the answer may have.
+    @staticmethod
+    def read_problem(answer: Response) -> Problem:
+        """See `ProblemReader`."""
+        return read_problem(answer)
 
-        Raises:
-            Error: As `Exchange.send` does; or there are no keys to sign with.
-        """
-        region = await self._known_region()
-        common = await self._common(body)
-        for last in (False, True):
-            url = self.address.url(region, key, query)
-            request = Request(method, url, (*common, *fields), body, max_body)
-            answer = await self._exchange.send(request, idempotent=idempotent, weight=weight)
-            if last or answer.status < 300 or not self._may_help(answer, region):
-                break
-            region = await self._known_region()
-        return answer
+    def _url(self, key: str | None, query: Pairs) -> str:
+        return self.address.url(self._in_use(), key, query)
 
-    def refused(self, method: str, key: str | None, answer: Response) -> Exception:
-        """The error that an answer of no use means."""
-        url = self.address.url(_regions().get(self.address, FIRST_REGION), key)
-        return refusal(Request(method, url), answer, read_problem(answer))
+    def _common(self) -> Pairs:
+        return (*self._said(), ("x-amz-content-sha256", EMPTY_PAYLOAD))
 
-    async def _common(self, body: Body | None) -> Pairs:
-        """What every request says."""
+    async def _common_with(self, body: Body) -> Pairs:
+        # Without TLS, the signature is all that protects the body.
+        if (self.address.endpoint or "https:").startswith("https:"):
+            digest = UNSIGNED_PAYLOAD
+        elif size_of(body) > _LARGE:
+            digest = await asyncio.to_thread(payload_hash, body)
+        else:
+            digest = payload_hash(body)
+        return (*self._said(), ("x-amz-content-sha256", digest))
+
+    def _said(self) -> Pairs:
         fields = [("Accept-Encoding", "identity")]
         if self.address.host_header is not None:
             fields.append(("Host", self.address.host_header))
         if self.requester_pays:
             fields.append(("x-amz-request-payer", "requester"))
-        digest = EMPTY_PAYLOAD
-        if body is not None:
-            # Without TLS, the signature is all that protects the body.
-            if (self.address.endpoint or "https:").startswith("https:"):
-                digest = UNSIGNED_PAYLOAD
-            elif size_of(body) > _LARGE:
-                digest = await asyncio.to_thread(payload_hash, body)
-            else:
-                digest = payload_hash(body)
-        fields.append(("x-amz-content-sha256", digest))
         return fields
+
+    # -- Who asks -----------------------------------------------------------------------------
 
     @property
     def _source(self) -> KeySource:
-        return key_source(self.credentials)
+        return shared_source("aws keys", self.credentials, KeySource)
 
-    async def _signed(self, request: Request) -> Request:
-        keys = await self._source.keys()
+    async def signed(self, request: Request) -> Request:
+        """See `Asker.signed`."""
+        return self._signed_with(request, await self._source.keys())
+
+    def signed_at_once(self, request: Request) -> Request | None:
+        """See `Asker.signed_at_once`."""
+        keys = self._source.at_hand()
+        return None if keys is PENDING else self._signed_with(request, keys)
+
+    def _signed_with(self, request: Request, keys: Keys | None) -> Request:
         if keys is None:
             return request
-        region = self.region or _regions().get(self.address, FIRST_REGION)
         try:
-            return signed(request, keys, region, SYSTEM_CLOCK.time())
+            return signed(request, keys, self._in_use(), SYSTEM_CLOCK.time())
         except UnicodeEncodeError:
             raise PermissionDenied("the keys hold characters that no header can carry") from None
 
     # -- The region ---------------------------------------------------------------------------
 
-    async def _known_region(self) -> str:
-        known = self.region or _regions().get(self.address)
-        if known is None and self.address.endpoint is None:
-            known = await self._asked_region()
-        return known or FIRST_REGION
+    async def _prepare(self) -> None:
+        if not self._is_prepared():
+            await self._ask_region()
 
-    async def _asked_region(self) -> str:
-        """Where AWS says that the bucket is: it tells everybody."""
+    def _is_prepared(self) -> bool:
+        known = self.region or self.address.endpoint is not None
+        return bool(known) or self.address in _regions()
+
+    def _in_use(self) -> str:
+        return self.region or _regions().get(self.address, FIRST_REGION)
+
+    async def _ask_region(self) -> None:
+        """Has AWS say where the bucket is: it tells everybody."""
         url = self.address.url(FIRST_REGION, None)
-        answer = await replace(self._exchange, sign=None).send(Request("HEAD", url))
+        answer = await replace(self.exchange, sign=None).send(Request("HEAD", url))
         if answer.status == 404:
             raise NotFound(f"there is no bucket {self.address.bucket!r}")
         found = answer.headers.get("x-amz-bucket-region") or FIRST_REGION
         _regions()[self.address] = found
-        return found
 
-    def _may_help(self, answer: Response, region: str) -> bool:
-        """Whether asking once more may help: elsewhere, or with other keys."""
+    def _may_help(self, answer: Response, used: object) -> bool:
         said = read_problem(answer).code if answer.body else ""
         if not self.region and answer.status in (301, 307, 400):
             moved = answer.headers.get("x-amz-bucket-region") or _region_in(answer)
-            if moved and moved != region and _is_region(moved):
+            if moved and moved != used and _is_region(moved):
                 _regions()[self.address] = moved
                 return True
         if said in EXPIRED and self._source.may_change:

@@ -6,14 +6,13 @@ import asyncio
 import importlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from asynctensor.errors import FailedPrecondition, PermissionDenied
+from asynctensor.kvstores._http.who_asks import PENDING, Pending
 from asynctensor.kvstores.s3.signing import Keys
 from asynctensor.runtime.aws_credentials import AwsCredentials
-from asynctensor.runtime.process import PROCESS
 
-_NAME = "aws keys"
 #: Variables that say that there are keys somewhere, which it takes botocore to find.
 _ELSEWHERE = (
     "AWS_PROFILE",
@@ -54,17 +53,20 @@ class KeySource:
             PermissionDenied: There are none where they were said to be.
             FailedPrecondition: Looking for them takes a package that is not installed.
         """
+        known = self.at_hand()
+        return await self._of_botocore() if known is PENDING else known
+
+    def at_hand(self) -> Keys | Literal[Pending.PENDING] | None:
+        """The same where nothing has to be looked up.
+
+        Raises:
+            PermissionDenied: There are none where they were said to be.
+        """
         given = self._given
         if given.type == "anonymous":
             return None
         if given.type == "static":
-            if given.secret_access_key is None:
-                raise PermissionDenied(
-                    "the credentials of this store were left behind where it was pickled; open it "
-                    'anew, or use aws_credentials of type "environment" or "profile"'
-                )
-            access = given.option("access_key_id") or ""
-            return Keys(access, given.secret_access_key, given.session_token)
+            return _given_keys(given)
         if given.type in ("default", "environment") and given.option("profile") is None:
             found = _of_environment()
             if found is not None:
@@ -74,7 +76,11 @@ class KeySource:
                     "the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not "
                     'set, which aws_credentials of type "environment" takes the keys from'
                 )
-        return await self._of_botocore()
+        if not self._asked:
+            return PENDING
+        if self._found is None:
+            return None
+        return PENDING if _is_old(self._found) else _keys_of(self._found.get_frozen_credentials())
 
     async def _of_botocore(self) -> Keys | None:
         async with self._lock:
@@ -84,23 +90,29 @@ class KeySource:
             found = self._found
             if found is None:
                 return None
-            needed = getattr(found, "refresh_needed", None)
-            if needed is None or needed():
-                frozen = await asyncio.to_thread(_frozen, found)
-            else:
-                frozen = found.get_frozen_credentials()
-        return Keys(frozen.access_key, frozen.secret_key, frozen.token)
+            if _is_old(found):
+                return _keys_of(await asyncio.to_thread(_frozen, found))
+            return _keys_of(found.get_frozen_credentials())
 
 
-def key_source(given: AwsCredentials) -> KeySource:
-    """The process's source for these credentials: what was looked up is shared."""
-    loop = asyncio.get_running_loop()
-    sources: Any = PROCESS.shared.setdefault(_NAME, {})
-    name = (id(loop), given)
-    found: KeySource | None = sources.get(name)
-    if found is None:
-        found = sources[name] = KeySource(given)
-    return found
+def _is_old(found: Any) -> bool:
+    """Whether botocore would ask for new keys before it gives any."""
+    needed = getattr(found, "refresh_needed", None)
+    return bool(needed is not None and needed())
+
+
+def _keys_of(frozen: Any) -> Keys:
+    return Keys(frozen.access_key, frozen.secret_key, frozen.token)
+
+
+def _given_keys(given: AwsCredentials) -> Keys:
+    if given.secret_access_key is None:
+        raise PermissionDenied(
+            "the credentials of this store were left behind where it was pickled; open it "
+            'anew, or use aws_credentials of type "environment" or "profile"'
+        )
+    access = given.option("access_key_id") or ""
+    return Keys(access, given.secret_access_key, given.session_token)
 
 
 def _of_environment() -> Keys | None:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterable
 from hashlib import md5
 from typing import Final
 from urllib.parse import unquote_plus
@@ -17,10 +15,12 @@ from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 from asynctensor.errors import DataLoss, Error
+from asynctensor.kvstores._http.pages import Page, all_pages
+from asynctensor.kvstores._http.stored import length_of, moment_of
 from asynctensor.kvstores._http.xml_document import parse_document
-from asynctensor.kvstores.s3.asking import Asker
+from asynctensor.kvstores.s3.asking import S3Asker
 from asynctensor.kvstores.s3.errors import problem
-from asynctensor.kvstores.s3.reading import is_missing
+from asynctensor.kvstores.s3.writing import S3Writer
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import ListEntry
 
@@ -30,20 +30,7 @@ _MOST_DELETED: Final = 1000
 _NOT_IN_XML: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A part of a listing.
-
-    Attributes:
-        entries: The objects in it, and folders, whose keys end in ``/``.
-        token: Where the next page begins; None: this is the last.
-    """
-
-    entries: Sequence[ListEntry]
-    token: str | None
-
-
-async def list_range(asker: Asker, key_range: KeyRange) -> AsyncIterator[ListEntry]:
+async def list_range(asker: S3Asker, key_range: KeyRange) -> AsyncIterator[ListEntry]:
     """The objects of a range, in order."""
     query = [("prefix", key_range.common_prefix)]
     after = _before(key_range.inclusive_min)
@@ -57,14 +44,14 @@ async def list_range(asker: Asker, key_range: KeyRange) -> AsyncIterator[ListEnt
             return
 
 
-async def list_folder(asker: Asker, prefix: str) -> AsyncIterator[ListEntry]:
+async def list_folder(asker: S3Asker, prefix: str) -> AsyncIterator[ListEntry]:
     """What is directly below a prefix, which is empty or ends in ``/``."""
     async for page in _pages(asker, [("prefix", prefix), ("delimiter", "/")]):
         for entry in page.entries:
             yield entry
 
 
-async def delete_keys(asker: Asker, keys: Iterable[str]) -> None:
+async def delete_keys(asker: S3Asker, writer: S3Writer, keys: Iterable[str]) -> None:
     """Deletes up to `_MOST_DELETED` objects, those that there are.
 
     Raises:
@@ -73,7 +60,7 @@ async def delete_keys(asker: Asker, keys: Iterable[str]) -> None:
     plain = [key for key in keys if _NOT_IN_XML.search(key) is None]
     odd = [key for key in keys if _NOT_IN_XML.search(key) is not None]
     for key in odd:
-        await _delete_one(asker, key)
+        await writer.delete_anyhow(key)
     if not plain:
         return
     items = "".join([f"<Object><Key>{escape(key)}</Key></Object>" for key in plain])
@@ -88,7 +75,7 @@ async def delete_keys(asker: Asker, keys: Iterable[str]) -> None:
     if answer.status in (405, 501):
         # Not every service has it.
         for key in plain:
-            await _delete_one(asker, key)
+            await writer.delete_anyhow(key)
         return
     if answer.status != 200:
         raise asker.refused("POST", None, answer)
@@ -96,22 +83,16 @@ async def delete_keys(asker: Asker, keys: Iterable[str]) -> None:
         raise _not_deleted(failed)
 
 
-async def delete_range(asker: Asker, key_range: KeyRange) -> None:
+async def delete_range(asker: S3Asker, writer: S3Writer, key_range: KeyRange) -> None:
     """Deletes the objects of a range."""
     found: list[str] = []
     async for entry in list_range(asker, key_range):
         found.append(entry.key)
         if len(found) == _MOST_DELETED:
-            await delete_keys(asker, found)
+            await delete_keys(asker, writer, found)
             found = []
     if found:
-        await delete_keys(asker, found)
-
-
-async def _delete_one(asker: Asker, key: str) -> None:
-    answer = await asker.ask("DELETE", key)
-    if answer.status >= 300 and not is_missing(answer):
-        raise asker.refused("DELETE", key, answer)
+        await delete_keys(asker, writer, found)
 
 
 def _not_deleted(failed: Element) -> Error:
@@ -121,22 +102,17 @@ def _not_deleted(failed: Element) -> Error:
     return cls(f"the server deleted no such object: {said.code} {said.message}", key=key)
 
 
-async def _pages(asker: Asker, query: list[tuple[str, str]]) -> AsyncIterator[Page]:
-    token: str | None = None
-    while True:
+def _pages(asker: S3Asker, query: list[tuple[str, str]]) -> AsyncIterator[Page]:
+    async def ask(token: str | None) -> Page:
         asked = [("list-type", "2"), ("encoding-type", "url"), *query]
         if token is not None:
             asked.append(("continuation-token", token))
         answer = await asker.ask("GET", None, query=asked)
         if answer.status != 200:
             raise asker.refused("GET", None, answer)
-        page = parse_page(parse_document(answer.body))
-        yield page
-        if page.token is None:
-            return
-        if page.token == token:
-            raise DataLoss("the server answers every request for a page with the same one")
-        token = page.token
+        return parse_page(parse_document(answer.body))
+
+    return all_pages(ask)
 
 
 def parse_page(root: Element) -> Page:
@@ -162,11 +138,10 @@ def parse_page(root: Element) -> Page:
 
 
 def _entry(element: Element, *, encoded: bool) -> ListEntry:
-    size = element.findtext("Size") or ""
     return ListEntry(
         _text(element, "Key", encoded=encoded),
-        int(size) if size.isascii() and size.isdigit() and len(size) <= 18 else -1,
-        _time(element.findtext("LastModified") or ""),
+        length_of(element.findtext("Size") or ""),
+        moment_of(element.findtext("LastModified")),
     )
 
 
@@ -180,13 +155,6 @@ def _text(element: Element, name: str, *, encoded: bool) -> str:
         return unquote_plus(text, errors="strict")
     except UnicodeDecodeError as error:
         raise DataLoss(f"a listing holds the key {text!r}, which is no Unicode text") from error
-
-
-def _time(text: str) -> float | None:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        return None
 
 
 def _before(key: str) -> str:

@@ -22,7 +22,7 @@ from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.side_by_side import side_by_side
 from asynctensor.kvstores._http.xml_document import parse_document
-from asynctensor.kvstores.s3.asking import Asker
+from asynctensor.kvstores.s3.asking import S3Asker
 from asynctensor.kvstores.s3.errors import read_problem
 
 #: Parts that an object may have.
@@ -56,7 +56,7 @@ class Upload:
         uploads: How it is sent.
     """
 
-    def __init__(self, asker: Asker, key: str, body: memoryview, uploads: Uploads) -> None:
+    def __init__(self, asker: S3Asker, key: str, body: memoryview, uploads: Uploads) -> None:
         self._asker, self._key, self._body, self._uploads = asker, key, body, uploads
         self._id = ""
         self._list = b""

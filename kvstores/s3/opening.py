@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from asynctensor.errors import Unimplemented
 from asynctensor.kvstores._http.endpoint import parse_endpoint
-from asynctensor.kvstores._http.exchange import Exchange
+from asynctensor.kvstores._http.opening import exchange_of
 from asynctensor.kvstores.s3.address import Address
 from asynctensor.kvstores.s3.store import S3Store
 from asynctensor.kvstores.s3.writing import Conditions
-from asynctensor.scheduler.retry import RetryPolicy
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.store_request import StoreRequest
 
@@ -24,19 +23,13 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
     bucket, endpoint = options.get("bucket", ""), options.get("endpoint")
     if bucket.endswith("--x-s3"):
         raise Unimplemented(f"bucket {bucket!r} is a directory bucket (S3 Express): not supported")
-    retries = request.resource("s3_request_retries")
     store = S3Store(
         Address(
             bucket,
             parse_endpoint(endpoint, "aws_credentials") if endpoint else None,
             options.get("host_header") or None,
         ),
-        Exchange(
-            RetryPolicy(retries.max_retries, retries.initial_delay, retries.max_delay),
-            request.resource("s3_request_concurrency").limit,
-            rates=request.resource("experimental_s3_rate_limiter"),
-            service="s3",
-        ),
+        exchange_of(request, "s3"),
         request.resource("aws_credentials"),
         options.get("aws_region", ""),
         requester_pays=options.get("requester_pays", False),

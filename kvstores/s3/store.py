@@ -8,41 +8,28 @@ Conditions are checked by the server.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
 from typing import Any
 
-from asynctensor.errors import os_errors_mapped
 from asynctensor.kvstores._http.exchange import Exchange
+from asynctensor.kvstores._http.network_store import ObjectStore
 from asynctensor.kvstores.s3.address import Address, write_url
-from asynctensor.kvstores.s3.asking import Asker
+from asynctensor.kvstores.s3.asking import S3Asker
 from asynctensor.kvstores.s3.listing import delete_range, list_folder, list_range
 from asynctensor.kvstores.s3.multipart import Uploads
-from asynctensor.kvstores.s3.reading import read_object, stat
-from asynctensor.kvstores.s3.writing import Conditions, delete_object, write_object
+from asynctensor.kvstores.s3.reading import S3Reader
+from asynctensor.kvstores.s3.writing import Conditions, S3Writer
 from asynctensor.runtime.aws_credentials import AwsCredentials
 from asynctensor.runtime.counters import store_counters
 from asynctensor.runtime.verbose_flag import verbose_flag
-from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
-from asynctensor.storage.kvstore import (
-    DEFAULT_READ,
-    Buffer,
-    Capabilities,
-    Json,
-    KeyValueStore,
-    ListEntry,
-    ReadOptions,
-    ReadResult,
-)
+from asynctensor.storage.kvstore import Capabilities, Json, ListEntry
 
-_COUNTERS = store_counters("s3")
-_VERBOSE = verbose_flag("s3")
 _ANYBODY = AwsCredentials()
 _CHECKED = Conditions()
 _UPLOADS = Uploads()
 
 
-class S3Store(KeyValueStore):
+class S3Store(ObjectStore[S3Asker, S3Reader, S3Writer]):
     """A store of the objects of one bucket.
 
     Args:
@@ -56,6 +43,8 @@ class S3Store(KeyValueStore):
     """
 
     driver = "s3"
+    counters = store_counters("s3")
+    verbose = verbose_flag("s3")
 
     def __init__(
         self,
@@ -68,12 +57,11 @@ class S3Store(KeyValueStore):
         conditions: Conditions = _CHECKED,
         uploads: Uploads = _UPLOADS,
     ) -> None:
-        self._address = address
-        self._conditions = conditions
-        self._uploads = uploads
-        self._asker = Asker(
+        asker = S3Asker(
             exchange or Exchange(), address, region, credentials, requester_pays=requester_pays
         )
+        reader = S3Reader(asker)
+        super().__init__(asker, reader, S3Writer(asker, reader, conditions, uploads))
         self.capabilities = Capabilities(
             can_create_if_absent=conditions.writes,
             can_compare_and_swap=conditions.writes,
@@ -84,13 +72,13 @@ class S3Store(KeyValueStore):
         )
 
     def __repr__(self) -> str:
-        return f"S3Store({str(self._address)!r})"
+        return f"S3Store({self._place!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        asker = self._asker
+        asker, writer = self._asker, self._writer
         return _restored, (
-            self._address, asker.given_exchange, asker.credentials, asker.region,
-            asker.requester_pays, self._conditions, self._uploads,
+            asker.address, asker.given_exchange, asker.credentials, asker.region,
+            asker.requester_pays, writer.conditions, writer.uploads,
         )  # fmt: skip
 
     @property
@@ -98,84 +86,25 @@ class S3Store(KeyValueStore):
         """See `KeyValueStore.identity`."""
         asker = self._asker
         who = (asker.credentials, asker.region, asker.requester_pays)
-        return self.driver, self._address, who, self._conditions
+        return self.driver, asker.address, who, self._writer.conditions
 
-    # -- Reading and writing ------------------------------------------------------------------
+    # -- Listing and deleting -----------------------------------------------------------------
 
-    async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
-        """See `KeyValueStore.read`.
+    def _list_range(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
+        return list_range(self._asker, key_range)
 
-        Raises:
-            DataLoss: The bytes that came are not those of the checksum.
-            PermissionDenied: There are no keys to sign with, or the server refuses them.
-        """
-        _COUNTERS.read.value += 1
-        if _VERBOSE.level:
-            _VERBOSE.log("read %s %s", key, options.byte_range)
-        with self._located(key, "read"):
-            found = await read_object(self._asker, key, options)
-        _COUNTERS.bytes_read.value += len(found.value)
-        return found
+    def _list_folder(self, prefix: str) -> AsyncIterator[ListEntry]:
+        return list_folder(self._asker, prefix)
 
-    async def write(
-        self, key: str, value: Buffer | None, if_equal: bytes = UNKNOWN
-    ) -> TimestampedStorageGeneration:
-        """See `KeyValueStore.write`.
-
-        Raises:
-            OutcomeUnknown: (an `Unavailable`) The answer to a conditional write was lost, and what
-                is stored does not show whether it was done.
-        """
-        with self._located(key, "write" if value is not None else "delete"):
-            _COUNTERS.write.value += 1
-            if value is None:
-                return await delete_object(self._asker, self._conditions, key, if_equal)
-            stamp = await write_object(
-                self._asker, self._conditions, self._uploads, key, value, if_equal
-            )
-        _COUNTERS.bytes_written.value += memoryview(value).nbytes
-        return stamp
-
-    async def delete_range(self, key_range: KeyRange) -> None:
-        """See `KeyValueStore.delete_range`."""
-        _COUNTERS.delete_range.value += 1
-        if not key_range.empty:
-            with self._located(key_range.common_prefix, "delete"):
-                await delete_range(self._asker, key_range)
-
-    # -- Listing ------------------------------------------------------------------------------
-
-    async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
-        """See `KeyValueStore.list`."""
-        _COUNTERS.list.value += 1
-        if key_range.empty:
-            return
-        key = key_range.inclusive_min
-        if key and key_range == KeyRange.singleton(key):
-            with self._located(key, "list"):
-                entry = await stat(self._asker, key)
-            if entry is not None:
-                yield entry
-            return
-        with self._located(key_range.common_prefix, "list"):
-            async for entry in list_range(self._asker, key_range):
-                yield entry
-
-    async def list_directory(self, prefix: str) -> AsyncIterator[ListEntry]:
-        """See `KeyValueStore.list_directory`."""
-        _COUNTERS.list.value += 1
-        with self._located(prefix, "list"):
-            async for entry in list_folder(self._asker, prefix):
-                yield entry
-
-    def _located(self, key: str, operation: str) -> AbstractContextManager[None]:
-        return os_errors_mapped(key=key, store=str(self._address), operation=operation)
+    async def _delete_range(self, key_range: KeyRange) -> None:
+        await delete_range(self._asker, self._writer, key_range)
 
     # -- What it says of itself ---------------------------------------------------------------
 
     def spec_json(self, path: str) -> dict[str, Json]:
         """See `KeyValueStore.spec_json`."""
-        address, asker, conditions = self._address, self._asker, self._conditions
+        asker, conditions = self._asker, self._writer.conditions
+        address = asker.address
         members: dict[str, Any] = {
             "aws_region": asker.region,
             "bucket": address.bucket,
@@ -197,7 +126,7 @@ class S3Store(KeyValueStore):
 
     def url(self, path: str) -> str:
         """See `KeyValueStore.url`."""
-        address = self._address
+        address = self._asker.address
         return write_url({"bucket": address.bucket, "endpoint": address.endpoint}, path)
 
 

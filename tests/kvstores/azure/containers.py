@@ -7,7 +7,7 @@ import os
 
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores.azure.address import Address
-from asynctensor.kvstores.azure.asking import Asker
+from asynctensor.kvstores.azure.asking import AzureAsker
 from asynctensor.kvstores.azure.blocks import Uploads
 from asynctensor.kvstores.azure.store import AzureStore
 from asynctensor.runtime.azure_credentials import AzureCredentials
@@ -28,7 +28,7 @@ def new_container(server: CloudServer, *, public: bool = False) -> str:
     access = (("x-ms-blob-public-access", "container"),) if public else ()
 
     async def create() -> None:
-        asker = Asker(EXCHANGE, Address(server.access_key, name, server.endpoint), OURS)
+        asker = AzureAsker(EXCHANGE, Address(server.access_key, name, server.endpoint), OURS)
         answer = await asker.ask("PUT", None, fields=access)
         assert answer.status == 201, bytes(answer.body)
 

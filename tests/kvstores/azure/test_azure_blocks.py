@@ -34,14 +34,14 @@ def store(azure, proxied) -> AzureStore:
 @pytest.fixture
 def beside(azure, store) -> AzureStore:
     """The same container, not through the proxy."""
-    address = replace(store._address, endpoint=azure.endpoint)
+    address = replace(store._asker.address, endpoint=azure.endpoint)
     return AzureStore(address, EXCHANGE, OURS, uploads=UPLOADS)
 
 
 def blob(azure, store: AzureStore, key: str) -> BlobClient:
     """The same blob, through Azure's own client."""
     credential = {"account_name": azure.access_key, "account_key": azure.secret_key}
-    return BlobClient(azure.endpoint, store._address.container, key, credential=credential)
+    return BlobClient(azure.endpoint, store._asker.address.container, key, credential=credential)
 
 
 def is_block(head: bytes) -> bool:

@@ -69,7 +69,7 @@ def store(azure, proxied) -> AzureStore:
 @pytest.fixture
 def beside(azure, store) -> AzureStore:
     """The same container, not through the proxy."""
-    return AzureStore(replace(store._address, endpoint=azure.endpoint), EXCHANGE, OURS)
+    return AzureStore(replace(store._asker.address, endpoint=azure.endpoint), EXCHANGE, OURS)
 
 
 def name(fault) -> str:

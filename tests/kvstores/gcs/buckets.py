@@ -12,7 +12,7 @@ from typing import Any
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores._http.message import Request
 from asynctensor.kvstores.gcs.address import Address
-from asynctensor.kvstores.gcs.asking import Asker
+from asynctensor.kvstores.gcs.asking import GcsAsker
 from asynctensor.kvstores.gcs.resumable import Uploads
 from asynctensor.kvstores.gcs.store import GcsStore
 from asynctensor.runtime.event_loop import start
@@ -31,12 +31,12 @@ def new_bucket(server: CloudServer, **settings: Any) -> str:
     name = f"asynctensor-{os.getpid()}-{next(_serial)}"
 
     async def create() -> None:
-        asker = Asker(
+        asker = GcsAsker(
             EXCHANGE, Address(name, server.endpoint), GoogleCredentials(), GcsUserProject()
         )
         url = f"{server.endpoint}/storage/v1/b?project={server.access_key}"
         body = json.dumps({"name": name}).encode()
-        answer = await asker.ask("POST", url, body=body)
+        answer = await asker.ask("POST", None, url=url, body=body)
         assert answer.status == 200, bytes(answer.body)
 
     start(create).result()
@@ -61,7 +61,7 @@ def meanwhile(
     server: CloudServer, store: GcsStore, moment: Callable[[bytes], bool], value: bytes
 ) -> Fault:
     """Writes ``k`` as somebody else when a request is about to reach the server; for a proxy."""
-    url = f"{server.endpoint}/upload/storage/v1/b/{store._address.bucket}/o"
+    url = f"{server.endpoint}/upload/storage/v1/b/{store._asker.address.bucket}/o"
 
     def when(head: bytes) -> bool:
         if moment(head):

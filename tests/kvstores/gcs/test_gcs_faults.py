@@ -295,7 +295,7 @@ async def test_a_service_that_heeds_no_offsets() -> None:
 
 async def test_pages_follow_each_other(gcs_server) -> None:
     store = new_store(gcs_server)
-    control(gcs_server, store._address.bucket, page=3)
+    control(gcs_server, store._asker.address.bucket, page=3)
     names = [f"{i % 3}/{i:02}" for i in range(10)]
     await fill(store, names)
     assert [entry.key for entry in await entries(store)] == sorted(names)

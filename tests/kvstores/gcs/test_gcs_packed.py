@@ -37,7 +37,7 @@ async def put(store: GcsStore, key: str, data: bytes, encoding: str = "gzip") ->
     """Stores packed bytes, as ``gcloud storage cp --gzip-in-flight`` does."""
     properties = json.dumps({"name": key, "contentEncoding": encoding}).encode()
     body = (b"--X\r\n\r\n", properties, b"\r\n--X\r\n\r\n", data, b"\r\n--X--")
-    url = store._address.upload_url((("uploadType", "multipart"),))
+    url = store._asker.address.upload_url((("uploadType", "multipart"),))
     fields = (("Content-Type", "multipart/related; boundary=X"),)
 
     async def send() -> int:
@@ -105,10 +105,10 @@ async def test_damaged_packing(store) -> None:
 
 async def test_what_is_unpacked_is_bounded(store, monkeypatch) -> None:
     await put(store, "k", gzip.compress(b"\0" * 100_000))
-    monkeypatch.setattr(reading, "_MOST_VALUE", 99_999)
+    monkeypatch.setattr(reading, "MOST_VALUE", 99_999)
     with pytest.raises(ResourceExhausted, match="99999"):
         await read(store, "k")
-    monkeypatch.setattr(reading, "_MOST_VALUE", 100_000)
+    monkeypatch.setattr(reading, "MOST_VALUE", 100_000)
     assert len((await read(store, "k")).value) == 100_000
 
 

@@ -38,7 +38,7 @@ def store(gcs_server, proxy) -> GcsStore:
 
 
 def under_way(gcs_server, store: GcsStore) -> int:
-    return control(gcs_server, store._address.bucket)["uploads"]
+    return control(gcs_server, store._asker.address.bucket)["uploads"]
 
 
 def sent(proxy: FaultProxy) -> list[bytes]:
@@ -116,7 +116,7 @@ async def test_passing_faults_are_survived(gcs_server, store, proxy, fault, if_e
 
 @pytest.mark.parametrize("cut", [0, 100, BLOCK, BLOCK + 100, 2 * BLOCK - 1])
 async def test_what_came_before_a_cut_is_not_sent_again(gcs_server, store, proxy, cut) -> None:
-    control(gcs_server, store._address.bucket, cut_upload_after=cut)
+    control(gcs_server, store._asker.address.bucket, cut_upload_after=cut)
     stamp = await write(store, "k", VALUE)
     found = await read(store, "k")
     assert (found.value, found.stamp.generation) == (VALUE, stamp.generation)

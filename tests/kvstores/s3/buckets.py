@@ -7,7 +7,7 @@ import os
 
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores.s3.address import Address
-from asynctensor.kvstores.s3.asking import Asker
+from asynctensor.kvstores.s3.asking import S3Asker
 from asynctensor.kvstores.s3.store import S3Store
 from asynctensor.kvstores.s3.writing import Conditions
 from asynctensor.runtime.aws_credentials import AwsCredentials
@@ -33,7 +33,7 @@ def new_bucket(server: CloudServer) -> str:
     name = f"asynctensor-{os.getpid()}-{next(_serial)}"
 
     async def create() -> None:
-        asker = Asker(EXCHANGE, Address(name, server.endpoint), server.region, OURS)
+        asker = S3Asker(EXCHANGE, Address(name, server.endpoint), server.region, OURS)
         answer = await asker.ask("PUT", None)
         assert answer.status == 200, bytes(answer.body)
 

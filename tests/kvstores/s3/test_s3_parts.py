@@ -10,7 +10,7 @@ import pytest
 from asynctensor.errors import Unavailable
 from asynctensor.kvstores._http.xml_document import parse_document
 from asynctensor.kvstores.s3.address import Address
-from asynctensor.kvstores.s3.asking import Asker
+from asynctensor.kvstores.s3.asking import S3Asker
 from asynctensor.kvstores.s3.multipart import Uploads
 from asynctensor.kvstores.s3.store import S3Store
 from asynctensor.runtime.event_loop import start
@@ -41,7 +41,7 @@ def store(s3, proxy) -> S3Store:
 
 
 async def uploads_under_way(s3, store: S3Store) -> int:
-    asker = Asker(EXCHANGE, store._address, s3.region, OURS)
+    asker = S3Asker(EXCHANGE, store._asker.address, s3.region, OURS)
 
     async def ask() -> int:
         answer = await asker.ask("GET", None, query=(("uploads", ""),))

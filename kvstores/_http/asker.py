@@ -1,0 +1,165 @@
+"""Asking a service: the requests of one store, each with what says who asks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from asynctensor.errors import Error
+from asynctensor.kvstores._http.errors import Problem, refusal
+from asynctensor.kvstores._http.exchange import Exchange
+from asynctensor.kvstores._http.message import Body, Request, Response
+from asynctensor.kvstores._http.query import Pairs
+
+#: Bytes of an answer that is no value.
+MOST_DOCUMENT: Final = 1 << 26
+
+
+class Asker(ABC):
+    """Sends the requests of one store.
+
+    Args:
+        exchange: How requests are sent.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.retries = exchange.retries
+        self.given_exchange = exchange
+        self.exchange = replace(
+            exchange,
+            sign=self.signed,
+            sign_at_once=self.signed_at_once,
+            read_problem=self.read_problem,
+        )
+
+    async def ask(
+        self,
+        method: str,
+        key: str | None,
+        *,
+        query: Pairs = (),
+        url: str | None = None,
+        fields: Pairs = (),
+        body: Body | None = None,
+        idempotent: bool = True,
+        weight: int = 0,
+        max_body: int = MOST_DOCUMENT,
+    ) -> Response:
+        """The answer to a request about a key, or about the place where the keys are.
+
+        Args:
+            method: ``"GET"``.
+            key: The key; None: the place itself.
+            query: What the URL asks beyond the key.
+            url: Where the request goes instead, as it is.
+            fields: What the request says beside what all do.
+            body: What is sent.
+            idempotent: See `Exchange.send`.
+            weight: Bytes that the request and its answer are expected to have.
+            max_body: Bytes that the answer may have.
+
+        Raises:
+            Error: As `Exchange.send` does; or there is nothing to say who asks with.
+        """
+        await self._prepare()
+        common = self._common() if body is None else await self._common_with(body)
+        for last in (False, True):
+            target = self._url(key, query) if url is None else url
+            request = Request(method, target, (*common, *fields), body, max_body)
+            used = self._in_use()
+            answer = await self.exchange.send(request, idempotent=idempotent, weight=weight)
+            if last or answer.status < 300 or not self._may_help(answer, used):
+                break
+        return answer
+
+    def begin(
+        self,
+        key: str,
+        told: Callable[[Response | None], object],
+        *,
+        query: Pairs = (),
+        fields: Pairs = (),
+        weight: int = 0,
+        max_body: int = MOST_DOCUMENT,
+    ) -> Callable[[], object] | None:
+        """Begins a GET without a task; see `Exchange.begin`. It is sent once."""
+        if not self._is_prepared():
+            return None
+        try:
+            request = Request(
+                "GET", self._url(key, query), (*self._common(), *fields), None, max_body
+            )
+        except Error:
+            return None
+        return self.exchange.begin(request, weight, told)
+
+    def refused(self, method: str, key: str | None, answer: Response) -> Error:
+        """The error that an answer of no use means."""
+        return refusal(Request(method, self._url(key, ())), answer, self.read_problem(answer))
+
+    # -- What a service says for itself -------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where the keys are, as errors say it."""
+
+    async def _prepare(self) -> None:
+        """Finds out what has to be known before the first request."""
+        assert self._is_prepared()
+
+    def _is_prepared(self) -> bool:
+        """Whether `_prepare` has nothing to find out."""
+        return True
+
+    @abstractmethod
+    def _url(self, key: str | None, query: Pairs) -> str:
+        """The URL of a key, or of the place where the keys are.
+
+        Raises:
+            InvalidArgument: It can be no key.
+        """
+
+    @abstractmethod
+    def _common(self) -> Pairs:
+        """What every request without a body says."""
+
+    async def _common_with(self, body: Body) -> Pairs:
+        """What every request with a body says."""
+        return self._common()
+
+    @staticmethod
+    @abstractmethod
+    def read_problem(answer: Response) -> Problem:
+        """See `ProblemReader`."""
+
+    @abstractmethod
+    async def signed(self, request: Request) -> Request:
+        """A request with what says who asks.
+
+        Raises:
+            Error: There is nothing to say it with.
+        """
+
+    @abstractmethod
+    def signed_at_once(self, request: Request) -> Request | None:
+        """The same where nothing has to be looked up; None: ask `signed`.
+
+        Raises:
+            Error: As `signed` does.
+        """
+
+    def _in_use(self) -> object:
+        """What a request is sent with that `_may_help` may change."""
+        return None
+
+    @abstractmethod
+    def _may_help(self, answer: Response, used: object) -> bool:
+        """Whether asking once more may help: elsewhere, or as somebody else.
+
+        Args:
+            answer: To the request.
+            used: What `_in_use` said before it was sent.
+        """
