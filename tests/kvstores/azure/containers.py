@@ -37,8 +37,12 @@ def new_container(server: CloudServer, *, public: bool = False) -> str:
 
 
 def new_store(
-    server: CloudServer, *, endpoint: str | None = None, uploads: Uploads | None = None
+    server: CloudServer,
+    *,
+    endpoint: str | None = None,
+    uploads: Uploads | None = None,
+    kind: type[AzureStore] = AzureStore,
 ) -> AzureStore:
-    """A store of a new container; `endpoint`: reached there."""
+    """A store of a new container; `endpoint`: reached there; `kind`: of which class."""
     address = Address(server.access_key, new_container(server), endpoint or server.endpoint)
-    return AzureStore(address, EXCHANGE, OURS, uploads=uploads or Uploads())
+    return kind(address, EXCHANGE, OURS, uploads=uploads or Uploads())

@@ -9,7 +9,6 @@ import pytest
 
 from asynctensor.errors import (
     Aborted,
-    DataLoss,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
@@ -30,6 +29,7 @@ from asynctensor.storage.kvstore import ReadOptions
 from asynctensor.testing.kvstore_calls import directory, entries, fill, keys, read, write
 from asynctensor.testing.network_faults import Fault, Refuse, Reply, Reset, Truncate
 from tests.kvstores.azure.containers import EXCHANGE, OURS, new_store
+from tests.kvstores.cloud_faults import CloudFaultSuite
 from tests.servers.scripted import Asked, Said, ScriptedServer
 
 
@@ -44,21 +44,6 @@ def error_of(code: str, message: str = "Because.", detail: str = "") -> bytes:
 
 
 BUSY, INTERNAL = error_of("ServerBusy"), error_of("InternalError")
-#: The server has not done it, whatever it is.
-UNDONE = [Reply(status=503, body=BUSY, headers=(("Retry-After", "0"),)),
-          Reply(status=500, body=INTERNAL), Refuse(),
-          Reply(status=500, body=error_of("OperationTimedOut")),
-          Reply(status=429, headers=(("Retry-After", "0"),))]  # fmt: skip
-#: It has, and the answer is lost.
-LOST = [Reset(after=0), Reset(after=20), Truncate(after=20)]
-
-
-def is_put(head: bytes) -> bool:
-    return head.startswith(b"PUT")
-
-
-def is_delete(head: bytes) -> bool:
-    return head.startswith(b"DELETE")
 
 
 @pytest.fixture
@@ -72,49 +57,39 @@ def beside(azure, store) -> AzureStore:
     return AzureStore(replace(store._asker.address, endpoint=azure.endpoint), EXCHANGE, OURS)
 
 
-def name(fault) -> str:
-    return f"{type(fault).__name__}-{getattr(fault, 'status', getattr(fault, 'after', ''))}"
+LISTING = "<EnumerationResults><Blobs>{}</Blobs><NextMarker>{}</NextMarker></EnumerationResults>"
 
 
-@pytest.mark.parametrize("fault", [*UNDONE, *LOST], ids=name)
-async def test_every_operation_survives(store, proxy, fault) -> None:
-    async def faulty(call):
-        proxy.plan(fault)
-        before = proxy.statistics.faults
-        result = await call
-        assert proxy.statistics.faults == before + 1
-        return result
+class TestAzureSurvives(CloudFaultSuite):
+    """In the words of Azure."""
 
-    stamp = await faulty(write(store, "a/b", b"value"))
-    assert (await faulty(read(store, "a/b"))).stamp.generation == stamp.generation
-    assert (await faulty(read(store, "a/b", ReadOptions(ByteRange(1, 3))))).value == b"al"
-    assert (await faulty(read(store, "a/b", ReadOptions(ByteRange(-2))))).value == b"ue"
-    assert [e.key for e in await faulty(entries(store))] == ["a/b"]
-    assert (await faulty(write(store, "a/b", None))).generation == NO_VALUE
-    await fill(store, ["a/c", "a/d", "e"])
-    proxy.plan(replace(fault, when=lambda head: b"comp=batch" in head))
-    before = proxy.statistics.faults
-    await start(store.delete_range, KeyRange.prefix("a/"))
-    assert proxy.statistics.faults == before + 1
-    assert await keys(store) == ["e"]
+    undone = (Reply(status=503, body=BUSY, headers=(("Retry-After", "0"),)),
+              Reply(status=500, body=INTERNAL), Refuse(),
+              Reply(status=500, body=error_of("OperationTimedOut")),
+              Reply(status=429, headers=(("Retry-After", "0"),)))  # fmt: skip
+    lost = (Reset(after=0), Reset(after=20), Truncate(after=20))
+    at_writes = (*undone[1:3], *lost[:2])
+    value_fields = ((("ETag", '"1"'), ("Content-MD5", md5_digest(b"value"))),)
+    damaged_listings = tuple(
+        text.encode()
+        for text in (
+            "", "<", "<Other/>", "<EnumerationResults/>", LISTING.format("<Blob/>", ""),
+            LISTING.format('<Blob><Name Encoded="true">%FF</Name></Blob>', ""),
+            "<!DOCTYPE a [<!ENTITY b 'c'>]>" + LISTING.format("&b;", ""),
+            LISTING.format("", "same"),
+        )
+    )  # fmt: skip
+
+    @staticmethod
+    def is_batch(head: bytes) -> bool:
+        return b"comp=batch" in head
+
+    def scripted(self, url: str) -> AzureStore:
+        return AzureStore(Address("acc", "abc", url), EXCHANGE, ANONYMOUS)
 
 
-@pytest.mark.parametrize("fault", [*UNDONE[1:3], *LOST[:2]], ids=name)
-async def test_conditional_writes_are_found_again(store, proxy, fault) -> None:
-    proxy.plan(replace(fault, when=is_put))
-    first = await write(store, "k", b"1", NO_VALUE)
-    assert (await read(store, "k")).stamp.generation == first.generation != UNKNOWN
-    proxy.plan(replace(fault, when=is_put))
-    second = await write(store, "k", b"2", first.generation)
-    found = await read(store, "k")
-    assert (found.value, found.stamp.generation) == (b"2", second.generation)
-    # One that fails is not taken for one that was done.
-    proxy.plan(replace(fault, when=is_put))
-    assert (await write(store, "k", b"3", first.generation)).generation == UNKNOWN
-    proxy.plan(replace(fault, when=is_delete))
-    assert (await write(store, "k", None, second.generation)).generation == NO_VALUE
-    assert await keys(store) == []
-    assert proxy.statistics.faults == 4
+def is_put(head: bytes) -> bool:
+    return head.startswith(b"PUT")
 
 
 def meanwhile(write: Callable[[], None]) -> Fault:
@@ -230,14 +205,6 @@ async def test_refusals_are_typed_and_not_repeated(status, code, detail, error, 
             assert "hidden" not in str(caught.value)
 
 
-async def test_damage_on_the_way_is_noticed(azure) -> None:
-    fields = (("ETag", '"1"'), ("Content-MD5", md5_digest(b"value")))
-    with ScriptedServer(lambda asked: Said(200, fields, b"valve")) as server:
-        store = AzureStore(Address("acc", "abc", server.url), EXCHANGE, ANONYMOUS)
-        with pytest.raises(DataLoss, match="MD5"):
-            await read(store, "k")
-
-
 async def test_damage_on_the_way_there_is_sent_again() -> None:
     """Azure compares what came with the checksum that it was sent with."""
     bodies: list[tuple[bytes, str]] = []
@@ -252,24 +219,6 @@ async def test_damage_on_the_way_there_is_sent_again() -> None:
         store = AzureStore(Address("acc", "abc", server.url), EXCHANGE, ANONYMOUS)
         assert (await write(store, "k", b"value")).generation == b"\x000x1"
     assert bodies == [(b"value", md5_digest(b"value"))] * 2
-
-
-LISTING = "<EnumerationResults><Blobs>{}</Blobs><NextMarker>{}</NextMarker></EnumerationResults>"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "", "<", "<Other/>", "<EnumerationResults/>", LISTING.format("<Blob/>", ""),
-        LISTING.format('<Blob><Name Encoded="true">%FF</Name></Blob>', ""),
-        "<!DOCTYPE a [<!ENTITY b 'c'>]>" + LISTING.format("&b;", ""), LISTING.format("", "same"),
-    ],
-)  # fmt: skip
-async def test_damaged_listings_are_refused(body) -> None:
-    with ScriptedServer(lambda asked: Said(200, body=body.encode())) as server:
-        store = AzureStore(Address("acc", "abc", server.url), EXCHANGE, ANONYMOUS)
-        with pytest.raises(DataLoss):
-            await entries(store)
 
 
 async def test_what_listings_hold() -> None:

@@ -8,6 +8,7 @@ from asynctensor.kvstores.azure.store import AzureStore
 from asynctensor.testing.fault_proxy import FaultProxy
 from asynctensor.testing.network_suite import NetworkSuite
 from tests.kvstores.azure.containers import new_store
+from tests.kvstores.begun import BegunAzureStore, only_reading
 
 
 class TestAzureFaults(NetworkSuite):
@@ -22,3 +23,11 @@ class TestAzureFaults(NetworkSuite):
     @pytest.fixture
     def store(self, azure, proxied) -> AzureStore:
         return new_store(azure, endpoint=proxied)
+
+
+class TestFaultsOfBegunReads(TestAzureFaults):
+    """Behind a proxy, its reads begun without a task; writes and listings are the same."""
+
+    @pytest.fixture
+    def store(self, azure, proxied) -> AzureStore:
+        return only_reading(new_store(azure, endpoint=proxied, kind=BegunAzureStore))

@@ -73,8 +73,12 @@ def meanwhile(
 
 
 def new_store(
-    server: CloudServer, *, endpoint: str | None = None, uploads: Uploads | None = None
+    server: CloudServer,
+    *,
+    endpoint: str | None = None,
+    uploads: Uploads | None = None,
+    kind: type[GcsStore] = GcsStore,
 ) -> GcsStore:
-    """A store of a new bucket; `endpoint`: reached there."""
+    """A store of a new bucket; `endpoint`: reached there; `kind`: of which class."""
     address = Address(new_bucket(server), endpoint or server.endpoint)
-    return GcsStore(address, EXCHANGE, uploads=uploads or Uploads())
+    return kind(address, EXCHANGE, uploads=uploads or Uploads())

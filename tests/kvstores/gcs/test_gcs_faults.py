@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
 from asynctensor.errors import (
-    DataLoss,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
@@ -31,6 +29,7 @@ from asynctensor.storage.kvstore import ReadOptions
 from asynctensor.testing.fault_proxy import FaultProxy
 from asynctensor.testing.kvstore_calls import directory, entries, fill, keys, read, write
 from asynctensor.testing.network_faults import Alter, Refuse, Reply, Reset, Truncate
+from tests.kvstores.cloud_faults import CloudFaultSuite
 from tests.kvstores.gcs.buckets import EXCHANGE, control, meanwhile, new_bucket, new_store
 from tests.servers.scripted import Asked, Said, ScriptedServer
 
@@ -42,25 +41,6 @@ def refusal(status: int, reason: str, message: str = "Because.") -> bytes:
 
 BUSY = refusal(503, "backendError")
 SLOWER = refusal(429, "rateLimitExceeded")
-#: The server has not done it, whatever it is.
-UNDONE = [Reply(status=503, body=BUSY), Reply(status=500, body=BUSY), Refuse(),
-          Reply(status=429, body=SLOWER, headers=(("Retry-After", "0"),)),
-          Reply(status=403, body=SLOWER), Reply(status=408)]  # fmt: skip
-#: It has, and the answer is lost, or says something else.
-LOST = [Reset(after=0), Reset(after=20), Truncate(after=20), Truncate(after=200),
-        Alter(change=lambda answer: Reply(status=503, body=BUSY).encoded())]  # fmt: skip
-
-
-def is_upload(head: bytes) -> bool:
-    return head.startswith(b"POST /upload")
-
-
-def is_look(head: bytes) -> bool:
-    return b"fields=contentEncoding" in head
-
-
-def is_delete(head: bytes) -> bool:
-    return head.startswith(b"DELETE")
 
 
 @pytest.fixture
@@ -73,44 +53,40 @@ def store(gcs_server, proxy) -> GcsStore:
     return new_store(gcs_server, endpoint=proxy.url)
 
 
-def name(fault) -> str:
-    return f"{type(fault).__name__}-{getattr(fault, 'status', getattr(fault, 'after', ''))}"
+class TestGcsSurvives(CloudFaultSuite):
+    """In the words of Google."""
+
+    undone = (Reply(status=503, body=BUSY), Reply(status=500, body=BUSY), Refuse(),
+              Reply(status=429, body=SLOWER, headers=(("Retry-After", "0"),)),
+              Reply(status=403, body=SLOWER), Reply(status=408))  # fmt: skip
+    #: The last one says something else.
+    lost = (Reset(after=0), Reset(after=20), Truncate(after=20), Truncate(after=200),
+            Alter(change=lambda answer: Reply(status=503, body=BUSY).encoded()))  # fmt: skip
+    at_writes = (*undone, *lost)
+    value_fields = tuple(
+        (("X-Goog-Generation", "1"), ("X-Goog-Hash", said))
+        for said in (f"crc32c={crc32c(b'value')},md5=x", f"md5=x, crc32c={crc32c(b'value')}")
+    )
+    damaged_listings = (
+        b"", b"{", b"[]", b"1", b'{"items": 1}', b'{"items": [1]}', b'{"items": [{}]}',
+        b'{"items": [{"name": ""}]}', b'{"items": [{"name": "\\ud800"}]}', b'{"prefixes": [5]}',
+        b'{"nextPageToken": 5}', b'{"nextPageToken": "same"}', b"[" * 100_000,
+    )  # fmt: skip
+
+    @staticmethod
+    def is_put(head: bytes) -> bool:
+        return is_upload(head)
+
+    def scripted(self, url: str) -> GcsStore:
+        return GcsStore(Address("abc", url), EXCHANGE, ANONYMOUS)
 
 
-@pytest.mark.parametrize("fault", [*UNDONE, *LOST], ids=name)
-async def test_every_operation_survives(store, proxy, fault) -> None:
-    async def faulty(call):
-        proxy.plan(fault)
-        before = proxy.statistics.faults
-        result = await call
-        assert proxy.statistics.faults == before + 1
-        return result
-
-    stamp = await faulty(write(store, "a/b", b"value" * 100))
-    found = await faulty(read(store, "a/b"))
-    assert (found.value, found.stamp.generation) == (b"value" * 100, stamp.generation)
-    assert (await faulty(read(store, "a/b", ReadOptions(ByteRange(1, 3))))).value == b"al"
-    assert [e.key for e in await faulty(entries(store))] == ["a/b"]
-    assert (await faulty(write(store, "a/b", None))).generation == NO_VALUE
-    assert await keys(store) == []
+def is_upload(head: bytes) -> bool:
+    return head.startswith(b"POST /upload")
 
 
-@pytest.mark.parametrize("fault", [*UNDONE, *LOST], ids=name)
-async def test_conditional_writes_are_found_again(store, proxy, fault) -> None:
-    proxy.plan(replace(fault, when=is_upload))
-    first = await write(store, "k", b"1", NO_VALUE)
-    assert (await read(store, "k")).stamp.generation == first.generation != UNKNOWN
-    proxy.plan(replace(fault, when=is_upload))
-    second = await write(store, "k", b"2", first.generation)
-    found = await read(store, "k")
-    assert (found.value, found.stamp.generation) == (b"2", second.generation)
-    # One that fails is not taken for one that was done.
-    proxy.plan(replace(fault, when=is_upload))
-    assert (await write(store, "k", b"3", first.generation)).generation == UNKNOWN
-    proxy.plan(replace(fault, when=is_delete))
-    assert (await write(store, "k", None, second.generation)).generation == NO_VALUE
-    assert await keys(store) == []
-    assert proxy.statistics.faults == 4
+def is_look(head: bytes) -> bool:
+    return b"fields=contentEncoding" in head
 
 
 async def test_what_nobody_can_know_is_said(gcs_server, store, proxy) -> None:
@@ -240,21 +216,6 @@ async def test_one_write_of_a_name_at_a_time(gcs_server) -> None:
 # -- Answers that make no sense -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"X-Goog-Hash": f"crc32c={crc32c(b'value')},md5=x"},
-        {"X-Goog-Hash": f"md5=x, crc32c={crc32c(b'value')}"},
-    ],
-)
-async def test_damage_on_the_way_is_noticed(fields) -> None:
-    given = (("X-Goog-Generation", "1"), *fields.items())
-    with ScriptedServer(lambda asked: Said(200, given, b"valve")) as server:
-        store = GcsStore(Address("abc", server.url), EXCHANGE, ANONYMOUS)
-        with pytest.raises(DataLoss, match="CRC-32C"):
-            await read(store, "k")
-
-
 async def test_damaged_values_are_not_stored(gcs_server, store, proxy, monkeypatch) -> None:
     async def wrong(body):
         return crc32c(b"something else")
@@ -263,21 +224,6 @@ async def test_damaged_values_are_not_stored(gcs_server, store, proxy, monkeypat
     with pytest.raises(InvalidArgument, match="crc32c"):
         await write(store, "k", b"value")
     assert (await read(store, "k")).state == "missing"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"", b"{", b"[]", b"1", b'{"items": 1}', b'{"items": [1]}', b'{"items": [{}]}',
-        b'{"items": [{"name": ""}]}', b'{"items": [{"name": "\\ud800"}]}', b'{"prefixes": [5]}',
-        b'{"nextPageToken": 5}', b'{"nextPageToken": "same"}', b"[" * 100_000,
-    ],
-)  # fmt: skip
-async def test_damaged_listings_are_refused(body) -> None:
-    with ScriptedServer(lambda asked: Said(200, body=body)) as server:
-        store = GcsStore(Address("abc", server.url), EXCHANGE, ANONYMOUS)
-        with pytest.raises(DataLoss):
-            await entries(store)
 
 
 async def test_a_service_that_heeds_no_offsets() -> None:

@@ -7,6 +7,7 @@ import pytest
 from asynctensor.kvstores.gcs.store import GcsStore
 from asynctensor.testing.fault_proxy import FaultProxy
 from asynctensor.testing.network_suite import NetworkSuite
+from tests.kvstores.begun import BegunGcsStore, only_reading
 from tests.kvstores.gcs.buckets import new_store
 
 
@@ -22,3 +23,11 @@ class TestGcsFaults(NetworkSuite):
     @pytest.fixture
     def store(self, gcs_server, proxy) -> GcsStore:
         return new_store(gcs_server, endpoint=proxy.url)
+
+
+class TestFaultsOfBegunReads(TestGcsFaults):
+    """Behind a proxy, its reads begun without a task; writes and listings are the same."""
+
+    @pytest.fixture
+    def store(self, gcs_server, proxy) -> GcsStore:
+        return only_reading(new_store(gcs_server, endpoint=proxy.url, kind=BegunGcsStore))

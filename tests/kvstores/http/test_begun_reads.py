@@ -21,7 +21,7 @@ from asynctensor.scheduler.retry import RetryPolicy
 from asynctensor.scheduler.scheduled_store import ScheduledStore
 from asynctensor.storage.kvstore import Arrival, KeyValueStore, ReadOptions
 from asynctensor.testing.network_faults import Reply, Reset, Stall
-from tests.kvstores.http.begun import BegunHttpStore
+from tests.kvstores.begun import BegunHttpStore
 
 EXCHANGE = Exchange(RetryPolicy(5, 0.001, 0.002))
 DATA = np.arange(40 * 64, dtype=np.uint32).reshape(40, 64)

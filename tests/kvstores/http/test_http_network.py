@@ -13,7 +13,7 @@ from asynctensor.kvstores.http.store import HttpStore
 from asynctensor.scheduler.retry import RetryPolicy
 from asynctensor.testing.fault_proxy import FaultProxy
 from asynctensor.testing.network_suite import NetworkSuite
-from tests.kvstores.http.begun import BegunHttpStore
+from tests.kvstores.begun import BegunHttpStore
 
 EXCHANGE = Exchange(RetryPolicy(5, 0.001, 0.002))
 

@@ -9,7 +9,7 @@ import pytest
 from asynctensor.kvstores.http.address import Address
 from asynctensor.kvstores.http.store import HttpStore
 from asynctensor.testing.kvstore_suite import KeyValueStoreSuite
-from tests.kvstores.http.begun import BegunHttpStore
+from tests.kvstores.begun import BegunHttpStore
 from tests.kvstores.http.served_folder import ServedFolder
 
 

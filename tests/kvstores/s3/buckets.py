@@ -41,7 +41,9 @@ def new_bucket(server: CloudServer) -> str:
     return name
 
 
-def new_store(server: CloudServer, *, endpoint: str | None = None) -> S3Store:
-    """A store of a new bucket; `endpoint`: reached there."""
+def new_store(
+    server: CloudServer, *, endpoint: str | None = None, kind: type[S3Store] = S3Store
+) -> S3Store:
+    """A store of a new bucket; `endpoint`: reached there; `kind`: of which class."""
     address = Address(new_bucket(server), endpoint or server.endpoint)
-    return S3Store(address, EXCHANGE, OURS, server.region, conditions=conditions_of(server))
+    return kind(address, EXCHANGE, OURS, server.region, conditions=conditions_of(server))

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from asynctensor.errors import (
-    DataLoss,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
     PermissionDenied,
     ResourceExhausted,
     Unavailable,
-    Unimplemented,
 )
 from asynctensor.kvstores._http.checksums import crc32c
 from asynctensor.kvstores._http.lost_answers import ConditionalWrite, Fate
@@ -23,14 +19,13 @@ from asynctensor.kvstores.s3.address import Address
 from asynctensor.kvstores.s3.store import S3Store
 from asynctensor.runtime.aws_credentials import ANONYMOUS
 from asynctensor.runtime.event_loop import start
-from asynctensor.storage.byte_range import ByteRange
-from asynctensor.storage.generation import NO_VALUE, UNKNOWN
+from asynctensor.storage.generation import NO_VALUE
 from asynctensor.storage.key_range import KeyRange
-from asynctensor.storage.kvstore import ReadOptions
 from asynctensor.testing.fault_proxy import FaultProxy
 from asynctensor.testing.kvstore_calls import entries, keys, read, write
 from asynctensor.testing.network_faults import Refuse, Reply, Reset, Truncate
-from tests.kvstores.s3.buckets import EXCHANGE, conditions_of, new_store
+from tests.kvstores.cloud_faults import CloudFaultSuite
+from tests.kvstores.s3.buckets import EXCHANGE, new_store
 from tests.servers.scripted import Asked, Said, ScriptedServer
 
 SLOW_DOWN = (
@@ -38,19 +33,6 @@ SLOW_DOWN = (
 )
 CONFLICT = b"<Error><Code>ConditionalRequestConflict</Code><Message>Try again</Message></Error>"
 INTERNAL = b"<Error><Code>InternalError</Code><Message>We erred</Message></Error>"
-#: The server has not done it, whatever it is.
-UNDONE = [Reply(status=503, body=SLOW_DOWN), Reply(status=500, body=INTERNAL), Refuse(),
-          Reply(status=429, headers=(("Retry-After", "0"),))]  # fmt: skip
-#: It has, and the answer is lost.
-LOST = [Reset(after=0), Reset(after=20), Truncate(after=20)]
-
-
-def is_put(head: bytes) -> bool:
-    return head.startswith(b"PUT")
-
-
-def is_delete(head: bytes) -> bool:
-    return head.startswith(b"DELETE")
 
 
 @pytest.fixture
@@ -63,50 +45,31 @@ def store(s3, proxy) -> S3Store:
     return new_store(s3, endpoint=proxy.url)
 
 
-def name(fault) -> str:
-    return f"{type(fault).__name__}-{getattr(fault, 'status', getattr(fault, 'after', ''))}"
+class TestS3Survives(CloudFaultSuite):
+    """In the words of S3."""
+
+    undone = (Reply(status=503, body=SLOW_DOWN), Reply(status=500, body=INTERNAL), Refuse(),
+              Reply(status=429, headers=(("Retry-After", "0"),)))  # fmt: skip
+    lost = (Reset(after=0), Reset(after=20), Truncate(after=20))
+    at_writes = (undone[1], Refuse(), *lost[:2], Reply(status=409, body=CONFLICT))
+    value_fields = ((("ETag", '"1"'), ("x-amz-checksum-crc32c", crc32c(b"value"))),)
+    damaged_listings = (
+        b"", b"<", b"<Other/>", b"<ListBucketResult><Contents/></ListBucketResult>",
+        b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+        b"<!DOCTYPE a [<!ENTITY b 'c'>]><ListBucketResult>&b;</ListBucketResult>",
+        b"<L><IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken></L>"
+        .replace(b"L>", b"ListBucketResult>"),
+    )  # fmt: skip
+
+    def scripted(self, url: str) -> S3Store:
+        return S3Store(Address("bucket", url), EXCHANGE, ANONYMOUS)
+
+    async def checks_deletes(self, store: S3Store) -> bool:
+        return store._writer.conditions.deletes
 
 
-@pytest.mark.parametrize("fault", [*UNDONE, *LOST], ids=name)
-async def test_every_operation_survives(store, proxy, fault) -> None:
-    async def faulty(call):
-        proxy.plan(fault)
-        before = proxy.statistics.faults
-        result = await call
-        assert proxy.statistics.faults == before + 1
-        return result
-
-    stamp = await faulty(write(store, "a/b", b"value"))
-    assert (await faulty(read(store, "a/b"))).stamp.generation == stamp.generation
-    assert (await faulty(read(store, "a/b", ReadOptions(ByteRange(1, 3))))).value == b"al"
-    assert [e.key for e in await faulty(entries(store))] == ["a/b"]
-    assert (await faulty(write(store, "a/b", None))).generation == NO_VALUE
-    assert await keys(store) == []
-
-
-@pytest.mark.parametrize(
-    "fault", [UNDONE[1], Refuse(), *LOST[:2], Reply(status=409, body=CONFLICT)], ids=name
-)
-async def test_conditional_writes_are_found_again(s3, store, proxy, fault) -> None:
-    proxy.plan(replace(fault, when=is_put))
-    first = await write(store, "k", b"1", NO_VALUE)
-    assert (await read(store, "k")).stamp.generation == first.generation != UNKNOWN
-    proxy.plan(replace(fault, when=is_put))
-    second = await write(store, "k", b"2", first.generation)
-    found = await read(store, "k")
-    assert (found.value, found.stamp.generation) == (b"2", second.generation)
-    # One that fails is not taken for one that was done.
-    proxy.plan(replace(fault, when=is_put))
-    assert (await write(store, "k", b"3", first.generation)).generation == UNKNOWN
-    if not conditions_of(s3).deletes:
-        with pytest.raises(Unimplemented, match="conditional_delete"):
-            await write(store, "k", None, second.generation)
-        assert (await read(store, "k")).value == b"2"
-        return
-    proxy.plan(replace(fault, when=is_delete))
-    assert (await write(store, "k", None, second.generation)).generation == NO_VALUE
-    assert await keys(store) == []
-    assert proxy.statistics.faults == 4
+def is_put(head: bytes) -> bool:
+    return head.startswith(b"PUT")
 
 
 async def test_what_nobody_can_know_is_said(store, proxy) -> None:
@@ -171,31 +134,6 @@ async def test_the_region_is_learnt_from_answers(monkeypatch) -> None:
         assert (await read(store, "k")).value == b"value"
         assert (await read(store, "k")).value == b"value"
         assert len(server.asked) == 3
-
-
-async def test_damage_on_the_way_is_noticed() -> None:
-    fields = (("ETag", '"1"'), ("x-amz-checksum-crc32c", crc32c(b"value")))
-    with ScriptedServer(lambda asked: Said(200, fields, b"valve")) as server:
-        store = S3Store(Address("bucket", server.url), EXCHANGE, ANONYMOUS)
-        with pytest.raises(DataLoss, match="CRC-32C"):
-            await read(store, "k")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"", b"<", b"<Other/>", b"<ListBucketResult><Contents/></ListBucketResult>",
-        b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
-        b"<!DOCTYPE a [<!ENTITY b 'c'>]><ListBucketResult>&b;</ListBucketResult>",
-        b"<L><IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken></L>"
-        .replace(b"L>", b"ListBucketResult>"),
-    ],
-)  # fmt: skip
-async def test_damaged_listings_are_refused(body) -> None:
-    with ScriptedServer(lambda asked: Said(200, body=body)) as server:
-        store = S3Store(Address("bucket", server.url), EXCHANGE, ANONYMOUS)
-        with pytest.raises(DataLoss):
-            await entries(store)
 
 
 async def test_keys_that_no_object_can_have(s3) -> None:
