@@ -45,7 +45,7 @@ class GcsWriter(ObjectWriter[GcsAsker]):
     async def write(self, key: str, value: Buffer, if_equal: bytes) -> TimestampedStorageGeneration:
         """See `ObjectWriter.write`."""
         body = memoryview(value).cast("B")
-        query = [_MADE]
+        query: list[tuple[str, str]] = [_MADE]
         if if_equal != UNKNOWN:
             number = number_of(if_equal)
             if number is None:
