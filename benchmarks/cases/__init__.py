@@ -16,6 +16,7 @@ from benchmarks.cases import (
     plan,
     repositories,
     small_reads,
+    torch_loading,
     whole_read,
     whole_write,
 )
@@ -34,5 +35,6 @@ ALL: tuple[Case, ...] = (
     *far_reads.CASES,
     *far_objects.CASES,
     *repositories.CASES,
+    *torch_loading.CASES,
     *import_time.CASES,
 )

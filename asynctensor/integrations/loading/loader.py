@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from copy import copy
@@ -21,7 +20,7 @@ T = TypeVar("T")
 _Reading: TypeAlias = tuple[Group, Future[Values]]
 
 #: What is read together is no larger than this, unless it is one batch.
-_GROUP_BYTES = 256 * 2**20
+_GROUP_BYTES = 128 * 2**20
 
 
 class Loader(Generic[T]):
@@ -60,7 +59,7 @@ class Loader(Generic[T]):
             rank: Which part of each step this is.
             world_size: How many ranks load together.
             ahead: Batches that are read ahead. Those whose samples share chunks are read together,
-                up to a window or 256 MiB, and up to two such groups are in memory.
+                up to 128 MiB, and two such groups are in memory.
             convert: Makes of what was read what is handed out.
 
         Raises:
@@ -142,9 +141,11 @@ class Loader(Generic[T]):
         if self._begun:
             self._epoch, self._position = self._epoch + 1, 0
         self._begun = True
-        epoch, together = self._epoch, self._together()
+        epoch, together, most = self._epoch, 1, self._together()
         batches = self._cut.batches(self._position, self._order.length(epoch))
         while several := list(itertools.islice(batches, together)):
+            # The first ones come soon.
+            together = min(2 * together, most)
             yield Group.of(
                 epoch,
                 [
@@ -154,13 +155,10 @@ class Loader(Generic[T]):
             )
 
     def _together(self) -> int:
-        """How many batches are read together: those of a window, if samples share chunks at all."""
-        if math.prod(self._order.block) == 1:
+        """How many batches are read together, if their samples have chunks in common."""
+        if not self.samples.share_chunks:
             return 1
-        cut = self._cut
-        of_window = self._order.window // (cut.batch_size * cut.world_size)
-        of_memory = _GROUP_BYTES // max(1, cut.batch_size * self.samples.nbytes)
-        return max(1, min(of_window, of_memory))
+        return max(1, _GROUP_BYTES // max(1, self._cut.batch_size * self.samples.nbytes))
 
     def __iter__(self) -> Iterator[T]:
         groups, reading = self._groups(), deque[_Reading]()
@@ -208,7 +206,7 @@ class Loader(Generic[T]):
             left: Batches that were read and not handed out yet.
         """
         ahead = left + sum(len(group.behind) for group, _ in reading)
-        while ahead <= self._ahead or (not left and not reading):
+        while ahead <= self._ahead or not reading:
             group = next(groups, None)
             if group is None:
                 break

@@ -36,6 +36,10 @@ class Places(Protocol):
         """How many samples, along each axis of the numbering, have their corners in one chunk."""
         ...
 
+    def shares(self, chunk: Sequence[int]) -> bool:
+        """Whether several samples have parts of one chunk."""
+        ...
+
     def described(self) -> dict[str, Any]:
         """What tells it from others, as JSON."""
         ...
@@ -84,6 +88,12 @@ class Windows:
             for edge, step, count in zip(chunk, self.step, self.counts, strict=True)
         )
 
+    def shares(self, chunk: Sequence[int]) -> bool:
+        return any(
+            size % edge or step % edge
+            for edge, size, step in zip(chunk, self.size, self.step, strict=True)
+        )
+
     def described(self) -> dict[str, Any]:
         return {"size": list(self.size), "step": list(self.step), "counts": list(self.counts)}
 
@@ -128,6 +138,10 @@ class Crops:
     def blocks(self, chunk: Sequence[int]) -> tuple[int, ...]:
         del chunk
         return (1,)
+
+    def shares(self, chunk: Sequence[int]) -> bool:
+        del chunk
+        return True
 
     def described(self) -> dict[str, Any]:
         return {"size": list(self.size), "count": self.count, "seed": self.seed}

@@ -199,20 +199,25 @@ class Samples:
         Raises:
             InvalidArgument: `window` is less than 1.
         """
-        block = self._block()
+        block = self.places.blocks(self._chunk())
         if window is None:
             window = 16 * math.prod(block)
         return Order(self.places.counts, block, window, shuffle, seed)
 
-    def _block(self) -> tuple[int, ...]:
-        """The samples in a chunk of the array that has the largest along the cut dimensions."""
+    @property
+    def share_chunks(self) -> bool:
+        """Whether reading several at once saves decoding chunks several times."""
+        return self.places.shares(self._chunk())
+
+    def _chunk(self) -> list[int]:
+        """Elements of a chunk along the cut dimensions: of several arrays, the most."""
         found = [1] * len(self.places.size)
         for part in self._parts.values():
             chunk = part.array.chunk_layout.read_chunk.shape
             for axis, dim in enumerate(part.dims):
                 edge = None if chunk is None else chunk[dim]
                 found[axis] = max(found[axis], edge or 1)
-        return self.places.blocks(found)
+        return found
 
     @property
     def identity(self) -> str:
