@@ -1,4 +1,4 @@
-"""One connection that asks plain GETs, one after the other.
+"""One connection that sends requests, one after the other.
 
 States::
 
@@ -6,20 +6,22 @@ States::
     any  --(lost, garbled, more than was said)--> closed
 
 What comes with a head is read into a buffer, and copied out once; the rest of a body is read into
-its own memory.
+its own memory. What is sent goes out as it is, large bodies a piece at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time as clock
+from collections import deque
 from collections.abc import Callable
 from time import monotonic
 from typing import Final, TypeAlias, cast
 
 from asynctensor.errors import ResourceExhausted
+from asynctensor.kvstores._http.chunked_body import ChunkedBody, NotChunked
 from asynctensor.kvstores._http.errors import NoAnswer
-from asynctensor.kvstores._http.message import Response
+from asynctensor.kvstores._http.message import Body, Response
 from asynctensor.kvstores._http.response_head import ResponseHead, parse_head
 from asynctensor.runtime.reused_memory import BODIES, reused_memory
 
@@ -28,6 +30,9 @@ BUFFER: Final = 256 * 1024
 #: Bytes of the longest head: as much as nginx takes in four of its large buffers.
 _MAX_HEAD: Final = 32 * 1024
 _END: Final = b"\r\n\r\n"
+#: Bytes handed to a socket at once: large enough to be cheap, small enough that with TLS others of
+#: the loop have their turn meanwhile.
+_PIECE: Final = 256 * 1024
 
 
 class Unexpected(Exception):
@@ -59,11 +64,15 @@ class FastConnection(asyncio.BufferedProtocol):
         "_body",
         "_buffer",
         "_came",
+        "_chunked",
         "_head",
+        "_is_look",
+        "_is_paused",
         "_kept",
         "_max_body",
         "_time",
         "_transport",
+        "_unsent",
         "_view",
         "active_at",
         "begun",
@@ -82,6 +91,11 @@ class FastConnection(asyncio.BufferedProtocol):
         #: One byte longer than the body: what follows it is noticed.
         self._body: memoryview | None = None
         self._came = 0
+        #: A body that comes in chunks.
+        self._chunked: ChunkedBody | None = None
+        #: Pieces of the request that wait until the socket takes more.
+        self._unsent: deque[memoryview] = deque()
+        self._is_paused = self._is_look = False
         self._answered: Answered | None = None
         self._max_body = 0
         self._time = 0.0
@@ -90,8 +104,10 @@ class FastConnection(asyncio.BufferedProtocol):
         self.uses = 0
         self.closed = False
 
-    def request(self, message: bytes, max_body: int) -> asyncio.Future[Response]:
-        """Sends a request; the connection must be idle.
+    def request(
+        self, message: bytes, max_body: int, body: Body | None = None, *, is_look: bool = False
+    ) -> asyncio.Future[Response]:
+        """Sends a request; see `ask`.
 
         Returns:
             Future of the answer. It fails with `Unexpected`, `NoAnswer` or `ResourceExhausted`;
@@ -107,21 +123,32 @@ class FastConnection(asyncio.BufferedProtocol):
             else:
                 answer.set_exception(found)
 
-        self.ask(message, max_body, answered)
+        self.ask(message, max_body, answered, body, is_look=is_look)
         return answer
 
-    def ask(self, message: bytes, max_body: int, answered: Answered) -> None:
+    def ask(
+        self,
+        message: bytes,
+        max_body: int,
+        answered: Answered,
+        body: Body | None = None,
+        *,
+        is_look: bool = False,
+    ) -> None:
         """Sends a request; the connection must be idle.
 
         Args:
-            message: The request.
-            max_body: A longer body is an error.
+            message: The request, up to its body.
+            max_body: An answer with a longer body is an error.
             answered: Called once; where it is given no answer, the connection is closed. It is not
                 called any more once `forget` was.
+            body: Its body, which must not be changed before it is answered.
+            is_look: Whether the answer is a head alone (``HEAD``).
         """
         assert self._transport is not None
         self._answered = answered
-        self._head = self._body = None
+        self._head = self._body = self._chunked = None
+        self._is_look = is_look
         self._kept = b""
         self._came = 0
         self._max_body = max_body
@@ -130,6 +157,11 @@ class FastConnection(asyncio.BufferedProtocol):
         self.begun = False
         self.uses += 1
         self._transport.write(message)
+        if body is not None:
+            for part in body if isinstance(body, tuple) else (body,):
+                view = memoryview(part).cast("B")
+                self._unsent += [view[k : k + _PIECE] for k in range(0, len(view), _PIECE)]
+            self._send_on()
 
     def forget(self) -> None:
         """Closes it; nobody is told."""
@@ -144,6 +176,7 @@ class FastConnection(asyncio.BufferedProtocol):
     def close(self) -> None:
         """Closes it at once; whoever waits for an answer gets none."""
         self.closed = True
+        self._unsent.clear()
         self._tell(NoAnswer("the connection was closed"))
         if self._transport is not None:
             self._transport.abort()
@@ -152,6 +185,14 @@ class FastConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+
+    def pause_writing(self) -> None:
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        self.active_at = monotonic()
+        self._send_on()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._view if self._body is None else self._body[self._came :]
@@ -163,37 +204,49 @@ class FastConnection(asyncio.BufferedProtocol):
             return
         self.begun = True
         self.active_at = monotonic()
-        if self._body is None:
+        if self._chunked is not None:
+            self._read_chunks(self._chunked, self._view[:nbytes])
+        elif self._body is None:
             if self._kept:
                 self._kept += self._view[:nbytes]
                 self._read(self._kept, memoryview(self._kept))
             else:
                 self._read(self._buffer, self._view[:nbytes])
-            return
-        self._came += nbytes
-        assert self._head is not None
-        if self._came >= self._head.length:
-            self._complete(self._head, self._body[: self._head.length])
+        else:
+            self._came += nbytes
+            # It ends with a byte that is not there.
+            size = len(self._body) - 1
+            if self._came >= size:
+                assert self._head is not None
+                self._complete(self._head, self._body[:size], self._came - size)
 
     def eof_received(self) -> bool:
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        self._unsent.clear()
         head = self._head
         if self._answered is None:
             return
-        if head is not None and self._body is not None and head.status >= 400:
+        if head is not None and head.status >= 400:
             # The status says enough.
-            self._tell(Response(head.status, head.headers, self._body[: self._came], self._time))
+            body = bytes(self._body[: self._came]) if self._body is not None else b""
+            self._tell(Response(head.status, head.headers, body, self._time))
             return
         if head is not None:
-            came = f"{self._came} of {head.length} bytes"
+            came = f"{self._came} of {head.length} bytes" if head.length else "not all chunks"
         else:
             came = f"{len(self._kept)} bytes of the head" if self.begun else "anything was answered"
         self._tell(NoAnswer(f"the connection was lost after {came}"))
 
     # -- steps --------------------------------------------------------------------------------
+
+    def _send_on(self) -> None:
+        """Sends the rest of the request, as far as the socket takes it."""
+        assert self._transport is not None
+        while self._unsent and not self._is_paused:
+            self._transport.write(self._unsent.popleft())
 
     def _read(self, buffer: bytes | bytearray, data: memoryview) -> None:
         """Reads the head, if it is complete, and what has come of the body with it.
@@ -214,29 +267,48 @@ class FastConnection(asyncio.BufferedProtocol):
         if head is None:
             self._give_up(Unexpected())
             return
-        size = head.length
+        size = 0 if self._is_look else head.length
+        if size is None:
+            self._head = head
+            self._chunked = ChunkedBody(self._max_body)
+            self._read_chunks(self._chunked, data[stop:])
+            return
         if size > self._max_body:
             error = f"the answer has {size} bytes, more than the {self._max_body} expected"
             self._give_up(ResourceExhausted(error))
             return
         self._head, self._came = head, len(data) - stop
         if self._came >= size:
-            self._complete(head, bytes(data[stop : stop + size]))
+            self._complete(head, bytes(data[stop : stop + size]), self._came - size)
             return
         memory = reused_memory(size + 1, BODIES)
         body = memoryview(bytearray(size + 1)) if memory is None else memory.data
         body[: self._came] = data[stop:]
         self._body = body
 
-    def _complete(self, head: ResponseHead, body: bytes | memoryview) -> None:
-        if self._came > head.length or not head.keeps:
+    def _read_chunks(self, body: ChunkedBody, data: memoryview) -> None:
+        """Reads what has come of a body in chunks."""
+        assert self._head is not None
+        try:
+            if body.feed(data):
+                self._complete(self._head, bytes(body.data), body.follows)
+        except NotChunked:
+            self._give_up(Unexpected())
+        except ResourceExhausted as error:
+            self._give_up(error)
+
+    def _complete(self, head: ResponseHead, body: bytes | memoryview, follows: int) -> None:
+        assert self._transport is not None
+        is_sent = not self._unsent and not self._transport.get_write_buffer_size()
+        if follows or not head.keeps or not is_sent:
             self.closed = True
         # An idle connection has room: the loop asks for some even where nothing comes.
-        self._body, self._kept = None, b""
+        self._body, self._chunked, self._kept = None, None, b""
         self.idle_since = self.active_at
         # Whoever is told may ask the next at once.
         self._tell(Response(head.status, head.headers, body, self._time))
-        if self.closed and self._transport is not None:
+        if self.closed:
+            self._unsent.clear()
             self._transport.abort()
 
     def _give_up(self, error: Exception) -> None:

@@ -1,10 +1,11 @@
-"""The transport for plain ranged GETs: a narrow reader of HTTP/1.1, with another one behind it.
+"""The transport for plain requests: a narrow reader of HTTP/1.1, with another one behind it.
 
-It speaks to no proxy, and reads no chunked bodies. Everything else goes to the transport behind it,
-and so does, on a fresh connection, a request whose answer is of another kind than those that it
-reads (`response_head`). A host that answers so again and again is left to the other one for a
-while. TLS is the event loop's, and to the reader a connection like others; why a certificate is
-refused is for the other transport to say.
+It speaks to no proxy. Everything else goes to the transport behind it, and so does, on a fresh
+connection, a GET whose answer is of another kind than those that it reads (`response_head`). A host
+that answers so again and again is left to the other one for a while; one that answers a write so,
+at once, and the write counts as not answered: whether it may be repeated is for others to know.
+TLS is the event loop's, and to the reader a connection like others; why a certificate is refused is
+for the other transport to say.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ from asynctensor.kvstores._http.fast_connection import BUFFER, FastConnection, U
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.transport import Transport
 from asynctensor.runtime.clock import NEVER, Deadline
+from asynctensor.storage.kvstore import size_of
 
+#: What is sent from here.
+_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "POST", "PUT"})
+#: Methods that change nothing: they may be sent again.
+_READS: Final = frozenset({"GET", "HEAD"})
+#: Methods whose requests have no body unless they say so.
+_BODILESS: Final = frozenset({"DELETE", "GET", "HEAD"})
 #: A field that is sent as it is (RFC 9112, section 5).
 _FIELD: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e]*")
 #: Requests whose fields are remembered, of each host.
@@ -114,8 +122,12 @@ class FastTransport:
             raise DeadlineExceeded(f"the time was over before {request!r} was done") from error
         except Unexpected:
             host.unexpected += 1
-            if host.unexpected >= _PATIENCE:
+            reads = request.method in _READS
+            if host.unexpected >= _PATIENCE or not reads:
                 host.unexpected, host.shunned_until = 0, monotonic() + _SHUNNED
+            if not reads:
+                text = f"{host.host} answered {request!r} in a way that is not understood"
+                raise NoAnswer(text) from None
             answer = None
         if answer is None:
             return await self._behind.send(request, limit)
@@ -135,7 +147,7 @@ class FastTransport:
             What gives it up: its connection is closed, and `told` is not called any more. None: it
             is none that is sent from here.
         """
-        plain = self._plain(request)
+        plain = self._plain(request) if request.method == "GET" else None
         if plain is None:
             return None
         host, message = plain
@@ -151,8 +163,8 @@ class FastTransport:
 
     def _plain(self, request: Request) -> tuple[_Host, bytes] | None:
         """The host, and the bytes to send it; None if the request is none for here."""
-        url = request.url
-        if request.method != "GET" or request.body is not None:
+        url, method = request.url, request.method
+        if method not in _METHODS or (request.body is not None and method in _READS):
             return None
         before, mark, query = url.partition("?")
         end = before.find("/", 8)
@@ -180,8 +192,10 @@ class FastTransport:
             if len(host.fields) >= _MOST_FIELDS:
                 host.fields.clear()
             host.fields[headers] = fields
+        if request.body is not None or method not in _BODILESS:
+            part += f"Content-Length: {size_of(request.body)}\r\n"
         # `Request` has looked at the URL: it is visible ASCII.
-        return host, f"GET {path}{mark}{query} HTTP/1.1\r\n{part}".encode("ascii") + fields
+        return host, f"{method} {path}{mark}{query} HTTP/1.1\r\n{part}".encode("ascii") + fields
 
     def _host(self, url: str, root: str) -> _Host | None:
         if root in self._hosts:
@@ -207,7 +221,8 @@ class FastTransport:
                 connection = await self._connected(host)
                 if connection is None:
                     return None
-            answer = await self._exchanged(host, connection, message, request, reused=reused)
+            again = reused and request.method in _READS
+            answer = await self._exchanged(host, connection, message, request, again=again)
             if answer is not None:
                 return answer
             # The others are as old.
@@ -220,14 +235,28 @@ class FastTransport:
         message: bytes,
         request: Request,
         *,
-        reused: bool,
+        again: bool,
     ) -> Response | None:
-        """One request on one connection; None where the server had closed that meanwhile."""
+        """One request on one connection.
+
+        Args:
+            host: Whose.
+            connection: An idle one.
+            message: The request, up to its body.
+            request: The same.
+            again: Whether another connection may be tried where the server had closed this one.
+
+        Returns:
+            The answer; None: another connection is to be tried.
+        """
         host.busy.add(connection)
         try:
-            answer = await connection.request(message, request.max_body)
+            is_look = request.method == "HEAD"
+            answer = await connection.request(
+                message, request.max_body, request.body, is_look=is_look
+            )
         except NoAnswer as error:
-            if reused and not connection.begun:
+            if again and not connection.begun:
                 return None
             text = f"{host.host} gave no whole answer to {request!r}: {error.message}"
             raise NoAnswer(text) from None

@@ -39,21 +39,21 @@ class ResponseHead(NamedTuple):
     Attributes:
         status: ``206``.
         headers: Its fields.
-        length: Bytes of the body that follows.
+        length: Bytes of the body that follows; None: it comes in chunks (`chunked_body`).
         keeps: Whether the connection may be used again.
     """
 
     status: int
     headers: Headers
-    length: int
+    length: int | None
     keeps: bool
 
 
 def parse_head(head: bytes) -> ResponseHead | None:
     """Reads a head, its empty line included; None if it is of no kind that is read here.
 
-    Such are: what breaks the grammar, HTTP/1.0, interim responses, transfer codings, no length or
-    several.
+    Such are: what breaks the grammar, HTTP/1.0, interim responses, transfer codings beyond chunks,
+    no length or several.
     """
     lines = head.split(b"\r\n")
     found = _STATUS.fullmatch(lines[0])
@@ -71,10 +71,13 @@ def parse_head(head: bytes) -> ResponseHead | None:
                 return None
             value = f"{fields[name]}, {value}"
         fields[name] = value
-    if "transfer-encoding" in fields:
-        return None
-    length = 0
-    if status not in _BODILESS:
+    length: int | None = 0
+    if (coding := fields.get("transfer-encoding")) is not None:
+        # With a length, too, somebody on the way may see another body (section 6.3).
+        if coding.lower() != "chunked" or "content-length" in fields or status in _BODILESS:
+            return None
+        length = None
+    elif status not in _BODILESS:
         text = fields.get("content-length", "")
         if _LENGTH.fullmatch(text) is None:
             return None
