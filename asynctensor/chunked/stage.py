@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -10,10 +11,14 @@ from asynctensor.chunked.array import ChunkedArray
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.grid import Cell, Partition
 from asynctensor.chunked.plan import ViewRequest
+from asynctensor.chunked.scratch import new_output
 from asynctensor.chunked.staged_chunk import StagedChunk
+from asynctensor.chunked.staged_tile import StagedTile
+from asynctensor.chunked.tiles import ragged, tile_limit, tiles
 from asynctensor.errors import Error
 from asynctensor.runtime.workers import yield_gil
 from asynctensor.transaction.staged_store import StagedStore
+from asynctensor.transaction.staged_value import StagedValue
 from asynctensor.transaction.staging import Staging
 from asynctensor.transaction.transaction import Transaction
 
@@ -48,15 +53,14 @@ class StagingWriter:
         try:
             if plan is not None:
                 plan()
-            data = np.array(request.data, dtype=self._array.layout.dtype)
-            partition = request.partition
-            for cell in partition.cells():
-                if not request.begin():
+            data = self._own(request.data)
+            for count, stage in self._steps(request.partition, data, staging):
+                if not request.begin(count):
                     break
                 try:
-                    self._stage_cell(staging, data, partition, cell)
+                    stage()
                 finally:
-                    request.finish()
+                    request.finish(count)
                 yield_gil()
         except Exception as error:  # noqa: BLE001
             if isinstance(error, Error):
@@ -64,11 +68,45 @@ class StagingWriter:
             request.fail(error)
         request.planned()
 
+    def _own(self, data: Array) -> Array:
+        """A copy that belongs to the transaction."""
+        dtype = self._array.layout.dtype
+        if data.dtype != dtype or not data.flags.c_contiguous:
+            return np.array(data, dtype=dtype)
+        own = new_output(data.shape, dtype)
+        np.copyto(own, data)
+        return own
+
+    def _steps(
+        self, partition: Partition, data: Array, staging: Staging
+    ) -> Iterator[tuple[int, Callable[[], None]]]:
+        """What is staged together: how many chunks, and what stages them."""
+        for tile in tiles(partition, tile_limit(self._array.chunk_bytes)):
+            box = StagedTile(data, partition, tile)
+            yield tile.count, partial(self._stage_tile, staging, box)
+        for cell in ragged(partition):
+            yield 1, partial(self._stage_cell, staging, data, partition, cell)
+
+    def _stage_tile(self, staging: Staging, box: StagedTile) -> None:
+        array = self._array
+        indices = box.tile.indices()
+
+        def staged(number: int, before: StagedValue | None) -> StagedChunk:
+            chunk = self._chunk(indices[number], before)
+            chunk.cover(box, number)
+            return chunk
+
+        staging.stage_each([array.key(index) for index in indices], staged)
+
     def _stage_cell(self, staging: Staging, data: Array, partition: Partition, cell: Cell) -> None:
         index = partition.index(cell)
         key = self._array.key(index)
-        staged = staging.staged(key)
-        if not isinstance(staged, StagedChunk) or staged.array is not self._array:
-            staged = StagedChunk(self._array, index, staged)
+        staged = self._chunk(index, staging.staged(key))
         staged.add(data, partition, cell)
         staging.stage(key, staged)
+
+    def _chunk(self, index: tuple[int, ...], before: StagedValue | None) -> StagedChunk:
+        """What is staged for a chunk, to which more may be added."""
+        if isinstance(before, StagedChunk) and before.array is self._array:
+            return before
+        return StagedChunk(self._array, index, before)

@@ -12,6 +12,7 @@ import numpy as np
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.grid import Cell, Partition
+from asynctensor.chunked.staged_tile import StagedTile, run_of
 from asynctensor.chunked.update import Patch, apply, chunk_of, encode_chunk, updated_value
 from asynctensor.runtime.workers import yield_gil
 from asynctensor.storage.kvstore import Buffer, whole
@@ -32,6 +33,11 @@ class StagedChunk(StagedValue):
         index: Grid position.
     """
 
+    __slots__ = (
+        "_before", "_covered", "_lock", "_mask", "_number", "_patches", "_tile", "_values",
+        "array", "index",
+    )  # fmt: skip
+
     def __init__(
         self, array: ChunkedArray, index: tuple[int, ...], before: StagedValue | None
     ) -> None:
@@ -39,21 +45,45 @@ class StagedChunk(StagedValue):
         self._before = before
         self.index = index
         self._lock = threading.Lock()
-        self._patches: list[Patch] = []
+        self._patches: list[Patch] | None = None
         self._covered = False
         self._values: Array | None = None
         self._mask: Array | None = None
+        #: Where its elements are, instead of in patches; and which of the chunks there it is.
+        self._tile: StagedTile | None = None
+        self._number = 0
 
     def add(self, data: Array, partition: Partition, cell: Cell) -> None:
         """Adds a patch; `data` belongs to the transaction from now on."""
         with self._lock:
             if partition.is_full(cell):
-                self._patches.clear()
-                self._values = self._mask = None
-                self._covered = True
-            self._patches.append((data, partition, cell))
-            if len(self._patches) >= _FOLD:
+                self._clear()
+            patches = self._spelled()
+            patches.append((data, partition, cell))
+            if len(patches) >= _FOLD:
                 self._fold()
+
+    def cover(self, tile: StagedTile, number: int) -> None:
+        """Replaces all that was written by the `number`-th chunk of a tile."""
+        with self._lock:
+            self._clear()
+            self._tile, self._number = tile, number
+
+    def _clear(self) -> None:
+        self._patches = self._values = self._mask = self._tile = None
+        self._covered = True
+
+    def _spelled(self) -> list[Patch]:
+        """The patches; the lock is held."""
+        if self._patches is None:
+            self._patches = [] if self._tile is None else [self._tile.patch(self._number)]
+            self._tile = None
+        return self._patches
+
+    def placed(self) -> tuple[StagedTile | None, int]:
+        """The tile that the chunk is in, if nothing else was written to it, and its number."""
+        with self._lock:
+            return self._tile, self._number
 
     @property
     def rests_on_value(self) -> bool:
@@ -89,8 +119,9 @@ class StagedChunk(StagedValue):
             self._values = np.empty(layout.chunk_shape, layout.dtype)
             self._values[...] = layout.fill_value
             self._mask = np.zeros(layout.chunk_shape, np.bool_)
-        apply(self._patches, self._values)
-        for data, partition, cell in self._patches:
+        patches = self._spelled()
+        apply(patches, self._values)
+        for data, partition, cell in patches:
             marks = np.broadcast_to(np.True_, data.shape)
             partition.scatter(marks, self._mask, cell)
         self._patches = []
@@ -98,10 +129,7 @@ class StagedChunk(StagedValue):
     @property
     def needs_current(self) -> bool:
         """Whether some element of the chunk is not written."""
-        with self._lock:
-            if self._covered:
-                return False
-        return self._before is None or self._before.needs_current
+        return not self._covered and (self._before is None or self._before.needs_current)
 
     @property
     def nbytes(self) -> int:
@@ -133,11 +161,14 @@ class StagedChunk(StagedValue):
         new: list[Buffer | None] = [None] * len(staged)
         groups: dict[ChunkedArray, list[list[int]]] = {}
         for at, each in enumerate(staged):
-            mine = groups.setdefault(each.array, [[]])
-            most = min(_GROUP, _GROUP_BYTES // max(1, each.array.chunk_bytes))
-            if len(mine[-1]) >= max(1, most):
-                mine.append([])
-            mine[-1].append(at)
+            mine = groups.get(each.array)
+            if mine is None:
+                mine = groups[each.array] = [[]]
+            last = mine[-1]
+            if len(last) >= _GROUP or len(last) * each.array.chunk_bytes >= _GROUP_BYTES:
+                last = []
+                mine.append(last)
+            last.append(at)
         await asyncio.gather(
             *(
                 array.workers.run(_encode_group, staged, known, places, new)
@@ -150,7 +181,7 @@ class StagedChunk(StagedValue):
     def _encoded(self, current: bytes | None, done: ChunkStatistics) -> Buffer | None:
         """The encoded chunk, perhaps a view of the data that was staged."""
         with self._lock:
-            patches = list(self._patches)
+            patches = list(self._spelled())
             values, mask = self._values, self._mask
             if values is None or mask is None:
                 new = updated_value(self.array, self.index, patches, current, done)
@@ -169,7 +200,17 @@ def _encode_group(
 ) -> None:
     """Encodes the chunks at `places` into `new`."""
     done = ChunkStatistics()
-    for at in places:
-        new[at] = staged[at]._encoded(currents[at], done)
+    array = staged[places[0]].array
+    placed = [staged[at].placed() for at in places]
+    start = 0
+    while start < len(places):
+        count = run_of(placed, start)
+        tile, number = placed[start]
+        found = None if tile is None else tile.encoded(array, number, count, done)
+        if found is None:
+            found = [staged[at]._encoded(currents[at], done) for at in places[start : start + 1]]
+        for at, each in zip(places[start : start + len(found)], found, strict=True):
+            new[at] = each
+        start += len(found)
         yield_gil()
-    staged[places[0]].array.count(done)
+    array.count(done)

@@ -15,6 +15,7 @@ import numpy as np
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.codec import Array, ArrayCodec, Encoding
+from asynctensor.chunked.compression.packed import bytes_of
 from asynctensor.chunked.fill import begin_with_fill, is_fill
 from asynctensor.chunked.format import ShardLayout
 from asynctensor.chunked.grid import Cell, Partition
@@ -204,15 +205,36 @@ def _encode_tile(
     chunks = array.scratch.decoded((tile.count, *codec.shape), codec.dtype)
     region = tile.region(data)
     copy_rows(chunks.reshape(region.shape), region)
-    numbers = tile.numbers(shard.grid)
+    encoded = encode_chunks(array, codec, chunks, done, borrowed=True)
+    for inner, encoding in zip(tile.numbers(shard.grid), encoded, strict=True):
+        pieces[inner] = encoding
+
+
+def encode_chunks(
+    array: ChunkedArray, codec: ArrayCodec, chunks: Array, done: ChunkStatistics, *, borrowed: bool
+) -> Sequence[Encoding | None]:
+    """The encodings of whole chunks that lie one behind the other.
+
+    Args:
+        array: The array.
+        codec: Codec of one of them.
+        chunks: C-contiguous, one along the first axis.
+        done: Counts what was done.
+        borrowed: Whether their memory will be used for something else.
+
+    Returns:
+        For each its encoding, None if it is not to be stored; views of `chunks` perhaps, unless
+        that is `borrowed`.
+    """
     # One comparison for all: hardly any chunk begins with the fill value.
     if not any(begin_with_fill(chunks, array.layout.fill_value)):
-        done.chunks_encoded += tile.count
-        for inner, encoded in zip(numbers, codec.encode_each(chunks), strict=True):
-            pieces[inner] = encoded
-        return
-    for k, inner in enumerate(numbers):
-        pieces[inner] = _encoded(array, codec, chunks[k], done, borrowed=True)
+        done.chunks_encoded += len(chunks)
+        if codec.is_identity and not borrowed:
+            size = chunks[0].nbytes
+            flat = bytes_of(chunks)
+            return [flat[start : start + size] for start in range(0, len(flat), size)]
+        return codec.encode_each(chunks)
+    return [_encoded(array, codec, chunk, done, borrowed=borrowed) for chunk in chunks]
 
 
 def _stored_pieces(

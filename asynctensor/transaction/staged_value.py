@@ -14,6 +14,8 @@ from asynctensor.storage.kvstore import Buffer
 class StagedValue(ABC):
     """What a transaction does to one value."""
 
+    __slots__ = ()
+
     #: Whether the commit works it out before the others, which may follow from it.
     leads: bool = False
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import itemgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asynctensor.errors import Aborted, CommitUnknown, Error, FailedPrecondition
 from asynctensor.kvstores.repo.branch import Branch, now
@@ -313,14 +315,18 @@ def _family_run(
         return Run.of(family.id, [(key_at(parsed, i), ref) for i, ref in enumerate(found)])
     names: dict[str, int] = {}
     index = [DELETED if ref is None else names.setdefault(ref[0], len(names)) for ref in found]
-    columns = [(0, 0, 0) if ref is None else ref[1:4] for ref in found]
-    numbers = np.array(columns, dtype=np.uint64)
+    none = Ref("", 0, 0, 0)
+    rows = [none if ref is None else ref for ref in found]
+
+    def column(at: int) -> NDArray[np.uint64]:
+        return np.fromiter(map(itemgetter(at), rows), np.uint64, len(rows))
+
     return Run.of_columns(
         family.id,
         parsed,
         list(names),
         np.array(index, dtype=np.uint32),
-        numbers[:, 0],
-        numbers[:, 1],
-        numbers[:, 2],
+        column(1),
+        column(2),
+        column(3),
     )

@@ -265,7 +265,7 @@ def _coordinates_spelled(numbers: list[str]) -> NDArray[np.uint64] | None:
     if max(map(len, numbers), default=0) > _MAX_DIGITS:
         return None
     # Nineteen digits fit 64 bits without a sign.
-    values = np.array(list(map(int, numbers)), dtype=np.uint64)
+    values = np.fromiter(map(int, numbers), np.uint64, len(numbers))
     # A number has leading zeros exactly if it is longer than its value needs.
     digits = np.searchsorted(_POWERS_OF_TEN, values, side="right") + 1
     if int(digits.sum()) != len(text) or (len(values) and int(values.max()) >= COORDINATE_LIMIT):

@@ -19,6 +19,7 @@ from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.runtime.entropy import random_bytes
 from asynctensor.runtime.workers import data_copy_pool, yield_gil
 from asynctensor.storage.kvstore import Buffer
+from asynctensor.storage.one_piece import in_one_piece
 
 #: Bytes of values that stay in the record: of documents, and of chunks if that is all there is.
 _INLINE = 8 * 1024
@@ -136,7 +137,7 @@ class Packs:
 
 def _packed(values: Sequence[Buffer]) -> tuple[Buffer, list[int]]:
     """The body of a pack, and the checksums of what is in it."""
-    body = values[0] if len(values) == 1 else b"".join(values)
+    body = in_one_piece(values)
     view = np.frombuffer(body, np.uint8)
     crcs: list[int] = []
     start = 0

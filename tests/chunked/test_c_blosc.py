@@ -7,11 +7,11 @@ import pytest
 
 from asynctensor.chunked.codec import Encoding
 from asynctensor.chunked.compression import blosc as module
-from asynctensor.chunked.compression.address import address_of
 from asynctensor.chunked.compression.blosc import CNAMES, BloscCodec
 from asynctensor.chunked.compression.c_blosc import c_blosc
 from asynctensor.chunked.compression.packed import PackedCodec
 from asynctensor.errors import DataLoss
+from asynctensor.storage.address import address_of
 from asynctensor.storage.kvstore import Buffer
 
 #: Those that numcodecs' library was built with.

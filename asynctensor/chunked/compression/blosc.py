@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from asynctensor.chunked.codec import Encoding
-from asynctensor.chunked.compression.address import address_of
 from asynctensor.chunked.compression.blosc_frames import HEADER, Form, encode_together
 from asynctensor.chunked.compression.c_blosc import OVERHEAD, CBlosc, c_blosc
 from asynctensor.chunked.compression.codec import (
@@ -22,6 +21,7 @@ from asynctensor.chunked.compression.codec import (
     wrong_length,
 )
 from asynctensor.errors import InvalidArgument
+from asynctensor.storage.address import address_of
 from asynctensor.storage.kvstore import Buffer
 
 #: Compiled, and without types.

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from asynctensor.chunked.codec import Array, Encoding
-from asynctensor.chunked.compression.address import address_of
 from asynctensor.chunked.compression.codec import encoding_room
+from asynctensor.storage.address import address_of
 from asynctensor.storage.kvstore import Buffer
 
 HEADER = struct.Struct("<4BIII")
