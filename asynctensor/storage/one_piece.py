@@ -32,11 +32,11 @@ def _neighbours(values: Sequence[Buffer], owner: NDArray[Any]) -> memoryview | N
     """The part of the memory below `owner` that `values` are, one after the other."""
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
-    if not owner.flags.c_contiguous:
+    if not owner.flags.c_contiguous or not all(map(len, values)):
         return None
     begin = stop = address_of(values[0])
     for value in values:
-        if not len(value) or address_of(value) != stop:
+        if address_of(value) != stop:
             return None
         stop += len(value)
     memory = owner.reshape(-1).view(np.uint8)

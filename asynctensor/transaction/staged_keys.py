@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
@@ -88,6 +88,15 @@ class StagedKeys:
         with self.lock:
             self.values[key] = value
             return self.touch(key)
+
+    def stage_each(
+        self, keys: Sequence[str], staged: Callable[[int, StagedValue | None], StagedValue]
+    ) -> None:
+        """`stage` for several keys: `staged` is given their places, and what is staged there."""
+        with self.lock:
+            for place, key in enumerate(keys):
+                self.values[key] = staged(place, self.values.get(key))
+                self.touch(key)
 
     def state_of(self, key: str) -> tuple[bytes | None, int]:
         """Tells whether something was staged for `key` since; the lock is held."""
