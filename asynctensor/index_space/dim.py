@@ -226,7 +226,8 @@ class Dim:
 
 
 def _quoted(label: str) -> str:
-    return f'"{label}"' if '"' not in label and "\\" not in label else repr(label)
+    plain = label.isprintable() and '"' not in label and "\\" not in label
+    return f'"{label}"' if plain else repr(label)
 
 
 Bounds = tuple[int, int, bool, bool]

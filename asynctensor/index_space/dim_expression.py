@@ -86,10 +86,15 @@ def _term_text(term: Term) -> str:
     if term is ...:
         return "..."
     if isinstance(term, BoolTerm):
-        return str(term.mask().tolist())
+        return _array_text(term.mask(), "bool")
     if isinstance(term, ArrayTerm):
-        return str(np.broadcast_to(term.arrays[0], term.shape).tolist())
+        return _array_text(np.broadcast_to(term.arrays[0], term.shape), "int")
     return str(term)
+
+
+def _array_text(array: np.ndarray[Any, Any], dtype: str) -> str:
+    # A list without elements has forgotten some of its shape.
+    return str(array.tolist()) if array.size else f"numpy.empty({array.shape}, dtype={dtype})"
 
 
 class DimExpression(Indexer):
