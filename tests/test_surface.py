@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorstore
 
 import asynctensor
 
@@ -108,6 +109,22 @@ def _ours(path: tuple[str, ...]) -> Any:
 def _kind(items: list[Item], wanted: Callable[[Item], object]) -> list[Any]:
     there = [item for item in items if not {item.name, item.path[0]} & NOT_THERE]
     return [pytest.param(item, id=item.name) for item in there if wanted(item)]
+
+
+def test_the_stub_is_the_one_that_was_counted() -> None:
+    """What `NOT_THERE` leaves out is a module of its own; of all else, everything is here."""
+    top = [item for item in ITEMS if len(item.path) == 1]
+    kinds = {item.name: type(item.nodes[0]) for item in top}
+    assert sum(kind is ast.ClassDef for kind in kinds.values()) == 26
+    assert sum(kind is ast.FunctionDef for kind in kinds.values()) == 13
+    members = [item for item in ITEMS if len(item.path) > 1]
+    assert sum(_is_property(item.nodes[0]) for item in members) == 201
+    methods = [item for item in members if _functions(item) and item.path[-1][0] != "_"]
+    assert len(methods) == 69
+    dtypes = [
+        name for name in PUBLIC if isinstance(getattr(asynctensor, name, None), asynctensor.dtype)
+    ]
+    assert len(dtypes) == 30
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -218,16 +235,76 @@ def test_every_call_that_the_stub_allows_is_taken(item: Item) -> None:
 
 @pytest.mark.parametrize("item", CALLABLE)
 def test_every_default_is_the_same(item: Item) -> None:
-    functions = _functions(item)
-    if len(functions) > 1:
+    """Of each overload: where one has a default and another has none, ours may have either."""
+    if _by_position(item.path[-1]):
         return
     signature = _signature(item)
-    for each in _parameters(functions[0]):
-        # The stub writes "..." for a default that has no literal.
-        if each.default not in (None, "...") and not _by_position(item.path[-1]):
-            ours = signature.parameters[each.name].default
-            if (item.name, each.name) not in OTHER_DEFAULTS:
-                assert repr(ours) == each.default, each.name
+    functions = _functions(item)
+    for function in functions:
+        for each in _parameters(function):
+            # The stub writes "..." for a default that has no literal.
+            if each.default in (None, "...") or (item.name, each.name) in OTHER_DEFAULTS:
+                continue
+            if (item.name, each.name) in BY_OVERLOAD:
+                continue
+            assert repr(signature.parameters[each.name].default) == each.default, each.name
+
+
+@pytest.mark.parametrize("item", CALLABLE)
+def test_what_can_be_given_by_position_is_the_same(item: Item) -> None:
+    """Also the order, and that names given by keyword only are that here too."""
+    if _by_position(item.path[-1]):
+        return
+    parameters = _signature(item).parameters.values()
+    ours = [each.name for each in parameters if each.kind is not each.KEYWORD_ONLY]
+    for function in _functions(item):
+        theirs = [each.name for each in _parameters(function) if each.positional]
+        if theirs[:1] in (["self"], ["cls"]):
+            # Whatever it is called, it is not given by name.
+            theirs[0] = ours[0]
+        assert theirs == (ours[: len(theirs)] if len(_functions(item)) == 1 else theirs)
+
+
+#: Defaults that differ between overloads, so that none of them can be that of the parameter.
+BY_OVERLOAD = {
+    ("Dim.__init__", "implicit_lower"),
+    ("Dim.__init__", "implicit_upper"),
+    ("OutputIndexMap.__init__", "offset"),
+    ("OutputIndexMap.__init__", "stride"),
+    ("Unit.__init__", "multiplier"),
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Dim()",
+        "Dim(3)",
+        "Dim(size=3)",
+        "Dim('x')",
+        "Dim(3, 'x')",
+        "Dim(exclusive_max=3)",
+        "Dim(inclusive_min=3)",
+        "Dim(inclusive_max=3)",
+        "Dim(inclusive_min=1, inclusive_max=3)",
+        "Dim(inclusive_min=1, exclusive_max=3)",
+        "Dim(inclusive_min=1, size=3)",
+        "Dim(label='x')",
+        "OutputIndexMap()",
+        "OutputIndexMap(3)",
+        "OutputIndexMap(input_dimension=1)",
+        "OutputIndexMap(index_array=[1])",
+        "Unit()",
+        "Unit(3)",
+        "Unit('3nm')",
+        "Unit(3, 'nm')",
+        "Unit((3, 'nm'))",
+        "Unit(json='nm')",
+    ],
+)
+def test_each_overload_has_the_defaults_of_its_own(text: str) -> None:
+    ours = eval(text, vars(asynctensor))
+    assert str(ours) == str(eval(text, vars(tensorstore)))
 
 
 # Defaults that differ on purpose: docs/differences.md has the reasons.

@@ -13,10 +13,17 @@ import numpy.typing as npt
 from asynctensor.errors import IncompatibleType
 from asynctensor.index_space.dim import Dim
 from asynctensor.index_space.integers import is_scalar_index
-from asynctensor.index_space.interval import MAX_RANK, UNBOUNDED_MAX, UNBOUNDED_MIN
+from asynctensor.index_space.interval import (
+    MAX_RANK,
+    UNBOUNDED_MAX,
+    UNBOUNDED_MIN,
+    format_interval,
+)
 
 IndexArray = npt.NDArray[np.int64]
 Range = tuple[int, int]
+#: Larger index arrays show their edges only.
+_SHOWN_ELEMENTS = 1000
 UNBOUNDED_RANGE: Range = (UNBOUNDED_MIN, UNBOUNDED_MAX)
 
 
@@ -191,6 +198,15 @@ class OutputIndexMap(_Fields):
             elements = f"numpy.empty({self.index_array.shape}, dtype=int)"
         return f"OutputIndexMap(index_array={elements}, {tail})"
 
+    def __str__(self) -> str:
+        if self.stride is None:
+            return repr(self)
+        text = f"OutputIndexMap(offset={self.offset}, stride={self.stride}"
+        if self.index_array is None:
+            return f"{text}, input_dimension={self.input_dimension})"
+        bounds = format_interval(*self.range)
+        return f"{text}, index_array={array_text(self.index_array)}, index_range={bounds})"
+
 
 def _made(
     offset: int,
@@ -246,6 +262,19 @@ def as_index_array(value: npt.ArrayLike) -> IndexArray:
     return copy
 
 
+def array_text(array: IndexArray) -> str:
+    """The elements in TensorStore's notation, of large arrays only the edges."""
+    # The widest line, so that NumPy breaks none.
+    text = np.array2string(
+        array,
+        separator=", ",
+        threshold=_SHOWN_ELEMENTS,
+        max_line_width=2**31,
+        formatter={"int": str},
+    )
+    return " ".join(text.split()).replace("[", "{").replace("]", "}")
+
+
 class OutputIndexMaps(Sequence[OutputIndexMap]):
     """The output maps of a transform, as a sequence over the output dimensions."""
 
@@ -280,3 +309,6 @@ class OutputIndexMaps(Sequence[OutputIndexMap]):
 
     def __repr__(self) -> str:
         return repr(list(self._maps))
+
+    def __str__(self) -> str:
+        return f"[{', '.join(map(str, self._maps))}]"

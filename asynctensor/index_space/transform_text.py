@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from asynctensor.index_space.interval import format_interval
-from asynctensor.index_space.output_map import IndexArray, OutputIndexMap
+from asynctensor.index_space.output_map import OutputIndexMap, array_text
 from asynctensor.index_space.representation import TransformRep
-
-#: Larger index arrays show their edges only.
-_SHOWN_ELEMENTS = 1000
 
 
 def transform_text(rep: TransformRep) -> str:
@@ -30,7 +25,7 @@ def _lines(rep: TransformRep) -> Iterator[str]:
     for out, item in enumerate(rep.maps):
         yield f"    out[{out}] = {_map_text(item)}"
         if item.index_array is not None:
-            yield f"      {_array_text(item.index_array)}"
+            yield f"      {array_text(item.index_array)}"
 
 
 def _map_text(item: OutputIndexMap) -> str:
@@ -40,15 +35,3 @@ def _map_text(item: OutputIndexMap) -> str:
     if item.index_array is None:
         return f"{scaled} in[{item.input_dimension}]"
     return f"{scaled} bounded({format_interval(*item.range)}, array(in)), where array ="
-
-
-def _array_text(array: IndexArray) -> str:
-    # The widest line, so that NumPy breaks none.
-    text = np.array2string(
-        array,
-        separator=", ",
-        threshold=_SHOWN_ELEMENTS,
-        max_line_width=2**31,
-        formatter={"int": str},
-    )
-    return " ".join(text.split()).replace("[", "{").replace("]", "}")

@@ -56,6 +56,7 @@ def agree(theirs: Any, ours: Any) -> bool:
         assert getattr(ours, name) == getattr(theirs, name), name
     if not crashes_tensorstore(ours):
         assert list(map(described, ours.output)) == list(map(described, theirs.output))
+        assert str(ours.output) == str(theirs.output)
     survives(ours)
     return True
 
