@@ -127,8 +127,7 @@ class Branch:
 
     def newest(self) -> Snapshot:
         """The newest state that this process knows."""
-        tail = self._tail
-        return Snapshot(self.id, self._version, tail, len(tail), self.pages)
+        return self.history.state(self.log.lineage, self._version, self._tail)
 
     async def refresh(self, expected: int = 0) -> Snapshot:
         """Asks the store for commits of others; gives the newest state.
@@ -336,7 +335,7 @@ class Branch:
         due = since >= _FOLD_AFTER or len(self._tail) >= _FOLD_COMMITS
         if self._not_understood:
             return False
-        if self._tail.in_parts >= _FOLD_IN_PARTS:
+        if self._tail.mended or self._tail.in_parts >= _FOLD_IN_PARTS:
             return True
         if self._tail.size >= _FOLD_BYTES and self._tail.size_before_last < _FOLD_BYTES:
             # It is the turn of whoever wrote the record that is one too many.
@@ -382,6 +381,7 @@ class Branch:
 
     async def _catch_up(self) -> None:
         """Takes in the slots of the log that the state does not have yet."""
+        self._tail, _ = self._tail.stands_for(self._version, 0)
         for seq in range(self._version[0] + 1, self.log.tail + 1):
             record = await self.record(seq)
             self._time = max(self._time, record.time)

@@ -47,6 +47,13 @@ class Damage:
         return f"{self.kind} {self.object}{of}: {self.message}"
 
 
+class LostPage(DataLoss):
+    """A page of a checkpoint, or a value beside its pages, is lost or damaged.
+
+    To whoever does not look closer it is `DataLoss`; the log says the same again.
+    """
+
+
 def lost(key: str, name: str) -> DataLoss:
     """The error of a value that the index names and the store lacks (R18)."""
     return DataLoss(f"the object {name!r}, which holds this value, is missing", key=key)

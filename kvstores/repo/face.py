@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from asynctensor.errors import Error, OutOfRange
-from asynctensor.kvstores.repo.damage import damaged, lost
-from asynctensor.kvstores.repo.lookup import lookup
+from asynctensor.errors import DataLoss, Error, OutOfRange
+from asynctensor.kvstores.repo.damage import LostPage, damaged, lost
+from asynctensor.kvstores.repo.lookup import lookup, stands_in_log
 from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.storage.checksum import crc32c
@@ -71,6 +71,18 @@ class PackedValue:
         self._opened.close()
 
 
+def _read_whole(value: PackedValue, key: str) -> InlineValue:
+    """A value that stands among the pages, so that its damage is found while the log can help."""
+    data = bytearray(value.size)
+    try:
+        value.read_into(memoryview(data), 0)
+    except (DataLoss, OutOfRange) as error:
+        raise LostPage(error.message, key=key) from error
+    finally:
+        value.close()
+    return InlineValue(bytes(data), value.generation)
+
+
 def _check_within(buffer: memoryview, offset: int, size: int) -> None:
     if offset < 0 or offset + buffer.nbytes > size:
         raise OutOfRange(
@@ -100,8 +112,10 @@ class RepositoryFace(BlockingFace):
 
     def open(self, key: str) -> OpenValue | None:
         """See `BlockingFace.open`."""
-        snapshot = self._snapshot()
-        found = snapshot.find_blocking(key)
+        return self._snapshot().mended_blocking(lambda state: self._opened(state, key))
+
+    def _opened(self, snapshot: Snapshot, key: str) -> OpenValue | None:
+        found = snapshot.pages.run_blocking(lookup(snapshot.tail, snapshot.count, key))
         if found is None:
             return None
         ref = found[1]
@@ -109,9 +123,12 @@ class RepositoryFace(BlockingFace):
         if ref.inline is not None:
             return InlineValue(ref.inline, generation)
         opened = self._base.open(self._place.key(ref.object))
+        in_log = stands_in_log(snapshot.tail, found)
         if opened is None:
-            raise lost(key, ref.object)
-        return PackedValue(key, ref, generation, opened)
+            error = lost(key, ref.object)
+            raise LostPage(error.message, key=key) if in_log else error
+        value = PackedValue(key, ref, generation, opened)
+        return _read_whole(value, key) if in_log else value
 
     def read_group(
         self, keys: Sequence[str], buffer: memoryview, size: int

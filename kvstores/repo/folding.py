@@ -156,7 +156,7 @@ async def fold_branch(branch: Branch, place: Place) -> None:
     snapshot = branch.newest()
     seq = snapshot.version[0]
     record = await branch.record(seq)
-    checkpoint = await folded(snapshot, record, place)
+    checkpoint = await snapshot.mended(lambda state: folded(state, record, place))
     await branch.rest_on(checkpoint)
     hint = Hint(branch.id, seq, seq, checkpoint)
     try:

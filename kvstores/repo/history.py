@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 
 from asynctensor.errors import DataLoss, NotFound
 from asynctensor.kvstores.repo import objects
@@ -15,7 +16,8 @@ from asynctensor.kvstores.repo.pages import PageCache
 from asynctensor.kvstores.repo.place import Place
 from asynctensor.kvstores.repo.record import CommitEntry, Record
 from asynctensor.kvstores.repo.snapshot import Snapshot
-from asynctensor.kvstores.repo.tail import Applied, Roots, Tail, Version
+from asynctensor.kvstores.repo.tail import Applied, Instead, Roots, Tail, Version
+from asynctensor.runtime.process import PROCESS
 
 #: Records that are asked for side by side.
 _AHEAD = 64
@@ -34,6 +36,14 @@ class History:
     def __init__(self, place: Place, pages: PageCache) -> None:
         self._place = place
         self._pages = pages
+        #: Checkpoints of which pages are lost, by branch and slot: the log is read instead.
+        self._lost: set[tuple[str, int]] = set()
+        self.after_fork()
+        PROCESS.survives(self)
+
+    def after_fork(self) -> None:
+        """See `AfterFork`."""
+        self._turn = asyncio.Lock()
 
     async def checkpoint(self, lineage: Lineage, seq: int) -> Checkpoint | None:
         """The newest checkpoint of slot `seq` or an earlier one that can be read; None: none.
@@ -48,6 +58,8 @@ class History:
         found: Lineage | None = lineage.at(seq)
         while found is not None:
             async for at in self._checkpoints(found.branch, seq):
+                if (found.branch, at) in self._lost:
+                    continue
                 held = await self.readable_checkpoint(found, at)
                 if held is not None:
                     return held
@@ -197,7 +209,55 @@ class History:
             NotFound, DataLoss, Error: See `tail_at`.
         """
         tail = await self.tail_at(lineage, version)
-        return Snapshot(lineage.branch, version, tail, len(tail), self._pages)
+        return self.state(lineage, version, tail)
+
+    def state(self, lineage: Lineage, version: Version, tail: Tail) -> Snapshot:
+        """The state at the end of a tail, which can be read also where pages are lost."""
+        reopened = partial(self.reopened, lineage)
+        return Snapshot(lineage.branch, version, tail, len(tail), self._pages, reopened)
+
+    async def reopened(self, lineage: Lineage, snapshot: Snapshot) -> Snapshot | None:
+        """The same state through another checkpoint, or the log, as pages of its own are lost.
+
+        Through the newest checkpoint that is not behind it, and was not seen to be damaged (R21).
+
+        Returns:
+            The state; None if it rests on no checkpoint.
+
+        Raises:
+            DataLoss: A record is damaged, too.
+            Error: The store failed.
+        """
+        async with self._turn:
+            tail, (seq, _) = snapshot.tail, snapshot.tail.base
+            if not seq:
+                return None
+            if tail.instead is None or snapshot.version < tail.instead.since:
+                branch = lineage.at(seq).branch
+                self._lost.add((branch, seq))
+                _log.warning("Pages of checkpoint %d of branch %s are lost", seq, branch)
+                tail.instead = await self._instead(lineage, snapshot)
+            return snapshot.standing()
+
+    async def _instead(self, lineage: Lineage, snapshot: Snapshot) -> Instead:
+        tail, version = snapshot.tail, snapshot.version
+        seq = version[0] if version[1] >= lineage.last_place(version[0]) else version[0] - 1
+        held = await self.checkpoint(lineage, seq)
+        base: Version = (0, LAST) if held is None else (held.seq, LAST)
+        if held is not None and base > max(tail.base, tail.reset_at or (0, 0)):
+            fresh = tail_of(held)
+            count = tail.count_at(base)
+            for each in tail.applied[count:]:
+                fresh.append(each)
+            return Instead(fresh, base, -count)
+        # Behind a reset, the newest checkpoint may be one of what is undone.
+        fresh = await self.tail_at(lineage, tail.base)
+        offset = len(fresh)
+        for each in tail.applied:
+            fresh.append(each)
+        fresh.reset_at = tail.reset_at or fresh.reset_at
+        fresh.mended = True
+        return Instead(fresh, (0, 0), offset)
 
 
 def tail_of(checkpoint: Checkpoint | None) -> Tail:

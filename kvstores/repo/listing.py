@@ -25,6 +25,11 @@ async def listed(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[tuple
     """
     if key_range.empty:
         return
+    async for each in snapshot.mended_stream(lambda state: _listed(state, key_range)):
+        yield each
+
+
+async def _listed(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[tuple[str, Found]]:
     async for each in _documents(snapshot, key_range):
         yield each
     async for family in families(snapshot, key_range):
@@ -33,18 +38,20 @@ async def listed(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[tuple
 
 
 async def families(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[Family]:
-    """The families that may have keys in a range."""
-    newer = snapshot.tail.families(snapshot.count)
-    for family in newer.values():
-        if _meets(family, key_range):
-            yield family
+    """The families that may have keys in a range, in the order of their catalog keys."""
+    newer = {f.key.encode(): f for f in snapshot.tail.families(snapshot.count).values()}
+    waiting = sorted((key for key in newer if _meets(newer[key], key_range)), reverse=True)
     # A family sorts by its prefix, which is shorter than the keys that it has.
     last = key_range.exclusive_max.encode("utf-8", "surrogatepass") or None
     async for run in snapshot.pages.stream(scan(snapshot.tail.roots.catalog, b"", last)):
         for key in _keys(run):
+            while waiting and waiting[-1] <= key:
+                yield newer[waiting.pop()]
             family = Family.from_key(key.decode())
-            if family.id not in newer and _meets(family, key_range):
+            if key not in newer and _meets(family, key_range):
                 yield family
+    while waiting:
+        yield newer[waiting.pop()]
 
 
 def _meets(family: Family, key_range: KeyRange) -> bool:
@@ -129,6 +136,11 @@ async def names_below(snapshot: Snapshot, prefix: str) -> AsyncIterator[tuple[st
 
     Chunks of arrays further below are not looked at one by one: that there is a family will do.
     """
+    async for each in snapshot.mended_stream(lambda state: _names_below(state, prefix)):
+        yield each
+
+
+async def _names_below(snapshot: Snapshot, prefix: str) -> AsyncIterator[tuple[str, int]]:
     seen: set[str] = set()
     async for key, (_, ref) in _documents(snapshot, KeyRange.prefix(prefix)):
         name, slash, _ = key[len(prefix) :].partition("/")

@@ -36,6 +36,15 @@ def lookup(tail: Tail, count: int, key: str) -> Pages[Found | None]:
     return None if ref is None else (ref.version, ref)
 
 
+def stands_in_log(tail: Tail, found: Found) -> bool:
+    """Whether a value lies beside the pages of the checkpoint that a tail begins with.
+
+    The record that wrote it has it inline; a value that a revert took from there, it has not.
+    """
+    version, ref = found
+    return ref.object.startswith("idx/") and version <= tail.base
+
+
 def recent(
     tail: Tail, space: bytes, key: bytes, spelled: str, count: int
 ) -> Pages[tuple[Version, Ref | None] | Elsewhere]:

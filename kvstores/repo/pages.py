@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from asynctensor.errors import DataLoss
+from asynctensor.errors import DataLoss, OutOfRange
+from asynctensor.kvstores.repo.damage import LostPage
 from asynctensor.kvstores.repo.page import Page, PageRef, decode_page
 from asynctensor.kvstores.repo.part import decode_part_page
 from asynctensor.kvstores.repo.part_ref import PartPage
@@ -156,7 +158,9 @@ class PageCache:
         return [page for page in known if page is not None]
 
     async def _load(self, ref: PageRef) -> Page:
-        return self._decoded(ref, await self._place.get_part(ref.object, ref.offset, ref.size))
+        with _lost_unless_part(ref):
+            data = await self._place.get_part(ref.object, ref.offset, ref.size)
+        return self._decoded(ref, data)
 
     def _read(self, ref: PageRef) -> Page:
         face = self._place.store.blocking
@@ -166,15 +170,21 @@ class PageCache:
             return self._decoded(ref, None)
         try:
             buffer = bytearray(ref.size)
-            opened.read_into(memoryview(buffer), ref.offset)
+            with _lost_unless_part(ref):
+                opened.read_into(memoryview(buffer), ref.offset)
         finally:
             opened.close()
         return self._decoded(ref, bytes(buffer))
 
     def _decoded(self, ref: PageRef, data: bytes | None) -> Page:
-        if data is None:
-            raise DataLoss("a page of the index is missing", key=self._place.key(ref.object))
-        page = decode_part_page(data, ref) if isinstance(ref, PartPage) else decode_page(data, ref)
+        with _lost_unless_part(ref):
+            if data is None:
+                what = "part of a commit" if isinstance(ref, PartPage) else "page of the index"
+                raise DataLoss(f"a {what} is missing", key=self._place.key(ref.object))
+            if isinstance(ref, PartPage):
+                page: Page = decode_part_page(data, ref)
+            else:
+                page = decode_page(data, ref)
         place = _place(ref)
         with self._lock:
             if place not in self._pages:
@@ -193,13 +203,30 @@ class PageCache:
                 self._pages.move_to_end(place)
                 return found[0]
         part = self.warmed(ref.object, ref.offset, ref.size)
-        return None if part is None else self._decoded(ref, part)
+        if part is None:
+            return None
+        try:
+            return self._decoded(ref, part)
+        except DataLoss:
+            # Whoever asks the store for it finds out.
+            return None
 
     def warmed(self, name: str, offset: int, size: int) -> bytes | None:
         """Bytes of a pack of pages, if they came along; not checked."""
         start, data = self._warm.get(name, (0, b""))
         at = offset - start
         return data[at : at + size] if 0 <= at <= len(data) - size else None
+
+
+@contextmanager
+def _lost_unless_part(ref: PageRef) -> Iterator[None]:
+    """Has damage of a page told as `LostPage`; a part is not in the log again."""
+    try:
+        yield
+    except (DataLoss, OutOfRange) as error:
+        if isinstance(ref, PartPage):
+            raise
+        raise LostPage(error.message, key=error.key) from error
 
 
 def _place(ref: PageRef) -> tuple[str, int]:

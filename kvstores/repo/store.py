@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from asynctensor.errors import Aborted, FailedPrecondition
+from asynctensor.errors import Aborted, DataLoss, FailedPrecondition
 from asynctensor.kvstores.repo.commits import RepositoryCommits
-from asynctensor.kvstores.repo.damage import damaged, lost
+from asynctensor.kvstores.repo.damage import LostPage, damaged, lost
 from asynctensor.kvstores.repo.face import RepositoryFace
 from asynctensor.kvstores.repo.listing import listed, names_below
-from asynctensor.kvstores.repo.lookup import Found
+from asynctensor.kvstores.repo.lookup import lookup, stands_in_log
 from asynctensor.kvstores.repo.members import write_url
 from asynctensor.kvstores.repo.place import Place
+from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.seen_through import seen_through
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.source import BranchSource, FixedSource, Source, source_of
@@ -74,7 +75,10 @@ class RepositoryStore(KeyValueStore):
     async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
         """See `KeyValueStore.read`."""
         snapshot = await self.source.snapshot()
-        found = await snapshot.find(key)
+        return await snapshot.mended(lambda state: self._read(state, key, options))
+
+    async def _read(self, snapshot: Snapshot, key: str, options: ReadOptions) -> ReadResult:
+        found = await snapshot.pages.run(lookup(snapshot.tail, snapshot.count, key))
         if found is None:
             unmet = options.if_equal not in (UNKNOWN, NO_VALUE)
             stamp = TimestampedStorageGeneration.now(NO_VALUE)
@@ -85,10 +89,14 @@ class RepositoryStore(KeyValueStore):
         if options.if_equal not in (UNKNOWN, generation) or options.if_not_equal == generation:
             return ReadResult("unspecified", b"", stamp)
         start, stop = options.byte_range.resolve(ref.size)
-        return ReadResult("value", await self._value(key, found, start, stop), stamp)
+        try:
+            return ReadResult("value", await self._value(key, ref, start, stop), stamp)
+        except DataLoss as error:
+            if stands_in_log(snapshot.tail, found):
+                raise LostPage(error.message, key=key) from error
+            raise
 
-    async def _value(self, key: str, found: Found, start: int, stop: int) -> bytes:
-        ref = found[1]
+    async def _value(self, key: str, ref: Ref, start: int, stop: int) -> bytes:
         if ref.inline is not None:
             return ref.inline[start:stop]
         if start == stop:

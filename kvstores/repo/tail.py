@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from threading import Lock
 from typing import Final, TypeAlias
 
 from asynctensor.kvstores.repo.family import Family
@@ -59,6 +60,21 @@ class Applied:
     entry: CommitEntry
 
 
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """Another tail that is read where pages below one are lost.
+
+    Attributes:
+        tail: The other tail.
+        since: The first version of which it has the state.
+        offset: How many commits more it has, before those that both have.
+    """
+
+    tail: Tail
+    since: Version
+    offset: int
+
+
 class Tail:
     """The commits after a checkpoint, oldest first.
 
@@ -87,6 +103,11 @@ class Tail:
         self.in_parts = 0
         self._parts: dict[bytes, list[tuple[int, PartTable]]] = {}
         self._cleared: list[int] = []
+        #: What is read where pages of the checkpoint are lost.
+        self.instead: Instead | None = None
+        #: Whether it stands for one below which pages are lost: a fold writes them anew.
+        self.mended = False
+        self._following = Lock()
         for each in applied:
             self.append(each)
 
@@ -113,6 +134,22 @@ class Tail:
         self.in_parts += sum(part.count for part in new.entry.parts)
         for space, table in PartTable.of(new.entry.parts).items():
             self._parts.setdefault(space, []).append((place, table))
+
+    def stands_for(self, version: Version, count: int) -> tuple[Tail, int]:
+        """The tail to read a state by that sees `count` commits of this one, and its count there.
+
+        Args:
+            version: That of the state.
+            count: How many commits of this tail it sees.
+        """
+        instead = self.instead
+        if instead is None or version < instead.since:
+            return self, count
+        with self._following:
+            # This one may have grown.
+            for each in self.applied[len(instead.tail) - instead.offset :]:
+                instead.tail.append(each)
+        return instead.tail.stands_for(version, instead.offset + count)
 
     def count_at(self, version: Version) -> int:
         """How many of the commits a snapshot of `version` sees."""

@@ -41,7 +41,9 @@ class RepositoryHistory(ValueHistory):
         """See `ValueHistory.newest`; but for the commit itself, only the index is read."""
         snapshot = await self._source.snapshot()
         if isinstance(keys, KeyRange):
-            count, found = await self._newest_in(snapshot, keys, accepts)
+            count, found = await snapshot.mended(
+                lambda state: self._newest_in(state, keys, accepts)
+            )
         else:
             places = await snapshot.find_many(keys)
             there = [(at[0], key) for at, key in zip(places, keys, strict=True) if at is not None]
