@@ -98,9 +98,7 @@ class Snapshot:
                     raise
                 state = again
 
-    async def mended_stream(
-        self, use: Callable[[Snapshot], AsyncIterator[T]]
-    ) -> AsyncIterator[T]:
+    async def mended_stream(self, use: Callable[[Snapshot], AsyncIterator[T]]) -> AsyncIterator[T]:
         """The same of what gives one thing after the other, in an order that the state decides."""
         given = 0
         state = self.standing()

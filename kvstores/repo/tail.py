@@ -10,7 +10,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from threading import Lock
 from typing import Final, TypeAlias
 
 from asynctensor.kvstores.repo.family import Family
@@ -107,7 +106,6 @@ class Tail:
         self.instead: Instead | None = None
         #: Whether it stands for one below which pages are lost: a fold writes them anew.
         self.mended = False
-        self._following = Lock()
         for each in applied:
             self.append(each)
 
@@ -116,6 +114,8 @@ class Tail:
 
     def append(self, new: Applied) -> None:
         """Adds a commit; those who see fewer do not see it."""
+        if self.instead is not None:
+            self.instead.tail.append(new)
         place = len(self.applied)
         self.applied.append(new)
         self._versions.append(new.version)
@@ -145,10 +145,6 @@ class Tail:
         instead = self.instead
         if instead is None or version < instead.since:
             return self, count
-        with self._following:
-            # This one may have grown.
-            for each in self.applied[len(instead.tail) - instead.offset :]:
-                instead.tail.append(each)
         return instead.tail.stands_for(version, instead.offset + count)
 
     def count_at(self, version: Version) -> int:

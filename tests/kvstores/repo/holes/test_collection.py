@@ -1,4 +1,4 @@
-"""Holes of collection that readers meet already (H27), each replayed as the trace that showed it."""
+"""Holes of collection that readers meet already (H27), each replayed as it was found."""
 
 from __future__ import annotations
 
