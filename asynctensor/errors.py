@@ -163,8 +163,9 @@ class CommitUnknown(Unavailable):
         base: The last record of the branch before it.
         digest: Of the transaction's contents, in hex.
         resolve: Called without arguments, a future of ``"committed"`` or ``"aborted"``: whichever
-            stands in the log; if neither does, it is aborted there. An error that came from
-            another process has none: ``Repository.resolve(error)`` does the same.
+            stands in the log; if neither does, it is aborted there. ``"unknown"`` where records
+            are damaged that may have it. An error that came from another process has none:
+            ``Repository.resolve(error)`` does the same.
     """
 
     kind = "COMMIT_UNKNOWN"

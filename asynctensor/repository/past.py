@@ -211,7 +211,8 @@ class Past:
 
         Returns:
             Future of ``"committed"`` or ``"aborted"``: whichever stands in the log; if neither
-            does, its abort is put there first, so that it never will be committed.
+            does, its abort is put there first, so that it never will be committed. It is
+            ``"unknown"`` where records are damaged that may have it.
 
         Raises:
             InvalidArgument: `unknown` is no such error, or names no transaction.

@@ -91,7 +91,7 @@ class RepositoryCommits(CommitDomain):
         if _is_nothing(commit):
             # What it read, it read of one state: there is nothing to validate, and nothing to say.
             return Committed({})
-        await self._state.may_write()
+        await self._state.may_write(branch)
         base, looked_up = branch.newest(), commit.looked_up
         if isinstance(commit.mark, FixedSource):
             if commit.mark.known() is None:

@@ -43,6 +43,7 @@ class Edits:
     async def revert(self, name: str, commit: str, message: str | None, author: str | None) -> str:
         """See `Repository.revert`."""
         branch = await self._state.branch(name)
+        await self._state.may_write(branch)
         newest = await branch.refresh()
         lineage, version = await self._of_branch(name, commit)
         entry = await self._state.history.commit(lineage, version)
@@ -97,6 +98,7 @@ class Edits:
     ) -> str:
         """See `Repository.reset`."""
         branch = await self._state.branch(name)
+        await self._state.may_write(branch)
         newest = await branch.refresh()
         lineage, version = await self._of_branch(name, to)
         base = newest.version[0]

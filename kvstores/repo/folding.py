@@ -134,6 +134,7 @@ async def _create(place: Place, name: str, data: bytes) -> None:
         return
     if await place.get(name) != data:
         raise DataLoss("the store does not give back what was written", key=place.key(name))
+    await place.confirm(name, data)
 
 
 async def _published(made: Checkpoint, place: Place) -> Checkpoint:

@@ -140,6 +140,19 @@ class History:
             raise NotFound(f"branch {lineage.branch} has no record {seq}")
         return record
 
+    async def durable(self, lineage: Lineage, seq: int) -> Record:
+        """The record in a slot that must be filled, once it and all before it survive a crash.
+
+        Raises:
+            NotFound: It is not filled.
+            Unavailable: It may not survive.
+            DataLoss, Error: It cannot be read, or the store failed.
+        """
+        record = await self.slot(lineage, seq)
+        name = objects.log_slot(lineage.at(seq).branch, seq)
+        await self._place.confirm(name, record.encode())
+        return record
+
     async def commit(self, lineage: Lineage, version: Version) -> CommitEntry:
         """The commit of a version.
 

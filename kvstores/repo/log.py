@@ -52,9 +52,6 @@ class Log:
         self._slots: dict[int, Record] = {}
         #: A slot that survives a crash, with all before it.
         self._durable = tail
-        capabilities = place.store.capabilities
-        #: Whether what can be read may still be lost in a crash (R36).
-        self._is_local = capabilities.durable and not capabilities.remote
 
     @property
     def digest(self) -> bytes:
@@ -158,7 +155,7 @@ class Log:
                 # the one.
                 undecided = True
                 found = await self._look(record.seq, again=outcome is Created.TAKEN)
-                if found is not None and (outcome is Created.TAKEN or not self._is_local):
+                if found is not None and (outcome is Created.TAKEN or not self.place.may_forget):
                     self._add(found)
                     self._durable = record.seq
                     return Filled.OURS if found == record else Filled.OTHER
@@ -171,19 +168,19 @@ class Log:
     async def confirm(self, seq: int) -> None:
         """Returns when a filled slot, and all before it, survive a crash.
 
-        On local files a record is seen before the directory is flushed that it was linked into.
-        All slots of a branch are in one, and whoever is told that a name is taken has flushed it.
+        See `Place.confirm`; all slots of a branch are in one directory.
 
         Raises:
             Unavailable: It may not survive.
             Error: The store failed.
         """
-        if seq <= self._durable or not self._is_local:
+        if seq <= self._durable or not self.place.may_forget:
             return
         name = log_slot(self.lineage.at(seq).branch, seq)
         record = await self.read(seq)
-        if record is None or await self.place.create(name, record.encode()) is Created.UNKNOWN:
+        if record is None:
             raise Unavailable("a record may not survive a crash", key=self.place.key(name))
+        await self.place.confirm(name, record.encode())
         self._durable = seq
 
     async def _look(self, seq: int, *, again: bool) -> Record | None:

@@ -29,12 +29,13 @@ class Naming:
     async def create_branch(self, name: str, source: str) -> str | None:
         """See `Repository.create_branch`."""
         _check_name(name)
+        await self._state.may_write()
         lineage, version = await self._state.find_state(source)
         # The branch whose own the commit is: not one that only shares it.
         lineage = lineage.at(version[0])
         digest = b""
         if version[0]:
-            digest = (await self._state.history.slot(lineage, version[0])).digest
+            digest = (await self._state.history.durable(lineage, version[0])).digest
         entry = RefEntry(
             random_bytes(16),
             "create",
@@ -52,11 +53,12 @@ class Naming:
     ) -> str:
         """See `Repository.create_tag`."""
         _check_name(name)
+        await self._state.may_write()
         lineage, version = await self._state.find_state(source)
         if not version[0]:
             raise FailedPrecondition(f"{source!r} has no commit yet that could be tagged")
         at = lineage.at(version[0])
-        record = await self._state.history.slot(lineage, version[0])
+        record = await self._state.history.durable(lineage, version[0])
         entry = RefEntry(
             random_bytes(16),
             "create",
@@ -81,6 +83,7 @@ class Naming:
         for _ in range(_ATTEMPTS):
             known = await self._read(kind, name)
             if any(each.operation == entry.operation for each in known.entries):
+                await self._state.refs.confirm(kind, name, known)
                 return
             if known.live is not None:
                 if kind == "b" and await self._state.is_closed(name, known.live):
@@ -101,6 +104,7 @@ class Naming:
 
     async def delete_branch(self, name: str) -> None:
         """See `Repository.delete_branch`; the log is closed before the name goes (R23)."""
+        await self._state.may_write()
         entry = await self._state.branch_entry(name)
         branch = await self._state.branch_by_id(await self._state.lineage(entry), name)
         await branch.close()
@@ -108,6 +112,7 @@ class Naming:
 
     async def delete_tag(self, name: str) -> None:
         """See `Repository.delete_tag`."""
+        await self._state.may_write()
         found = (await self._state.refs.read("t", name)).live
         if found is None:
             raise NotFound(f"there is no tag {name!r} in this repository")

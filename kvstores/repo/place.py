@@ -97,6 +97,25 @@ class Place:
             return Created.UNKNOWN
         return Created.TAKEN if stamp.generation == UNKNOWN else Created.CREATED
 
+    @property
+    def may_forget(self) -> bool:
+        """Whether what can be read may still be lost in a crash: on local files (R36)."""
+        capabilities = self.store.capabilities
+        return capabilities.durable and not capabilities.remote
+
+    async def confirm(self, name: str, body: Buffer) -> None:
+        """Returns when an object that was read survives a crash.
+
+        On local files it is seen before the directory is flushed that it was linked into. Whoever
+        is told that a name is taken has flushed it.
+
+        Raises:
+            Unavailable: It may not survive.
+            Error: The store failed.
+        """
+        if self.may_forget and await self.create(name, body) is Created.UNKNOWN:
+            raise Unavailable("an object may not survive a crash", key=self.key(name))
+
     async def put(self, name: str, body: Buffer) -> None:
         """Writes an object, whatever was there.
 

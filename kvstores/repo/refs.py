@@ -159,17 +159,20 @@ class Refs:
             Unavailable: The store does not say; it may still appear.
             Error: The store failed, and nothing was added.
         """
+        await self.confirm(kind, name, known)
         key = objects.ref_entry(kind, name, len(known.entries))
         body = entry.encode()
         undecided = False
         for attempt in range(_ATTEMPTS):
             try:
-                if await self._place.create(key, body) is Created.CREATED:
+                outcome = await self._place.create(key, body)
+                if outcome is Created.CREATED:
                     return Ref((*known.entries, entry))
                 # Also where it is taken: an attempt that the store made for us may have been
                 # the one.
                 undecided = True
-                if await self._entry(kind, name, len(known.entries)) is not None:
+                settled = outcome is Created.TAKEN or not self._place.may_forget
+                if settled and await self._entry(kind, name, len(known.entries)) is not None:
                     return await self.read(kind, name)
             except DataLoss:
                 raise
@@ -179,6 +182,20 @@ class Refs:
                 raise _undecided(key) from error
             await asyncio.sleep(_PAUSE * 2**attempt * uniform(0.5, 1.0))
         raise _undecided(key)
+
+    async def confirm(self, kind: RefKind, name: str, known: Ref) -> None:
+        """Returns when what a name means survives a crash; see `Place.confirm`.
+
+        All entries of a name are in one directory: the last one stands for those before it.
+
+        Raises:
+            Unavailable: It may not.
+            Error: The store failed.
+        """
+        if known.entries:
+            last = len(known.entries) - 1
+            key = objects.ref_entry(kind, name, last)
+            await self._place.confirm(key, known.entries[last].encode())
 
     async def forget(self, kind: RefKind, name: str, expected: RefEntry) -> None:
         """Writes the tombstone of a name, if it still means what `expected` gave it.
@@ -193,6 +210,7 @@ class Refs:
         while True:
             known = await self.read(kind, name)
             if known.live is None or known.live.operation != expected.operation:
+                await self.confirm(kind, name, known)
                 return
             await self.append(kind, name, known, tombstone)
 

@@ -55,6 +55,8 @@ class RepositoryState:
         self.refs = Refs(place)
         self._description: Description | None = None
         self._lineages: dict[str, Lineage] = {}
+        #: Branches, by id, whose names survive a crash as far as they must.
+        self._durable: set[str] = set()
         #: By the branch's id: a name may come to mean another branch.
         self._branches: dict[str, Branch] = {}
         #: The branch that a name meant when it was looked up last.
@@ -125,11 +127,16 @@ class RepositoryState:
             )
         return found == mine
 
-    async def may_write(self) -> None:
-        """Checks that this process may commit.
+    async def may_write(self, branch: Branch | None = None) -> None:
+        """Checks that this process may write, and that what it would rest on survives a crash.
+
+        Args:
+            branch: What it commits to; None: it writes names.
 
         Raises:
             FailedPrecondition: The repository was made for a single writer, who says so.
+            Unavailable: The branch's name may not survive a crash.
+            Error: The store failed.
         """
         if (await self.description()).single_writer and not self.place.single_writer:
             raise FailedPrecondition(
@@ -137,6 +144,13 @@ class RepositoryState:
                 "apart: to write, open it with Repository.open(..., unsafe=True), and nowhere else",
                 operation="write",
             )
+        if branch is None or branch.id in self._durable or not self.place.may_forget:
+            return
+        # The description needs no such care: what is written below it flushes its folder.
+        found = await self.branch_ref(branch.name)
+        if found.live is not None and found.live.branch == branch.id:
+            await self.refs.confirm("b", branch.name, found)
+        self._durable.add(branch.id)
 
     # -- branches ---------------------------------------------------------------------------
 

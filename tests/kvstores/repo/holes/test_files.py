@@ -4,104 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
-import shutil
-import stat
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from asynctensor.errors import CommitUnknown, Error, NotFound
-from asynctensor.kvstores.file.file_system import FileSystem
-from asynctensor.kvstores.file.options import FileOptions
+from asynctensor.errors import CommitUnknown, Error
 from asynctensor.kvstores.file.store import FileStore
 from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.testing.deterministic_loop import simulate
 from asynctensor.testing.faults import FaultyFileSystem
-from asynctensor.testing.forgetful import ForgetfulFileSystem
+from tests.kvstores.repo.holes.disk import Recorded, recorded
 from tests.kvstores.repo.holes.wire import Process, crew, play
 
 #: A value that gets an object of its own.
 LARGE = bytes(9000)
-_QUICK = FileOptions(sync=False)
-
-
-class Recorded:
-    """A repository on a disk that forgets, and what it acknowledged when."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.file_system = ForgetfulFileSystem(folder)
-        self.root = str(folder / "new" / "lab")
-        #: While set, nobody gets to flush a directory.
-        self.stalled = False
-        flush = self.file_system.fsync
-
-        def fsync(fd: int) -> None:
-            if not self.stalled or not stat.S_ISDIR(os.fstat(fd).st_mode):
-                flush(fd)
-
-        self.file_system.fsync = fsync  # type: ignore[method-assign]
-        #: (key, value, where it began, where it was acknowledged)
-        self.commits: list[tuple[str, bytes, int, int]] = []
-
-    def process(self) -> Process:
-        return Process(FileStore(self.root, file_system=self.file_system))
-
-    async def put(self, process: Process, key: str, value: bytes) -> None:
-        began = self.file_system.position
-        await process.put(key, value)
-        self.commits.append((key, value, began, self.file_system.position))
-
-    def problems(self, tmp_path: Path) -> tuple[int, list[str]]:
-        """Opens every state that a crash may leave; gives how many, and what is wrong."""
-        problems: list[str] = []
-        seen: dict[object, dict[str, bytes | None] | str] = {}
-        for position in range(self.file_system.position + 1):
-            for state in self.file_system.crash_states(position):
-                if state.files not in seen:
-                    folder = tmp_path / "state"
-                    state.materialise(folder)
-                    seen[state.files] = self._found(folder / "new" / "lab")
-                    shutil.rmtree(folder)
-                found = seen[state.files]
-                problems += self._wrong(found, position)
-        return len(seen), problems
-
-    def _found(self, root: Path) -> dict[str, bytes | None] | str:
-        async def look() -> dict[str, bytes | None] | str:
-            process = Process(FileStore(str(root), _QUICK, file_system=FileSystem()))
-            try:
-                found = {key: await process.get(key) for key, *_ in self.commits}
-                await process.put("goes on", b"1")
-            except NotFound as error:
-                return str(error)
-            assert await process.get("goes on") == b"1"
-            return found
-
-        return simulate(look, 1)
-
-    def _wrong(self, found: dict[str, bytes | None] | str, position: int) -> list[str]:
-        wrong = []
-        for key, value, began, end in self.commits:
-            now = found[key] if isinstance(found, dict) else None
-            allowed = {value} if end <= position else {value, None} if began < position else {None}
-            if now not in allowed:
-                size = None if now is None else len(now)
-                wrong.append(f"{key} has {size} bytes after a crash at {position}: {found!r:.80}")
-        return wrong
-
-
-def recorded(tmp_path: Path, scenario: Callable[[Recorded], Awaitable[None]]) -> Recorded:
-    disk = Recorded(tmp_path / "disk")
-
-    async def main() -> None:
-        await Process(FileStore(disk.root, file_system=disk.file_system)).state.create()
-        await scenario(disk)
-
-    simulate(main, 1)
-    return disk
 
 
 def test_h43_what_was_acknowledged_survives_every_crash(tmp_path: Path) -> None:
@@ -125,7 +41,7 @@ def test_h44_what_is_read_is_durable_before_it_is_acknowledged(tmp_path: Path) -
         w2 = disk.process()
         await (await w2.branch()).refresh()
         proposal = await w2.proposal({"adopted": b"1"})
-        began = disk.file_system.position
+        began = disk.position
         w1 = disk.process()
         await w1.offer(proposal)
         await w1.lose_once(disk.process())
@@ -141,7 +57,7 @@ def test_h44_what_is_read_is_durable_before_it_is_acknowledged(tmp_path: Path) -
         landed = await w2.commit(proposal)
         assert landed.committed
         assert await w1.outcomes(proposal.entry.txn) == ["commit"]
-        disk.commits.append(("adopted", b"1", began, disk.file_system.position))
+        disk.has("adopted", b"1", began)
 
     count, problems = recorded(tmp_path, scenario).problems(tmp_path)
     assert problems == []
