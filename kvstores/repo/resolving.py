@@ -13,6 +13,7 @@ from asynctensor.kvstores.repo.record import AbortEntry, CommitEntry
 from asynctensor.kvstores.repo.state import RepositoryState
 from asynctensor.runtime.event_loop import start
 
+
 async def resolve(state: RepositoryState, unknown: CommitUnknown) -> str:
     """See `Repository.resolve` (R5): its outcome, which is made an abort if there is none.
 

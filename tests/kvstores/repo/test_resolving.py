@@ -10,7 +10,6 @@ from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.resolving import resolve
 from tests.kvstores.repo.holes.wire import Process, crew, play
 
-
 #: Of the commit that nobody answers; the one before it was committed behind its base, too.
 MINE = 3
 DAMAGED = {"one before": 2, "its own": MINE, "one behind": 4}
