@@ -8,12 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asynctensor.errors import IncompatibleType, InvalidArgument
+from asynctensor.errors import Error, IncompatibleType, InvalidArgument
 from asynctensor.schema import data_type
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.fill_value import fill_value_from_json, fill_value_to_json
+from asynctensor.schema.json_value import check_document
 
 Fill = npt.NDArray[Any]
+#: Data types of single bytes: no number means one.
+_RAW = ("byte", "char")
+#: Kinds of NumPy types that no complex number is cast to; those of ml_dtypes are of kind V.
+_REAL = "iufV"
 
 
 def fill_from_array(value: npt.ArrayLike, wanted: dtype | None) -> Fill:
@@ -25,31 +30,42 @@ def fill_from_array(value: npt.ArrayLike, wanted: dtype | None) -> Fill:
 
     Raises:
         InvalidArgument: A value cannot be represented, or there is no such data type.
-        IncompatibleType: It is no array-like.
+        IncompatibleType: It is no array-like, or its elements are of another kind.
     """
-    if wanted is not None and wanted.numpy_dtype.hasobject:
-        return _checked_texts(_object_scalar(value), wanted)
+    as_objects = wanted is not None and wanted.numpy_dtype.hasobject
     try:
-        array = np.asarray(value)
+        array = np.asarray(value, object if as_objects else None)
     except (ValueError, TypeError) as error:
         raise IncompatibleType(f"Expected an array-like, but received {value!r:.80}") from error
     if wanted is None:
         dtype(array.dtype)
         return _frozen(array)
-    return converted_fill(array, wanted)
+    return _frozen(_checked_objects(array, wanted)) if as_objects else converted_fill(array, wanted)
 
 
-#: What elements of these data types are, in JSON or in memory.
-_TEXTS = {"string": (bytes, str), "ustring": (str,)}
+#: What elements of these data types are; those of ``json`` are what JSON can say.
+_TEXTS: dict[str, type] = {"string": bytes, "ustring": str}
 
 
-def _checked_texts(fill: Fill, wanted: dtype | None) -> Fill:
-    """`fill`, whose elements are objects, if they are of the data type."""
-    kinds = () if wanted is None else _TEXTS.get(wanted.name, ())
-    wrong = [each for each in fill.flat if kinds and not isinstance(each, kinds)]
-    if wrong and wanted is not None:
-        raise InvalidArgument(f"{wrong[0]!r:.80} cannot be represented as {wanted.name}")
+def _checked_objects(fill: Fill, wanted: dtype) -> Fill:
+    """`fill`, whose elements are objects, if they are of the data type.
+
+    Raises:
+        IncompatibleType: One is not.
+    """
+    kind = _TEXTS.get(wanted.name)
+    for each in fill.flat:
+        if (not _is_json(each)) if kind is None else (not isinstance(each, kind)):
+            raise IncompatibleType(f"{each!r:.80} cannot be represented as {wanted.name}")
     return fill
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        check_document(value)
+    except Error:
+        return False
+    return True
 
 
 def converted_fill(fill: Fill, wanted: dtype) -> Fill:
@@ -57,23 +73,33 @@ def converted_fill(fill: Fill, wanted: dtype) -> Fill:
 
     Raises:
         InvalidArgument: An element has no equal there (rounding of floats apart).
+        IncompatibleType: The elements are of another kind: a complex number is no real one.
     """
     target = wanted.numpy_dtype
+    if target.hasobject:
+        elements = fill.astype(object)
+        if wanted.name == "string":
+            elements = _encoded(elements)
+        return _frozen(_checked_objects(elements, wanted))
     if fill.dtype == target:
-        return _checked_texts(_frozen(fill), wanted)
+        return _frozen(fill)
     if fill.dtype == object:
         return fill_from_json(fill.tolist(), wanted)
+    if wanted.name in _RAW and (fill.dtype.kind not in "SV" or fill.dtype.itemsize != 1):
+        raise InvalidArgument(_no_equal(fill, wanted))
+    if fill.dtype.kind == "c" and target.kind in _REAL:
+        raise IncompatibleType(_no_equal(fill, wanted))
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             found = fill.astype(target)
             # Only exact types can be checked by comparing: 0.1 has no equal in float32.
             exact = data_type.dtype(target).name.startswith(("int", "uint", "bool"))
-            same = not exact or bool(np.all(found.astype(fill.dtype) == fill))
+            same = not exact or bool(np.all((found.astype(fill.dtype) == fill) & (found == fill)))
     except (ValueError, TypeError, OverflowError) as error:
         raise InvalidArgument(_no_equal(fill, wanted)) from error
     if not same:
         raise InvalidArgument(_no_equal(fill, wanted))
-    return _checked_texts(_frozen(found), wanted)
+    return _frozen(found)
 
 
 def fill_from_json(json: Any, wanted: dtype | None) -> Fill:
@@ -88,7 +114,13 @@ def fill_from_json(json: Any, wanted: dtype | None) -> Fill:
     """
     if wanted is None or wanted.numpy_dtype.hasobject:
         leaves, shape = _flattened(json, lambda value: not isinstance(value, list))
-        return _checked_texts(_object_array(leaves, shape), wanted)
+        found = _object_array(leaves, shape)
+        if wanted is None or wanted.name not in _TEXTS:
+            return found
+        for leaf in leaves:
+            if not isinstance(leaf, (str, _TEXTS[wanted.name])):
+                raise InvalidArgument(f"{leaf!r:.80} cannot be represented as {wanted.name}")
+        return _frozen(_encoded(found)) if wanted.name == "string" else found
     target = wanted.numpy_dtype
     # One complex number is a list of two, one raw value a list of its bytes.
     length = {"complex64": 2, "complex128": 2, "char": 1, "byte": 1}.get(wanted.name)
@@ -106,7 +138,8 @@ def fill_from_json(json: Any, wanted: dtype | None) -> Fill:
 def fill_to_json(fill: Fill) -> Any:
     """Nested lists of JSON values; TensorStore's form, with floats that JSON lacks as words."""
     if fill.dtype == object:
-        return fill.tolist() if fill.ndim else fill.item()
+        texts = _decoded(fill)
+        return texts.tolist() if texts.ndim else texts.item()
     if fill.ndim == 0:
         return fill_value_to_json(fill)
     return [fill_to_json(np.asarray(row, fill.dtype)) for row in fill]
@@ -158,10 +191,22 @@ def _frozen(array: Fill) -> Fill:
     return array
 
 
-def _object_scalar(value: Any) -> Fill:
-    if isinstance(value, np.ndarray) and value.dtype == object:
-        return _frozen(value)
-    return _object_array([value], ())
+def _encoded(fill: Fill) -> Fill:
+    """`fill` with UTF-8 in place of text: what ``string`` holds."""
+    texts = [each.encode() if isinstance(each, str) else each for each in fill.flat]
+    return _object_array(texts, fill.shape)
+
+
+def _decoded(fill: Fill) -> Fill:
+    """The reverse; bytes that are no UTF-8, for which JSON has no word, stay."""
+    return _object_array([_text(each) for each in fill.flat], fill.shape)
+
+
+def _text(element: Any) -> Any:
+    try:
+        return element.decode() if isinstance(element, bytes) else element
+    except UnicodeDecodeError:
+        return element
 
 
 def _object_array(leaves: list[Any], shape: tuple[int, ...]) -> Fill:

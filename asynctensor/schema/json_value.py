@@ -84,7 +84,7 @@ def _check_value(value: object, depth: int) -> None:
                 _check_value(item, depth - 1)
     elif isinstance(value, (bytes, bytearray, set, frozenset)) or not (
         value is None
-        or isinstance(value, numbers.Number)
+        or (isinstance(value, numbers.Number) and not isinstance(value, complex))
         or hasattr(value, "__array__")
         or hasattr(value, "bound_spec")
     ):
