@@ -24,8 +24,8 @@ class _MetadataSchema:
     source: FormatSource
 
     def __call__(self, options: Mapping[str, Any], schema: Schema) -> Schema:
-        part = part_of_options(options)
         metadata = options.get("metadata", {})
+        part = part_of_options(options) or self.source().implied_part(metadata, schema)
         if part is not None:
             return self.source().part_schema(metadata, schema, part)
         return self.source().constraint_schema(metadata, schema)
@@ -38,7 +38,10 @@ class _FixedRank:
     source: FormatSource
 
     def __call__(self, options: Mapping[str, Any]) -> int:
-        return self.source().fixed_rank(options.get("metadata", {}), part_of_options(options))
+        metadata = options.get("metadata", {})
+        # Whole records have no further dimensions; that of their only field are fixed.
+        part = part_of_options(options) or self.source().implied_part(metadata, Schema())
+        return self.source().fixed_rank(metadata, part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """One field of an array of records, as an array of its own; or the bytes of whole elements.
 
 A field is read and written as the bytes that it has in each element, through a driver of these, so
-that writing one leaves the others alone, under all the rules that hold for parts of chunks.
+that writing one leaves the others alone, under all the rules that hold for parts of chunks. A field
+that is an array itself has its dimensions after those of the array, and bytes and characters have
+one for themselves, as in TensorStore.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from asynctensor.chunked.adapter import AdapterDriver
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
 from asynctensor.chunked.bytes_format import BytesFormat
 from asynctensor.chunked.codec import Array
-from asynctensor.chunked.destination import Into, order_of, output
+from asynctensor.chunked.destination import Into, output
 from asynctensor.chunked.driver import ChunkedDriver
+from asynctensor.chunked.part import Part, is_bytes, part_type
 from asynctensor.chunked.schema_match import finished_layout
 from asynctensor.chunked.source import shaped_source
-from asynctensor.errors import FailedPrecondition, Unimplemented
+from asynctensor.errors import FailedPrecondition, OutOfRange
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.output_map import OutputIndexMap
 from asynctensor.index_space.transform import IndexTransform
@@ -28,7 +31,6 @@ from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.write_futures import WriteFutures
-from asynctensor.schema.data_type import dtype
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
 
@@ -66,7 +68,6 @@ class FieldDriver(PartDriver):
 
     Raises:
         FailedPrecondition: There is no such field.
-        Unimplemented: It is an array of numbers itself.
     """
 
     def __init__(self, bytes_driver: ChunkedDriver[Any], said: dict[str, Json]) -> None:
@@ -79,20 +80,11 @@ class FieldDriver(PartDriver):
                 f'Requested field "{name}" is not one of: {[*(self._record.names or ())]}'
             )
         stored, self._offset = fields[name]
-        if stored.subdtype is not None and stored.base.itemsize > 1:
-            raise Unimplemented(
-                f'the field "{name}" is an array itself; read whole records, and take it from them'
-            )
-        self._stored = stored
-        kind = stored.base.kind
-        is_number = kind not in "SV" or stored.names
-        is_small = stored.base.type.__module__.startswith("ml_dtypes")
-        #: Bytes stay along a dimension of their own, as TensorStore has them.
-        self._keeps_dimension = not (is_number or is_small)
-        if self._keeps_dimension:
-            self.data_type = dtype("char" if kind == "S" else "byte")
-        else:
-            self.data_type = dtype(stored)
+        part = part_type(Part(name), self._record)
+        self.data_type, self._shape = part.element, part.hidden_shape
+        #: One element of the field as it is stored.
+        self._unit = part.element.numpy_dtype if is_bytes(stored.base) else stored.base
+        self._bytes = stored.itemsize
 
     def _stored_record(self) -> np.dtype[Any]:
         record = self.chunks.format.record(self.chunks.metadata)
@@ -102,63 +94,74 @@ class FieldDriver(PartDriver):
             )
         return record
 
-    def _below(self, transform: IndexTransform) -> IndexTransform:
-        """The same view of the bytes, in which the field's come last."""
+    def _is_flat(self, transform: IndexTransform) -> bool:
+        """Whether a view has all of the field's own dimensions, as they are, at its end."""
+        rank = transform.input_rank - len(self._shape)
+        inner = transform.output[len(transform.output) - len(self._shape) :]
+        if rank < 0 or any(
+            m.input_dimension != rank + axis or (m.offset, m.stride) != (0, 1)
+            for axis, m in enumerate(inner)
+        ):
+            return False
+        domain = transform.domain
+        if any(domain.inclusive_min[rank:]) or domain.exclusive_max[rank:] != self._shape:
+            return False
+        outer = transform.output[: len(transform.output) - len(self._shape)]
+        return all(
+            m.input_dimension is None or m.input_dimension < rank
+            if m.index_array is None
+            else m.index_array.shape[rank:] == (1,) * len(self._shape)
+            for m in outer
+        )
+
+    def _flat(self, transform: IndexTransform) -> IndexTransform:
+        """The same view of the bytes, in which all those of the field come last."""
+        rank = transform.input_rank - len(self._shape)
         maps = [
             m
             if m.index_array is None
-            else OutputIndexMap(
-                offset=m.offset,
-                stride=m.stride,
-                index_array=m.index_array[..., np.newaxis],
-                index_range=m.index_range,
-            )
-            for m in transform.output
+            else _with_array(m, m.index_array.reshape((*m.index_array.shape[:rank], 1)))
+            for m in transform.output[: len(transform.output) - len(self._shape)]
         ]
-        maps.append(
-            OutputIndexMap(offset=self._offset, stride=1, input_dimension=transform.input_rank)
-        )
-        return IndexTransform(domain=self._extended(transform.domain), output=maps)
+        maps.append(OutputIndexMap(offset=self._offset, stride=1, input_dimension=rank))
+        domain = _extended(transform.domain, rank, self._bytes)
+        return IndexTransform(domain=domain, output=maps)
 
-    def _extended(self, domain: IndexDomain) -> IndexDomain:
-        return IndexDomain(
-            inclusive_min=[*domain.inclusive_min, 0],
-            exclusive_max=[*domain.exclusive_max, self._stored.itemsize],
-            implicit_lower_bounds=[*domain.implicit_lower_bounds, False],
-            implicit_upper_bounds=[*domain.implicit_upper_bounds, False],
-            labels=[*domain.labels, ""],
-        )
+    def _scattered(self, transform: IndexTransform) -> IndexTransform:
+        """The same view of the bytes, in which those of each element come last.
 
-    def _shifted(self, transform: IndexTransform) -> IndexTransform:
-        """The same view of the bytes: those of the field begin at its offset."""
-        *others, last = transform.output
-        offset = last.offset + self._offset
-        if last.index_array is not None:
-            moved = OutputIndexMap(
-                offset=offset,
-                stride=last.stride,
-                index_array=last.index_array,
-                index_range=last.index_range,
-            )
-        elif last.input_dimension is not None:
-            moved = OutputIndexMap(
-                offset=offset, stride=last.stride, input_dimension=last.input_dimension
-            )
-        else:
-            moved = OutputIndexMap(offset=offset)
-        return IndexTransform(domain=transform.domain, output=[*others, moved])
+        Raises:
+            OutOfRange: It leaves the field.
+        """
+        maps = [
+            m if m.index_array is None else _with_array(m, m.index_array[..., np.newaxis])
+            for m in transform.output[: len(transform.output) - len(self._shape)]
+        ]
+        place = np.zeros((1,) * transform.input_rank, np.int64)
+        for size, each in zip(self._shape, transform.output[len(maps) :], strict=True):
+            index = _indices(each, transform.domain)
+            if index.size and (index.min() < 0 or index.max() >= size):
+                raise OutOfRange(
+                    f"indices {index.min()} to {index.max()} are not in a dimension of the field "
+                    f"of size {size}"
+                )
+            place = place * size + index
+        of_bytes = np.arange(self._unit.itemsize)
+        place = self._offset + place[..., np.newaxis] * self._unit.itemsize + of_bytes
+        maps.append(OutputIndexMap(index_array=place))
+        return IndexTransform(
+            domain=_extended(transform.domain, transform.input_rank, self._unit.itemsize),
+            output=maps,
+        )
 
     # -- the contract -----------------------------------------------------------------------
 
     def inner(self, transform: IndexTransform) -> IndexTransform:
-        return self._shifted(transform) if self._keeps_dimension else self._below(transform)
+        return self._flat(transform) if self._is_flat(transform) else self._scattered(transform)
 
     def transform(self) -> IndexTransform:
-        below = self.below.transform()
-        size = self._stored.itemsize
-        domain = below.domain
-        kept = [size] if self._keeps_dimension else []
-        rank = domain.rank - 1
+        domain = self.below.transform().domain
+        rank, kept = domain.rank - 1, self._shape
         return IndexTransform(
             IndexDomain(
                 inclusive_min=[*domain.inclusive_min[:rank], *([0] * len(kept))],
@@ -181,24 +184,22 @@ class FieldDriver(PartDriver):
         batch: Batch | None,
     ) -> Future[Array]:
         # The bytes of an element lie together only in C order.
-        layout = order_of(into) if self._keeps_dimension else "C"
-        found = self.below.read(self.inner(transform), layout, limit, progress, batch)
+        found = self.below.read(self.inner(transform), "C", limit, progress, batch)
+        shape = transform.domain.shape
         if found.done() and found.exception() is None:
-            return Future.resolved(self._joined(found.result(), into))
-        return start(self._joined_later, found, into)
+            return Future.resolved(self._joined(found.result(), shape, into))
+        return start(self._joined_later, found, shape, into)
 
-    async def _joined_later(self, found: Future[Array], into: Into) -> Array:
-        return await self.chunks.pools.workers.run(self._joined, await found, into)
+    async def _joined_later(
+        self, found: Future[Array], shape: tuple[int, ...], into: Into
+    ) -> Array:
+        return await self.chunks.pools.workers.run(self._joined, await found, shape, into)
 
-    def _joined(self, data: Array, into: Into) -> Array:
-        native = self.data_type.numpy_dtype
-        if self._keeps_dimension:
-            whole = data.view(native)
-            if isinstance(into, str):
-                return whole
-        else:
-            whole = data.view(self._stored.base).reshape(data.shape[:-1])
-        found = output(whole.shape, native, into)
+    def _joined(self, data: Array, shape: tuple[int, ...], into: Into) -> Array:
+        whole = data.reshape(-1).view(self._unit).reshape(shape)
+        if into == "C" and whole.dtype == self.data_type.numpy_dtype:
+            return whole
+        found = output(shape, self.data_type.numpy_dtype, into)
         found[...] = whole
         return found
 
@@ -209,23 +210,18 @@ class FieldDriver(PartDriver):
         limit: Deadline,
         progress: ProgressFunction | None,
     ) -> WriteFutures:
-        if self._keeps_dimension:
-            data = source.astype("S1" if self.data_type.name == "char" else "V1").view("V1")
-            return self.below.write(self.inner(transform), data, limit, progress)
+        inner = self.inner(transform)
         whole = shaped_source(source, transform.domain)
-        stored = np.array(whole, self._stored.base, order="C")
-        data = stored.reshape(-1).view("V1").reshape((*stored.shape, self._stored.itemsize))
-        return self.below.write(self.inner(transform), data, limit, progress)
+        data = np.array(whole, self._unit, order="C").reshape(-1).view("V1")
+        return self.below.write(inner, data.reshape(inner.domain.shape), limit, progress)
 
     async def resize(self, request: ResizeRequest, progress: ProgressFunction | None) -> None:
         upper = request.exclusive_max
-        if not self._keeps_dimension:
-            upper = (*upper, None)
-        elif upper[-1] not in (None, self._stored.itemsize):
-            raise FailedPrecondition("the bytes of a field cannot be resized")
-        else:
-            upper = (*upper[:-1], None)
-        await self.below.resize(replace(request, exclusive_max=upper), progress)
+        rank = len(upper) - len(self._shape)
+        own = zip(upper[rank:], self._shape, strict=True)
+        if any(bound not in (None, size) for bound, size in own):
+            raise FailedPrecondition("the dimensions of a field cannot be resized")
+        await self.below.resize(replace(request, exclusive_max=(*upper[:rank], None)), progress)
 
     async def grow(self, dimension: int, count: int) -> int:
         return await self.below.grow(dimension, count)
@@ -233,8 +229,8 @@ class FieldDriver(PartDriver):
     def schema(self) -> Schema:
         whole = self.below.schema()
         domain = self.transform().domain
-        rank = domain.rank - self._keeps_dimension
-        hidden = [self._stored.itemsize] * self._keeps_dimension
+        hidden = self._shape
+        rank = domain.rank - len(hidden)
         layout = whole.chunk_layout
         write, read = layout.write_chunk.shape or (), layout.read_chunk.shape or ()
         order = [axis for axis in layout.inner_order or () if axis < rank]
@@ -256,11 +252,41 @@ class FieldDriver(PartDriver):
         return found
 
     def _fill(self, whole: Array) -> Array:
-        size = self._stored.itemsize
-        data = np.ascontiguousarray(whole).reshape(-1)[self._offset : self._offset + size]
-        if self._keeps_dimension:
-            return data.view(self.data_type.numpy_dtype)
-        return data.view(self._stored.base)[0:1].astype(self.data_type.numpy_dtype).reshape(())
+        data = np.ascontiguousarray(whole).reshape(-1)[self._offset : self._offset + self._bytes]
+        return data.view(self._unit).astype(self.data_type.numpy_dtype).reshape(self._shape)
+
+
+def _with_array(each: OutputIndexMap, array: Array) -> OutputIndexMap:
+    return OutputIndexMap(
+        offset=each.offset,
+        stride=each.stride,
+        index_array=array,
+        index_range=each.index_range,
+    )
+
+
+def _indices(each: OutputIndexMap, domain: IndexDomain) -> Array:
+    """The output indices of a map, of the rank of the domain, with sizes of 1 where they repeat."""
+    shape = [1] * domain.rank
+    if each.index_array is not None:
+        return each.offset + (each.stride or 0) * each.index_array
+    if each.input_dimension is None:
+        return np.full(shape, each.offset, np.int64)
+    axis = each.input_dimension
+    shape[axis] = domain.shape[axis]
+    values = np.arange(domain.inclusive_min[axis], domain.exclusive_max[axis], dtype=np.int64)
+    return (each.offset + (each.stride or 0) * values).reshape(shape)
+
+
+def _extended(domain: IndexDomain, rank: int, size: int) -> IndexDomain:
+    """The first `rank` dimensions of `domain`, and one of bytes."""
+    return IndexDomain(
+        inclusive_min=[*domain.inclusive_min[:rank], 0],
+        exclusive_max=[*domain.exclusive_max[:rank], size],
+        implicit_lower_bounds=[*domain.implicit_lower_bounds[:rank], False],
+        implicit_upper_bounds=[*domain.implicit_upper_bounds[:rank], False],
+        labels=[*domain.labels[:rank], ""],
+    )
 
 
 def _fields_of(record: np.dtype[Any]) -> dict[str, tuple[np.dtype[Any], int]]:
@@ -281,7 +307,8 @@ def part_of(driver: ChunkedDriver[Any], options: dict[str, Any]) -> ArrayDriver:
         options: Members of the spec.
 
     Raises:
-        FailedPrecondition, Unimplemented: There is no such part.
+        FailedPrecondition: There is no such part.
+        Unimplemented: The elements have no bytes.
     """
     fmt: BytesFormat[Any] = BytesFormat(driver.format)
     below = ChunkedDriver(

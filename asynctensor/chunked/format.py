@@ -197,6 +197,11 @@ class ArrayFormat(ABC, Generic[M]):
         del constraints, part
         return schema
 
+    def implied_part(self, constraints: dict[str, Json], schema: Schema) -> Part | None:
+        """The part of elements that a spec without ``field`` means; None: whole elements."""
+        del constraints, schema
+        return None
+
     def fixed_rank(self, constraints: dict[str, Json], part: Part | None) -> int:
         """How many trailing dimensions an array has that no `resize` can change."""
         del constraints, part

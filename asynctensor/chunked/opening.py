@@ -63,8 +63,9 @@ async def open_format(fmt: ArrayFormat[M], request: DriverRequest) -> ArrayDrive
         fmt = fmt.with_metadata_key(key)
     metadata = dict(request.options.get("metadata", {}))
     schema = request.schema
-    if part is not None:
-        schema = _of_whole(schema, fmt.fixed_rank(metadata, part))
+    seen = part or fmt.implied_part(metadata, schema)
+    if seen is not None:
+        schema = _of_whole(schema, fmt.fixed_rank(metadata, seen))
     driver = await open_chunked(
         fmt,
         OpenRequest(

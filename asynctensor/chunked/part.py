@@ -59,6 +59,19 @@ def part_of_options(options: Mapping[str, Any]) -> Part | None:
     return Part()
 
 
+def only_field(stored: np.dtype[Any], asked: dtype | None) -> Part | None:
+    """The field that is the array, as in TensorStore, where records have no other one.
+
+    Args:
+        stored: The NumPy type of whole elements.
+        asked: The data type that is asked for; whole records, where it is theirs.
+    """
+    names = stored.names or ()
+    if len(names) != 1 or (asked is not None and asked.numpy_dtype.names is not None):
+        return None
+    return Part(names[0])
+
+
 def part_type(part: Part, stored: np.dtype[Any], fill: bytes | None = None) -> PartType:
     """What a part of elements looks like.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.member import dump_document
-from asynctensor.chunked.part import Part
+from asynctensor.chunked.part import Part, only_field
 from asynctensor.drivers.zarr2.codec_chain import build_codec
 from asynctensor.drivers.zarr2.constraints import check_metadata, read_constraints
 from asynctensor.drivers.zarr2.create import create_metadata
@@ -54,6 +54,10 @@ class Zarr2Format(ArrayFormat[Zarr2Metadata]):
 
     def part_schema(self, constraints: dict[str, Json], schema: Schema, part: Part) -> Schema:
         return spec_schema(read_constraints(constraints), schema, part)
+
+    def implied_part(self, constraints: dict[str, Json], schema: Schema) -> Part | None:
+        data_type = read_constraints(constraints).data_type
+        return None if data_type is None else only_field(data_type.native, schema.dtype)
 
     def fixed_rank(self, constraints: dict[str, Json], part: Part | None) -> int:
         seen = seen_type(read_constraints(constraints), part)

@@ -9,7 +9,7 @@ import numpy as np
 
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.member import dump_document
-from asynctensor.chunked.part import Part
+from asynctensor.chunked.part import Part, only_field
 from asynctensor.drivers.zarr3.constraints import check_metadata, read_constraints
 from asynctensor.drivers.zarr3.create import create_metadata
 from asynctensor.drivers.zarr3.layout import array_layout
@@ -52,6 +52,10 @@ class Zarr3Format(ArrayFormat[Zarr3Metadata]):
 
     def part_schema(self, constraints: dict[str, Json], schema: Schema, part: Part) -> Schema:
         return spec_schema(read_constraints(constraints), schema, part)
+
+    def implied_part(self, constraints: dict[str, Json], schema: Schema) -> Part | None:
+        data_type = read_constraints(constraints).data_type
+        return None if data_type is None else only_field(data_type.whole_dtype, schema.dtype)
 
     def fixed_rank(self, constraints: dict[str, Json], part: Part | None) -> int:
         seen = seen_type(read_constraints(constraints), part)
