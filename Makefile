@@ -82,6 +82,11 @@ check: .venv/has-check .venv/has-test
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m docs.generate --check
 
+.venv/has-bench: .venv/has-torch
+.venv/has-torch: .venv/made
+	$(call small_torch,$(BIN)/python)
+	@touch $@
+
 bench: .venv/has-bench .srv/has-web
 	$(BIN)/python -m benchmarks $(BENCH)
 
@@ -124,9 +129,13 @@ test-servers: .venv/has-test $(SERVERS:%=.srv/has-%)
 	bash tests/servers/debian.sh
 	$(BIN)/python $(RUN_TESTS) --all-servers $(SERVER_TESTS) $(PYTEST)
 
+# PyTorch without what GPUs need, a tenth of its size, where the package index has that.
+small_torch = $(1) -m pip install --quiet torch==2.13.0+cpu 2>/dev/null || true
+
 # What takes long to install has an environment of its own; `make test` runs the rest.
 .venv-integrations/made: pyproject.toml | .venv/made
 	@if [ ! -e .venv-integrations/bin/python ]; then $(BIN)/python -m venv .venv-integrations; fi
+	$(call small_torch,.venv-integrations/bin/python)
 	.venv-integrations/bin/python -m pip install --quiet --editable ".[test,integrations]"
 	@touch $@
 

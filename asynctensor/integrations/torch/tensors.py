@@ -32,6 +32,8 @@ _NATIVE = {
     )
 }
 
+_NATIVE_BACK = {theirs: ours for ours, theirs in _NATIVE.items()}
+
 
 def dtype_of(element: npt.DTypeLike) -> torch.dtype:
     """PyTorch's name of a data type.
@@ -46,6 +48,18 @@ def dtype_of(element: npt.DTypeLike) -> torch.dtype:
             f"PyTorch has no data type like {native.name}; read the array as another one: "
             'array.astype("float32")'
         )
+    return found
+
+
+def array_dtype(element: torch.dtype) -> np.dtype[Any]:
+    """NumPy's data type for PyTorch's.
+
+    Raises:
+        IncompatibleType: Neither NumPy nor ml_dtypes has it.
+    """
+    found = _NATIVE_BACK.get(element) or _FOREIGN_BACK.get(element)
+    if found is None:
+        raise IncompatibleType(f"NumPy has no data type like {element}")
     return found
 
 
@@ -100,11 +114,9 @@ def from_torch(tensor: torch.Tensor, *, copy: bool = False) -> Array:
             "make it dense: tensor.to_dense()"
         )
     here = tensor.detach().resolve_conj().resolve_neg().cpu()
-    foreign = _FOREIGN_BACK.get(here.dtype)
-    if foreign is not None:
-        found: Array = here.view(_BITS[here.itemsize][1]).numpy().view(foreign)
-    elif here.dtype in _NATIVE.values():
-        found = here.numpy()
+    element = array_dtype(here.dtype)
+    if element in _FOREIGN:
+        found: Array = here.view(_BITS[here.itemsize][1]).numpy().view(element)
     else:
-        raise IncompatibleType(f"NumPy has no data type like {here.dtype}")
+        found = here.numpy()
     return found.copy() if copy else found
