@@ -210,14 +210,18 @@ class Loader(Generic[T]):
             group = next(groups, None)
             if group is None:
                 break
-            reading.append((group, self.samples.read(group.numbers, epoch=group.epoch)))
+            # The first groups are small on purpose.
+            warn = len(group.behind) == self._together()
+            reading.append((group, self.samples.read(group.numbers, epoch=group.epoch, warn=warn)))
             ahead += len(group.behind)
         return bool(reading)
 
     def _read_singly(self, group: Group, reading: deque[_Reading]) -> None:
         """Has each batch of a group read, so that each has its own error."""
         for each in reversed(list(group.single())):
-            reading.appendleft((each, self.samples.read(each.numbers, epoch=each.epoch)))
+            reading.appendleft(
+                (each, self.samples.read(each.numbers, epoch=each.epoch, warn=False))
+            )
 
     def _handed_out(
         self, group: Group, values: Values, groups: Iterator[Group], reading: deque[_Reading]

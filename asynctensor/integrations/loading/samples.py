@@ -243,6 +243,7 @@ class Samples:
         *,
         epoch: int = 0,
         out: Array | Mapping[str, Array] | None = None,
+        warn: bool = True,
     ) -> Future[Values]:
         """Reads a batch.
 
@@ -250,6 +251,7 @@ class Samples:
             numbers: Of the samples, from 0; any may come more than once.
             epoch: Of crops.
             out: The array, or the arrays by name, to fill: of shape ``(samples, ...)``.
+            warn: Warn once (`AmplificationWarning`) if it decodes many times what it returns.
 
         Returns:
             Future of an array of shape ``(samples, ...)``, or of one for each name. If an array
@@ -264,7 +266,8 @@ class Samples:
             wrong = chosen[(chosen < 0) | (chosen >= len(self))][0]
             raise OutOfRange(f"there is no sample {wrong}: there are {len(self)}, from 0")
         corners = self.places.corners(chosen, epoch)
-        self._warn(corners)
+        if warn:
+            self._warn(corners)
         found = {
             name: checked_output(place, (len(chosen), *part.shape), part.array.dtype.numpy_dtype)
             for (name, part), place in zip(
