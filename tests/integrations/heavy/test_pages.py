@@ -7,6 +7,7 @@ import pytest
 from tests.docs.test_code_blocks import pages, run_page
 
 
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
 @pytest.mark.parametrize("page", pages(heavy=True))
 def test_code_runs(page, tmp_path, monkeypatch) -> None:
     run_page(page, tmp_path, monkeypatch)
