@@ -98,6 +98,10 @@ class ChunkVersions:
         self._epochs[hash(cell) % _EPOCHS] += 1
 
 
+def _no_form() -> None:
+    return None
+
+
 class ChunkedArray:
     """Layout, store, cache and pools of one array.
 
@@ -140,6 +144,8 @@ class ChunkedArray:
         self._counters = chunk_counters()
         self._lock = threading.Lock()
         self._writer: Any = None
+        #: Tells other processes how to take chunks apart; see `array_form`.
+        self.form: Callable[[], bytes | None] = _no_form
         PROCESS.survives(self)
         self._tasks: set[asyncio.Task[None]] = set()
         #: Seconds that the quickest value took to come from a store that is not local; 0: none has.

@@ -21,6 +21,7 @@ from asynctensor.chunked.array_driver import (
     ProgressFunction,
     ResizeRequest,
 )
+from asynctensor.chunked.array_form import form_of
 from asynctensor.chunked.cache import ChunkCache
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.destination import Into, output
@@ -121,6 +122,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             cache = transaction.slot("chunks", lambda: ChunkCache(0))
             pools = Pools(cache, pools.workers, pools.io_workers)
             self.array = self._shared_array(pools, metadata, self.array)
+            self.array.form = form_of(fmt, metadata)
         self._stored = StoredMetadata(fmt, self._view, self.array, metadata, generation)
         self._reader = Reader(self.array)
         self._stager = (

@@ -28,6 +28,17 @@ def is_fill(chunk: Array, fill_value: Array) -> bool:
     return bool((_bits(chunk) == _bits(fill.reshape((1,) * len(place) + fill.shape))).all())
 
 
+def same_elements(one: Array, other: Array) -> Array:
+    """Where two arrays of one type and shape have the same bits, or equal objects of one type."""
+    if one.dtype.hasobject:
+        pairs = zip(one.flat, other.flat, strict=True)
+        same = [type(a) is type(b) and a == b for a, b in pairs]
+        return np.array(same, np.bool_).reshape(one.shape)
+    bits = _bits(np.ascontiguousarray(one)) == _bits(np.ascontiguousarray(other))
+    same_bits: Array = bits if bits.ndim == one.ndim else bits.all(axis=-1)
+    return same_bits
+
+
 def begin_with_fill(chunks: Array, fill_value: Array) -> list[bool]:
     """For each chunk whether it may be nothing but fill values, going by its first element."""
     if not chunks.size or chunks.dtype.hasobject or fill_value.ndim:

@@ -178,6 +178,19 @@ class Partition:
                 return False
         return True
 
+    def box(self, cell: Cell) -> tuple[slice, ...] | None:
+        """The elements of its chunk that `cell` has, if they are a box."""
+        found: list[slice] = []
+        for k, i in self._by_out:
+            term = cell[k].chunk[i]
+            if isinstance(term, int):
+                found.append(slice(term, term + 1))
+            elif not isinstance(term, slice) or (term.step or 1) != 1:
+                return None
+            else:
+                found.append(slice(term.start, term.stop))
+        return tuple(found)
+
     def finer(self, cell: Cell, sizes: Sequence[int]) -> Partition:
         """The part of the view in `cell`, on a finer grid whose origin is that of the cell."""
         sets = [s.within(segment, sizes) for s, segment in zip(self.sets, cell, strict=True)]

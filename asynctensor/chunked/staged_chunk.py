@@ -14,8 +14,10 @@ from asynctensor.chunked.codec import Array
 from asynctensor.chunked.grid import Cell, Partition
 from asynctensor.chunked.staged_tile import StagedTile, run_of
 from asynctensor.chunked.update import Patch, apply, chunk_of, encode_chunk, updated_value
+from asynctensor.chunked.written_part import boxes_of, encode_boxes, encode_mask
 from asynctensor.runtime.workers import yield_gil
 from asynctensor.storage.kvstore import Buffer, whole
+from asynctensor.storage.partial_value import Written
 from asynctensor.transaction.staged_value import StagedValue
 
 #: From so many patches on they are folded into one masked chunk, which bounds their memory.
@@ -130,6 +132,21 @@ class StagedChunk(StagedValue):
     def needs_current(self) -> bool:
         """Whether some element of the chunk is not written."""
         return not self._covered and (self._before is None or self._before.needs_current)
+
+    def written(self) -> Written | None:
+        """The elements that were written; see `StagedValue.written`."""
+        form = self.array.form()
+        if form is None or self._before is not None:
+            return None
+        with self._lock:
+            if self._covered or not (self._patches or self._mask is not None):
+                return None
+            boxes = boxes_of(self._patches) if self._mask is None else None
+            if boxes is not None:
+                return Written(form, encode_boxes(boxes))
+            self._fold()
+            assert self._mask is not None
+            return Written(form, encode_mask(self._mask))
 
     @property
     def nbytes(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from asynctensor.errors import Unimplemented
 from asynctensor.storage.key_range import KeyRange
+from asynctensor.storage.partial_value import Merge, Written
 from asynctensor.storage.shared_transaction import (
     Isolation,
     Receipt,
@@ -41,6 +42,10 @@ class Commit:
         stash: What stored values ahead; from `CommitDomain.stash`, for this transaction alone.
         shared: The transaction that several processes work on, of which this is the commit, or
             one part.
+        written: Which parts of values were written, of a transaction of several processes; what
+            is missing was written whole.
+        merge: Makes one value of those that several processes have written in part; None: that
+            is refused.
     """
 
     expected: Mapping[str, bytes] = field(default_factory=dict)
@@ -56,6 +61,8 @@ class Commit:
     metadata: Mapping[str, Any] | None = None
     stash: Stash | None = None
     shared: SharedCommit | None = None
+    written: Mapping[str, Written] = field(default_factory=dict)
+    merge: Merge | None = None
 
 
 @dataclass(frozen=True, slots=True)

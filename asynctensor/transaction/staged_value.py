@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from asynctensor.errors import Aborted
 from asynctensor.storage.kvstore import Buffer
+from asynctensor.storage.partial_value import Written
 
 
 class StagedValue(ABC):
@@ -38,6 +39,10 @@ class StagedValue(ABC):
     def nbytes(self) -> int:
         """About how many bytes the new value takes while it is worked out."""
         return 0
+
+    def written(self) -> Written | None:
+        """Which part of the value it is that was written; None: all, or it cannot be told."""
+        return None
 
     @abstractmethod
     async def value(self, current: bytes | None) -> bytes | None:

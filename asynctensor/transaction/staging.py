@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 from asynctensor.errors import Aborted, Unimplemented
+from asynctensor.runtime.workers import data_copy_pool
 from asynctensor.storage.commit_domain import Commit, CommitDomain, Isolation
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.kvstore import Buffer, KeyValueStore, ReadOptions
+from asynctensor.storage.partial_value import Written
 from asynctensor.storage.shared_transaction import SharedTransaction
 from asynctensor.storage.stash import StoredValue
 from asynctensor.transaction.ahead import Ahead
@@ -78,10 +80,13 @@ class Staging(StagedKeys, Participant):
             cleared, listed = tuple(self.deleted[self.foreign_deletes :]), tuple(self.listed)
             staged = [each for each in self.own() if not each[1].leads]
         stash = None if self.commit_domain is None else self.commit_domain.stash(shared)
+        written: dict[str, Written] = {}
         try:
             async with Ahead(stash, values) as ahead:
                 for group in _grouped(staged):
                     await ahead.take(await self._worked_out(group, expected))
+                    if shared is not None:
+                        written.update(await data_copy_pool().run(_parts, group))
         except BaseException:
             if stash is not None and shared is None:
                 await stash.discard()
@@ -95,6 +100,7 @@ class Staging(StagedKeys, Participant):
             listed,
             mark=self.mark,
             stash=stash,
+            written=written,
         )
 
     async def _settled(self, expected: dict[str, bytes]) -> dict[str, bytes | None]:
@@ -230,6 +236,12 @@ class Staging(StagedKeys, Participant):
             store=self.description,
             operation="commit",
         )
+
+
+def _parts(group: Sequence[tuple[str, StagedValue]]) -> dict[str, Written]:
+    """The keys of which a part was written, and which."""
+    parts = ((key, staged.written()) for key, staged in group)
+    return {key: written for key, written in parts if written is not None}
 
 
 def _grouped(

@@ -8,9 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from asynctensor.errors import InvalidArgument
+from asynctensor.lazy import Lazy
 from asynctensor.storage.commit_domain import Commit, Isolation
+from asynctensor.storage.partial_value import Written
 from asynctensor.storage.shared_transaction import SharedCommit
 from asynctensor.storage.stash import StoredValue
+
+#: Making one chunk of several takes more than is known down here.
+_merge = Lazy("asynctensor.merging", "merge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +65,11 @@ class Terms:
         """
         expected: dict[str, bytes] = {}
         values: dict[str, bytes | StoredValue | None] = {}
+        written: dict[str, Written] = {}
         for part in parts:
             expected.update(part.expected)
             values.update(part.values)
+            written.update(part.written)
         return Commit(
             expected,
             values,
@@ -77,6 +84,8 @@ class Terms:
             self.metadata,
             next((part.stash for part in parts if part.stash is not None), None),
             shared,
+            written,
+            None if shared is None else _merge,
         )
 
 

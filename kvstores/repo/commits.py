@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asynctensor.errors import Aborted, CommitUnknown, Error, FailedPrecondition
+from asynctensor.errors import (
+    Aborted,
+    AlreadyExists,
+    CommitUnknown,
+    Error,
+    FailedPrecondition,
+)
 from asynctensor.kvstores.repo.branch import Branch, now
 from asynctensor.kvstores.repo.conflicts import Footing, generation_of
 from asynctensor.kvstores.repo.family import DOCUMENTS, Family, Keys
 from asynctensor.kvstores.repo.key_columns import at as key_at
 from asynctensor.kvstores.repo.located import by_family
 from asynctensor.kvstores.repo.objects import TXN_BYTES
+from asynctensor.kvstores.repo.overlaps import Clash
 from asynctensor.kvstores.repo.pack_stash import PackedValue, PackStash
-from asynctensor.kvstores.repo.part import Part
+from asynctensor.kvstores.repo.part import Part, written_at
+from asynctensor.kvstores.repo.part_merging import merged_values
 from asynctensor.kvstores.repo.proposal import Proposal
 from asynctensor.kvstores.repo.record import CommitEntry
 from asynctensor.kvstores.repo.ref import Ref
@@ -28,6 +37,7 @@ from asynctensor.kvstores.repo.sharing import (
     gathered,
     hold,
     join,
+    landed_alike,
     reads_of,
     release,
     store_part,
@@ -41,9 +51,12 @@ from asynctensor.runtime.entropy import random_bytes
 from asynctensor.runtime.workers import data_copy_pool
 from asynctensor.storage.commit_domain import Commit, CommitDomain, Committed
 from asynctensor.storage.generation import NO_VALUE
-from asynctensor.storage.shared_transaction import Receipt, SharedTransaction
+from asynctensor.storage.partial_value import Written
+from asynctensor.storage.shared_transaction import Receipt, SharedCommit, SharedTransaction
 from asynctensor.storage.stash import plain
 
+#: Bytes in which a part tells which parts of values were written.
+_MOST_WRITTEN = 16 * 2**20
 #: Runs up to this length are built from Python objects.
 _SMALL = 64
 
@@ -121,7 +134,10 @@ class RepositoryCommits(CommitDomain):
         families, runs = await _runs(refs)
         parts = Gathered(families=families)
         if shared is not None:
-            parts = await gathered(shared.receipts, families, runs, self._state.place)
+            parts = await self._gathered(shared, commit, families, runs, stash)
+            if parts.merged:
+                refs |= parts.merged
+                _, runs = await _runs(refs)
         entry = CommitEntry(
             txn=stash.txn,
             base=_begun(commit, base),
@@ -142,6 +158,11 @@ class RepositoryCommits(CommitDomain):
             landed = await branch.commit(proposal)
         except CommitUnknown as error:
             raise resolvable(self._state, error) from error.__cause__
+        except AlreadyExists:
+            found = None if shared is None else await landed_alike(branch, entry)
+            if found is None:
+                raise
+            landed = found
         if not landed.committed:
             raise Aborted("the transaction was aborted by somebody else", operation="commit")
         if shared is not None:
@@ -150,6 +171,29 @@ class RepositoryCommits(CommitDomain):
         return Committed(
             {key: NO_VALUE if ref is None else generation for key, ref in refs.items()},
             snapshot_id(branch.id, landed.version),
+        )
+
+    async def _gathered(
+        self,
+        shared: SharedCommit,
+        commit: Commit,
+        families: tuple[Family, ...],
+        runs: tuple[Run, ...],
+        stash: PackStash,
+    ) -> Gathered:
+        """The parts of a shared transaction; what several have written in part is merged."""
+        place = self._state.place
+
+        async def merging(clashes: list[Clash]) -> dict[str, Ref | None]:
+            if commit.merge is None:
+                raise FailedPrecondition(
+                    f"several workers wrote parts of {clashes[0].spelled!r}, which cannot be merged"
+                )
+            return await merged_values(clashes, commit.merge, stash.packs, place)
+
+        written = written_runs(commit.written)
+        return await gathered(
+            shared.receipts, families, runs, place, partial(written_at, written), merging
         )
 
     def _stash_of(self, commit: Commit) -> PackStash:
@@ -237,7 +281,8 @@ class RepositoryCommits(CommitDomain):
         families = tuple(sorted({*written, *read}, key=lambda family: family.key))
         known = {family.id: family for family in families}
         branch, reads = shared.token.branch, reads.coarsened(known)
-        part = Part(branch, stash.txn, worker, attempt, families, runs, reads)
+        of = await data_copy_pool().run(written_runs, commit.written)
+        part = Part(branch, stash.txn, worker, attempt, families, runs, reads, of)
         return (await store_part(self._state.place, part)).receipt(shared.token.id)
 
     async def parts_of(self, token: SharedTransaction) -> list[Receipt]:
@@ -305,6 +350,19 @@ def runs_of(refs: Mapping[str, Ref | None]) -> tuple[tuple[Family, ...], tuple[R
     runs = [Run.of(DOCUMENTS, documents)] if documents else []
     runs += [_family_run(family, keys, parsed, refs) for family, keys, parsed in chunks]
     return tuple(family for family, _, _ in chunks), tuple(runs)
+
+
+def written_runs(written: Mapping[str, Written]) -> tuple[tuple[bytes, tuple[Run, ...]], ...]:
+    """Which parts of values were written, by what they are chunks of; not more than is fit."""
+    forms: dict[bytes, dict[str, Ref | None]] = {}
+    left = _MOST_WRITTEN
+    for key, (form, part) in written.items():
+        left -= len(part)
+        if left < 0:
+            # What is not told counts as written whole.
+            break
+        forms.setdefault(form, {})[key] = Ref.of_inline(part)
+    return tuple((form, runs_of(refs)[1]) for form, refs in forms.items())
 
 
 def _family_run(

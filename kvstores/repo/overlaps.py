@@ -1,4 +1,4 @@
-"""Whether several parts of one transaction write the same key.
+"""Which keys several parts of one transaction write.
 
 Most parts are told apart by their spans alone. Of the others the keys are read, a few parts at a
 time, and 8 bytes of each are kept: so many parts of many keys take little memory.
@@ -7,7 +7,7 @@ time, and 8 bytes of each are kept: so many parts of many keys take little memor
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TypeAlias
@@ -24,6 +24,7 @@ from asynctensor.kvstores.repo.place import Place
 from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.run import Run
 from asynctensor.runtime.workers import shared_pool
+from asynctensor.storage.partial_value import Written
 
 _U64: TypeAlias = "NDArray[np.uint64]"
 
@@ -31,6 +32,15 @@ _U64: TypeAlias = "NDArray[np.uint64]"
 _NAMED = 3
 #: An odd number whose multiples are far from each other.
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
+#: Keys that several may write in part: what is known of each stays in memory.
+_MOST_CLASHES = 1 << 16
+
+#: Of a space, and a key in it, which part of the value was written; None: all.
+WrittenAt: TypeAlias = "Callable[[bytes, bytes], Written | None]"
+
+
+def _all_of_it(space: bytes, key: bytes) -> None:
+    return None
 
 
 #: Keys, and the number of who wrote them.
@@ -45,19 +55,55 @@ class Writer:
         name: For messages.
         spans: The keys, in short.
         part: Where the keys are; or
-        runs: the keys.
+        runs: the keys, and
+        written_at: which part of their values was written.
     """
 
     name: str
     spans: tuple[Span, ...]
     part: PartRef | None = None
     runs: tuple[Run, ...] = ()
+    written_at: WrittenAt = _all_of_it
 
 
-async def check_overlaps(
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """That somebody wrote a key of several.
+
+    Attributes:
+        writer: Who.
+        ref: The value; None: deleted.
+        written: Which part of it; None: all.
+    """
+
+    writer: Writer
+    ref: Ref | None
+    written: Written | None
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """A key that several wrote, at least one of them in part.
+
+    Attributes:
+        space: Of the key.
+        key: In it.
+        spelled: As stores spell it.
+        claims: Who wrote it, in their order.
+    """
+
+    space: bytes
+    key: bytes
+    spelled: str
+    claims: list[Claim]
+
+
+async def find_clashes(
     writers: Sequence[Writer], families: dict[bytes, Family], place: Place
-) -> None:
-    """Refuses two writers of one key, unless they wrote the same small value.
+) -> list[Clash]:
+    """The keys that several wrote in part; refuses two who wrote all of one.
+
+    They may have written the same small value.
 
     Args:
         writers: The parts, and what was written beside them.
@@ -65,19 +111,32 @@ async def check_overlaps(
         place: Where the parts are.
 
     Raises:
-        FailedPrecondition: It says who wrote which keys.
+        FailedPrecondition: It says who wrote which keys; or far too many are written in part.
         DataLoss: A part is missing or damaged.
         Error: The store failed.
     """
     close = [writers[i] for i in sorted(_close(writers))]
+    found: list[Clash] = []
     if not close:
-        return
+        return found
     pool = shared_pool("data_copy", os.cpu_count() or 1)
     for space in sorted({span.space for each in close for span in each.spans}):
         twice = await _twice(close, space, place)
         if not len(await pool.run(_repeated, twice)):
             continue
-        await _refuse(close, space, families.get(space), _repeated(twice), place)
+        family, marks = families.get(space), _repeated(twice)
+        # So many at a time as memory takes: the first that are refused end it.
+        for start in range(0, len(marks), _MOST_CLASHES):
+            some = marks[start : start + _MOST_CLASHES]
+            found += await _clashes(close, space, family, some, place)
+            if len(found) <= _MOST_CLASHES:
+                continue
+            raise FailedPrecondition(
+                f"more than {_MOST_CLASHES} chunks were written in part by several workers: "
+                "nothing was committed. Let the regions that they write begin and end where "
+                "chunks do"
+            )
+    return found
 
 
 def _close(writers: Sequence[Writer]) -> set[int]:
@@ -121,16 +180,17 @@ def _box_pairs(rows: list[_Row]) -> Iterator[tuple[_Row, _Row]]:
 
 async def _runs(
     close: Sequence[Writer], space: bytes, place: Place
-) -> AsyncIterator[tuple[Writer, Run]]:
+) -> AsyncIterator[tuple[Writer, Run, WrittenAt]]:
     for writer in close:
         if all(span.space != space for span in writer.spans):
             continue
-        runs = writer.runs
+        runs, written_at = writer.runs, writer.written_at
         if writer.part is not None:
-            runs = (await read_part(place, writer.part)).runs
+            part = await read_part(place, writer.part)
+            runs, written_at = part.runs, part.written_at
         for run in runs:
             if run.space == space:
-                yield writer, run
+                yield writer, run, written_at
 
 
 async def _twice(close: Sequence[Writer], space: bytes, place: Place) -> _U64:
@@ -138,7 +198,7 @@ async def _twice(close: Sequence[Writer], space: bytes, place: Place) -> _U64:
     count = sum(span.count for each in close for span in each.spans if span.space == space)
     marks = np.empty(count, np.uint64)
     at = 0
-    async for _, run in _runs(close, space, place):
+    async for _, run, _ in _runs(close, space, place):
         marks[at : at + len(run)] = _marks(run.keys)
         at += len(run)
     return marks
@@ -162,18 +222,35 @@ def _repeated(marks: _U64) -> _U64:
     return np.unique(marks[1:][marks[1:] == marks[:-1]])
 
 
-async def _refuse(
+async def _clashes(
     close: Sequence[Writer], space: bytes, family: Family | None, twice: _U64, place: Place
-) -> None:
-    """Reads once more the keys that may stand there twice, and says which do."""
-    known: dict[bytes, tuple[Writer, Ref | None]] = {}
-    clashes: dict[tuple[str, str], list[bytes]] = {}
-    async for writer, run in _runs(close, space, place):
+) -> list[Clash]:
+    """Reads once more the keys that may stand there twice, and tells those that do."""
+    claims: dict[bytes, list[Claim]] = {}
+    async for writer, run, written_at in _runs(close, space, place):
         for i in np.flatnonzero(np.isin(_marks(run.keys), twice)).tolist():
-            key, ref = run.key(i), run.ref(i)
-            first = known.setdefault(key, (writer, ref))
-            if first[0] is not writer and not _same(first[1], ref):
-                clashes.setdefault((first[0].name, writer.name), []).append(key)
+            key = run.key(i)
+            claim = Claim(writer, run.ref(i), written_at(space, key))
+            claims.setdefault(key, []).append(claim)
+    claims = {key: some for key, some in claims.items() if len(some) > 1}
+    whole = [(key, some) for key, some in claims.items() if not any(c.written for c in some)]
+    _refuse(whole, space, family)
+    return [
+        Clash(space, key, _spell(key, space, family), some)
+        for key, some in claims.items()
+        if any(each.written for each in some)
+    ]
+
+
+def _refuse(
+    claims: Sequence[tuple[bytes, list[Claim]]], space: bytes, family: Family | None
+) -> None:
+    """Refuses keys of which several wrote all, but for the same small values."""
+    clashes: dict[tuple[str, str], list[bytes]] = {}
+    for key, some in claims:
+        for each in some[1:]:
+            if not _same(some[0].ref, each.ref):
+                clashes.setdefault((some[0].writer.name, each.writer.name), []).append(key)
     if not clashes:
         return
     said = [
@@ -182,8 +259,8 @@ async def _refuse(
     ]
     more = f", and {len(clashes) - _NAMED} more pairs" if len(clashes) > _NAMED else ""
     raise FailedPrecondition(
-        f"{'; '.join(said)}{more}: nothing was committed. Give every chunk, or shard, to one "
-        "worker: let the regions that they write begin and end where chunks do"
+        f"{'; '.join(said)}{more}: nothing was committed. Give every chunk, or shard, or parts of "
+        "it that do not overlap, to one worker"
     )
 
 
@@ -194,12 +271,14 @@ def _same(one: Ref | None, other: Ref | None) -> bool:
     return one.inline is not None and one.inline == other.inline
 
 
-def _spelled(keys: list[bytes], space: bytes, family: Family | None) -> str:
-    def spell(key: bytes) -> str:
-        if space == DOCUMENTS or family is None:
-            return key.decode("utf-8", "surrogatepass")
-        return family.spell(key)
+def _spell(key: bytes, space: bytes, family: Family | None) -> str:
+    if space == DOCUMENTS or family is None:
+        return key.decode("utf-8", "surrogatepass")
+    return family.spell(key)
 
+
+def _spelled(keys: list[bytes], space: bytes, family: Family | None) -> str:
     if len(keys) == 1:
-        return repr(spell(keys[0]))
-    return f"{len(keys)} keys from {spell(min(keys))!r} to {spell(max(keys))!r}"
+        return repr(_spell(keys[0], space, family))
+    first, last = (_spell(key, space, family) for key in (min(keys), max(keys)))
+    return f"{len(keys)} keys from {first!r} to {last!r}"

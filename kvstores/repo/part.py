@@ -2,7 +2,7 @@
 
 ::
 
-    part      = [branch, txn, worker, attempt, families, runs, reads]   ; in a frame
+    part      = [branch, txn, worker, attempt, families, runs, reads, written, of]  ; in a frame
     branch    = bin                          ; 6 bytes
     txn       = bin                          ; 16 bytes
     worker    = text                         ; who wrote it
@@ -10,13 +10,19 @@
     families  = [text ...]                   ; keys in the catalog, of the runs
     runs      = [run ...]                    ; `run`; one for each space; no seqs, no places
     reads     = nil | [cleared, [[space, count, keys] ...]]     ; as in an intent (`commit_entry`)
+    written   = nil | [[form, runs] ...] ; keys of which only a part was written; the inline values
+                                         ; of these runs tell which, and `form` tells of what
+    form      = bin                      ; these two as `Written` has them: opaque here
+    of        = nil | text               ; the part that this one is, but for some of its keys
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import google_crc32c
+import numpy as np
 
 from asynctensor.errors import DataLoss
 from asynctensor.kvstores.repo import frame
@@ -29,12 +35,13 @@ from asynctensor.kvstores.repo.commit_entry import (
     unpack_runs,
 )
 from asynctensor.kvstores.repo.family import DOCUMENTS, Family
-from asynctensor.kvstores.repo.fields import Fields
+from asynctensor.kvstores.repo.fields import Fields, without_trailing_defaults
 from asynctensor.kvstores.repo.frame import Kind
 from asynctensor.kvstores.repo.objects import BRANCH_BYTES, TXN_BYTES
 from asynctensor.kvstores.repo.page import Leaf
 from asynctensor.kvstores.repo.part_ref import READS, PartPage, PartRef, Span
 from asynctensor.kvstores.repo.run import Run
+from asynctensor.storage.partial_value import Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,8 @@ class Part:
         families: Those of the runs.
         runs: One for each space.
         reads: What must not have changed since the transaction's base.
+        written: Of values that were written in part, which part: by what they are chunks of.
+        of: The object of the part that this one is, but for keys that are merged elsewhere.
     """
 
     branch: str
@@ -58,6 +67,8 @@ class Part:
     families: tuple[Family, ...]
     runs: tuple[Run, ...]
     reads: ReadSet = field(default_factory=ReadSet, compare=False)
+    written: tuple[tuple[bytes, tuple[Run, ...]], ...] = field(default=(), compare=False)
+    of: str = ""
 
     def encode(self) -> bytes:
         """The body of the part's object.
@@ -67,16 +78,35 @@ class Part:
         """
         return frame.encode(
             Kind.PART,
-            [
-                branch_bytes(self.branch),
-                sized(self.txn, TXN_BYTES, "a transaction id"),
-                self.worker,
-                counted(self.attempt, "an attempt"),
-                [family.key for family in self.families],
-                [run.payload() for run in self.runs],
-                self.reads.payload(),
-            ],
+            without_trailing_defaults(
+                [
+                    branch_bytes(self.branch),
+                    sized(self.txn, TXN_BYTES, "a transaction id"),
+                    self.worker,
+                    counted(self.attempt, "an attempt"),
+                    [family.key for family in self.families],
+                    [run.payload() for run in self.runs],
+                    self.reads.payload(),
+                    [[form, [run.payload() for run in runs]] for form, runs in self.written]
+                    or None,
+                    self.of or None,
+                ]
+            ),
         )
+
+    def written_at(self, space: bytes, key: bytes) -> Written | None:
+        """Which part of a value was written; None: all."""
+        return written_at(self.written, space, key)
+
+    def without(self, keys: Mapping[bytes, Collection[bytes]], of: str) -> Part:
+        """The part but for some keys.
+
+        Args:
+            keys: By space.
+            of: The part's object.
+        """
+        runs = [_run_without(run, keys.get(run.space, ())) for run in self.runs]
+        return replace(self, runs=tuple(run for run in runs if len(run)), written=(), of=of)
 
     def ref(self, object: str, data: bytes) -> PartRef:
         """What a commit says of it.
@@ -108,7 +138,32 @@ class Part:
             unpack_families(fields, 4),
             unpack_runs(fields, 5),
             ReadSet.of_payload(fields.array(6, "reads")),
+            tuple(
+                (each.binary(0, "form"), unpack_runs(each, 1))
+                for each in fields.array(7, "parts of values").each("form", least=2)
+            ),
+            fields.text(8, "part that it is of", default=""),
         )
+
+
+def written_at(
+    written: Sequence[tuple[bytes, tuple[Run, ...]]], space: bytes, key: bytes
+) -> Written | None:
+    """Which part of a value was written; see `Part.written`. None: all."""
+    for form, runs in written:
+        for run in runs:
+            if run.space == space and (at := run.find(key)) >= 0:
+                ref = run.ref(at)
+                return None if ref is None or ref.inline is None else Written(form, ref.inline)
+    return None
+
+
+def _run_without(run: Run, keys: Collection[bytes]) -> Run:
+    keep = np.ones(len(run), np.bool_)
+    for key in keys:
+        if (at := run.find(key)) >= 0:
+            keep[at] = False
+    return run if keep.all() else run.take(keep)
 
 
 def decode_part(data: bytes, ref: PartRef) -> Part:

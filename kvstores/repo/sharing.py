@@ -7,8 +7,9 @@ added to it never happened. As others know the id, only the log can say that it 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from asynctensor.errors import (
     Aborted,
@@ -25,13 +26,15 @@ from asynctensor.kvstores.repo.conflicts import Footing
 from asynctensor.kvstores.repo.family import Family
 from asynctensor.kvstores.repo.lease import Lease
 from asynctensor.kvstores.repo.located import family_of
-from asynctensor.kvstores.repo.overlaps import Writer, check_overlaps
+from asynctensor.kvstores.repo.overlaps import Clash, Writer, WrittenAt, find_clashes
 from asynctensor.kvstores.repo.part import Part
+from asynctensor.kvstores.repo.part_merging import without_keys
 from asynctensor.kvstores.repo.part_receipt import PartReceipt
 from asynctensor.kvstores.repo.part_ref import PartRef, Span
 from asynctensor.kvstores.repo.place import Created, Place
-from asynctensor.kvstores.repo.proposal import PartReads, Proposal
+from asynctensor.kvstores.repo.proposal import Landed, PartReads, Proposal
 from asynctensor.kvstores.repo.record import AbortEntry, CommitEntry
+from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.run import Run
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.state import RepositoryState
@@ -50,11 +53,13 @@ class Gathered:
         parts: In an order that only depends on which they are.
         families: Those of their keys.
         reads: What they rest on.
+        merged: The values of keys that several have written in part; they are in no part.
     """
 
     parts: tuple[PartRef, ...] = ()
     families: tuple[Family, ...] = ()
     reads: tuple[PartReads, ...] = ()
+    merged: Mapping[str, Ref | None] = field(default_factory=dict)
 
 
 async def gathered(
@@ -62,6 +67,8 @@ async def gathered(
     families: tuple[Family, ...],
     runs: tuple[Run, ...],
     place: Place,
+    written_at: WrittenAt,
+    merging: Callable[[list[Clash]], Awaitable[Mapping[str, Ref | None]]],
 ) -> Gathered:
     """The parts that receipts are of, checked against each other.
 
@@ -70,10 +77,12 @@ async def gathered(
         families: Of what whoever commits has written by itself.
         runs: What that is.
         place: Where the parts are.
+        written_at: Which parts of values whoever commits has written.
+        merging: Makes one value of each key that several have written in part.
 
     Raises:
         InvalidArgument: A receipt is damaged.
-        FailedPrecondition: Two wrote the same key; see `check_overlaps`.
+        FailedPrecondition: Two wrote the same; see `find_clashes`.
         DataLoss: A part is missing or damaged.
         Error: The store failed.
     """
@@ -87,11 +96,13 @@ async def gathered(
     ]
     spans = tuple(Span.of(run) for run in runs if len(run))
     if spans:
-        writers.append(Writer("whoever commits", spans, None, runs))
-    await check_overlaps(writers, known, place)
+        writers.append(Writer("whoever commits", spans, None, runs, written_at))
+    clashes = await find_clashes(writers, known, place)
+    merged = await merging(clashes) if clashes else {}
+    parts = [await without_keys(place, each.ref, clashes) for each in found]
     ordered = tuple(sorted(known.values(), key=lambda family: family.key))
     reads = tuple(PartReads(each.ref, each.reads) for each in found if _rests(each.reads))
-    return Gathered(tuple(each.ref for each in found if each.ref.count), ordered, reads)
+    return Gathered(tuple(each for each in parts if each.count), ordered, reads, merged)
 
 
 def _order(receipt: PartReceipt) -> tuple[str, str]:
@@ -134,6 +145,28 @@ async def join(
     return await state.history.snapshot(branch.log.lineage, token.base)
 
 
+async def landed_alike(branch: Branch, entry: CommitEntry) -> Landed | None:
+    """Where the same transaction was committed with the same parts and values; None if it was not.
+
+    What whoever commits has stored by itself, merged values among it, lies in other objects each
+    time: it counts as the same if it has the same keys, sizes and checksums.
+    """
+    newest = (await branch.refresh()).version[0]
+    for seq in range(entry.base + 1, newest + 1):
+        for place, each in enumerate((await branch.record(seq)).entries):
+            if isinstance(each, CommitEntry) and each.txn == entry.txn:
+                same = each.parts == entry.parts and list(map(_content, each.runs)) == list(
+                    map(_content, entry.runs)
+                )
+                return Landed((seq, place), committed=True) if same else None
+    return None
+
+
+def _content(run: Run) -> tuple[object, ...]:
+    keys = run.keys if isinstance(run.keys, list) else run.keys.tolist()
+    return run.space, keys, run.deleted.tolist(), run.sizes.tolist(), run.crcs.tolist()
+
+
 def reads_of(footing: Footing) -> tuple[ReadSet, set[Family]]:
     """What a part rests on, and the families of its keys."""
     keys = {
@@ -170,6 +203,9 @@ async def stored_parts(place: Place, token: SharedTransaction) -> list[Receipt]:
         with suppress(DataLoss):
             # A damaged part is none: its task has to be done again.
             part = Part.decode(body, object=name)
+            if part.of:
+                # Stored anew for a commit, without keys that were merged.
+                continue
             receipt = PartReceipt.of(part, part.ref(name, body)).receipt(token.id)
             # Whoever wrote it may have died before that was certain (R3).
             await place.confirm(name, body)

@@ -144,17 +144,6 @@ async def test_two_writers_of_one_chunk_are_told_and_nothing_is_committed(repo) 
     assert await seen(repo) == [1] * 8 + [2] * 4 + [0] * 4
 
 
-async def test_two_writers_of_parts_of_one_chunk_are_refused(repo) -> None:
-    await created(repo)
-    txn = repo.transaction()
-    token = txn.share()
-    txn.add(await worked(token, slice(0, 2), 1))
-    txn.add(await worked(token, slice(2, 4), 2))
-    with pytest.raises(FailedPrecondition, match="both wrote 2 keys from 'image/c/0/0'"):
-        await txn.commit_async()
-    assert await seen(repo) == [0] * 16
-
-
 async def test_what_the_coordinator_wrote_itself_counts_as_a_writer(repo) -> None:
     txn = repo.transaction()
     image = await created(repo, txn)
