@@ -139,9 +139,9 @@ class StagedChunk(StagedValue):
         if form is None or self._before is not None:
             return None
         with self._lock:
-            if self._covered or not (self._patches or self._mask is not None):
+            if self._covered:
                 return None
-            boxes = boxes_of(self._patches) if self._mask is None else None
+            boxes = boxes_of(self._spelled()) if self._mask is None else None
             if boxes is not None:
                 return Written(form, encode_boxes(boxes))
             self._fold()

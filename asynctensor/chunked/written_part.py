@@ -28,8 +28,8 @@ Box: TypeAlias = "tuple[slice, ...]"
 
 
 def boxes_of(patches: Sequence[Patch]) -> list[Box] | None:
-    """The boxes of a chunk that patches write; None if they are no boxes, or too many."""
-    if len(patches) > _MOST_BOXES:
+    """The boxes of a chunk that patches write; None if they are no boxes, or none, or too many."""
+    if not 0 < len(patches) <= _MOST_BOXES:
         return None
     found: list[Box] = []
     for _, partition, cell in patches:
