@@ -7,6 +7,7 @@ and whoever serves chunks one by one finds out what is wrong with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 import numpy as np
 
@@ -38,16 +39,17 @@ def read_tile(
     size = array.chunk_bytes + (0 if codec.is_identity else _OVERHEAD)
     step = tile.count if codec.is_identity else max(1, _AT_ONCE // size)
     left: list[int] = []
-    for start in range(0, tile.count, step):
-        part = chunks[start : start + step]
-        # Raw chunks are read to where they would be decoded to.
-        place = part.reshape(-1).view(np.uint8).data if codec.is_identity else None
-        buffer = array.scratch.encoded(len(part) * size) if place is None else place
-        values = face.read_group(keys[start : start + step], buffer, size)
-        sizes = [len(v) for v in values if v is not None and v is not UNREAD]
-        done.store_reads += len(sizes)
-        done.bytes_read += sum(sizes)
-        left += [start + k for k in _decode(array, codec, values, part, place, done)]
+    with closing(face.group(keys)) as group:
+        for start in range(0, tile.count, step):
+            part = chunks[start : start + step]
+            # Raw chunks are read to where they would be decoded to.
+            place = part.reshape(-1).view(np.uint8).data if codec.is_identity else None
+            buffer = array.scratch.encoded(len(part) * size) if place is None else place
+            values = group.read(start, start + len(part), buffer, size)
+            sizes = [len(v) for v in values if v is not None and v is not UNREAD]
+            done.store_reads += len(sizes)
+            done.bytes_read += sum(sizes)
+            left += [start + k for k in _decode(array, codec, values, part, place, done)]
     if not straight:
         copy_rows(region, chunks.reshape(region.shape))
     return left

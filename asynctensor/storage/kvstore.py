@@ -323,6 +323,28 @@ class Unread(Enum):
 UNREAD: Final = Unread.UNREAD
 
 
+class KeyGroup:
+    """Keys whose values are read a few at a time, by one thread. To be closed.
+
+    Args:
+        face: Whose values.
+        keys: Which.
+    """
+
+    def __init__(self, face: BlockingFace, keys: Sequence[str]) -> None:
+        self._face, self._keys = face, keys
+
+    def read(
+        self, start: int, stop: int, buffer: memoryview, size: int
+    ) -> Sequence[Buffer | None | Unread]:
+        """`BlockingFace.read_group` for the keys from place `start` up to `stop`."""
+        return self._face.read_group(self._keys[start:stop], buffer, size)
+
+    def close(self) -> None:
+        """Gives up what was opened for it; what was read stays valid."""
+        return
+
+
 class BlockingFace(Protocol):
     """What a worker thread calls for a local store: these few functions, and no more.
 
@@ -359,6 +381,10 @@ class BlockingFace(Protocol):
             memory; None where there is no value; or `UNREAD`.
         """
         return [UNREAD] * len(keys)
+
+    def group(self, keys: Sequence[str]) -> KeyGroup:
+        """For reading values a few at a time, where some of the work can be done for all."""
+        return KeyGroup(self, keys)
 
     def generation(self, key: str) -> bytes:
         """The generation of `key` now (`NO_VALUE` if missing), without opening it."""

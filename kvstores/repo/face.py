@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from asynctensor.errors import DataLoss, Error, OutOfRange
 from asynctensor.kvstores.repo.damage import LostPage, damaged, lost
-from asynctensor.kvstores.repo.lookup import lookup, stands_in_log
+from asynctensor.kvstores.repo.lookup import Found, lookup, stands_in_log
+from asynctensor.kvstores.repo.packed_group import PackedGroup
 from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.storage.checksum import crc32c
 from asynctensor.storage.generation import TimestampedStorageGeneration
 from asynctensor.storage.kvstore import (
-    UNREAD,
     BlockingFace,
     Buffer,
     OpenValue,
@@ -133,76 +133,20 @@ class RepositoryFace(BlockingFace):
     def read_group(
         self, keys: Sequence[str], buffer: memoryview, size: int
     ) -> Sequence[Buffer | None | Unread]:
-        """See `BlockingFace.read_group`; an object that holds many of the values is opened once."""
-        found: list[Buffer | None | Unread] = [UNREAD] * len(keys)
-        held: dict[str, list[tuple[int, Ref]]] = {}
-        try:
-            places = self._snapshot().find_many_blocking(keys)
-        except Error:
-            return found
-        for i, each in enumerate(places):
-            if each is None:
-                found[i] = None
-            elif each[1].inline is not None:
-                found[i] = each[1].inline if each[1].size <= size else UNREAD
-            elif 0 < each[1].size <= size:
-                held.setdefault(each[1].object, []).append((i, each[1]))
-        self._read_alone(held, found, buffer, size)
-        for name, wanted in held.items():
-            self._read_object(name, wanted, found, buffer, size)
-        return found
+        """See `BlockingFace.read_group`."""
+        with closing(self.group(keys)) as group:
+            return group.read(0, len(keys), buffer, size)
 
-    def _read_alone(
-        self,
-        held: dict[str, list[tuple[int, Ref]]],
-        found: list[Buffer | None | Unread],
-        buffer: memoryview,
-        size: int,
-    ) -> None:
-        """Reads objects that seem to be one value each, and takes them out of `held`."""
-        alone = [
-            (name, *wanted[0])
-            for name, wanted in held.items()
-            if len(wanted) == 1 and not wanted[0][1].offset
-        ]
-        # Each value has its place: neighbours are read by one call.
-        for _, some in groupby(enumerate(alone), lambda each: each[1][1] - each[0]):
-            run = [each for _, each in some]
-            first, last = run[0][1], run[-1][1]
-            names = [self._place.key(name) for name, _, _ in run]
-            read = self._base.read_group(names, buffer[first * size : (last + 1) * size], size)
-            for (name, i, ref), value in zip(run, read, strict=True):
-                # None, or too few or too many bytes: whoever opens it finds out what is wrong.
-                if value is None or isinstance(value, Unread) or len(value) < ref.size:
-                    continue
-                part = memoryview(value)[: ref.size]
-                if crc32c(part) == ref.crc:
-                    found[i] = part
-                    del held[name]
+    def group(self, keys: Sequence[str]) -> PackedGroup:
+        """See `BlockingFace.group`."""
+        return PackedGroup(self, self._place, self._base, keys)
 
-    def _read_object(
-        self,
-        name: str,
-        wanted: list[tuple[int, Ref]],
-        found: list[Buffer | None | Unread],
-        buffer: memoryview,
-        size: int,
-    ) -> None:
+    def places(self, keys: Sequence[str]) -> Sequence[Found | None] | None:
+        """Where values are; None if that cannot be told."""
         try:
-            opened = self._base.open(self._place.key(name))
-            if opened is None:
-                return
-            try:
-                for i, ref in wanted:
-                    part = buffer[i * size : i * size + ref.size]
-                    opened.read_into(part, ref.offset)
-                    if crc32c(part) == ref.crc:
-                        found[i] = part
-            finally:
-                opened.close()
+            return self._snapshot().find_many_blocking(keys)
         except Error:
-            # Whoever opens the value by itself is told what is wrong with it.
-            return
+            return None
 
     def generation(self, key: str) -> bytes:
         """See `BlockingFace.generation`."""

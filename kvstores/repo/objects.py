@@ -19,6 +19,7 @@ A branch id is 12 hex digits, a transaction id (txn) 16 random bytes, in names 3
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, unquote
 
@@ -191,6 +192,7 @@ def packed(name: str) -> bytes:
         raise InvalidArgument(f"{name!r} is no name of an object: it is no text") from error
 
 
+@lru_cache(maxsize=1024)
 def spelled(short: bytes) -> str:
     """The object name whose short form is `short`."""
     if short[0] == 0x64:
