@@ -81,9 +81,9 @@ class Packs:
     async def pack(self, values: Mapping[str, Buffer]) -> dict[str, Ref]:
         """Stores values in packs; otherwise as `store`."""
         packs: list[list[str]] = []
-        size = _PACK_BYTES
+        size = 0
         for key, value in values.items():
-            if size + len(value) > _PACK_BYTES:
+            if not packs or size + len(value) > _PACK_BYTES:
                 packs.append([])
                 size = 0
             packs[-1].append(key)
