@@ -1,11 +1,14 @@
-"""Random domains, indexing terms, output maps and dimension expressions; some wrong on purpose."""
+"""Random domains, indexing terms, output maps, expressions and steps; some wrong on purpose."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+
+from asynctensor.index_space.transform import IndexTransform
 
 INDEX = st.one_of(st.integers(-4, 9), st.integers(0, 3))
 STEPS = st.sampled_from([None, None, 1, 2, 3])
@@ -101,3 +104,42 @@ def expression(start: Any, selection: Any, chain: list[tuple[str, Any]]) -> Any:
             part = getattr(result, name)
             result = part if name == "diagonal" else part[key]
     return result
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except (ValueError, IndexError, TypeError) as error:
+        return error
+
+
+def family(error: Exception) -> type[Exception]:
+    return next(c for c in (IndexError, ValueError, TypeError) if isinstance(error, c))
+
+
+def crashes_tensorstore(ours: IndexTransform) -> bool:
+    """TensorStore 0.1.86 reads outside arrays over domains that are empty by implicit bounds."""
+    return 0 in ours.input_shape and any(ours.implicit_lower_bounds + ours.implicit_upper_bounds)
+
+
+def apply(transform: Any, operation: str, key: Any) -> Any:
+    if operation == "[]":
+        return transform[key]
+    if operation == "T":
+        return transform.T
+    return getattr(transform, operation)[key]
+
+
+@st.composite
+def steps(draw: Any) -> tuple[str, Any]:
+    operation = draw(
+        st.sampled_from(
+            ["[]", "[]", "oindex", "vindex", "T", "translate_by", "translate_to", "mark"]
+        )
+    )
+    if operation in ("[]", "oindex", "vindex"):
+        return operation, draw(KEYS)
+    if operation == "mark":
+        marks = [True, False, None, slice(True, None), slice(None, True), slice(False, True)]
+        return "mark_bounds_implicit", draw(st.sampled_from(marks))
+    return operation, draw(INDEX)

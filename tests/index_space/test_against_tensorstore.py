@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,28 +18,21 @@ from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.output_map import OutputIndexMap
 from asynctensor.index_space.transform import IndexTransform
 from tests.index_space.strategies import (
-    INDEX,
     KEYS,
+    apply,
     arrays,
+    crashes_tensorstore,
     dim_steps,
     domains,
     expression,
+    family,
     flags,
+    outcome,
     output_maps,
+    steps,
 )
 
 SETTINGS = settings(max_examples=250, deadline=None, derandomize=True)
-
-
-def outcome(call: Callable[[], Any]) -> Any:
-    try:
-        return call()
-    except (ValueError, IndexError, TypeError) as error:
-        return error
-
-
-def family(error: Exception) -> type[Exception]:
-    return next(c for c in (IndexError, ValueError, TypeError) if isinstance(error, c))
 
 
 def agree(theirs: Any, ours: Any) -> bool:
@@ -104,34 +96,6 @@ def points_agree(theirs: Any, ours: Any, data: st.DataObject) -> None:
         assert isinstance(got, family(expected))
     else:
         assert got == expected
-
-
-def crashes_tensorstore(ours: IndexTransform) -> bool:
-    """TensorStore 0.1.86 reads outside arrays over domains that are empty by implicit bounds."""
-    return 0 in ours.input_shape and any(ours.implicit_lower_bounds + ours.implicit_upper_bounds)
-
-
-def apply(transform: Any, operation: str, key: Any) -> Any:
-    if operation == "[]":
-        return transform[key]
-    if operation == "T":
-        return transform.T
-    return getattr(transform, operation)[key]
-
-
-@st.composite
-def steps(draw: Any) -> tuple[str, Any]:
-    operation = draw(
-        st.sampled_from(
-            ["[]", "[]", "oindex", "vindex", "T", "translate_by", "translate_to", "mark"]
-        )
-    )
-    if operation in ("[]", "oindex", "vindex"):
-        return operation, draw(KEYS)
-    if operation == "mark":
-        marks = [True, False, None, slice(True, None), slice(None, True), slice(False, True)]
-        return "mark_bounds_implicit", draw(st.sampled_from(marks))
-    return operation, draw(INDEX)
 
 
 @SETTINGS
