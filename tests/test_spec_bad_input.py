@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import asynctensor as at
 from asynctensor.errors import Error, InvalidArgument
+from tests.test_spec_members import DRIVER_SPECS, KVSTORE_SPECS
 
 SPECS: list[Any] = [
     {
@@ -96,6 +97,9 @@ SPECS: list[Any] = [
         "driver": "zarr3",
         "kvstore": {"driver": "kvstack", "layers": [{"base": "memory://", "prefix": "x/"}]},
     },
+    # Every driver, and every kvstore below one.
+    *DRIVER_SPECS.values(),
+    *({"driver": "zarr3", "kvstore": kvstore} for kvstore in KVSTORE_SPECS.values()),
 ]
 URLS = ["memory://a/|zarr3:", "file:///a/b|zip:x|n5:", "memory://|auto:", "memory://a%20|zarr2:"]
 SCALARS = st.one_of(
@@ -159,7 +163,7 @@ def asked(json: Any) -> at.Spec | None:
 
 
 def stays_in_memory(json: Any) -> bool:
-    return "file" not in repr(json)
+    return not any(name in repr(json) for name in ("file", "http", "s3", "gcs", "gs", "az", "repo"))
 
 
 @LIMITS
