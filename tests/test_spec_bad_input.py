@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import string
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +14,15 @@ from hypothesis import strategies as st
 
 import asynctensor as at
 from asynctensor.errors import Error, InvalidArgument
-from tests.test_spec_members import DRIVER_SPECS, KVSTORE_SPECS
+from tests.test_spec_members import (
+    CODECS,
+    DRIVER_SPECS,
+    KVSTORE_SPECS,
+    LAYOUT,
+    POOLS,
+    SCHEMA,
+    TRANSFORM,
+)
 
 SPECS: list[Any] = [
     {
@@ -125,9 +134,9 @@ def places(json: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @st.composite
-def damaged(draw: st.DrawFn) -> Any:
+def damaged(draw: st.DrawFn, specs: Sequence[Any] = SPECS) -> Any:
     """A spec with up to three places changed, left out, or added."""
-    json = copy.deepcopy(draw(st.sampled_from(SPECS)))
+    json = copy.deepcopy(draw(st.sampled_from(specs)))
     for _ in range(draw(st.integers(1, 3))):
         found = [path for path in places(json) if path]
         if not found:
@@ -173,6 +182,35 @@ def test_damaged_specs_are_understood_or_refused(json: Any) -> None:
     if spec is not None and stays_in_memory(spec.to_json()):
         with suppress(Error):
             at.open(spec).result()
+
+
+#: What takes JSON besides specs of arrays, and what is right there.
+PARTS: list[tuple[Callable[[Any], Any], Any]] = [
+    *((at.KvStore.Spec, kvstore) for kvstore in KVSTORE_SPECS.values()),
+    (at.Schema, SCHEMA),
+    (at.Schema, {**SCHEMA, "chunk_layout": LAYOUT, "dimension_units": ["nm", [4, "um"]]}),
+    (at.ChunkLayout, LAYOUT),
+    (lambda json: at.IndexTransform(json=json), TRANSFORM),
+    (lambda json: at.IndexDomain(json=json), SCHEMA["domain"]),
+    (at.Context.Spec, {**POOLS, "cache_pool#a": "cache_pool", "file_io_sync": None}),
+    (at.CodecSpec, {"driver": "zarr3", "codecs": CODECS}),
+    (at.CodecSpec, {"driver": "zarr", "compressor": {"id": "zlib", "level": 1}, "filters": None}),
+    (at.CodecSpec, {"driver": "n5", "compression": {"type": "gzip", "level": 1}}),
+    (lambda json: at.Unit(json=json), [4, "nm"]),
+]
+
+
+@settings(LIMITS, max_examples=500)
+@given(st.sampled_from(PARTS), st.data())
+def test_damaged_parts_are_understood_or_refused(part: Any, data: st.DataObject) -> None:
+    make, right = part
+    json = data.draw(damaged([right]))
+    try:
+        made = make(json)
+    except Error:
+        return
+    assert repr(made)
+    assert make(made.to_json()).to_json() == made.to_json()
 
 
 @LIMITS

@@ -24,7 +24,11 @@ T = TypeVar("T")
 
 def dump(value: object) -> str:
     """`value` as compact JSON, members sorted; what JSON cannot express, as its repr."""
-    return json.dumps(value, separators=(",", ":"), sort_keys=True, default=repr)
+    try:
+        return json.dumps(value, separators=(",", ":"), sort_keys=True, default=repr)
+    except (TypeError, ValueError):
+        # Names of members that are no strings, or a value within itself.
+        return repr(value)
 
 
 @contextmanager
