@@ -171,6 +171,11 @@ class Samples:
     # -- what they are ----------------------------------------------------------------------
 
     @property
+    def named(self) -> bool:
+        """Whether a batch is an array for each name; otherwise it is an array."""
+        return not isinstance(self._arrays, TensorStore)
+
+    @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of a sample, by the arrays' names; ``""`` is the name of a single one."""
         return {name: part.shape for name, part in self._parts.items()}
@@ -278,8 +283,7 @@ class Samples:
         with Batch() as batch:
             for name, part in self._parts.items():
                 futures += self._begun(part, corners, found[name], batch)
-        single = isinstance(self._arrays, TensorStore)
-        return start(_all_of, futures, found[""] if single else found)
+        return start(_all_of, futures, found if self.named else found[""])
 
     def _outputs(self, count: int, out: Array | Mapping[str, Array] | None) -> list[Array]:
         if out is None:

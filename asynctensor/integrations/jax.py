@@ -1,0 +1,131 @@
+"""JAX: sharded loads whose blocks are read at the same time, and sources for Grain."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from asynctensor.errors import IncompatibleType
+from asynctensor.integrations.loading.samples import Arrays, Samples
+from asynctensor.runtime.batch import Batch
+from asynctensor.runtime.event_loop import start
+from asynctensor.runtime.future import Future
+from asynctensor.tensorstore import TensorStore
+
+__all__ = ["GrainSource", "Samples", "from_jax", "to_jax"]
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+def to_jax(view: TensorStore, sharding: Any = None) -> Future[jax.Array]:
+    """Reads a view into an array of JAX, each device its part.
+
+    Every distinct block that a device of this process needs is read once, and all of them at the
+    same time; on a CPU their memory is shared.
+
+    Args:
+        view: What is read.
+        sharding: A `jax.sharding.Sharding`, or a device; None: the default device.
+
+    Returns:
+        Future of the array. It fails as reads do; a cancelled call leaves nothing behind.
+
+    Raises:
+        IncompatibleType: JAX lacks the data type; without its 64-bit mode, all of 64 bits.
+    """
+    _check(view.dtype.numpy_dtype)
+    if sharding is None or isinstance(sharding, jax.Device):
+        sharding = jax.sharding.SingleDeviceSharding(sharding or jax.devices()[0])
+    shape = tuple(view.shape)
+    places = sharding.addressable_devices_indices_map(shape)
+    blocks: dict[tuple[tuple[int, int], ...], Future[Array]] = {}
+    of_device: dict[Any, tuple[tuple[int, int], ...]] = {}
+    with Batch() as batch:
+        for device, index in places.items():
+            bounds = tuple(part.indices(size)[:2] for part, size in zip(index, shape, strict=True))
+            of_device[device] = bounds
+            if bounds not in blocks:
+                block = tuple(
+                    slice(low + at, high + at)
+                    for (low, high), at in zip(bounds, view.domain.origin, strict=True)
+                )
+                blocks[bounds] = view[block].read(batch=batch)
+    return start(_placed, shape, sharding, of_device, blocks)
+
+
+async def _placed(
+    shape: tuple[int, ...],
+    sharding: Any,
+    of_device: dict[Any, tuple[tuple[int, int], ...]],
+    blocks: dict[tuple[tuple[int, int], ...], Future[Array]],
+) -> jax.Array:
+    try:
+        read = {bounds: await block for bounds, block in blocks.items()}
+    finally:
+        for block in blocks.values():
+            block.cancel()
+
+    def placed() -> jax.Array:
+        parts = [jax.device_put(read[bounds], device) for device, bounds in of_device.items()]
+        return jax.make_array_from_single_device_arrays(shape, sharding, parts)
+
+    return await asyncio.to_thread(placed)
+
+
+def _check(element: np.dtype[Any]) -> None:
+    number = element == bool or jax.dtypes.issubdtype(element, np.number)
+    if not number or jax.dtypes.canonicalize_dtype(element) != element:
+        raise IncompatibleType(
+            f"JAX as it is set up has no data type like {element.name}; read the array as another "
+            "one, array.astype(...), or turn on its 64-bit mode: "
+            'jax.config.update("jax_enable_x64", True)'
+        )
+
+
+def from_jax(array: jax.Array) -> Array:
+    """An array of NumPy: read-only and of the same memory, if that is the processor's.
+
+    Raises:
+        IncompatibleType: Some of it is on devices of other processes.
+    """
+    if not array.is_fully_addressable:
+        raise IncompatibleType("some of the array is on devices of other processes")
+    return np.asarray(array)
+
+
+class GrainSource:
+    """Samples by number, as Grain's random-access sources are; in threads and in processes."""
+
+    def __init__(self, samples: Samples | Arrays) -> None:
+        """Nothing is read.
+
+        Args:
+            samples: See `Samples`; of an array, or of several by name, the rows along the first
+                dimension.
+
+        Raises:
+            IncompatibleType: These are no arrays.
+        """
+        self.samples = samples if isinstance(samples, Samples) else Samples.rows(samples)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> Any:
+        """A sample: an array, or one for each name.
+
+        Raises:
+            IndexError: There is no such sample.
+        """
+        found = self.samples.read([int(number)], warn=False).result()
+        if isinstance(found, dict):
+            return {name: each[0] for name, each in found.items()}
+        return found[0]
+
+    def __repr__(self) -> str:
+        # What Grain tells checkpoints of one source from those of another by.
+        return f"GrainSource({self.samples.identity})"
