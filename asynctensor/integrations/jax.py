@@ -77,7 +77,7 @@ async def _placed(
 
 
 def _check(element: np.dtype[Any]) -> None:
-    number = element == bool or jax.dtypes.issubdtype(element, np.number)
+    number = element.kind == "b" or jax.dtypes.issubdtype(element, np.number)
     if not number or jax.dtypes.canonicalize_dtype(element) != element:
         raise IncompatibleType(
             f"JAX as it is set up has no data type like {element.name}; read the array as another "
