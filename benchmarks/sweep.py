@@ -70,7 +70,7 @@ class Setting:
         PROCESS.shared["gate"] = Gate(fixed=self.limit)
         store = HttpStore(Address(url.rstrip("/")), Exchange())
         hedging = Hedging() if self.hedges else None
-        return ReadQueue(store.read, hedging, gap=self.gap)
+        return ReadQueue(store.read, hedging, store.begin_read, gap=self.gap)
 
 
 async def scattered(queue: ReadQueue, chance: random.Random) -> list[float]:

@@ -1,10 +1,12 @@
 """Who may send a request now: pure.
 
 Three limits, and one rule. Each host has a number of requests that may be under way, which grows
-while it is used up and answers come as quickly as before, and halves when the host says that it is
-too much. Until the first such complaint it grows by one per answer, which doubles it in the time of
-one (slow start); afterwards by one per so many answers (additive increase, multiplicative
-decrease). Answers that take three times as long as the quickest of their size show that more
+while it is in the way and answers come as quickly as before, and halves when the host says that it
+is too much. Until the first such complaint it grows by one per answer, which doubles it in the time
+of one (slow start); afterwards by one per so many answers (additive increase, multiplicative
+decrease). As in TCP, all answers count to requests that were under way when others had to wait:
+only those that come while some still wait would leave the number just below what is wanted, read
+after read, each of which then takes the time of two answers. Answers that take three times as long as the quickest of their size show that more
 requests would only wait for each other (the thought of TCP Vegas: L. Brakmo, L. Peterson, IEEE JSAC
 13(8), 1995). The process has a number of bytes that may be on their way. Each store may give a host
 a limit of its own. Within them, the *flows* of a host (the reads of one user's operation) take
@@ -43,12 +45,14 @@ class Ticket:
         weight: Bytes that it brings or sends, about.
         began: When it was let through (seconds of the clock of `Admission.release`), set by whoever
             waited for that; None: not known.
+        number: How many requests its host had been sent when it was let through; set by `Admission`.
     """
 
     host: Hashable
     flow: Hashable
     weight: int = 0
     began: float | None = None
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -56,6 +60,9 @@ class _Host:
     limit: float
     most: int
     under_way: int = 0
+    #: Requests let through so far, and how many those were when another last had to wait.
+    sent: int = 0
+    filled: int = -1
     halved: float = float("-inf")
     #: By the size of the answer: seconds of the quickest, and when that was measured.
     quickest: dict[int, tuple[float, float]] = field(default_factory=dict)
@@ -106,8 +113,7 @@ class Admission:
             return False
         if self.bytes_under_way and self.bytes_under_way + ticket.weight > self.budget:
             return False
-        host.under_way += 1
-        self.bytes_under_way += ticket.weight
+        self._let_through(host, ticket)
         return True
 
     def withdraw(self, ticket: Ticket) -> bool:
@@ -123,6 +129,8 @@ class Admission:
             host = self._hosts[self._turns[0]]
             ticket = host.waiting.first()
             if ticket is None or host.under_way >= int(host.limit):
+                if ticket is not None:
+                    host.filled = host.sent
                 self._turns.rotate(-1)
                 refused += 1
                 continue
@@ -133,9 +141,14 @@ class Admission:
             self._turns.rotate(-1)
             host.waiting.pop()
             self._waiting -= 1
-            host.under_way += 1
-            self.bytes_under_way += ticket.weight
+            self._let_through(host, ticket)
             yield ticket
+
+    def _let_through(self, host: _Host, ticket: Ticket) -> None:
+        host.sent += 1
+        ticket.number = host.sent
+        host.under_way += 1
+        self.bytes_under_way += ticket.weight
 
     def release(self, ticket: Ticket, *, now: float, pushed_back: bool, ok: bool) -> None:
         """Says that a request is over.
@@ -147,7 +160,7 @@ class Admission:
             ok: Whether it was answered.
         """
         host = self._hosts[ticket.host]
-        used_up = host.under_way >= int(host.limit)
+        was_in_the_way = ticket.number <= host.filled
         host.under_way -= 1
         self.bytes_under_way -= ticket.weight
         if self._fixed is not None:
@@ -156,7 +169,7 @@ class Admission:
             if now - host.halved >= _CALM:
                 host.halved = now
                 host.limit = max(1.0, host.limit / 2)
-        elif ok and _is_quick(host, ticket, now) and used_up:
+        elif ok and _is_quick(host, ticket, now) and was_in_the_way:
             step = 1.0 if host.halved < 0 else 1.0 / host.limit
             host.limit = min(float(host.most), host.limit + step)
 

@@ -92,6 +92,35 @@ def test_the_limit_doubles_until_the_first_complaint() -> None:
     assert before // 2 < admission.limit_of("h") < before // 2 + 8
 
 
+def test_a_read_that_is_made_again_need_not_wait_for_its_own_answers() -> None:
+    admission = Admission(10**9)
+    for _ in range(4):
+        served(admission, GREATEST, 0.1)
+    assert admission.limit_of("h") == GREATEST
+    # What nobody waited for shows nothing.
+    admission = Admission(10**9)
+    for _ in range(20):
+        served(admission, INITIAL, 0.1)
+    assert admission.limit_of("h") == INITIAL
+
+
+def test_only_what_was_under_way_when_others_waited_counts() -> None:
+    admission = Admission(10**9)
+    tickets = [Ticket("h", 1) for _ in range(INITIAL + 1)]
+    for ticket in tickets:
+        admission.ask(ticket)
+    list(admission.admit())
+    admission.release(tickets[0], now=0, pushed_back=False, ok=True)
+    assert list(admission.admit()) == [tickets[-1]]
+    # It is the first for which there was more than enough room.
+    assert admission.limit_of("h") == INITIAL + 1
+    admission.release(tickets[-1], now=0, pushed_back=False, ok=True)
+    assert admission.limit_of("h") == INITIAL + 1
+    for ticket in tickets[1:-1]:
+        admission.release(ticket, now=0, pushed_back=False, ok=True)
+    assert admission.limit_of("h") == 2 * INITIAL
+
+
 def test_what_only_makes_requests_wait_for_each_other_does_not_grow() -> None:
     admission = Admission(10**9)
     served(admission, 2, 0.01)
