@@ -150,6 +150,8 @@ class ChunkedArray:
         self._tasks: set[asyncio.Task[None]] = set()
         #: Seconds that the quickest value took to come from a store that is not local; 0: none has.
         self.quickest_fetch = 0.0
+        #: Values that the latest large read of such a store had under way at its end; 0: none has.
+        self.latest_window = 0
 
     def key(self, cell: tuple[int, ...]) -> str:
         """The key in the store of the chunk at `cell`."""

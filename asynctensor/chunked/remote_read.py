@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.plan import Stream, Task, TileTask, ViewRequest
+from asynctensor.chunked.read_window import ReadWindow
 from asynctensor.chunked.serve import ChunkServer
 from asynctensor.chunked.shard_fetch import fetch, fetches_whole
 from asynctensor.chunked.values import HeldValue
@@ -34,9 +35,7 @@ from asynctensor.storage.kvstore import Arrival, ReadOptions
 #: nearby, more at once come later, and have left the processor's cache before they are decoded
 #: (measured on a loopback: twice as much takes a third longer).
 _WINDOW_BYTES = 32 * 2**20
-#: From a store far away the window grows, by factors of two, up to four times: where a value takes
-#: so many seconds to come. Where the quickest of earlier reads took half as long, it begins so.
-_FAR = 0.05
+#: Times that, at most, from a store far away (`ReadWindow`).
 _GREATEST_GROWTH = 4
 #: The same in values: enough to keep a store with a long way busy, and at least a few. The last
 #: tile that is begun may exceed it.
@@ -99,12 +98,12 @@ class RemoteStream:
         self._array, self._server, self._stream = array, server, stream
         least, most = _WINDOW_VALUES
         size = max(1, array.chunk_bytes)
+        near = max(least, min(most, _WINDOW_BYTES // size))
+        self._window = ReadWindow(
+            near, _GREATEST_GROWTH * near, array.quickest_fetch, array.latest_window
+        )
         #: How many more values may be under way.
-        self._room = max(least, min(most, _WINDOW_BYTES // size))
-        self._window, self._growth = self._room, 1
-        if array.quickest_fetch > _FAR / 2:
-            self._growth = _GREATEST_GROWTH
-            self._room *= _GREATEST_GROWTH
+        self._room = self._window.size
         self._per_worker = max(1, _HAND_OVER_BYTES // size)
         #: Those that wait for values.
         self._fetches: set[_Fetch] = set()
@@ -255,13 +254,8 @@ class RemoteStream:
     def _end(self, fetch: _Fetch) -> None:
         """Nothing of it is under way any more."""
         self._fetches.discard(fetch)
-        seconds = SOURCES.monotonic() - fetch.since
-        if seconds > _FAR and self._growth < _GREATEST_GROWTH:
-            self._room += self._window * self._growth
-            self._growth *= 2
         if all(fetch.held):
-            quickest = self._array.quickest_fetch
-            self._array.quickest_fetch = min(quickest or seconds, seconds)
+            self._measure(fetch)
             self._arrived.append(fetch)
             if not self._handing_over:
                 self._handing_over = True
@@ -271,6 +265,14 @@ class RemoteStream:
                 request.finish(len(fetch.held))
             self._room += len(fetch.held)
         self._notify()
+
+    def _measure(self, fetch: _Fetch) -> None:
+        """Adapts the number of values under way to how some came that are there."""
+        values = len([held for held in fetch.held if held is not None and not held.missing])
+        if values:
+            window, now = self._window, SOURCES.monotonic()
+            self._room += window.came(values, now - fetch.since, now)
+            self._array.quickest_fetch, self._array.latest_window = window.quickest, window.size
 
     async def _change(self) -> None:
         """Until something has ended since."""

@@ -6,11 +6,13 @@ is too much. Until the first such complaint it grows by one per answer, which do
 of one (slow start); afterwards by one per so many answers (additive increase, multiplicative
 decrease). As in TCP, all answers count to requests that were under way when others had to wait:
 only those that come while some still wait would leave the number just below what is wanted, read
-after read, each of which then takes the time of two answers. Answers that take three times as long as the quickest of their size show that more
-requests would only wait for each other (the thought of TCP Vegas: L. Brakmo, L. Peterson, IEEE JSAC
-13(8), 1995). The process has a number of bytes that may be on their way. Each store may give a host
-a limit of its own. Within them, the *flows* of a host (the reads of one user's operation) take
-turns, so that one huge read does not hold up the small ones.
+after read, each of which then takes the time of two answers.
+
+Answers that take three times as long as the quickest of their size show that more requests would
+only wait for each other (the thought of TCP Vegas: L. Brakmo, L. Peterson, IEEE JSAC 13(8), 1995).
+The process has a number of bytes that may be on their way. Each store may give a host a limit of
+its own. Within them, the *flows* of a host (the reads of one user's operation) take turns, so that
+one huge read does not hold up the small ones.
 
 Nothing here waits, and time is an argument: `gate` is the shell that does.
 """
@@ -45,7 +47,7 @@ class Ticket:
         weight: Bytes that it brings or sends, about.
         began: When it was let through (seconds of the clock of `Admission.release`), set by whoever
             waited for that; None: not known.
-        number: How many requests its host had been sent when it was let through; set by `Admission`.
+        number: How many requests its host had been sent with it; set by `Admission`.
     """
 
     host: Hashable
