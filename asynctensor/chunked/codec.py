@@ -53,12 +53,16 @@ class ArrayCodec(ABC):
     def encode(self, chunk: Array) -> Buffer:
         """The bytes for `chunk` (of `shape` and `dtype`, any strides); may be a view of it."""
 
-    def decode_each(self, values: Sequence[Buffer], chunks: Array) -> list[int]:
+    def decode_each(
+        self, values: Sequence[Buffer], chunks: Array, lead: memoryview | None = None
+    ) -> list[int]:
         """Decodes several values at once: less than as many calls of `decode` cost.
 
         Args:
             values: The stored bytes of each.
             chunks: C-contiguous, shape ``(len(values), *shape)``; filled.
+            lead: Bytes that may be written to, and lie before those of `values` that are in the
+                same memory; None: there are none.
 
         Returns:
             Numbers of the values that are no encoding of a chunk; what their chunks hold is

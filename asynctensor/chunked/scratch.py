@@ -16,6 +16,8 @@ from asynctensor.runtime.reused_memory import ENCODINGS, OUTPUTS, reused_memory
 
 #: Larger buffers are not kept: they would stay for the life of the thread.
 _KEPT_BYTES = 16 * 2**20
+#: Bytes before each buffer of stored bytes, for codecs that decode several values as one.
+LEAD = 4096
 
 
 class Scratch(threading.local):
@@ -25,17 +27,23 @@ class Scratch(threading.local):
     """
 
     def __init__(self) -> None:
-        self._encoded = np.empty(0, np.uint8)
+        self._encoded = np.empty(LEAD, np.uint8)
         self._decoded = np.empty(0, np.uint8)
 
     def encoded(self, size: int) -> memoryview:
         """A writable buffer of `size` bytes with arbitrary content."""
+        size += LEAD
         if self._encoded.size < size:
             buffer = aligned_empty(size)
             if size > _KEPT_BYTES:
-                return buffer.data
+                return buffer.data[LEAD:]
             self._encoded = buffer
-        return self._encoded.data[:size]
+        return self._encoded.data[LEAD:size]
+
+    @property
+    def lead(self) -> memoryview:
+        """Writable bytes before the last buffer of `encoded`, in its memory, if that is kept."""
+        return self._encoded.data[:LEAD]
 
     def decoded(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """A writable C-contiguous array with arbitrary content; fresh if it is of objects."""

@@ -117,7 +117,7 @@ def _decode(
     """Decodes values into `chunks`, where those that were read to `place` are already."""
     encoded = [v for v in values if v is not None and v is not UNREAD]
     if place is None and len(encoded) == len(values):
-        left = codec.decode_each(encoded, chunks)
+        left = codec.decode_each(encoded, chunks, array.scratch.lead)
         done.chunks_decoded += len(values) - len(left)
         return left
     left = []

@@ -11,7 +11,12 @@ from functools import partial
 from typing import Any
 
 from asynctensor.chunked.codec import Encoding
-from asynctensor.chunked.compression.blosc_frames import HEADER, Form, encode_together
+from asynctensor.chunked.compression.blosc_frames import (
+    HEADER,
+    Form,
+    decode_together,
+    encode_together,
+)
 from asynctensor.chunked.compression.c_blosc import OVERHEAD, CBlosc, c_blosc
 from asynctensor.chunked.compression.codec import (
     BytesCodec,
@@ -32,6 +37,10 @@ MAX_SIZE = 2**31 - 1 - 16
 
 #: Names of the shuffles, in the order of their numbers.
 SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
+#: So many chunks are decoded as one, if they are no longer than this: otherwise looking through
+#: them takes longer than what it saves.
+_MANY = 16
+_SMALL = 256 * 1024
 #: Bytes from which on the encoding gets memory of its own, which it is not copied out of.
 _LARGE = 128 * 1024
 CNAMES = ("blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd")
@@ -94,10 +103,19 @@ class BloscCodec(BytesCodec):
             self._decompress(data, out)
         return out
 
-    def decode_each(self, values: Sequence[Buffer], out: memoryview, size: int) -> list[int]:
+    def decode_each(
+        self, values: Sequence[Buffer], out: memoryview, size: int, lead: memoryview | None = None
+    ) -> list[int]:
         native = c_blosc()
         if native is None:
             return super().decode_each(values, out, size)
+        if (
+            lead is not None
+            and len(values) >= _MANY
+            and 0 < size <= _SMALL
+            and decode_together(native.decompress, values, out, size, lead)
+        ):
+            return []
         failed = []
         address = address_of(out)
         for k, data in enumerate(values):

@@ -10,13 +10,14 @@ itself (c-blosc, README_CHUNK_FORMAT)::
 So chunks that lie one behind the other can be encoded as one, with the block size that each of them
 would have, and the blocks then be given to frames of their own: the bytes are the same as those of
 many calls. What differs is how often a thread gives up the GIL and waits for it: once for a tile,
-not once for each of its 64 chunks.
+not once for each of its 64 chunks. Decoding goes the same way back: a header is put before frames
+that lie in one piece of memory, and refers to the blocks where they are.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,14 +32,18 @@ HEADER = struct.Struct("<4BIII")
 _COPIED = 0x02
 #: Flag of one whose blocks are not split into a stream for each byte of an element.
 _WHOLE = 0x10
+#: A block is split into at most so many streams.
+_MOST_STREAMS = 16
 #: What a block may need beyond its bytes: its place, and the lengths of up to 16 streams.
-_BLOCK_OVERHEAD = 4 + 4 * 16
+_BLOCK_OVERHEAD = 4 + 4 * _MOST_STREAMS
 #: A frame that saves less than this many bytes is left to a call of its own, in which the library
 #: may find no room for it and copy the chunk instead.
 _LEAST_SAVED = 128
 
 #: Encodes (source, size, target, room, blocksize): addresses and bytes; gives the length.
 Compress = Callable[[int, int, int, int, int], int]
+#: Decodes (source, size, out): addresses, and the bytes that come; gives how many did.
+Decompress = Callable[[int, int, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +128,80 @@ def _heads(form: Form, starts: Array, lengths: Array) -> memoryview:
     heads[:, 3] = lengths
     heads[:, 4:] = starts - starts[:, :1] + HEADER.size + 4 * blocks
     return heads.view(np.uint8).reshape(-1).data.toreadonly()
+
+
+def decode_together(
+    decompress: Decompress, values: Sequence[Buffer], out: memoryview, size: int, lead: memoryview
+) -> bool:
+    """Decodes chunks of one length, one behind the other.
+
+    Args:
+        decompress: The library.
+        values: Their frames, not trusted.
+        out: Room for the chunks.
+        size: Bytes of one.
+        lead: Bytes to write to, before all of the frames in the same memory.
+
+    Returns:
+        Whether all of them are decoded. If not, each is to be decoded by itself: what is in `out`
+        is undefined. Nothing is read from beyond the frames, and of none what is another's.
+    """
+    places = _places(values, lead)
+    if places is None:
+        return False
+    memory = np.asarray(lead.obj, np.uint8)
+    ends = places + np.fromiter(map(len, values), np.int64, len(values))
+    first = bytes(memory[places[0] : places[0] + HEADER.size])
+    form = Form.of(first)
+    if first[2] & _COPIED or form.size != size or form.blocksize <= 0 or not form.blocks:
+        return False
+    length = HEADER.size + 4 * len(values) * form.blocks
+    heads = _gathered(memory, places, 4)
+    alike = heads[:, :3] == heads[0, :3]
+    if length > len(lead) or not alike.all() or (heads[:, 3] != ends - places).any():
+        return False
+    starts = _starts(memory, places, ends, form)
+    if starts is None:
+        return False
+    HEADER.pack_into(lead, 0, *form.tag, size * len(values), form.blocksize, int(ends.max()))
+    np.frombuffer(lead, "<i4", starts.size, HEADER.size)[:] = starts.reshape(-1)
+    return decompress(address_of(lead), len(out), address_of(out)) == len(out)
+
+
+def _places(values: Sequence[Buffer], lead: memoryview) -> Array | None:
+    """Where values begin, as seen from `lead`; None where one is not behind it in its memory."""
+    begin = address_of(lead)
+    found = []
+    for value in values:
+        if not isinstance(value, memoryview) or value.obj is not lead.obj:
+            return None
+        if len(value) < HEADER.size:
+            return None
+        found.append(address_of(value) - begin)
+    places = np.array(found, np.int64)
+    return None if int(places.min()) < len(lead) else places
+
+
+def _starts(memory: Array, places: Array, ends: Array, form: Form) -> Array | None:
+    """Where the blocks of frames begin; None if some block is not all within its frame."""
+    blocks = form.blocks
+    streams = 1 if form.tag[2] & _WHOLE else form.tag[3]
+    head = HEADER.size + 4 * blocks
+    if not 0 < streams <= _MOST_STREAMS or (ends - places < head).any():
+        return None
+    starts = places[:, None] + _gathered(memory, places + HEADER.size, blocks)
+    at = starts
+    for _ in range(streams):
+        if (at < (places + head)[:, None]).any() or (at + 4 > ends[:, None]).any():
+            return None
+        sizes = _gathered(memory, at.reshape(-1), 1).reshape(at.shape)
+        if (sizes <= 0).any():
+            return None
+        at = at + 4 + sizes
+    return None if (at > ends[:, None]).any() else starts
+
+
+def _gathered(memory: Array, places: Array, count: int) -> Array:
+    """`count` little-endian numbers of four bytes from each place, as int64."""
+    rows = memory[places[:, None] + np.arange(4 * count)]
+    return rows.view("<i4").astype(np.int64)

@@ -58,8 +58,16 @@ class BytesCodec(ABC):
             InvalidArgument: `data` is longer than this codec can hold.
         """
 
-    def decode_each(self, values: Sequence[Buffer], out: memoryview, size: int) -> list[int]:
+    def decode_each(
+        self, values: Sequence[Buffer], out: memoryview, size: int, lead: memoryview | None = None
+    ) -> list[int]:
         """`decode_into` for several values, whose `size` bytes each lie one behind the other.
+
+        Args:
+            values: The values.
+            out: Filled.
+            size: Bytes that each decodes to.
+            lead: See `ArrayCodec.decode_each`.
 
         Returns:
             Numbers of those that raised `DataLoss`.

@@ -111,10 +111,12 @@ class PackedCodec(ArrayCodec):
         np.copyto(out, view)
         return out
 
-    def decode_each(self, values: Sequence[Buffer], chunks: Array) -> list[int]:
+    def decode_each(
+        self, values: Sequence[Buffer], chunks: Array, lead: memoryview | None = None
+    ) -> list[int]:
         if len(self._steps) != 1 or self._order is not None or not self._nbytes:
             return super().decode_each(values, chunks)
-        failed = self._steps[0].decode_each(values, bytes_of(chunks), self._nbytes)
+        failed = self._steps[0].decode_each(values, bytes_of(chunks), self._nbytes, lead)
         self._repair(chunks)
         return failed
 
