@@ -150,6 +150,7 @@ def decode_together(
     if places is None:
         return False
     memory = np.asarray(lead.obj, np.uint8)
+    memory = memory[address_of(lead) - address_of(memory.data) :]
     ends = places + np.fromiter(map(len, values), np.int64, len(values))
     first = bytes(memory[places[0] : places[0] + HEADER.size])
     form = Form.of(first)
