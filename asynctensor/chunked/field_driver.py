@@ -197,7 +197,7 @@ class FieldDriver(PartDriver):
 
     def _joined(self, data: Array, shape: tuple[int, ...], into: Into) -> Array:
         whole = data.reshape(-1).view(self._unit).reshape(shape)
-        if into == "C" and whole.dtype == self.data_type.numpy_dtype:
+        if isinstance(into, str) and into == "C" and whole.dtype == self.data_type.numpy_dtype:
             return whole
         found = output(shape, self.data_type.numpy_dtype, into)
         found[...] = whole
