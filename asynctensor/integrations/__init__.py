@@ -7,7 +7,7 @@ import importlib
 from typing import Any
 
 #: What is asked for by name, and the extra that installs what it needs.
-_FACES = ("jax", "tensorflow", "torch", "xarray", "zarr")
+_FACES = ("dask", "jax", "tensorflow", "torch", "xarray", "zarr")
 
 
 def __getattr__(name: str) -> Any:

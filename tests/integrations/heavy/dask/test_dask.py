@@ -1,0 +1,223 @@
+"""Dask: reads by tasks; jobs whose chunks do not line up, in one commit; workers that die."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster, get_worker
+
+import asynctensor as at
+from asynctensor.errors import FailedPrecondition, IncompatibleType, InvalidArgument
+from asynctensor.integrations.dask import Target, gather, store, to_dask
+
+SHAPE = (50, 37)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    """Two processes that compute."""
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 5}),
+        LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as cluster,
+        Client(cluster) as found,
+    ):
+        yield found
+
+
+@pytest.fixture
+def repo(tmp_path) -> at.Repository:
+    return at.Repository.open(tmp_path / "lab", create=True).result()
+
+
+def made(kvstore, *, shards: bool = True, **options) -> at.TensorStore:
+    layout = at.ChunkLayout(
+        write_chunk_shape=[20, 20], read_chunk_shape=[10, 5] if shards else None
+    )
+    spec = {"driver": "zarr3", "kvstore": kvstore}
+    given = {"dtype": "int32", "shape": SHAPE, "chunk_layout": layout, "create": True}
+    return at.open(spec, **{**given, **options}).result()
+
+
+def values(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(1, 1000, SHAPE, dtype="int32")
+
+
+def test_reading(tmp_path, client) -> None:
+    array = made(f"file://{tmp_path}/a/")
+    array.write(values()).result()
+    found = to_dask(array)
+    assert found.chunks == ((20, 20, 10), (20, 17))
+    assert (found.compute() == values()).all()
+    assert (found[5:30:2, 3].compute() == values()[5:30:2, 3]).all()
+    assert int((found * 2).sum().compute()) == 2 * int(values().sum())
+    moved = to_dask(array[7:, 3:].translate_to[100, 0])
+    assert moved.chunks == ((13, 20, 10), (17, 17))
+    assert (moved.compute() == values()[7:, 3:]).all()
+    assert to_dask(array, chunks=(50, -1)).npartitions == 1
+    assert to_dask(array[3, 4]).compute() == values()[3, 4]
+
+
+def test_lists_are_selected_before(tmp_path) -> None:
+    array = made(f"file://{tmp_path}/a/")
+    array.write(values()).result()
+    opened = at.open(array.spec()).result()
+    found = to_dask(opened.oindex[[3, 41], :][:, 2:4])
+    assert (found.compute(scheduler="sync") == values()[[3, 41], 2:4]).all()
+    assert (to_dask(opened)[[3, 41]].compute(scheduler="sync") == values()[[3, 41]]).all()
+
+
+def test_names(tmp_path, repo) -> None:
+    array = made(f"file://{tmp_path}/a/")
+    assert to_dask(array).name == to_dask(at.open(array.spec()).result()).name
+    assert to_dask(array).name != to_dask(array[1:]).name
+    assert to_dask(array).name != to_dask(array, chunks=7).name
+    versioned = made(repo.kvstore("a/"))
+    before = to_dask(versioned)
+    assert before.name == to_dask(versioned).name
+    versioned.write(values()).result()
+    after = to_dask(versioned)
+    assert after.name != before.name
+    # What is committed later is not seen by what was made before.
+    assert not before.compute(scheduler="sync").any()
+    assert (after.compute(scheduler="sync") == values()).all()
+
+
+@pytest.mark.parametrize("chunks", [(10, 10), (7, 11), (50, 1), (20, 20)])
+@pytest.mark.parametrize("shards", [True, False])
+def test_one_commit_whatever_the_chunks(repo, client, chunks, shards) -> None:
+    first, second = made(repo.kvstore("a/"), shards=shards), made(repo.kvstore("b/"))
+    before = len(list(repo.log()))
+    a, b = (da.from_array(values(seed), chunks=chunks) for seed in (1, 2))
+    with repo.transaction(message="by dask") as txn:
+        store([a, b + 0], [first.with_transaction(txn), second.with_transaction(txn)])
+        assert not first.read().result().any()
+    assert (first.read().result() == values(1)).all()
+    assert (second.read().result() == values(2)).all()
+    log = list(repo.log())
+    assert (len(log), log[0].message) == (before + 1, "by dask")
+
+
+def test_arrays_created_in_the_transaction(repo, client) -> None:
+    with repo.transaction() as txn:
+        array = made(repo.kvstore("new/", transaction=txn), transaction=txn)
+        store(da.from_array(values(), chunks=9), array)
+    found = at.open({"driver": "zarr3", "kvstore": repo.kvstore("new/")}).result()
+    assert (found.read().result() == values()).all()
+
+
+def test_the_store_function_of_dask(repo, client) -> None:
+    array = made(repo.kvstore("a/"))
+    with repo.transaction() as txn:
+        target = Target.of(array.with_transaction(txn))
+        da.store(da.from_array(values(), chunks=(7, 11)), target, lock=False)
+        assert gather(txn).result() == 8 * 4
+    assert (array.read().result() == values()).all()
+
+
+def test_without_a_transaction_nothing_is_lost(tmp_path, client) -> None:
+    array = made(f"file://{tmp_path}/a/")
+    store(da.from_array(values(), chunks=(7, 3)), array)
+    assert (array.read().result() == values()).all()
+    da.store(da.from_array(values(1), chunks=(3, 7)), array, lock=False)
+    assert (array.read().result() == values(1)).all()
+
+
+def dies_once(block: np.ndarray, folder: str, block_info=None) -> np.ndarray:
+    """Kills the process that computes it, the first time for some blocks."""
+    place = block_info[0]["chunk-location"]
+    mark = Path(folder) / "-".join(map(str, place))
+    if sum(place) % 5 == 3 and not mark.exists():
+        mark.touch()
+        get_worker()
+        os._exit(1)
+    return block
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_workers_that_are_killed(repo, client, tmp_path) -> None:
+    array = made(repo.kvstore("a/"))
+    (tmp_path / "marks").mkdir()
+    source = da.from_array(values(), chunks=(11, 9)).map_blocks(
+        dies_once, folder=str(tmp_path / "marks"), dtype="int32"
+    )
+    with repo.transaction() as txn:
+        store(source, array.with_transaction(txn))
+        # Tasks whose results died with their worker were done again.
+        assert len(txn.receipts) == 5 * 5
+    assert len(list((tmp_path / "marks").iterdir())) >= 3
+    assert (array.read().result() == values()).all()
+
+
+def fails(block: np.ndarray) -> np.ndarray:
+    if (block == values()[49, 36]).any():
+        raise ValueError("this block is bad")
+    return block
+
+
+def test_a_failing_job_leaves_nothing_visible(repo, client) -> None:
+    array = made(repo.kvstore("a/"))
+    before = [each.id for each in repo.log()]
+    source = da.from_array(values(), chunks=(10, 37)).map_blocks(fails, dtype="int32")
+    with pytest.raises(ValueError, match="this block is bad"), repo.transaction() as txn:
+        store(source, array.with_transaction(txn))
+    assert txn.aborted
+    assert [each.id for each in repo.log()] == before
+    assert not array.read().result().any()
+
+
+async def test_asynchronous_clients(repo) -> None:
+    array = made(repo.kvstore("a/"))
+    async with Client(asynchronous=True, processes=False, dashboard_address=":0") as client:
+        txn = repo.transaction()
+        target = Target.of(array.with_transaction(txn))
+        blocks = [((slice(i, i + 10),), values()[i : i + 10]) for i in range(0, 50, 10)]
+        tasks = [client.submit(target.write, region, block) for region, block in blocks]
+        txn.add_many(await client.gather(tasks))
+        await txn.commit_async()
+    assert (await array.read() == values()).all()
+
+
+def test_the_same_task_twice_counts_once(repo) -> None:
+    array = made(repo.kvstore("a/"))
+    with repo.transaction() as txn:
+        target = pickle.loads(pickle.dumps(Target.of(array.with_transaction(txn))))
+        for attempt in range(3):
+            receipt = target.write((slice(0, 10),), 7, attempt=attempt)
+            assert txn.add(receipt) is (attempt == 0)
+    assert (array[:10].read().result() == 7).all()
+
+
+def test_bad_input(repo, tmp_path) -> None:
+    array = made(repo.kvstore("a/"))
+    source = da.from_array(values(), chunks=10)
+    with pytest.raises(FailedPrecondition, match="no transaction"):
+        Target.of(array)
+    with pytest.raises(IncompatibleType, match="opened array"):
+        Target.of(values())
+    with pytest.raises(InvalidArgument, match="shape"):
+        store(source[1:], array)
+    with pytest.raises(InvalidArgument, match="2 arrays"):
+        store([source, source], array)
+    with pytest.raises(IncompatibleType, match="Dask array"):
+        store([values()], [array])
+    with pytest.raises(IncompatibleType, match="astype"):
+        store(source.astype("int64"), array)
+    with pytest.raises(IncompatibleType, match="opened array"):
+        to_dask(values())
+    with repo.transaction() as txn:
+        inside = array.with_transaction(txn)
+        with pytest.raises(IncompatibleType, match="in a transaction"):
+            to_dask(inside)
+        with pytest.raises(InvalidArgument, match="steps"):
+            Target.of(inside)[::2] = 1
+        with pytest.raises(InvalidArgument, match="dimensions"):
+            Target.of(inside)[:, :, :] = 1
+    with pytest.raises(FailedPrecondition):
+        store(source, inside, scheduler="sync")
