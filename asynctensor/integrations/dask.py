@@ -75,7 +75,7 @@ def _grid(array: TensorStore) -> tuple[tuple[int, ...], ...]:
     layout = array.chunk_layout
     edges = layout.write_chunk.shape or (None,) * array.rank
     starts = layout.grid_origin or (None,) * array.rank
-    found = []
+    found: list[tuple[int, ...]] = []
     for size, origin, edge, start in zip(
         array.shape, array.domain.origin, edges, starts, strict=True
     ):

@@ -110,7 +110,7 @@ class Target:
         """Writes a region; the receipt is found again by `gather`."""
         self.write(key if isinstance(key, tuple) else (key,), values)
 
-    def _bounds(self, region: Region) -> list[tuple[int, int]]:
+    def _bounds(self, region: tuple[Any, ...]) -> list[tuple[int, int]]:
         if len(region) > self.ndim:
             raise InvalidArgument(f"region {region} has more dimensions than {self.shape}")
         bounds = []

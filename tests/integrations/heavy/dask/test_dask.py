@@ -174,7 +174,12 @@ def test_a_failing_job_leaves_nothing_visible(repo, client) -> None:
 
 async def test_asynchronous_clients(repo) -> None:
     array = made(repo.kvstore("a/"))
-    async with Client(asynchronous=True, processes=False, dashboard_address=":0") as client:
+    async with (
+        LocalCluster(
+            n_workers=1, processes=False, dashboard_address=None, asynchronous=True
+        ) as cluster,
+        Client(cluster, asynchronous=True) as client,
+    ):
         txn = repo.transaction()
         target = Target.of(array.with_transaction(txn))
         blocks = [((slice(i, i + 10),), values()[i : i + 10]) for i in range(0, 50, 10)]
