@@ -51,6 +51,16 @@ class KvStore(KvStoreHandle):
     event loops; they return at once, with a `Future`. The operators (``store[key]``, ``del``,
     ``in``) wait.
 
+    >>> store = at.KvStore.open("memory://notes/").result()
+    >>> store["a"] = b"first"
+    >>> store["a"], "b" in store, store.list().result()
+    (b'first', False, [b'a'])
+    >>> stamp = store.write("a", b"second").result()
+    >>> store.write("a", b"third", if_equal=b"an old generation").result().generation
+    b''
+    >>> (store / "below").url
+    'memory://notes/below'
+
     Args:
         store: The store.
         path: The prefix of every key.

@@ -69,6 +69,13 @@ def to_byte_range(byte_range: object) -> ByteRange:
 class PublicKeyRange:
     """A half-open interval of keys in lexicographical order; ``KvStore.KeyRange``.
 
+    >>> keys = at.KvStore.KeyRange("a", "c")
+    >>> store = at.KvStore.open("memory://").result()
+    >>> for key in "abc":
+    ...     store[key] = b""
+    >>> sorted(store.list(keys).result())
+    [b'a', b'b']
+
     Args:
         inclusive_min: Lower bound; empty for none.
         exclusive_max: Upper bound; empty for none.
@@ -137,6 +144,11 @@ class PublicKeyRange:
 class PublicStamp:
     """A generation and when it was current; ``KvStore.TimestampedStorageGeneration``.
 
+    >>> store = at.KvStore.open("memory://").result()
+    >>> stamp = store.write("a", b"1").result()
+    >>> store.read("a").result().stamp.generation == stamp.generation
+    True
+
     Args:
         generation: The generation; empty if not known.
         time: Seconds since the Unix epoch; negative infinity if not known.
@@ -185,6 +197,10 @@ class PublicStamp:
 
 class PublicReadResult:
     """What a read found; ``KvStore.ReadResult``.
+
+    >>> store = at.KvStore.open("memory://").result()
+    >>> store.read("a").result().state
+    'missing'
 
     Args:
         state: ``"value"``; ``"missing"``; or ``"unspecified"`` (a condition did not hold).

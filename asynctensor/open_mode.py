@@ -12,6 +12,11 @@ from asynctensor.errors import InvalidArgument
 class OpenMode:
     """How to open an array; all false stands for "as the driver does by default", which is open.
 
+    >>> mode = at.OpenMode(open=True, create=True)
+    >>> array = at.open("memory://a/|zarr3:", open_mode=mode, dtype="int8", shape=[2]).result()
+    >>> array.spec(open_mode=mode).open_mode == mode
+    True
+
     Attributes:
         open: Allow opening an array that exists.
         create: Allow creating one.

@@ -17,6 +17,11 @@ class PublicKvStoreSpec(Displayed):
 
     Mutable by `update` and `path`, not hashable; equal by JSON and by the resources it is bound to.
 
+    >>> spec = at.KvStore.Spec("memory://a/")
+    >>> spec.path += "b/"
+    >>> spec, (spec / "c").path
+    (KvStore.Spec({'driver': 'memory', 'path': 'a/b/'}), 'a/b/c')
+
     Args:
         json: ``{"driver": ..., "path": ..., ...}``, a URL such as ``"file:///data/"``, or another
             spec.

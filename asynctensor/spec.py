@@ -50,6 +50,15 @@ class Spec(SchemaProperties, Indexable, Displayed):
 
     Mutable by `update`, not hashable; equal by JSON and by the resources it is bound to.
     Indexing composes the transform and gives a new spec.
+
+    >>> spec = at.Spec({"driver": "zarr3", "kvstore": "memory://a/", "dtype": "uint8"})
+    >>> spec.update(shape=[10, 20], create=True)
+    >>> spec.rank, spec.shape
+    (2, (10, 20))
+    >>> print(spec[5:, 3].domain)
+    { [5, 10*) }
+    >>> at.Spec("memory://a/|zarr3:").url
+    'memory://a/|zarr3:'
     """
 
     __slots__ = ("_state",)

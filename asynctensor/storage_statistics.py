@@ -12,6 +12,10 @@ from asynctensor.index_space.transform import IndexTransform
 class StorageStatistics:
     """What is stored of a view; None where it was not asked. ``TensorStore.StorageStatistics``.
 
+    >>> store = at.open("memory://a/|zarr3:", create=True, dtype=at.uint8, shape=[3]).result()
+    >>> store.storage_statistics(query_not_stored=True).result()
+    TensorStore.StorageStatistics(not_stored=True, fully_stored=None)
+
     Attributes:
         not_stored: Whether no chunk of the view is stored.
         fully_stored: Whether every chunk of the view is stored.

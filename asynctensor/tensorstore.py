@@ -55,6 +55,20 @@ class TensorStore(ResizableArray, Displayed):
 
     Made by `open`. Indexing gives views and never reads; `read` and `write` do. Cheap to copy,
     safe to use from any thread and any event loop, picklable.
+
+    In a coroutine, ``await`` stands where these examples have ``.result()``.
+
+    >>> store = at.open("memory://a/|zarr3:", create=True, dtype=at.uint8, shape=[3, 6]).result()
+    >>> store[1, 2:4] = 7
+    >>> view = store[:2, ::2]
+    >>> view.shape
+    (2, 3)
+    >>> view.read().result()
+    array([[0, 0, 0],
+           [0, 7, 0]], dtype=uint8)
+    >>> view[0].write([1, 2, 3]).result()
+    >>> store[0].read().result()
+    array([1, 0, 2, 0, 3, 0], dtype=uint8)
     """
 
     StorageStatistics: ClassVar = _Statistics

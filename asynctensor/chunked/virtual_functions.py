@@ -18,6 +18,12 @@ from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
 class VirtualChunkedReadParameters:
     """What a read function is told besides the domain and the array to fill.
 
+    >>> def read(domain, chunk, parameters):
+    ...     chunk[...] = domain.origin[0]
+    ...     return at.KvStore.TimestampedStorageGeneration(b"always the same", at.inf)
+    >>> at.virtual_chunked(read, dtype=at.int32, shape=[2]).read().result()
+    array([0, 0], dtype=int32)
+
     Attributes:
         if_not_equal: Generation of a cached chunk. If it is still the newest, the array need not
             be filled: return a stamp whose generation is empty. Empty if nothing is cached.
@@ -33,6 +39,14 @@ class VirtualChunkedReadParameters:
 @dataclass(frozen=True, slots=True)
 class VirtualChunkedWriteParameters:
     """What a write function is told besides the domain and the array to store.
+
+    >>> kept = {}
+    >>> def write(domain, chunk, parameters):
+    ...     kept[domain.origin] = chunk.tolist()
+    >>> array = at.virtual_chunked(write_function=write, dtype=at.int32, shape=[2])
+    >>> array.write([1, 2]).result()
+    >>> kept
+    {(0,): [1, 2]}
 
     Attributes:
         if_equal: If not empty, store only if this is the generation now, since the array rests on

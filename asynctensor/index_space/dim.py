@@ -24,6 +24,12 @@ class Dim:
 
     As in TensorStore the bounds are fixed and the flags and the label may be set.
 
+    >>> dim = at.Dim(inclusive_min=2, exclusive_max=5, label="x")
+    >>> dim.size, list(dim), 4 in dim, str(dim)
+    (3, [2, 3, 4], True, '"x": [2, 5)')
+    >>> dim.hull(at.Dim(9)), at.Dim()
+    (Dim(inclusive_min=0, exclusive_max=9, label="x"), Dim())
+
     Args:
         *args: ``label``; or ``size``; or ``inclusive_min, exclusive_max``.
         label: Label of the dimension, empty or None for none.

@@ -98,7 +98,17 @@ def _array_text(array: np.ndarray[Any, Any], dtype: str) -> str:
 
 
 class DimExpression(Indexer):
-    """Chosen dimensions and what is done to them. Immutable; made from `d`."""
+    """Chosen dimensions and what is done to them. Immutable; made from `d`.
+
+    Indexing an array, a spec, a domain or a transform by it does to that what it says, operation
+    after operation.
+
+    >>> corner = at.d["x", "y"].translate_to[0][:2, :2]
+    >>> corner
+    d['x','y'].translate_to[0][:2,:2]
+    >>> at.array(np.ones([3, 4, 5])).label["x", "", "y"][corner].shape
+    (2, 4, 2)
+    """
 
     __slots__ = ("_selection", "_steps")
 
@@ -257,7 +267,14 @@ def _step_text(name: str, argument: Any) -> str:
 
 
 class DimSelection(DimExpression, SelectionTerms):
-    """Chosen dimensions, by index, slice or label; the beginning of a `DimExpression`."""
+    """Chosen dimensions, by index, slice or label; the beginning of a `DimExpression`.
+
+    >>> array = at.array(np.ones([3, 4, 5])).label["x", "y", "z"]
+    >>> array[at.d["z"][2]].domain.labels, array[at.d[2, 0].transpose[0, 1]].shape
+    (('x', 'y'), (5, 3, 4))
+    >>> array[at.d[1:].label["a", "b"]].domain.labels
+    ('x', 'a', 'b')
+    """
 
     __slots__ = ()
 

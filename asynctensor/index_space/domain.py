@@ -38,6 +38,12 @@ from asynctensor.index_space.representation import BoxBounds, Flags, Indexer, In
 class IndexDomain(Indexer):
     """Box of indices, a sequence of `Dim`. Immutable and hashable.
 
+    >>> domain = at.IndexDomain(shape=[3, 4], labels=["y", "x"])
+    >>> domain["x"].size, domain.origin, str(domain[at.d["x"][1:]])
+    (4, (0, 0), '{ "y": [0, 3), "x": [1, 4) }')
+    >>> str(domain.intersect(at.IndexDomain(inclusive_min=[2, 2], shape=[5, 5])))
+    '{ "y": [2, 3), "x": [2, 4) }'
+
     Args:
         rank: Number of dimensions, needed if nothing else is given; or the dimensions, as an
             iterable of `Dim`.

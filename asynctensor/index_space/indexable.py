@@ -8,6 +8,9 @@ class Indexable:
 
     Says nothing but ``isinstance(x, Indexable)``: that ``x[...]`` with NumPy-style terms, a
     domain, a dimension expression or a transform gives another one of the same class.
+
+    >>> isinstance(at.array([1]), at.Indexable), isinstance(at.Schema(), at.Indexable)
+    (True, False)
     """
 
     __slots__ = ()

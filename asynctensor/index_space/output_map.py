@@ -28,7 +28,11 @@ UNBOUNDED_RANGE: Range = (UNBOUNDED_MIN, UNBOUNDED_MAX)
 
 
 class OutputIndexMethod(enum.IntEnum):
-    """Which of the three kinds an `OutputIndexMap` is."""
+    """Which of the three kinds an `OutputIndexMap` is.
+
+    >>> at.OutputIndexMap(3).method == at.OutputIndexMethod.constant
+    True
+    """
 
     constant = 0
     single_input_dimension = 1
@@ -65,6 +69,13 @@ class OutputIndexMap(_Fields):
     - single input dimension: ``offset + stride * input[input_dimension]``;
     - array: ``offset + stride * index_array[input - origin]``, where each element of the array
       must lie in `index_range`. Dimensions of size 1 broadcast.
+
+    >>> at.OutputIndexMap(input_dimension=0, offset=3, stride=2)
+    OutputIndexMap(input_dimension=0, offset=3, stride=2)
+    >>> last_first = at.OutputIndexMap(input_dimension=0, offset=2, stride=-1)
+    >>> turned = at.IndexTransform(input_shape=[3], output=[last_first])
+    >>> at.array([1, 2, 3])[turned].read().result()
+    array([3, 2, 1])
 
     Args:
         *args: An int, the offset of a constant; or an index array.
@@ -276,7 +287,12 @@ def array_text(array: IndexArray) -> str:
 
 
 class OutputIndexMaps(Sequence[OutputIndexMap]):
-    """The output maps of a transform, as a sequence over the output dimensions."""
+    """The output maps of a transform, as a sequence over the output dimensions.
+
+    >>> maps = at.IndexTransform(input_shape=[3, 4])[1].output
+    >>> maps.rank, [each.method.name for each in maps]
+    (2, ['constant', 'single_input_dimension'])
+    """
 
     __slots__ = ("_maps",)
 

@@ -33,6 +33,17 @@ from asynctensor.index_space.transform_text import transform_text
 class IndexTransform(TransformRep, Indexer, Indexable):
     """Maps each index of an input domain to an index of an output space. Immutable.
 
+    >>> transform = at.IndexTransform(input_shape=[3, 4])[1, ::2]
+    >>> transform([1]), transform.domain.shape
+    ((1, 2), (2,))
+    >>> print(transform)
+    Rank 1 -> 2 index space transform:
+      Input domain:
+        0: [0, 2)
+      Output index maps:
+        out[0] = 1
+        out[1] = 0 + 2 * in[0]
+
     Args:
         input_rank: Number of input dimensions, needed if nothing else tells it; or the domain,
             as an `IndexDomain` or a sequence of `Dim`.

@@ -16,6 +16,12 @@ class Batch:
     Reads made in one turn of an event loop are planned together anyhow; a batch does the same
     over several turns, and without a loop. Used as a context manager, leaving it submits. A batch
     that is dropped is submitted too.
+
+    >>> array = at.array([1, 2, 3])
+    >>> with at.Batch() as batch:
+    ...     futures = [array[i].read(batch=batch) for i in (0, 2)]
+    >>> [int(future.result()) for future in futures]
+    [1, 3]
     """
 
     def __init__(self) -> None:

@@ -52,6 +52,12 @@ def _parse(resource_type: ResourceType, json: Any) -> _Entry:
 class ContextResource:
     """A resource of a context. Equal to itself only; shared by whoever refers to it.
 
+    >>> context = at.Context()
+    >>> context["cache_pool"] is context["cache_pool"]
+    True
+    >>> context["cache_pool"] == at.Context()["cache_pool"]
+    False
+
     Attributes:
         resource_type: Its kind.
         config: Its validated configuration.
@@ -103,6 +109,10 @@ class ContextResource:
 
 class ContextSpec:
     """A parsed specification of a context.
+
+    >>> spec = at.Context.Spec({"cache_pool#big": {"total_bytes_limit": 10**9}})
+    >>> at.Context(spec)["cache_pool#big"].to_json()
+    {'total_bytes_limit': 1000000000}
 
     Args:
         json: Maps ``"<type>"`` or ``"<type>#<id>"`` to a specification of a resource, to the key
@@ -180,6 +190,14 @@ class Context:
 
     Each default context has resources of its own: to share them, share the context. A child
     takes from its parent what its own specification does not name. Safe to use from any thread.
+
+    >>> context = at.Context({"cache_pool": {"total_bytes_limit": 1_000_000}})
+    >>> first = at.open("memory://a/|zarr3:", context=context, create=True, dtype="int8", shape=[2])
+    >>> first.result().write(5).result()
+    >>> at.open("memory://a/|zarr3:", context=context).result()[0].read().result()
+    array(5, dtype=int8)
+    >>> context["cache_pool"]
+    Context.Resource({'total_bytes_limit': 1000000})
 
     Args:
         spec: A `Context.Spec` or its JSON; without it a default context.

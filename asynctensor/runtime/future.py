@@ -48,6 +48,15 @@ class Future(Coroutine[Any, Any, T]):
     **Fork.** The work of a Future that was pending at a fork goes on in the parent; in the child
     it has failed, with `FailedPrecondition`.
 
+    >>> future = at.array([1, 2]).read()
+    >>> future.result(timeout=5), future.done()
+    (array([1, 2]), True)
+    >>> async def both():
+    ...     one, two = at.array([1]).read(), at.array([2]).read()
+    ...     return [int(each[0]) for each in await asyncio.gather(one, two)]
+    >>> asyncio.run(both())
+    [1, 2]
+
     Args:
         future: A Future (returned as it is), an awaitable (run on `loop`), or the result itself.
         loop: The event loop on which to run an awaitable; by default the running one.

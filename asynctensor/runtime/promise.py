@@ -18,6 +18,13 @@ class Promise(Generic[T_contra]):
 
     Thread-safe. The first outcome counts; later ones are ignored. A Promise that is dropped
     without one fails its Future with `Aborted`, so that nobody waits for ever.
+
+    >>> promise, future = at.Promise.new()
+    >>> future.done()
+    False
+    >>> promise.set_result(5)
+    >>> future.result()
+    5
     """
 
     __slots__ = ("_future",)

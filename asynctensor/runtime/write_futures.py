@@ -12,6 +12,14 @@ from asynctensor.runtime.future import Future
 class WriteFutures(Coroutine[Any, Any, None]):
     """A write that is going on. Whatever is asked of it is asked of `commit`.
 
+    >>> array, source = at.array(np.zeros(3)), np.ones(3)
+    >>> writing = array.write(source)
+    >>> writing.copy.result()
+    >>> source[:] = 2
+    >>> writing.result()
+    >>> array.read().result()
+    array([1., 1., 1.])
+
     Attributes:
         copy: Done when the source has been read, and may be changed.
         commit: Done when the write is visible to later reads and, outside a transaction, durable.

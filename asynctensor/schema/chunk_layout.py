@@ -90,6 +90,11 @@ class ChunkLayout:
     In shapes, 0 and None constrain nothing, and -1 stands for the full extent of the domain.
 
     Mutable by `update`; not hashable.
+
+    >>> layout = at.ChunkLayout(chunk_elements_soft_constraint=1000, inner_order=[1, 0])
+    >>> layout.update(write_chunk_shape=[100, 100], read_chunk_shape=[10, 10])
+    >>> layout.write_chunk.shape, layout.read_chunk.shape, layout.inner_order
+    ((100, 100), (10, 10), (1, 0))
     """
 
     __slots__ = ("_state",)

@@ -81,11 +81,11 @@ class CodecSpec:
     Immutable; equal by value. Members are checked, and defaults spelled out, where the driver is
     one that is registered; else they are kept as they are.
 
-    >>> CodecSpec({"driver": "n5", "compression": {"type": "gzip"}})
-    CodecSpec({
-      'compression': {'level': -1, 'type': 'gzip', 'useZlib': False},
-      'driver': 'n5',
-    })
+    >>> codec = at.CodecSpec({"driver": "n5", "compression": {"type": "bzip2"}})
+    >>> codec.to_json()["compression"]
+    {'blockSize': 9, 'type': 'bzip2'}
+    >>> codec == at.CodecSpec({"driver": "n5", "compression": {"type": "bzip2", "blockSize": 9}})
+    True
     """
 
     __slots__ = ("_json", "_merge")

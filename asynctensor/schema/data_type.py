@@ -75,6 +75,13 @@ class dtype:  # noqa: N801 (TensorStore's name)
     Equal to, and hashed as, any other spelling of itself that is a `dtype`; comparison with ``==``
     also accepts names, NumPy types and Python types.
 
+    >>> at.dtype("uint16") == at.uint16 == np.uint16
+    True
+    >>> at.uint16.name, at.uint16.numpy_dtype, at.dtype(str)
+    ('uint16', dtype('uint16'), dtype("ustring"))
+    >>> at.int8([1, 2])
+    array([1, 2], dtype=int8)
+
     Args:
         dtype: A `dtype`, a name (``"uint16"``, and those of `extended_types`), a NumPy data type
             or scalar type of any byte order, or one of Python's bool, int, float, complex, bytes

@@ -31,7 +31,16 @@ class GridOptions(TypedDict, total=False):
 
 
 class Grid:
-    """Constraints on the regular grid of write, read or codec chunks."""
+    """Constraints on the regular grid of write, read or codec chunks.
+
+    A shape says all; an aspect ratio and a number of elements leave it to the driver to choose one.
+
+    >>> grid = at.ChunkLayout.Grid(shape=[10, None], elements_soft_constraint=1000)
+    >>> grid.shape, grid.elements, grid.elements_soft_constraint
+    ((10, None), None, 1000)
+    >>> at.ChunkLayout(write_chunk=grid).write_chunk == grid
+    True
+    """
 
     __slots__ = ("_constraints", "_rank")
     __hash__: ClassVar[None]  # type: ignore[assignment]

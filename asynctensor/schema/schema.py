@@ -51,6 +51,13 @@ class Schema(SchemaProperties):
 
     Opening checks a stored array against them, creating makes one that satisfies them. Mutable by
     `update`, not hashable; indexing gives a new schema.
+
+    >>> schema = at.Schema(dtype=at.uint8, shape=[100, 200], fill_value=3)
+    >>> schema.update(chunk_layout=at.ChunkLayout(chunk_shape=[10, 20]))
+    >>> schema.rank, schema.chunk_layout.read_chunk.shape
+    (2, (10, 20))
+    >>> schema[..., 5].shape
+    (100,)
     """
 
     __slots__ = ("_state",)

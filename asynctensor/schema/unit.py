@@ -24,6 +24,11 @@ class Unit:
     Immutable and hashable. The base unit is not interpreted, so units are never converted:
     ``Unit("1000nm") != Unit("1um")``; ``""`` is dimensionless.
 
+    >>> at.Unit("4 nm") == at.Unit(4, "nm") == at.Unit("2nm") * 2
+    True
+    >>> at.Unit(4, "nm").to_json()
+    [4.0, 'nm']
+
     Attributes:
         multiplier: How many base units.
         base_unit: Their name, in udunits2 syntax by convention.

@@ -47,6 +47,14 @@ class Transaction(Life):
     aborts. ``store.with_transaction(txn)`` and ``open(..., transaction=txn)`` bind arrays to it.
     What is staged is seen by reads through the transaction, and by nobody else until the commit.
 
+    >>> array = at.open("memory://a/|zarr3:", create=True, dtype="int8", shape=[3]).result()
+    >>> with at.Transaction() as transaction:
+    ...     array.with_transaction(transaction)[0] = 7
+    ...     print(array.read().result(), array.with_transaction(transaction).read().result())
+    [0 0 0] [7 0 0]
+    >>> array.read().result(), transaction.open
+    (array([7, 0, 0], dtype=int8), False)
+
     Args:
         atomic: All or nothing (the default here; TensorStore's is False). It needs a store that
             can commit many keys at once, and one such store for all that the transaction touches;
