@@ -79,8 +79,8 @@ class ResizableArray(ArrayHandle):
             exclusive_max: New upper bounds (None: unchanged), in the indices of this view.
             resize_metadata_only: Leave chunks that fall outside in the store.
             resize_tied_bounds: Also allow it where the view does not show the whole array.
-            expand_only: Never shrink a dimension.
-            shrink_only: Never grow a dimension.
+            expand_only: Fail if a dimension would shrink.
+            shrink_only: Fail if a dimension would grow.
             timeout: Seconds after which to give up.
             deadline: The same as a Unix time.
             progress: Told after each deleted chunk.

@@ -293,9 +293,14 @@ def _resized_shape(old: tuple[int, ...], request: ResizeRequest) -> tuple[int, .
         chosen = size if new is None else new
         if chosen < 0:
             raise FailedPrecondition(f"cannot resize dimension {dim} to the upper bound {chosen}")
-        if request.expand_only:
-            chosen = max(size, chosen)
-        if request.shrink_only:
-            chosen = min(size, chosen)
+        for refused, flag, verb in (
+            (request.expand_only and chosen < size, "expand_only", "shrink"),
+            (request.shrink_only and chosen > size, "shrink_only", "expand"),
+        ):
+            if refused:
+                raise FailedPrecondition(
+                    f"Resize operation would {verb} output dimension {dim} from [0, {size}) to "
+                    f"[0, {chosen}) but `{flag}` was specified"
+                )
         shape.append(chosen)
     return tuple(shape)

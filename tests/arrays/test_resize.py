@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import asynctensor as ts
+from asynctensor.errors import FailedPrecondition
 
 SHAPES = {"zarr3": "c/", "zarr": ""}
 
@@ -62,10 +63,18 @@ async def test_metadata_only_leaves_the_chunks() -> None:
 
 async def test_modes() -> None:
     store = await made({"driver": "zarr3", "kvstore": "memory://a/"}, [10, 10], [4, 4])
-    store = await store.resize(exclusive_max=[5, 20], expand_only=True)
+    store = await store.resize(exclusive_max=[None, 20], expand_only=True)
     assert store.shape == (10, 20)
-    store = await store.resize(exclusive_max=[5, 30], shrink_only=True)
+    store = await store.resize(exclusive_max=[5, 20], shrink_only=True)
     assert store.shape == (5, 20)
+    for request in (
+        {"exclusive_max": [4, 30], "expand_only": True},
+        {"exclusive_max": [4, 30], "shrink_only": True},
+    ):
+        (only,) = {"expand_only", "shrink_only"} & request.keys()
+        with pytest.raises(FailedPrecondition, match=f"but `{only}` was specified"):
+            await store.resize(**request)
+    assert (await store.resolve()).shape == (5, 20)
     assert (await store.resize(exclusive_max=[None, None])).shape == (5, 20)
     assert (await store.resize(exclusive_max=[0, 20])).shape == (0, 20)
 
