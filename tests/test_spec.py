@@ -313,7 +313,7 @@ def test_minimal_specs_are_tensorstores() -> None:
 def test_drivers_and_members_are_checked_at_once() -> None:
     json = {**ZARR3, "metadata": {"shape": [5]}, "schema": {"domain": {"shape": [5]}}}
     spec = Spec(json)
-    assert spec.options["metadata"] == {"shape": [5]}
+    assert spec.options["metadata"] == {"node_type": "array", "shape": [5]}
     assert spec.shape == (5,)
     assert spec.state.transform is None
     with pytest.raises(InvalidArgument, match="bogus"):

@@ -47,6 +47,13 @@ class Zarr3Format(ArrayFormat[Zarr3Metadata]):
     def serialize(self, metadata: Zarr3Metadata) -> bytes:
         return dump_document(metadata_to_json(metadata))
 
+    def spelled_out(self, constraints: dict[str, Json]) -> dict[str, Json]:
+        found = {k: v for k, v in constraints.items() if (k, v) != ("attributes", {})}
+        # The kind of node is said with the rest, and says nothing alone.
+        if found == {"node_type": "array"} or not found:
+            return {}
+        return {"node_type": "array", **found}
+
     def constraint_schema(self, constraints: dict[str, Json], schema: Schema) -> Schema:
         return spec_schema(read_constraints(constraints), schema)
 
