@@ -128,7 +128,11 @@ class Gate:
         if self._admission.admit_now(ticket, most):
             ticket.began = SOURCES.monotonic()
             return ticket, True
-        self._wait(ticket, most, go)
+        came: list[None] = []
+        self._wait(ticket, most, lambda: came.append(None))
+        if came:
+            return ticket, True
+        self._waiting[ticket] = go
         return ticket, False
 
     def _wait(self, ticket: Ticket, most: int, go: Callable[[], object]) -> None:
