@@ -171,13 +171,14 @@ def _no_answer(request: Request, error: Exception) -> Error:
     if isinstance(error, aiohttp.InvalidURL):
         return InvalidArgument(f"{request!r} is no URL that can be asked")
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-        return _no_connection(host, error)
+        return no_connection(host, error)
     if isinstance(error, TimeoutError):
         return NoAnswer(f"{host} stopped answering {request!r}")
     return NoAnswer(f"{host} gave no whole answer to {request!r} ({_reason(error)})")
 
 
-def _no_connection(host: str, error: Exception) -> Error:
+def no_connection(host: str, error: Exception) -> Error:
+    """Why no connection to a host came about; where its name is not known, that does not pass."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return FailedPrecondition(
             f"the certificate of {host} is not trusted ({error.certificate_error}); is the name "

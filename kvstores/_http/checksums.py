@@ -1,11 +1,13 @@
-"""CRC-32C and MD5, by which object stores tell damaged bytes."""
+"""The checksums by which object stores tell damaged bytes."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import md5
+from hashlib import md5, sha256
 from typing import Final, Literal
 
 import google_crc32c
@@ -48,21 +50,38 @@ async def md5_of(body: Buffer) -> str:
     return md5_digest(body)
 
 
+def _crc32(body: Buffer) -> str:
+    return base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+
+
+def _sha256(body: Buffer) -> str:
+    return base64.b64encode(sha256(body).digest()).decode()
+
+
+#: Kind -> what computes it, and of how many bytes it is left to a worker thread.
+_KINDS: Final[dict[str, tuple[Callable[[Buffer], str], int]]] = {
+    "CRC-32C": (crc32c, _LARGE),
+    "CRC-32": (_crc32, _LARGE),
+    "MD5": (md5_digest, _LARGE_MD5),
+    "SHA-256": (_sha256, _LARGE_MD5),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Checksum:
     """What a server says that the bytes of an object come to.
 
     Attributes:
-        kind: Which checksum.
+        kind: Which checksum, as errors call it.
         value: As it says it (base64).
     """
 
-    kind: Literal["CRC-32C", "MD5"]
+    kind: Literal["CRC-32C", "CRC-32", "MD5", "SHA-256"]
     value: str
 
     def takes_long(self, body: Buffer) -> bool:
         """Whether it is for a worker thread to compute."""
-        return len(body) > (_LARGE if self.kind == "CRC-32C" else _LARGE_MD5)
+        return len(body) > _KINDS[self.kind][1]
 
     def fits(self, body: Buffer) -> bool:
         """Whether a body has it."""
@@ -82,4 +101,4 @@ class Checksum:
             )
 
     def _of(self, body: Buffer) -> str:
-        return crc32c(body) if self.kind == "CRC-32C" else md5_digest(body)
+        return _KINDS[self.kind][0](body)

@@ -128,7 +128,6 @@ def _look_up(given: AwsCredentials) -> Any:
     try:
         session_module = importlib.import_module("botocore.session")
         providers = importlib.import_module("botocore.credentials")
-        utils = importlib.import_module("botocore.utils")
     except ImportError as error:
         if given.type == "default" and given.option("profile") is None and not _hints():
             return None
@@ -141,8 +140,7 @@ def _look_up(given: AwsCredentials) -> Any:
         if given.type == "profile":
             found = _of_profile(session, given)
         elif given.type == "imds":
-            fetcher = utils.InstanceMetadataFetcher(timeout=2, num_attempts=2)
-            found = providers.InstanceMetadataProvider(fetcher).load()
+            found = _of_machine(session)
         elif given.type == "ecs":
             found = providers.ContainerProvider(environ=_container(given)).load()
         else:
@@ -169,6 +167,13 @@ def _of_profile(session: Any, given: AwsCredentials) -> Any:
     for name in ("env", "container-role", "iam-role"):
         resolver.remove(name)
     return resolver.load_credentials()
+
+
+def _of_machine(session: Any) -> Any:
+    session.set_config_variable("metadata_service_timeout", 2)
+    session.set_config_variable("metadata_service_num_attempts", 2)
+    # Where its metadata are, variables and files may say.
+    return session.get_component("credential_provider").get_provider("iam-role").load()
 
 
 def _container(given: AwsCredentials) -> dict[str, str]:

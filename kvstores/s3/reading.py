@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from asynctensor.kvstores._http.checksums import Checksum
 from asynctensor.kvstores._http.etags import generation_of, read_conditions
@@ -17,6 +17,13 @@ from asynctensor.storage.kvstore import ReadOptions
 
 #: What a conditional write says of itself, to be found again when its answer is lost.
 MARK: Final = "x-amz-meta-asynctensor-write"
+
+#: What says which checksum, the quickest first: an object has the one that it was put with.
+_CHECKSUMS: Final[tuple[tuple[str, Literal["CRC-32C", "CRC-32", "SHA-256"]], ...]] = (
+    ("x-amz-checksum-crc32c", "CRC-32C"),
+    ("x-amz-checksum-crc32", "CRC-32"),
+    ("x-amz-checksum-sha256", "SHA-256"),
+)
 
 
 class S3Reader(ObjectReader[S3Asker]):
@@ -49,8 +56,12 @@ class S3Reader(ObjectReader[S3Asker]):
         return Question(fields=(*conditions, last))
 
     def _checksum(self, answer: Response) -> Checksum | None:
-        said = answer.headers.get("x-amz-checksum-crc32c", "")
         # Of an object in parts, whose ETag ends in their number, it may be that of their checksums,
         # also where the server calls it that of the whole (moto does).
-        in_parts = "-" in answer.headers.get("etag", "")
-        return None if not said or "-" in said or in_parts else Checksum("CRC-32C", said)
+        if "-" in answer.headers.get("etag", ""):
+            return None
+        for field, kind in _CHECKSUMS:
+            said = answer.headers.get(field)
+            if said and "-" not in said:
+                return Checksum(kind, said)
+        return None

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from email.utils import formatdate
 from typing import Any
 
 import pytest
+from aiohttp import ClientConnectorDNSError
+from aiohttp.client_reqrep import ConnectionKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 import asynctensor as ts
 from asynctensor.errors import DeadlineExceeded, Unavailable
+from asynctensor.kvstores._http.aiohttp_transport import no_connection
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores._http.message import Headers, Request, Response
 from asynctensor.kvstores._http.retry_after import retry_after
@@ -30,7 +34,7 @@ URL = "http://server.invalid/k?X-Amz-Signature=hidden-secret"
 class Answers:
     """A transport that answers as told, and says when it was asked."""
 
-    def __init__(self, *answers: Response | None) -> None:
+    def __init__(self, *answers: Response | Exception | None) -> None:
         self.answers = list(answers)
         self.asked: list[float] = []
 
@@ -39,6 +43,8 @@ class Answers:
         answer = self.answers.pop(0) if self.answers else Response(200, body=b"value")
         if answer is None:
             await asyncio.get_running_loop().create_future()
+        if isinstance(answer, Exception):
+            raise answer
         assert answer is not None
         return answer
 
@@ -73,6 +79,27 @@ async def test_a_server_that_wants_too_much_is_asked_no_more() -> None:
     with pytest.raises(Unavailable, match="503"):
         await exchange.send(Request("GET", URL))
     assert len(answers.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "passes"), [("EAI_AGAIN", True), ("EAI_NONAME", False), ("EAI_FAIL", True)]
+)
+async def test_a_name_that_is_not_found_now_is_looked_up_again(code: str, passes: bool) -> None:
+    """Whatever was to be sent has certainly not been: also what must not be sent twice."""
+    where = ConnectionKey("h.example", 80, False, True, None, None, None, None)
+    cause = socket.gaierror(getattr(socket, code), "no such luck")
+    failure = no_connection("h.example", ClientConnectorDNSError(where, cause))
+    answers = Answers(failure, failure)
+    exchange = Exchange(RetryPolicy(5, 0.001, 0.002), transport=answers)
+    sending = exchange.send(Request("PUT", URL, body=b"1"), idempotent=False)
+    if passes:
+        assert (await sending).body == b"value"
+        assert len(answers.asked) == 3
+    else:
+        with pytest.raises(Unavailable, match=r"no address of h\.example was found") as caught:
+            await sending
+        assert len(answers.asked) == 1
+        assert "hidden-secret" not in str(caught.value)
 
 
 async def test_a_date_is_waited_for() -> None:

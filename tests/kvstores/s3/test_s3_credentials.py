@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
+import json
 import pickle
 
 import pytest
 
 from asynctensor.errors import FailedPrecondition, PermissionDenied
+from asynctensor.kvstores._http.who_asks import PENDING
 from asynctensor.kvstores.s3 import credentials
 from asynctensor.kvstores.s3.credentials import KeySource
 from asynctensor.kvstores.s3.signing import Keys
 from asynctensor.runtime.aws_credentials import AwsCredentials
-from tests.servers.scripted import Said, ScriptedServer
+from tests.servers.scripted import Asked, Said, ScriptedServer
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +82,101 @@ async def test_of_a_container_and_again_when_they_expire() -> None:
         assert await source.keys() == found
         source.forget()
         assert await source.keys() == Keys("id3", "s", "t")
+
+
+EXPIRES = "2099-01-01T00:00:00Z"
+
+
+async def test_of_a_machine(monkeypatch) -> None:
+    """Instance metadata, version 2."""
+
+    def script(asked: Asked) -> Said:
+        if asked.target.endswith("/api/token"):
+            return Said(body=b"permit") if asked.method == "PUT" else Said(405)
+        if asked.fields.get("x-aws-ec2-metadata-token") != "permit":
+            return Said(401)
+        if asked.target.endswith("/security-credentials/"):
+            return Said(body=b"role")
+        found = {"Code": "Success", "AccessKeyId": "id", "SecretAccessKey": "s", "Token": "t",
+                 "Expiration": EXPIRES, "LastUpdated": EXPIRES}  # fmt: skip
+        return Said(body=json.dumps(found).encode())
+
+    with ScriptedServer(script) as server:
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", server.url)
+        with pytest.raises(PermissionDenied, match="imds"):
+            await keys_of("imds").keys()
+        monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+        for kind in ("imds", "default"):
+            assert await keys_of(kind).keys() == Keys("id", "s", "t")
+
+
+async def test_of_a_web_identity(monkeypatch, tmp_path) -> None:
+    """As pods of Kubernetes have it; asked for anew when the keys are refused."""
+    count = 0
+
+    def script(asked: Asked) -> Said:
+        nonlocal count
+        count += 1
+        assert b"WebIdentityToken=pod%27s+token" in asked.body
+        keys = "".join(
+            f"<{name}>{value}</{name}>"
+            for name, value in (("AccessKeyId", f"id{count}"), ("SecretAccessKey", "s"),
+                                ("SessionToken", "t"), ("Expiration", EXPIRES))
+        )  # fmt: skip
+        return Said(
+            body=f"<R><AssumeRoleWithWebIdentityResult><Credentials>{keys}</Credentials>"
+            "</AssumeRoleWithWebIdentityResult></R>".encode()
+        )
+
+    (tmp_path / "token").write_text("pod's token")
+    with ScriptedServer(script) as server:
+        for name, value in (
+            ("WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token")),
+            ("ROLE_ARN", "arn:aws:iam::123456789012:role/r"),
+            ("DEFAULT_REGION", "eu-west-1"),
+            ("ENDPOINT_URL_STS", server.url),
+        ):
+            monkeypatch.setenv(f"AWS_{name}", value)
+        source = keys_of("default")
+        assert source.at_hand() is PENDING
+        assert await source.keys() == Keys("id1", "s", "t")
+        assert source.at_hand() == Keys("id1", "s", "t")
+        source.forget()
+        assert await source.keys() == Keys("id2", "s", "t")
+
+
+async def test_of_single_sign_on(monkeypatch, tmp_path) -> None:
+    """What ``aws sso login`` has left is turned into keys."""
+    folder = tmp_path / ".aws"
+    (folder / "sso" / "cache").mkdir(parents=True)
+    (folder / "config").write_text(
+        "[profile p]\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n"
+        "[sso-session s]\nsso_region = eu-west-1\nsso_start_url = https://start.invalid/\n"
+    )
+    token = {"accessToken": "signed-on", "expiresAt": EXPIRES, "region": "eu-west-1",
+             "startUrl": "https://start.invalid/"}  # fmt: skip
+    name = hashlib.sha1(b"s", usedforsecurity=False).hexdigest()
+    cached = folder / "sso" / "cache" / f"{name}.json"
+    # It takes the home directory when it is imported.
+    tokens = importlib.import_module("botocore.tokens").SSOTokenProvider
+    monkeypatch.setattr(tokens, "_SSO_TOKEN_CACHE_DIR", str(cached.parent))
+    cached.write_text(json.dumps(token))
+
+    def script(asked: Asked) -> Said:
+        if asked.fields.get("x-amz-sso_bearer_token") != "signed-on":
+            return Said(401)
+        keys = {"accessKeyId": "id", "secretAccessKey": "s", "sessionToken": "t",
+                "expiration": 4_070_908_800_000}  # fmt: skip
+        return Said(body=json.dumps({"roleCredentials": keys}).encode())
+
+    with ScriptedServer(script) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", server.url)
+        assert await keys_of("profile", profile="p").keys() == Keys("id", "s", "t")
+        # Whoever has to sign on again is told so, and not what the service said.
+        cached.write_text(json.dumps({**token, "accessToken": "hidden"}))
+        with pytest.raises(PermissionDenied, match="no new keys") as caught:
+            await keys_of("profile", profile="p").keys()
+        assert "hidden" not in str(caught.value)
 
 
 async def test_nobody_has_any() -> None:
