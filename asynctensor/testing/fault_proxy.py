@@ -38,6 +38,8 @@ from asynctensor.testing.network_faults import (
 T = TypeVar("T")
 _PIECE: Final = 1 << 16
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+#: Turns of the loop in which a connection is accepted, made, reset and closed, and some more.
+_TURNS: Final = 8
 _END_OF_HEAD: Final = b"\r\n\r\n"
 
 
@@ -132,6 +134,10 @@ class FaultProxy:
 
     def _accepted(self) -> _Client:
         client = _Client(self._clients)
+        if self._server is None:
+            # It came while the proxy was being stopped.
+            client.reset()
+            return client
         task = self._loop.create_task(self._serve(client))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -151,8 +157,8 @@ class FaultProxy:
             # Also of those that were cancelled while they connected, or had something to send.
             if isinstance(transport, asyncio.WriteTransport):
                 transport.abort()
-        # Sockets are closed in the next turns of the loop.
-        for _ in range(3):
+        # Sockets are closed in the next turns of the loop; so are those of clients that came last.
+        for _ in range(_TURNS):
             await asyncio.sleep(0)
 
     async def _serve(self, client: _Client) -> None:
@@ -222,6 +228,8 @@ class _Client(asyncio.Protocol):
         self._connected = connected
         self._held = bytearray()
         self._ended = False
+        #: Whether it is to be reset as soon as it is there.
+        self._unwanted = False
         self._changed = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -230,6 +238,8 @@ class _Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._connected.add(self)
+        if self._unwanted:
+            self.reset()
 
     def data_received(self, data: bytes) -> None:
         self._held += data
@@ -283,6 +293,7 @@ class _Client(asyncio.Protocol):
     def reset(self) -> None:
         """Closes so that the client sees a reset, not an end."""
         if self._transport is None:
+            self._unwanted = True
             return
         sock = self._transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
