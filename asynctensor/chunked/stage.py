@@ -67,6 +67,7 @@ class StagingWriter:
                 error.located(array=self._array.url, operation="write")
             request.fail(error)
         request.planned()
+        self._transaction.holds(request.data.nbytes)
 
     def _own(self, data: Array) -> Array:
         """A copy that belongs to the transaction."""

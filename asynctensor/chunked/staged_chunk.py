@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,15 @@ import numpy as np
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.grid import Cell, Partition
+from asynctensor.chunked.moved_chunk import MovedChunk
 from asynctensor.chunked.staged_tile import StagedTile, run_of
 from asynctensor.chunked.update import Patch, apply, chunk_of, encode_chunk, updated_value
 from asynctensor.chunked.written_part import boxes_of, encode_boxes, encode_mask
+from asynctensor.errors import Aborted
 from asynctensor.runtime.workers import yield_gil
 from asynctensor.storage.kvstore import Buffer, whole
 from asynctensor.storage.partial_value import Written
+from asynctensor.storage.stash import Stash, StoredValue
 from asynctensor.transaction.staged_value import StagedValue
 
 #: From so many patches on they are folded into one masked chunk, which bounds their memory.
@@ -36,7 +39,8 @@ class StagedChunk(StagedValue):
     """
 
     __slots__ = (
-        "_before", "_covered", "_lock", "_mask", "_number", "_patches", "_tile", "_values",
+        "_before", "_covered", "_lock", "_mask", "_moved", "_number", "_patches", "_tile",
+        "_values",
         "array", "index",
     )  # fmt: skip
 
@@ -54,12 +58,15 @@ class StagedChunk(StagedValue):
         #: Where its elements are, instead of in patches; and which of the chunks there it is.
         self._tile: StagedTile | None = None
         self._number = 0
+        #: Where all of that is, if it is not in memory.
+        self._moved: MovedChunk | None = None
 
     def add(self, data: Array, partition: Partition, cell: Cell) -> None:
         """Adds a patch; `data` belongs to the transaction from now on."""
         with self._lock:
             if partition.is_full(cell):
                 self._clear()
+            self._rest_on_moved()
             patches = self._spelled()
             patches.append((data, partition, cell))
             if len(patches) >= _FOLD:
@@ -72,8 +79,16 @@ class StagedChunk(StagedValue):
             self._tile, self._number = tile, number
 
     def _clear(self) -> None:
-        self._patches = self._values = self._mask = self._tile = None
+        self._patches = self._values = self._mask = self._tile = self._moved = None
         self._covered = True
+
+    def _rest_on_moved(self) -> None:
+        """What is written from here on is over what was moved; the lock is held."""
+        if self._moved is None:
+            return
+        before = StagedChunk(self.array, self.index, self._before)
+        before._covered, before._moved = self._covered, self._moved
+        self._before, self._covered, self._moved = before, False, None
 
     def _spelled(self) -> list[Patch]:
         """The patches; the lock is held."""
@@ -96,6 +111,14 @@ class StagedChunk(StagedValue):
     def elements(self) -> tuple[Array, Array]:
         """The written elements in a chunk of their own, and which they are."""
         with self._lock:
+            if self._moved is not None:
+                raise Aborted(
+                    "the array has grown meanwhile, and what was appended to it does not begin "
+                    "where a chunk does and is not in memory any more; run the transaction again "
+                    "with a larger staged_bytes_limit",
+                    key=self.array.key(self.index),
+                    operation="commit",
+                )
             self._fold()
             assert self._values is not None
             assert self._mask is not None
@@ -141,6 +164,8 @@ class StagedChunk(StagedValue):
         with self._lock:
             if self._covered:
                 return None
+            if self._moved is not None:
+                return None if self._moved.part is None else Written(form, self._moved.part)
             boxes = boxes_of(self._spelled()) if self._mask is None else None
             if boxes is not None:
                 return Written(form, encode_boxes(boxes))
@@ -159,12 +184,50 @@ class StagedChunk(StagedValue):
 
     async def value(self, current: bytes | None) -> bytes | None:
         """The encoded chunk after the writes."""
-        if self._before is not None and not self._covered:
-            current = await self._before.value(current)
-        done = ChunkStatistics()
-        encoded = await self.array.workers.run(self._encoded, current, done)
-        self.array.count(done)
+        (encoded,) = await self.values([self], [current])
         return None if encoded is None else bytes(encoded)
+
+    @property
+    def held(self) -> int:
+        """See `StagedValue.held`; of objects, only whole chunks can be elsewhere."""
+        if self._moved is not None or (self.needs_current and self.array.layout.dtype.hasobject):
+            return 0
+        return self.array.chunk_bytes
+
+    def stored(self, stash: Stash | None) -> StoredValue | None:
+        """See `StagedValue.stored`."""
+        moved = self._moved
+        return moved.value if moved and moved.part is None and moved.stash is stash else None
+
+    @classmethod
+    async def moved_out(cls, staged: Mapping[str, Any], stash: Stash) -> Mapping[str, StagedValue]:
+        """See `StagedValue.moved_out`: encoded where all of the chunk is written."""
+        chunks: Mapping[str, StagedChunk] = staged
+        whole = {key: each for key, each in chunks.items() if not each.needs_current}
+        found = await cls.values(list(whole.values()), [None] * len(whole))
+        values: dict[str, Buffer | None] = dict(zip(whole, found, strict=True))
+        parts: dict[str, bytes] = {}
+        for key, each in chunks.items():
+            if key not in whole:
+                parts[key], values[key] = await each.array.workers.run(each._packed)
+        stored = await stash.store({key: each for key, each in values.items() if each is not None})
+        for key, value in values.items():
+            if value is None or key in stored:
+                chunks[key]._move(MovedChunk(stash, stored.get(key), parts.get(key)))
+        return {}
+
+    def _packed(self) -> tuple[bytes, bytes]:
+        """Which elements were written, and they."""
+        values, mask = self.elements()
+        return encode_mask(mask), values[mask].tobytes()
+
+    def _move(self, moved: MovedChunk) -> None:
+        with self._lock:
+            covered = self._covered or moved.part is None
+            self._clear()
+            self._moved, self._covered = moved, covered
+            if covered:
+                self._before = None
 
     @classmethod
     async def values(
@@ -172,12 +235,18 @@ class StagedChunk(StagedValue):
     ) -> Sequence[Buffer | None]:
         """`value` of several chunks, encoded in groups."""
         known = list(currents)
+        new: list[Buffer | None] = [None] * len(staged)
+        elsewhere: set[int] = set()
         for at, each in enumerate(staged):
             if each._before is not None and not each._covered:
                 known[at] = await each._before.value(known[at])
-        new: list[Buffer | None] = [None] * len(staged)
+            if each._moved is not None:
+                elsewhere.add(at)
+                new[at] = await each._from_elsewhere(known[at])
         groups: dict[ChunkedArray, list[list[int]]] = {}
         for at, each in enumerate(staged):
+            if at in elsewhere:
+                continue
             mine = groups.get(each.array)
             if mine is None:
                 mine = groups[each.array] = [[]]
@@ -194,6 +263,25 @@ class StagedChunk(StagedValue):
             )
         )
         return new
+
+    async def _from_elsewhere(self, current: bytes | None) -> bytes | None:
+        """The encoded chunk, of what was moved out of memory."""
+        moved = self._moved
+        assert moved is not None
+        data = await moved.read(self.array.key(self.index))
+        if moved.part is None or data is None:
+            return data
+
+        def encoded() -> Buffer | None:
+            chunk = chunk_of(self.array, current)
+            values, mask = moved.elements(self.array, data)
+            np.copyto(chunk, values, where=mask)
+            return encode_chunk(self.array, chunk, done)
+
+        done = ChunkStatistics()
+        new = await self.array.workers.run(encoded)
+        self.array.count(done)
+        return None if new is None else bytes(new)
 
     def _encoded(self, current: bytes | None, done: ChunkStatistics) -> Buffer | None:
         """The encoded chunk, perhaps a view of the data that was staged."""

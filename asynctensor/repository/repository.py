@@ -26,6 +26,7 @@ from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.storage.commit_domain import Isolation
+from asynctensor.transaction.staged_memory import DEFAULT_LIMIT
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
@@ -156,6 +157,7 @@ class Repository(Past, Branching):
         metadata: Mapping[str, Any] | None = None,
         branch: str = MAIN,
         isolation: Isolation = "serializable",
+        staged_bytes_limit: int = DEFAULT_LIMIT,
     ) -> Transaction:
         """A transaction that commits to a branch of this repository.
 
@@ -166,11 +168,18 @@ class Repository(Past, Branching):
             branch: Where to. If there is none of that name, the first read or write fails with
                 `NotFound`.
             isolation: See `Transaction`.
+            staged_bytes_limit: See `Transaction`.
 
         Raises:
             InvalidArgument: See `Transaction`.
         """
-        made = Transaction(message=message, author=author, metadata=metadata, isolation=isolation)
+        made = Transaction(
+            message=message,
+            author=author,
+            metadata=metadata,
+            isolation=isolation,
+            staged_bytes_limit=staged_bytes_limit,
+        )
         StagedStore(self.kvstore(branch=branch).store, made).staging()
         return made
 

@@ -69,19 +69,19 @@ class AtomicCommit:
             # What was stored for it may be in the log.
             raise
         except Error as error:
-            if token is None:
-                await _discard_stored(parts)
             key = error.key
+            if token is None:
+                await _discard_stored(self.participants, parts)
             again = proposed and isinstance(error, Aborted) and not error.final and key is not None
             if not again or any(p.is_final(key) for p in self.participants if key is not None):
                 raise
             return None
 
 
-async def _discard_stored(parts: list[Commit]) -> None:
+async def _discard_stored(participants: Sequence[Participant], parts: Sequence[Commit]) -> None:
     """Deletes what was stored ahead of a commit that was not made, and never will be."""
-    for part in parts:
-        if part.stash is not None:
+    for each, part in zip(participants, parts, strict=False):
+        if part.stash is not None and not each.keeps(part.stash):
             await part.stash.discard()
 
 

@@ -7,13 +7,15 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from asynctensor.errors import Error, FailedPrecondition, Unimplemented
+from asynctensor.errors import CommitUnknown, Error, FailedPrecondition, Unimplemented
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.promise import Promise
+from asynctensor.runtime.workers import data_copy_pool
 from asynctensor.storage.commit_domain import CommitDomain
 from asynctensor.transaction.participant import Participant
 from asynctensor.transaction.sharing import Sharing
+from asynctensor.transaction.staged_memory import DEFAULT_LIMIT, StagedMemory
 from asynctensor.transaction.staging_queue import StagingQueue
 from asynctensor.transaction.states import Event, State, next_state
 
@@ -29,10 +31,12 @@ class Life:
 
     Args:
         atomic: Whether all of it is committed at once, and so must be of one commit domain.
+        limit: Bytes of staged data in memory.
     """
 
-    def __init__(self, *, atomic: bool) -> None:
+    def __init__(self, *, atomic: bool, limit: int = DEFAULT_LIMIT) -> None:
         self._atomic = atomic
+        self._memory = StagedMemory(limit)
         self._mark: object = None
         self._sharing: Sharing | None = None
         self._state = State.OPEN
@@ -134,6 +138,27 @@ class Life:
             self._move(self._staging_event())
             self._staging.add(staging)
 
+    def holds(self, nbytes: int) -> None:
+        """Counts what was staged; beyond the limit, has it moved out of memory.
+
+        Writes of arrays wait meanwhile, and so does a commit that is asked for.
+        """
+        if not self._memory.add(nbytes):
+            return
+        self.queue.pause()
+        with self._lock:
+            moving = start(self._move_out)
+            self._staging.add(moving)
+        moving.add_done_callback(lambda _: self.queue.resume(data_copy_pool()))
+
+    async def _move_out(self) -> None:
+        shared = None if self._sharing is None else self._sharing.token
+        try:
+            for each in self._all():
+                await each.move_out(shared)
+        finally:
+            self._memory.moved(sum(each.held() for each in self._all()))
+
     def _move(self, event: Event) -> None:
         following = next_state(self._state, event)
         if following is None:
@@ -190,7 +215,19 @@ class Life:
             self._staging.clear()
         for participant in participants:
             participant.discard()
-        self._promise.set_exception(error)
+        erased = self._sharing is None and not isinstance(error, CommitUnknown)
+        if erased and any(each.moved for each in participants):
+            # What was moved out of memory is gone before anybody is told.
+            self._erasing = start(self._erase, participants, error)
+        else:
+            self._promise.set_exception(error)
+
+    async def _erase(self, participants: list[Participant], error: Error) -> None:
+        try:
+            for each in participants:
+                await each.erase()
+        finally:
+            self._promise.set_exception(error)
 
 
 def check_domain(new: Participant, others: Iterable[Participant]) -> None:

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from asynctensor.errors import Unimplemented
 from asynctensor.storage.commit_domain import Commit, CommitDomain
 from asynctensor.storage.shared_transaction import SharedTransaction
+from asynctensor.storage.stash import Stash
 
 
 class Participant(ABC):
@@ -49,6 +50,34 @@ class Participant(ABC):
         Raises:
             Error: It cannot be worked out; nothing was changed.
         """
+
+    def keeps(self, stash: Stash) -> bool:
+        """Whether what is in a stash is needed even if the commit is not made: to try again."""
+        return False
+
+    @property
+    def moved(self) -> bool:
+        """Whether something was moved out of memory, and is to be erased."""
+        return False
+
+    def held(self) -> int:
+        """About how many bytes of what was staged are in memory."""
+        return 0
+
+    async def move_out(self, shared: SharedTransaction | None) -> None:  # noqa: B027 -- see below
+        """Moves what was staged out of memory, as far as it can be.
+
+        Meanwhile nothing is staged by writes of arrays. Most hold little.
+
+        Args:
+            shared: The transaction, if several processes work on it.
+
+        Raises:
+            Error: It could not be moved; it is in memory as before.
+        """
+
+    async def erase(self) -> None:  # noqa: B027 -- as above
+        """Deletes what was moved out of memory, and is not committed, nor ever will be."""
 
     @abstractmethod
     def is_final(self, key: str) -> bool:

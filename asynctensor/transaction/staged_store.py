@@ -48,7 +48,8 @@ class StagedStore(KeyValueStore):
         """
         key = ("store", self.base.identity)
         return self.transaction.participant(
-            key, lambda: Staging(self.base, self.transaction.isolation)
+            key,
+            lambda: Staging(self.base, self.transaction.isolation, atomic=self.transaction.atomic),
         )
 
     async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
@@ -98,6 +99,7 @@ class StagedStore(KeyValueStore):
                     return TimestampedStorageGeneration.now(UNKNOWN)
             version = staging.stage_if(key, data, before, if_equal)
             if version is not None:
+                self.transaction.holds(data.held)
                 break
             # Somebody staged the key between the look and the write: look again.
         return TimestampedStorageGeneration.now(NO_VALUE if value is None else version)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from asynctensor.errors import Aborted
 from asynctensor.storage.kvstore import Buffer
 from asynctensor.storage.partial_value import Written
+from asynctensor.storage.stash import Stash, StoredValue
+
+#: Bytes of whole values that are worth being moved out of memory.
+_LARGE = 64 * 1024
 
 
 class StagedValue(ABC):
@@ -40,6 +44,28 @@ class StagedValue(ABC):
         """About how many bytes the new value takes while it is worked out."""
         return 0
 
+    @property
+    def held(self) -> int:
+        """About how many bytes of it are in memory, that could be elsewhere."""
+        return 0
+
+    @classmethod
+    async def moved_out(cls, staged: Mapping[str, Any], stash: Stash) -> Mapping[str, StagedValue]:
+        """Moves several of this class out of memory.
+
+        Args:
+            staged: They, by key.
+            stash: Where to.
+
+        Returns:
+            What takes the place of those that were moved: perhaps they themselves.
+        """
+        return {}
+
+    def stored(self, stash: Stash | None) -> StoredValue | None:
+        """All of the new value, if it is in `stash` already."""
+        return None
+
     def written(self) -> Written | None:
         """Which part of the value it is that was written; None: all, or it cannot be told."""
         return None
@@ -65,6 +91,37 @@ class StagedValue(ABC):
         return await asyncio.gather(*(each.value(current) for each, current in pairs))
 
 
+class StashedValue(StagedValue):
+    """A whole value that was moved out of memory.
+
+    Args:
+        key: Its key.
+        stash: Where it is.
+        value: What it is there.
+    """
+
+    def __init__(self, key: str, stash: Stash, value: StoredValue) -> None:
+        self._key, self._stash, self._value = key, stash, value
+
+    @property
+    def needs_current(self) -> bool:
+        """It does not."""
+        return False
+
+    async def value(self, current: bytes | None) -> bytes | None:
+        """The value that was staged."""
+        return await self._stash.read(self._key, self._value)
+
+    @property
+    def nbytes(self) -> int:
+        """See `StagedValue.nbytes`."""
+        return self._value.size
+
+    def stored(self, stash: Stash | None) -> StoredValue | None:
+        """See `StagedValue.stored`."""
+        return self._value if stash is self._stash else None
+
+
 class WholeValue(StagedValue):
     """A value, or a delete, whatever was there before."""
 
@@ -84,6 +141,17 @@ class WholeValue(StagedValue):
     def nbytes(self) -> int:
         """See `StagedValue.nbytes`."""
         return len(self.outcome or b"")
+
+    @property
+    def held(self) -> int:
+        """See `StagedValue.held`; small values, such as documents, stay where they are."""
+        return self.nbytes if self.nbytes >= _LARGE else 0
+
+    @classmethod
+    async def moved_out(cls, staged: Mapping[str, Any], stash: Stash) -> Mapping[str, StagedValue]:
+        """See `StagedValue.moved_out`."""
+        found = await stash.store({key: each.outcome for key, each in staged.items()})
+        return {key: StashedValue(key, stash, value) for key, value in found.items()}
 
     @classmethod
     async def values(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from asynctensor.errors import Aborted, Unimplemented
+from asynctensor.errors import Aborted, FailedPrecondition, Unimplemented
 from asynctensor.runtime.workers import data_copy_pool
 from asynctensor.storage.commit_domain import Commit, CommitDomain, Isolation
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.kvstore import Buffer, KeyValueStore, ReadOptions
 from asynctensor.storage.partial_value import Written
 from asynctensor.storage.shared_transaction import SharedTransaction
-from asynctensor.storage.stash import StoredValue
+from asynctensor.storage.stash import Stash, StoredValue
 from asynctensor.transaction.ahead import Ahead
 from asynctensor.transaction.participant import Participant
 from asynctensor.transaction.staged_keys import StagedKeys
@@ -20,9 +20,11 @@ from asynctensor.transaction.staged_value import (
     Reliance,
     StagedDocument,
     StagedValue,
+    StashedValue,
     WholeValue,
     changed_meanwhile,
 )
+from asynctensor.transaction.temporary_stash import TemporaryStash
 
 #: Values that are read side by side at a commit.
 _SIDE_BY_SIDE = 64
@@ -39,11 +41,23 @@ class Staging(StagedKeys, Participant):
     Args:
         base: The store.
         isolation: What of that which was read is validated.
+        atomic: Whether all of it is committed at once.
     """
 
-    def __init__(self, base: KeyValueStore, isolation: Isolation = "serializable") -> None:
+    def __init__(
+        self,
+        base: KeyValueStore,
+        isolation: Isolation = "serializable",
+        *,
+        atomic: bool = True,
+    ) -> None:
         super().__init__(base)
         self._isolation = isolation
+        self._atomic = atomic
+        #: What was moved out of memory; and what the last commit was made with.
+        self._moved: Stash | None = None
+        self._moved_for: SharedTransaction | None = None
+        self._last: Stash | None = None
 
     @property
     def commit_domain(self) -> CommitDomain | None:
@@ -57,6 +71,11 @@ class Staging(StagedKeys, Participant):
 
     def given(self) -> Commit:
         with self.lock:
+            if any(isinstance(each, StashedValue) for each in self.values.values()):
+                raise FailedPrecondition(
+                    "too much was staged before the transaction was shared: share it first, and "
+                    "write it then"
+                )
             values = {
                 key: staged.outcome
                 for key, staged in self.values.items()
@@ -74,12 +93,15 @@ class Staging(StagedKeys, Participant):
     async def prepare(self, shared: SharedTransaction | None = None) -> Commit:
         expected: dict[str, bytes] = {}
         values: dict[str, bytes | StoredValue | None] = dict(await self._settled(expected))
+        stash = self._stash(shared)
         with self.lock:
             expected.update(self.observed)
             read = frozenset(self.observed)
             cleared, listed = tuple(self.deleted[self.foreign_deletes :]), tuple(self.listed)
             staged = [each for each in self.own() if not each[1].leads]
-        stash = None if self.commit_domain is None else self.commit_domain.stash(shared)
+        stored = {key: value for key, each in staged if (value := each.stored(stash)) is not None}
+        values |= stored
+        staged = [each for each in staged if each[0] not in stored]
         written: dict[str, Written] = {}
         try:
             async with Ahead(stash, values) as ahead:
@@ -88,7 +110,7 @@ class Staging(StagedKeys, Participant):
                     if shared is not None:
                         written.update(await data_copy_pool().run(_parts, group))
         except BaseException:
-            if stash is not None and shared is None:
+            if stash is not None and shared is None and not self.keeps(stash):
                 await stash.discard()
             raise
         return Commit(
@@ -102,6 +124,53 @@ class Staging(StagedKeys, Participant):
             stash=stash,
             written=written,
         )
+
+    def _stash(self, shared: SharedTransaction | None) -> Stash | None:
+        """What stores values ahead of a commit: the first has those that were moved there."""
+        if self.commit_domain is None:
+            return None
+        first = self._last is None and self._moved_for == shared
+        first = first and not isinstance(self._moved, TemporaryStash)
+        stash = self._moved if first else None
+        self._last = self.commit_domain.stash(shared) if stash is None else stash
+        return self._last
+
+    def keeps(self, stash: Stash) -> bool:
+        return stash is self._moved
+
+    @property
+    def moved(self) -> bool:
+        return self._moved is not None
+
+    def held(self) -> int:
+        with self.lock:
+            return sum([each.held for each in self.values.values()])
+
+    async def move_out(self, shared: SharedTransaction | None) -> None:
+        stash = self._moved
+        if stash is None:
+            domain = self.commit_domain if self._atomic else None
+            stash = None if domain is None else domain.stash(shared)
+            self._moved = stash = TemporaryStash() if stash is None else stash
+            self._moved_for = shared
+        with self.lock:
+            staged = [(key, each) for key, each in self.values.items() if each.held]
+        for group in _grouped(staged):
+            kinds: dict[type[StagedValue], dict[str, StagedValue]] = {}
+            for key, each in group:
+                kinds.setdefault(type(each), {})[key] = each
+            for kind, some in kinds.items():
+                moved = await kind.moved_out(some, stash)
+                with self.lock:
+                    for key, value in moved.items():
+                        # Unless somebody has staged something else there meanwhile.
+                        if self.values.get(key) is some[key]:
+                            self.values[key] = value
+
+    async def erase(self) -> None:
+        stash, self._moved = self._moved, None
+        if stash is not None:
+            await stash.discard()
 
     async def _settled(self, expected: dict[str, bytes]) -> dict[str, bytes | None]:
         """Works out what leads, and checks what is relied upon; notes what that rests on."""
@@ -188,6 +257,9 @@ class Staging(StagedKeys, Participant):
         return key in self.observed
 
     def committed(self) -> None:
+        if self._last is self._moved and not isinstance(self._moved, TemporaryStash):
+            # It is in the log.
+            self._moved = None
         for staged in list(self.values.values()):
             staged.committed()
 

@@ -16,17 +16,32 @@ class StagingQueue:
         self._lock = threading.Lock()
         self._waiting: deque[Callable[[], None]] = deque()
         self._running = False
+        self._paused = False
 
     @property
     def idle(self) -> bool:
         """Whether nothing is running or waiting."""
-        return not self._running
+        return not (self._running or self._paused)
+
+    def pause(self) -> None:
+        """Begins nothing more until `resume`; who waits here keeps no thread waiting."""
+        with self._lock:
+            self._paused = True
+
+    def resume(self, workers: WorkerPool) -> None:
+        """Goes on, on a worker."""
+        with self._lock:
+            self._paused = False
+            if self._running or not self._waiting:
+                return
+            self._running = True
+        workers.post(self._drain)
 
     def run(self, function: Callable[[], None]) -> None:
         """Runs `function` here; behind whatever came first, should the queue not be idle."""
         with self._lock:
             self._waiting.append(function)
-            if self._running:
+            if self._running or self._paused:
                 return
             self._running = True
         self._drain()
@@ -35,7 +50,7 @@ class StagingQueue:
         """Has a worker run `function` once all before it have run."""
         with self._lock:
             self._waiting.append(function)
-            if self._running:
+            if self._running or self._paused:
                 return
             self._running = True
         workers.post(self._drain)
@@ -43,7 +58,7 @@ class StagingQueue:
     def _drain(self) -> None:
         while True:
             with self._lock:
-                if not self._waiting:
+                if not self._waiting or self._paused:
                     self._running = False
                     return
                 function = self._waiting.popleft()

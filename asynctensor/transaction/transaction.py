@@ -25,6 +25,7 @@ from asynctensor.storage.shared_transaction import Receipt, SharedTransaction
 from asynctensor.transaction.atomic_commit import AtomicCommit, check, within
 from asynctensor.transaction.life import Life
 from asynctensor.transaction.sharing import Sharing, share
+from asynctensor.transaction.staged_memory import DEFAULT_LIMIT
 from asynctensor.transaction.states import Event
 from asynctensor.transaction.terms import Terms
 
@@ -68,10 +69,15 @@ class Transaction(Life):
         isolation: What an atomic commit validates where the store keeps a history:
             ``"serializable"``, all that was read; ``"snapshot"``, only what was read of the keys
             that it writes; ``"blind"``, nothing but the values that it changes in part.
+        staged_bytes_limit: About how many bytes of staged data are held in memory; by default
+            2^30. More is moved to the repository, where nobody sees it before the commit, and
+            from where it is deleted if that fails or never comes; or, for other stores and in
+            isolated mode, to a file without a name in the temporary folder. While that is done,
+            further writes wait to be staged.
 
     Raises:
-        InvalidArgument: `isolation` is none of these, `metadata` is not JSON, or `message` or
-            `author` is no text.
+        InvalidArgument: `isolation` is none of these, `metadata` is not JSON, `message` or
+            `author` is no text, or `staged_bytes_limit` is no number of bytes.
     """
 
     def __init__(
@@ -83,8 +89,9 @@ class Transaction(Life):
         author: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         isolation: Isolation = "serializable",
+        staged_bytes_limit: int = DEFAULT_LIMIT,
     ) -> None:
-        super().__init__(atomic=bool(atomic))
+        super().__init__(atomic=bool(atomic), limit=staged_bytes_limit)
         self._repeatable_read = bool(repeatable_read)
         self._terms = Terms.of(message, author, metadata, isolation)
         self._commit_id: str | None = None
@@ -480,4 +487,5 @@ class Transaction(Life):
             return
         for participant in self._all():
             participant.committed()
+            await participant.erase()
         self._end()

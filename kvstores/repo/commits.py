@@ -57,6 +57,8 @@ from asynctensor.storage.stash import plain
 
 #: Bytes in which a part tells which parts of values were written.
 _MOST_WRITTEN = 16 * 2**20
+#: Bytes of values that are moved from pack to pack together.
+_TOGETHER = 8 * 2**20
 #: Runs up to this length are built from Python objects.
 _SMALL = 64
 
@@ -208,6 +210,8 @@ class RepositoryCommits(CommitDomain):
         """Has all values stored; gives where they are."""
         refs: dict[str, Ref | None] = {}
         rest: dict[str, bytes] = {}
+        moved: dict[str, bytes] = {}
+        size = 0
         for key, value in commit.values.items():
             if value is None:
                 refs[key] = None
@@ -218,7 +222,12 @@ class RepositoryCommits(CommitDomain):
                     refs[key] = value.ref
                 else:
                     # In the packs of a transaction of which nothing may ever be in the log.
-                    rest[key] = await value.stash.read(key, value)
+                    moved[key] = await value.stash.read(key, value)
+                    size += value.size
+                    if size >= _TOGETHER:
+                        refs |= await stash.packs.pack(moved)
+                        moved, size = {}, 0
+        refs |= await stash.packs.pack(moved)
         refs |= await stash.packs.store(rest)
         return refs
 
