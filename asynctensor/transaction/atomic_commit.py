@@ -69,9 +69,9 @@ class AtomicCommit:
             # What was stored for it may be in the log.
             raise
         except Error as error:
-            key = error.key
             if token is None:
                 await _discard_stored(self.participants, parts)
+            key = error.key
             again = proposed and isinstance(error, Aborted) and not error.final and key is not None
             if not again or any(p.is_final(key) for p in self.participants if key is not None):
                 raise
