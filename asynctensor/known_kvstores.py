@@ -141,6 +141,25 @@ KVSTORES: Final = (
         ),
         "asynctensor.kvstores.repo.opening",
     ),
+    # Other libraries' stores, loaded when they are asked for: each needs the extra of its name.
+    KnownKvStore(
+        KvStoreRules(
+            "fsspec",
+            members=frozenset({"opened", "protocol", "storage_options"}),
+            defaults=(("storage_options", {}),),
+            check=Lazy("asynctensor.integrations.fsspec_opening", "check_members"),
+        ),
+        "asynctensor.integrations.fsspec_opening",
+    ),
+    KnownKvStore(
+        KvStoreRules(
+            "obstore",
+            members=frozenset({"config", "opened", "url"}),
+            defaults=(("config", {}),),
+            check=Lazy("asynctensor.integrations.obstore_opening", "check_members"),
+        ),
+        "asynctensor.integrations.obstore_opening",
+    ),
     KnownKvStore(
         KvStoreRules(
             "http",

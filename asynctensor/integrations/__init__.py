@@ -7,7 +7,16 @@ import importlib
 from typing import Any
 
 #: What is asked for by name, and the extra that installs what it needs.
-_FACES = ("dask", "jax", "tensorflow", "torch", "xarray", "zarr")
+_FACES = (
+    "dask",
+    "fsspec",
+    "jax",
+    "obstore",
+    "tensorflow",
+    "torch",
+    "xarray",
+    "zarr",
+)
 
 
 def __getattr__(name: str) -> Any:

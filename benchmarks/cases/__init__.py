@@ -19,6 +19,7 @@ from benchmarks.cases import (
     torch_loading,
     whole_read,
     whole_write,
+    xarray_loading,
 )
 
 ALL: tuple[Case, ...] = (
@@ -36,5 +37,6 @@ ALL: tuple[Case, ...] = (
     *far_objects.CASES,
     *repositories.CASES,
     *torch_loading.CASES,
+    *xarray_loading.CASES,
     *import_time.CASES,
 )

@@ -1,0 +1,152 @@
+"""Our kvstores as a file system of fsspec: its own tests, and ours."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.tests.abstract import (
+    AbstractCopyTests,
+    AbstractFixtures,
+    AbstractGetTests,
+    AbstractOpenTests,
+    AbstractPipeTests,
+    AbstractPutTests,
+)
+
+import asynctensor as at
+from asynctensor.errors import InvalidArgument
+from asynctensor.integrations.fsspec import AsynctensorFileSystem
+
+
+class OurFixtures(AbstractFixtures):
+    @pytest.fixture
+    def fs(self) -> Any:
+        return AsynctensorFileSystem({"driver": "memory"}, context=at.Context())
+
+    @pytest.fixture
+    def local_fs(self) -> Any:
+        return LocalFileSystem(auto_mkdir=True)
+
+    @pytest.fixture
+    def fs_path(self) -> str:
+        # fsspec copies into a folder from where paths have a "/" only.
+        return "folder"
+
+    @pytest.fixture
+    def fs_join(self) -> Any:
+        return lambda *parts: "/".join(part for part in parts if part)
+
+    @pytest.fixture
+    def supports_empty_directories(self) -> bool:
+        return False
+
+
+class TestCopy(AbstractCopyTests, OurFixtures):
+    pass
+
+
+class TestGet(AbstractGetTests, OurFixtures):
+    pass
+
+
+class TestOpen(AbstractOpenTests, OurFixtures):
+    pass
+
+
+class TestPipe(AbstractPipeTests, OurFixtures):
+    pass
+
+
+class TestPut(AbstractPutTests, OurFixtures):
+    pass
+
+
+@pytest.fixture
+def files() -> AsynctensorFileSystem:
+    return AsynctensorFileSystem({"driver": "memory"}, context=at.Context())
+
+
+def test_parts_are_cut_as_slices_are(files: AsynctensorFileSystem) -> None:
+    files.pipe_file("a/k", b"01234")
+    ends = (None, 0, 2, 5, 9, -1, -3, -9)
+    for start in ends:
+        for end in ends:
+            assert files.cat_file("a/k", start, end) == b"01234"[start:end], (start, end)
+    assert files.cat_ranges(["a/k", "a/k"], [0, 3], [2, 5]) == [b"01", b"34"]
+    with pytest.raises(FileNotFoundError):
+        files.cat_file("a")
+    with pytest.raises(FileNotFoundError):
+        files.cat_file("a/none", 0, 5)
+
+
+def test_looking(files: AsynctensorFileSystem) -> None:
+    for name in ("a/b/c", "a/d", "e"):
+        files.pipe_file(name, name.encode())
+    assert files.ls("", detail=False) == ["a", "e"]
+    assert files.ls("asynctensor://a/", detail=False) == ["a/b", "a/d"]
+    assert files.find("") == ["a/b/c", "a/d", "e"]
+    assert files.find("a", withdirs=True) == ["a", "a/b", "a/b/c", "a/d"]
+    assert files.glob("**/c") == ["a/b/c"]
+    assert [files.isdir(each) for each in ("a", "a/d", "none")] == [True, False, False]
+    assert files.info("a/b/c")["size"] == 5
+    assert files.info("a/b/c")["generation"] != files.info("a/d")["generation"]
+    assert files.du("a") == 8
+    with pytest.raises(FileNotFoundError):
+        files.ls("none")
+    files.rm("a", recursive=True)
+    assert files.find("") == ["e"]
+    with pytest.raises(FileNotFoundError):
+        files.rm_file("none")
+
+
+def test_files(files: AsynctensorFileSystem) -> None:
+    with files.open("k", "wb") as file:
+        file.write(b"one ")
+        assert not files.exists("k")
+        file.write(b"two")
+    with files.open("k", "ab") as file:
+        file.write(b" three")
+    with files.open("k", "rb") as file:
+        file.seek(4)
+        assert file.read(3) == b"two"
+    with files.open("k", "rt") as text:
+        assert text.read() == "one two three"
+    with pytest.raises(FileExistsError), files.open("k", "xb") as file:
+        file.write(b"no")
+    with pytest.raises(FileExistsError):
+        files.pipe_file("k", b"no", mode="create")
+    assert files.cat_file("k") == b"one two three"
+
+
+def test_states_of_a_repository(tmp_path: Path) -> None:
+    repo = at.Repository.open(tmp_path, create=True).result()
+    with repo.transaction(message="by fsspec") as txn:
+        staged = fsspec.filesystem("asynctensor", kvstore=repo, transaction=txn)
+        staged.pipe({"a/x": b"1", "a/y": b"2"})
+        assert staged.ls("a", detail=False) == ["a/x", "a/y"]
+        assert AsynctensorFileSystem(repo).find("") == []
+    repo.create_tag("one").result()
+    now = fsspec.filesystem("asynctensor", kvstore=tmp_path.as_uri(), branch="main")
+    now.pipe_file("a/x", b"new")
+    old = fsspec.filesystem("asynctensor", kvstore=tmp_path.as_uri(), tag="one")
+    assert (old.cat_file("a/x"), now.cat_file("a/x")) == (b"1", b"new")
+    with pytest.raises(ValueError, match="never changes; open a branch"):
+        old.pipe_file("a/x", b"no")
+    assert pickle.loads(pickle.dumps(old)).cat_file("a/x") == b"1"
+    with fsspec.open("asynctensor://a/x", kvstore=repo, tag="one") as file:
+        assert file.read() == b"1"
+
+
+def test_wrong_arguments() -> None:
+    with pytest.raises(InvalidArgument, match="say which kvstore"):
+        fsspec.filesystem("asynctensor")
+    with pytest.raises(InvalidArgument):
+        AsynctensorFileSystem("nowhere://a")
+    files = AsynctensorFileSystem({"driver": "memory"}, context=at.Context())
+    with pytest.raises(NotImplementedError, match="reading or writing"):
+        files.open("k", "r+b")
