@@ -124,6 +124,24 @@ def gcs(folder: Path) -> Iterator[CloudServer]:
         yield CloudServer("ours", f"http://127.0.0.1:{port}", "project", "", process=process)
 
 
+@contextmanager
+def gcp_storage_emulator(folder: Path) -> Iterator[CloudServer]:
+    """Google Cloud Storage as somebody else understands it, with one bucket.
+
+    It heeds neither conditions nor pages nor tokens, and serves one connection after the other: it
+    is good for the form of requests and answers alone.
+    """
+    port = free_port()
+    command = [
+        *(installed("gcs", "bin", "gcp-storage-emulator"), "start", "--quiet", "--in-memory"),
+        *("--host", "127.0.0.1", "--port", str(port), "--default-bucket", "bucket"),
+    ]
+    with ServerProcess(command, port, folder) as process:
+        yield CloudServer(
+            "gcp-storage-emulator", f"http://127.0.0.1:{port}", "project", "", process=process
+        )
+
+
 Starter = Callable[[Path], AbstractContextManager[CloudServer]]
 S3: dict[str, Starter] = {"moto": moto}
 S3_FURTHER: dict[str, Starter] = {"radosgw": radosgw}
