@@ -38,7 +38,7 @@ from asynctensor.testing.network_faults import (
 T = TypeVar("T")
 _PIECE: Final = 1 << 16
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-#: Turns of the loop in which a connection is accepted, made, reset and closed, and some more.
+#: Turns of the loop in which a connection is made, or closed, and some more.
 _TURNS: Final = 8
 _END_OF_HEAD: Final = b"\r\n\r\n"
 
@@ -83,7 +83,7 @@ class FaultProxy:
         self.latency = 0.0
         self.statistics = ProxyStatistics()
         self._plan: list[Fault] = []
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault-proxy")
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -146,6 +146,10 @@ class FaultProxy:
     async def _stop(self) -> None:
         server, self._server = self._server, None
         if server is not None:
+            # asyncio leaves connections open that were accepted, but not made, when it closes.
+            for sock in server.sockets:
+                self._loop.remove_reader(sock.fileno())
+            await self._pass_turns()
             server.close()
         for task in tuple(self._tasks):
             task.cancel()
@@ -157,7 +161,11 @@ class FaultProxy:
             # Also of those that were cancelled while they connected, or had something to send.
             if isinstance(transport, asyncio.WriteTransport):
                 transport.abort()
-        # Sockets are closed in the next turns of the loop; so are those of clients that came last.
+        # Sockets are closed in the next turns of the loop.
+        await self._pass_turns()
+
+    @staticmethod
+    async def _pass_turns() -> None:
         for _ in range(_TURNS):
             await asyncio.sleep(0)
 
