@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from asynctensor.errors import DeadlineExceeded, FailedPrecondition
 from asynctensor.runtime.clock import Deadline
+from asynctensor.runtime.first_collection import collect_early
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.guest_loop import close_guest_loop, guest_loop_made_by
 from asynctensor.runtime.inbox import WakingAfterCalls, inbox_of
@@ -173,6 +174,8 @@ def _io() -> IoLoop:
     io = PROCESS.io
     if isinstance(io, IoLoop) and not io.loop.is_closed():
         return io
+    # Not under the lock: it may run finalisers of whoever.
+    collect_early()
     with PROCESS.lock:
         io = PROCESS.io
         if isinstance(io, IoLoop) and not io.loop.is_closed():
