@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from random import uniform
 from typing import TypeVar
 
 from asynctensor.errors import Unavailable
+from asynctensor.runtime.entropy import uniform
 from asynctensor.scheduler.retry import RetryPolicy
 
 T = TypeVar("T")
