@@ -7,9 +7,13 @@ import re
 from dataclasses import dataclass
 
 from asynctensor.errors import DataLoss, Unimplemented
+from asynctensor.storage.checksum import crc32c
 
 FORMAT = "asynctensor repository"
 VERSION = 1
+#: What stands for the checksum while it is worked out.
+_UNKNOWN = "00000000"
+_NOTED = re.compile(rb'("crc32c": ")[0-9a-f]{8}')
 #: The branch that every repository begins with.
 MAIN = "main"
 
@@ -48,14 +52,16 @@ class Description:
             members["single_writer"] = True
         if not self.lists:
             members["lists"] = False
-        return (json.dumps(members, indent=2) + "\n").encode()
+        members["crc32c"] = _UNKNOWN
+        data = (json.dumps(members, indent=2) + "\n").encode()
+        return _NOTED.sub(rb"\g<1>" + _checksum(data).encode(), data)
 
     @staticmethod
     def decode(data: bytes, *, object: str) -> Description:
         """The repository that ``repo.json``, the object of that name, describes.
 
         Raises:
-            DataLoss: It is no such document.
+            DataLoss: It is no such document, or is damaged.
             Unimplemented: It needs a newer version of the format, or a feature that is not known.
         """
         try:
@@ -65,6 +71,13 @@ class Description:
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise DataLoss(
                 f'is no description of a repository: "format" is not "{FORMAT}"', key=object
+            )
+        # First the checksum: damaged bytes do not say which version they are in.
+        noted = found.get("crc32c")
+        actual = _checksum(data)
+        if noted != actual:
+            raise DataLoss(
+                f"is damaged: its crc32c is {actual}, and {noted!r:.20} is noted in it", key=object
             )
         version = found.get("version")
         if type(version) is not int or version < 1:
@@ -89,6 +102,12 @@ class Description:
             single_writer=found.get("single_writer") is True,
             lists=found.get("lists") is not False,
         )
+
+
+def _checksum(data: bytes) -> str:
+    """The checksum of the document, with zeros in the place of the one that is noted in it."""
+    blank = _NOTED.sub(rb"\g<1>" + _UNKNOWN.encode(), data)
+    return f"{crc32c(blank):08x}"
 
 
 def _digits(found: dict[str, object], name: str, count: int, object: str) -> str:
