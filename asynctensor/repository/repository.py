@@ -158,6 +158,7 @@ class Repository(Past, Branching):
         branch: str = MAIN,
         isolation: Isolation = "serializable",
         staged_bytes_limit: int = DEFAULT_LIMIT,
+        caller_key: str | None = None,
     ) -> Transaction:
         """A transaction that commits to a branch of this repository.
 
@@ -169,6 +170,7 @@ class Repository(Past, Branching):
                 `NotFound`.
             isolation: See `Transaction`.
             staged_bytes_limit: See `Transaction`.
+            caller_key: What is done, by which it is done once; see `Transaction`.
 
         Raises:
             InvalidArgument: See `Transaction`.
@@ -179,6 +181,7 @@ class Repository(Past, Branching):
             metadata=metadata,
             isolation=isolation,
             staged_bytes_limit=staged_bytes_limit,
+            caller_key=caller_key,
         )
         StagedStore(self.kvstore(branch=branch).store, made).staging()
         return made

@@ -46,6 +46,8 @@ class Commit:
             is missing was written whole.
         merge: Makes one value of those that several processes have written in part; None: that
             is refused.
+        caller_key: Of all commits that bear the same one, one is made; where there is no history,
+            such a commit is refused.
     """
 
     expected: Mapping[str, bytes] = field(default_factory=dict)
@@ -63,6 +65,7 @@ class Commit:
     shared: SharedCommit | None = None
     written: Mapping[str, Written] = field(default_factory=dict)
     merge: Merge | None = None
+    caller_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,8 @@ class Committed:
     """What a commit made.
 
     Attributes:
-        generations: The new generation of each key of ``Commit.values``.
+        generations: The new generation of each key of ``Commit.values``; `UNKNOWN` where an earlier
+            commit bore the same caller's key.
         commit_id: Names the commit in the history; None where there is none.
     """
 

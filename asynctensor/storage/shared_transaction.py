@@ -29,6 +29,7 @@ class SharedTransaction:
         metadata: What else is noted with the commit.
         cleared: Ranges of keys that were deleted before it was shared: first, and end.
         staged: Values that were written before it was shared; None deletes a key.
+        caller_key: See `Transaction`.
     """
 
     store: Mapping[str, Any]
@@ -42,6 +43,7 @@ class SharedTransaction:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     cleared: tuple[tuple[str, str], ...] = ()
     staged: tuple[tuple[str, bytes | None], ...] = ()
+    caller_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

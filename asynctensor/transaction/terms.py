@@ -17,6 +17,9 @@ from asynctensor.storage.stash import StoredValue
 #: Making one chunk of several takes more than is known down here.
 _merge = Lazy("asynctensor.merging", "merge")
 
+#: Bytes of a caller's key at most: it stands in the index.
+_LONGEST_KEY = 255
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -27,12 +30,14 @@ class Terms:
         author: By whom.
         metadata: What else is noted with the commit, as JSON.
         isolation: What of that which was read is validated.
+        caller_key: By which its caller knows it again.
     """
 
     message: str | None = None
     author: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     isolation: Isolation = "serializable"
+    caller_key: str | None = None
 
     @staticmethod
     def of(
@@ -40,6 +45,7 @@ class Terms:
         author: str | None,
         metadata: Mapping[str, Any] | None,
         isolation: Isolation,
+        caller_key: str | None = None,
     ) -> Terms:
         """The terms that were asked for.
 
@@ -53,7 +59,7 @@ class Terms:
                 f"isolation is one of {', '.join(map(repr, get_args(Isolation)))}, "
                 f"not {isolation!r}"
             )
-        return Terms(message, author, noted, isolation)
+        return Terms(message, author, noted, isolation, _key(caller_key))
 
     def commit(self, parts: Sequence[Commit], mark: object, shared: SharedCommit | None) -> Commit:
         """One commit of what several participants have prepared.
@@ -86,7 +92,16 @@ class Terms:
             shared,
             written,
             None if shared is None else _merge,
+            self.caller_key,
         )
+
+
+def _key(value: str | None) -> str | None:
+    """A caller's key, checked."""
+    found = _text("caller_key", value)
+    if found is not None and not 0 < len(found.encode()) <= _LONGEST_KEY:
+        raise InvalidArgument(f"caller_key must have 1 to {_LONGEST_KEY} bytes of UTF-8")
+    return found
 
 
 def _text(name: str, value: str | None) -> str | None:

@@ -12,6 +12,7 @@ from asynctensor.errors import (
     Aborted,
     Error,
     FailedPrecondition,
+    InvalidArgument,
     Unimplemented,
 )
 from asynctensor.lazy import Lazy
@@ -74,10 +75,15 @@ class Transaction(Life):
             from where it is deleted if that fails or never comes; or, for other stores and in
             isolated mode, to a file without a name in the temporary folder. While that is done,
             further writes wait to be staged.
+        caller_key: A name for what is done, such as a job's id, by which it is done once: of all
+            transactions to a branch of a repository with the same key, whichever process commits
+            them and whenever, one is committed. Where it was before, the commit changes nothing,
+            and `commit_id` is that of the first.
 
     Raises:
-        InvalidArgument: `isolation` is none of these, `metadata` is not JSON, `message` or
-            `author` is no text, or `staged_bytes_limit` is no number of bytes.
+        InvalidArgument: `isolation` is none of these, `metadata` is not JSON, `message`, `author`
+            or `caller_key` is no text, `staged_bytes_limit` is no number of bytes, or there is a
+            `caller_key` without `atomic`.
     """
 
     def __init__(
@@ -90,10 +96,13 @@ class Transaction(Life):
         metadata: Mapping[str, Any] | None = None,
         isolation: Isolation = "serializable",
         staged_bytes_limit: int = DEFAULT_LIMIT,
+        caller_key: str | None = None,
     ) -> None:
         super().__init__(atomic=bool(atomic), limit=staged_bytes_limit)
+        if caller_key is not None and not atomic:
+            raise InvalidArgument("a transaction with a caller_key must be atomic")
         self._repeatable_read = bool(repeatable_read)
-        self._terms = Terms.of(message, author, metadata, isolation)
+        self._terms = Terms.of(message, author, metadata, isolation, caller_key)
         self._commit_id: str | None = None
         self._commit: Future[None] | None = None
         self._finished: Future[Receipt] | None = None
@@ -129,6 +138,11 @@ class Transaction(Life):
     def isolation(self) -> Isolation:
         """What the commit validates."""
         return self._terms.isolation
+
+    @property
+    def caller_key(self) -> str | None:
+        """By which its caller knows it again."""
+        return self._terms.caller_key
 
     @property
     def commit_id(self) -> str | None:

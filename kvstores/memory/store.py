@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import AsyncIterator, Mapping, Sequence
 from urllib.parse import quote
 
-from asynctensor.errors import Aborted, InvalidArgument, OutOfRange
+from asynctensor.errors import Aborted, InvalidArgument, OutOfRange, Unimplemented
 from asynctensor.runtime.counters import StoreCounters, store_counters
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.verbose_flag import verbose_flag
@@ -373,7 +373,16 @@ class MemoryCommits(CommitDomain):
         return ("memory", id(self._values))
 
     async def commit(self, commit: Commit) -> Committed:
-        """See `CommitDomain.commit`."""
+        """See `CommitDomain.commit`.
+
+        Raises:
+            Unimplemented: It bears a caller's key, and nothing here remembers it.
+        """
+        if commit.caller_key is not None:
+            raise Unimplemented(
+                "a transaction with a caller_key needs a repository, which remembers it",
+                operation="commit",
+            )
         for key in (*commit.expected, *commit.values):
             _check_key(key)
         values = {k: None if v is None else _owned(v) for k, v in plain(commit.values).items()}

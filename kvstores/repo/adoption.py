@@ -24,7 +24,12 @@ _MOST_KEYS = 4096
 
 def intent_of(branch: str, entry: CommitEntry, footing: Footing) -> Intent | None:
     """The intent that offers a transaction to strangers; None where it had better not."""
-    if entry.kind != "commit" or entry.parts or len(footing.expected) > _MOST_KEYS:
+    if (
+        entry.kind != "commit"
+        or entry.parts
+        or entry.caller_key is not None
+        or len(footing.expected) > _MOST_KEYS
+    ):
         return None
     if len(entry.encoded) > _MOST_BYTES:
         return None
@@ -37,7 +42,7 @@ def intent_of(branch: str, entry: CommitEntry, footing: Footing) -> Intent | Non
 def may_be_adopted(intent: Intent, others: Iterable[CommitEntry]) -> bool:
     """Whether none of the commits since its base touches what an intent rests on or changes."""
     mine = intent.commit
-    if mine.kind != "commit" or mine.parts:
+    if mine.kind != "commit" or mine.parts or mine.caller_key is not None:
         return False
     ranges = (*intent.reads.ranges, *mine.cleared)
     written = {run.space: run for run in mine.runs}

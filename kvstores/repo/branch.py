@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from asynctensor.errors import Aborted, AlreadyExists, CommitUnknown, Error, FailedPrecondition
 from asynctensor.kvstores.repo.checkpoint import Checkpoint
 from asynctensor.kvstores.repo.combining import LOSSES, Combiner
+from asynctensor.kvstores.repo.damage import LostPage
 from asynctensor.kvstores.repo.history import History, tail_of
 from asynctensor.kvstores.repo.intents import Intents
 from asynctensor.kvstores.repo.judging import Standing, deleted, judge, known, unknown_entry
@@ -184,6 +185,7 @@ class Branch:
             fresh = tail_of(checkpoint)
             for applied in self._tail.applied[count:]:
                 fresh.append(applied)
+            fresh.keys.since.update(self._tail.keys.behind(base))
             self._tail = fresh
             self.log.forget_before(checkpoint.seq)
 
@@ -282,10 +284,8 @@ class Branch:
                 continue
             try:
                 tail = since[-1].seq if since else start
-                judging = judge(
-                    each.proposal, since, entries, branch=self.id, name=self.name, tail=tail
-                )
-                found = self._behind_the_end(each.proposal, await self.pages.run(judging))
+                found = await self._judged(each.proposal, since, entries, tail)
+                found = self._behind_the_end(each.proposal, found)
             except (Aborted, AlreadyExists, FailedPrecondition) as error:
                 _fail(each, error)
             except Error as error:
@@ -300,6 +300,22 @@ class Branch:
                     entries.append(_entry(each.proposal))
                     size += entry_size
         return accepted, entries
+
+    async def _judged(
+        self, proposal: Proposal, since: list[Record], accepted: list[Entry], tail: int
+    ) -> Landed | Standing:
+        """See `judge`; what it asks of a checkpoint is found without that, if it is lost."""
+        while True:
+            keys = self._tail.keys
+            judging = judge(
+                proposal, since, accepted, branch=self.id, name=self.name, tail=tail, keys=keys
+            )
+            try:
+                return await self.pages.run(judging)
+            except LostPage:
+                if await self.history.reopened(self.log.lineage, self.newest()) is None:
+                    raise
+                self._tail, _ = self._tail.stands_for(self._version, 0)
 
     async def _found(self, each: _Waiting, landed: Landed) -> None:
         """Tells of an outcome that was read, which survives a crash by then."""

@@ -7,7 +7,7 @@
     digest      = bin                        ; of record seq: `record`
     time        = uint                       ; of record seq
     documents, catalog = nil | page_ref      ; roots of the trees; nil: empty
-    caller_keys = nil | [[text, seq, place] ...]     ; of the commits that bore one, oldest first
+    caller_keys = nil | page_ref             ; root of the tree of callers' keys; nil: none
     previous    = nil | uint                 ; seq of the checkpoint that was folded into this one
     created     = uint                       ; unix time in microseconds
 
@@ -16,8 +16,7 @@ A value of the catalog is msgpack: a page_ref, or an empty array for a family wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from asynctensor.kvstores.repo import frame
 from asynctensor.kvstores.repo.commit_entry import DIGEST_BYTES, branch_bytes, counted, sized
@@ -25,7 +24,6 @@ from asynctensor.kvstores.repo.fields import Fields
 from asynctensor.kvstores.repo.frame import Kind
 from asynctensor.kvstores.repo.objects import BRANCH_BYTES, SEQ_LIMIT
 from asynctensor.kvstores.repo.page import PageRef
-from asynctensor.kvstores.repo.ref import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class Checkpoint:
         time: Its time, in microseconds.
         documents: The root of the tree of `DOCUMENTS`; None if it is empty.
         catalog: The root of the tree of `CATALOG`.
-        caller_keys: Caller's key -> version of the commit that bore it, oldest first.
+        caller_keys: The root of the tree of `CALLER_KEYS`.
         previous: The sequence number of the checkpoint that this one was made from.
         created: Unix time of its making, in microseconds.
     """
@@ -50,7 +48,7 @@ class Checkpoint:
     time: int
     documents: PageRef | None = None
     catalog: PageRef | None = None
-    caller_keys: Mapping[str, Version] = field(default_factory=dict)
+    caller_keys: PageRef | None = None
     previous: int | None = None
     created: int = 0
 
@@ -69,7 +67,7 @@ class Checkpoint:
                 counted(self.time, "a time"),
                 self.documents.payload() if self.documents else None,
                 self.catalog.payload() if self.catalog else None,
-                [[key, *version] for key, version in self.caller_keys.items()] or None,
+                self.caller_keys.payload() if self.caller_keys else None,
                 self.previous,
                 self.created,
             ],
@@ -85,10 +83,6 @@ class Checkpoint:
         """
         payload = frame.decode(Kind.CHECKPOINT, data, object=object)
         fields = Fields(payload, object=object, where="checkpoint", least=6)
-        keys: dict[str, Version] = {}
-        for each in fields.array(6, "caller's keys").each("key", least=3):
-            seq, place = each.uint(1, "seq", below=SEQ_LIMIT), each.uint(2, "place", below=1 << 16)
-            keys[each.text(0, "key")] = (seq, place)
         return Checkpoint(
             fields.binary(0, "branch", size=BRANCH_BYTES).hex(),
             fields.uint(1, "seq", below=SEQ_LIMIT),
@@ -96,7 +90,7 @@ class Checkpoint:
             fields.uint(3, "time", below=1 << 63),
             _root(fields, 4, "documents"),
             _root(fields, 5, "catalog"),
-            keys,
+            _root(fields, 6, "callers' keys"),
             None if fields.get(7) is None else fields.uint(7, "previous", below=SEQ_LIMIT),
             fields.uint(8, "creation time", below=1 << 63, default=0),
         )

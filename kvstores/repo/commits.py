@@ -50,7 +50,7 @@ from asynctensor.kvstores.repo.state import RepositoryState
 from asynctensor.runtime.entropy import random_bytes
 from asynctensor.runtime.workers import data_copy_pool
 from asynctensor.storage.commit_domain import Commit, CommitDomain, Committed
-from asynctensor.storage.generation import NO_VALUE
+from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.storage.partial_value import Written
 from asynctensor.storage.shared_transaction import Receipt, SharedCommit, SharedTransaction
 from asynctensor.storage.stash import plain
@@ -153,6 +153,7 @@ class RepositoryCommits(CommitDomain):
             families=parts.families,
             runs=runs,
             parts=parts.parts,
+            caller_key=commit.caller_key,
         )
         seen = base.version[0]
         proposal = Proposal(entry, _footing(commit), reads=parts.reads, seen=seen)
@@ -169,6 +170,12 @@ class RepositoryCommits(CommitDomain):
             raise Aborted("the transaction was aborted by somebody else", operation="commit")
         if shared is not None:
             await release(self._state.place, shared.token)
+        if landed.earlier:
+            if shared is None:
+                # It was done before; nothing of this is in the log, nor ever will be.
+                await stash.packs.discard()
+            id_ = snapshot_id(branch.log.lineage.at(landed.version[0]).branch, landed.version)
+            return Committed(dict.fromkeys(refs, UNKNOWN), id_)
         generation = generation_of(branch.id, landed.version)
         return Committed(
             {key: NO_VALUE if ref is None else generation for key, ref in refs.items()},
@@ -249,6 +256,7 @@ class RepositoryCommits(CommitDomain):
             terms.metadata or {},
             tuple((each.inclusive_min, each.exclusive_max) for each in terms.cleared),
             tuple(sorted(plain(terms.values).items())),
+            terms.caller_key,
         )
         await hold(place, token)
         return token
@@ -322,7 +330,8 @@ def _begun(commit: Commit, base: Snapshot) -> int:
 
 def _is_nothing(commit: Commit) -> bool:
     """Whether a commit changes nothing, and has nothing to say in the history."""
-    said = commit.message is not None or commit.author is not None or commit.metadata
+    said = any(each is not None for each in (commit.message, commit.author, commit.caller_key))
+    said = said or bool(commit.metadata)
     return not (commit.values or commit.cleared or commit.shared is not None or said)
 
 

@@ -25,6 +25,8 @@ Keys = NDArray[np.bytes_]
 DOCUMENTS = b""
 #: The space of families: a family's `key` -> the root of its tree.
 CATALOG = b"\0"
+#: The space of callers' keys: a key -> the commit that bore it, which is the entry's version.
+CALLER_KEYS = b"\1"
 #: Length of the id of a family's space.
 ID_BYTES = 8
 

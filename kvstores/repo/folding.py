@@ -12,6 +12,7 @@ from dataclasses import replace
 from asynctensor.errors import DataLoss, Error
 from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.branch import Branch, now
+from asynctensor.kvstores.repo.caller_keys import run_of
 from asynctensor.kvstores.repo.changes import Changes
 from asynctensor.kvstores.repo.checkpoint import Checkpoint, pack_root
 from asynctensor.kvstores.repo.family import CATALOG, DOCUMENTS, Family
@@ -57,6 +58,17 @@ async def folded(snapshot: Snapshot, record: Record, place: Place) -> Checkpoint
         for name, data in packs.take_all():
             await _create(place, name, data)
         state = replace(state, tail=Tail(Roots(documents, catalog), state.tail.base), count=0)
+    keys = await snapshot.pages.run_on_workers(
+        fold(
+            snapshot.tail.keys.root,
+            run_of(snapshot.tail.keys.since, snapshot.version),
+            (),
+            None,
+            packs,
+        )
+    )
+    for name, data in packs.take_all():
+        await _create(place, name, data)
     made = Checkpoint(
         record.branch,
         record.seq,
@@ -64,6 +76,7 @@ async def folded(snapshot: Snapshot, record: Record, place: Place) -> Checkpoint
         record.time,
         documents,
         catalog,
+        keys.root,
         previous=snapshot.tail.base[0] or None,
         created=now(),
     )

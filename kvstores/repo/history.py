@@ -181,6 +181,7 @@ class History:
             NotFound, DataLoss, Error: See `tail_at`, which finds what a branch was reset to.
         """
         last_place = lineage.last_place(record.seq)
+        keys = tail.keys
         for place, entry in enumerate(record.entries):
             version = (record.seq, place)
             if not isinstance(entry, CommitEntry) or place > last_place:
@@ -193,6 +194,7 @@ class History:
                 old = await self.tail_at(lineage, (seq, at))
                 tail = Tail(old.roots, old.base, old.applied[: old.count_at((seq, at))])
                 tail.reset_at = version
+                tail.keys = keys
             else:
                 tail.append(Applied(version, entry))
         return tail
@@ -270,6 +272,7 @@ class History:
             fresh.append(each)
         fresh.reset_at = tail.reset_at or fresh.reset_at
         fresh.mended = True
+        fresh.keys.since.update(tail.keys.since)
         return Instead(fresh, (0, 0), offset)
 
 
@@ -277,5 +280,6 @@ def tail_of(checkpoint: Checkpoint | None) -> Tail:
     """The state of a checkpoint, or an empty one, as a tail without commits."""
     if checkpoint is None:
         return Tail(Roots(), (0, LAST))
-    roots = Roots(checkpoint.documents, checkpoint.catalog)
-    return Tail(roots, (checkpoint.seq, LAST))
+    tail = Tail(Roots(checkpoint.documents, checkpoint.catalog), (checkpoint.seq, LAST))
+    tail.keys.root = checkpoint.caller_keys
+    return tail

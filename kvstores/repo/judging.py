@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from asynctensor.errors import Aborted, AlreadyExists, FailedPrecondition, Unimplemented
+from asynctensor.kvstores.repo.caller_keys import CallerKeys
 from asynctensor.kvstores.repo.conflict_report import report
 from asynctensor.kvstores.repo.conflicts import Conflict
 from asynctensor.kvstores.repo.part_conflicts import part_conflicts
@@ -44,6 +45,7 @@ def judge(
     branch: str,
     name: str,
     tail: int,
+    keys: CallerKeys,
 ) -> Pages[Landed | Standing]:
     """The outcome of a transaction, or how it stands; yields what it needs of parts.
 
@@ -55,6 +57,7 @@ def judge(
         branch: The branch's id.
         name: The branch's name, for messages.
         tail: The last slot of the log.
+        keys: The callers' keys of the commits up to it.
 
     Raises:
         Aborted: It conflicts with what was committed, or its abort stands in the log.
@@ -73,27 +76,38 @@ def judge(
             if not known(other):
                 raise unknown_entry(record.seq, name)
     closing = any(isinstance(other, ClosedEntry) for other in accepted)
-    if proposal.abort:
-        return Standing.READY
-    if proposal.closes:
-        return Standing.LATER if closing else Standing.READY
+    if proposal.abort or proposal.closes:
+        return Standing.LATER if proposal.closes and closing else Standing.READY
+    if proposal.entry.caller_key is not None:
+        done = yield from _done_before(proposal.entry.caller_key, accepted, keys)
+        if done is not None:
+            return done
     if proposal.alone and later:
         raise Aborted(f"branch {name!r} has newer commits", operation="commit")
     found = yield from part_conflicts(proposal, branch, later)
     if found:
         raise _conflict(found, later, branch, name)
-    if closing:
-        return Standing.LATER
     before: Later = [
         ((tail + 1, place), other)
         for place, other in enumerate(accepted)
         if isinstance(other, CommitEntry)
     ]
-    if before and proposal.alone:
+    if closing or (before and proposal.alone):
         return Standing.LATER
     if before and (yield from part_conflicts(proposal, branch, later + before)):
         return Standing.LATER
     return Standing.READY
+
+
+def _done_before(
+    key: str, accepted: Sequence[Entry], keys: CallerKeys
+) -> Pages[Landed | Standing | None]:
+    """What another commit with the same caller's key means; None: there is none (R9)."""
+    bore = yield from keys.find(key)
+    if bore is not None:
+        return Landed(bore, committed=True, earlier=True)
+    bearers = [each for each in accepted if isinstance(each, CommitEntry)]
+    return Standing.LATER if any(each.caller_key == key for each in bearers) else None
 
 
 def known(entry: Entry) -> bool:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from asynctensor.errors import InvalidArgument
 from asynctensor.kvstores.repo import columns
 from asynctensor.kvstores.repo.family import (
+    CALLER_KEYS,
     CATALOG,
     COORDINATE_LIMIT,
     DOCUMENTS,
@@ -142,7 +143,7 @@ def unpack_space(fields: Fields, index: int) -> bytes:
         DataLoss: It is none.
     """
     space = fields.binary(index, "space")
-    if space not in (DOCUMENTS, CATALOG) and len(space) != ID_BYTES:
+    if space not in (DOCUMENTS, CATALOG, CALLER_KEYS) and len(space) != ID_BYTES:
         fields.fail(f"names the space {space[:16].hex()!r}, which is none")
     return space
 

@@ -54,7 +54,9 @@ class Landed:
     Attributes:
         version: Where.
         committed: Whether it is the commit; else it is the abort.
+        earlier: Whether it is another commit, which bore the same caller's key.
     """
 
     version: Version
     committed: bool
+    earlier: bool = False

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
+from asynctensor.kvstores.repo.caller_keys import CallerKeys
 from asynctensor.kvstores.repo.family import Family
 from asynctensor.kvstores.repo.page import PageRef
 from asynctensor.kvstores.repo.part_ref import PartPage
@@ -104,6 +105,8 @@ class Tail:
         self._cleared: list[int] = []
         #: What is read where pages of the checkpoint are lost.
         self.instead: Instead | None = None
+        #: What commits up to now bore, also such as a reset undid.
+        self.keys = CallerKeys()
         #: Whether it stands for one below which pages are lost: a fold writes them anew.
         self.mended = False
         for each in applied:
@@ -131,6 +134,8 @@ class Tail:
             keys = self._small.setdefault(run.space, {})
             for key, ref in run.items():
                 keys.setdefault(key, []).append((place, ref))
+        if new.entry.caller_key is not None:
+            self.keys.since.setdefault(new.entry.caller_key, new.version)
         self.in_parts += sum(part.count for part in new.entry.parts)
         for space, table in PartTable.of(new.entry.parts).items():
             self._parts.setdefault(space, []).append((place, table))

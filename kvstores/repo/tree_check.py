@@ -53,7 +53,7 @@ class TreeCheck:
         whole = True
         waiting = [
             _Way(Node(root), None, ())
-            for root in (checkpoint.documents, checkpoint.catalog)
+            for root in (checkpoint.documents, checkpoint.catalog, checkpoint.caller_keys)
             if root is not None
         ]
         while waiting:

@@ -14,6 +14,7 @@ from asynctensor.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    Unimplemented,
 )
 from asynctensor.runtime.event_loop import start
 
@@ -298,3 +299,34 @@ async def test_bad_names(repo) -> None:
         repo.kvstore(branch="a", tag="b")
     with pytest.raises(NotFound, match="no repository"):
         await at.Repository.open("memory://nowhere/")
+
+
+async def test_a_callers_key_is_committed_once(repo) -> None:
+    """Whoever does not know whether it was done does it again."""
+
+    async def job(value: bytes, key: str | None = "job 7") -> str | None:
+        async with repo.transaction(message="import", caller_key=key) as txn:
+            await repo.kvstore(transaction=txn).write("table", value)
+            await repo.kvstore(transaction=txn).write("large", value * 10_000)
+        assert txn.caller_key == key
+        return txn.commit_id
+
+    first = await job(b"1")
+    assert first is not None
+    assert await job(b"again") == first
+    assert (await repo.kvstore().read("table")).value == b"1"
+    assert [each.message async for each in repo.log()] == ["import"]
+    assert await job(b"2", "job 8") != first
+    assert await job(b"3", None) != first
+    for bad in ("", "x" * 256, 7):
+        with pytest.raises(InvalidArgument, match="caller_key"):
+            repo.transaction(caller_key=bad)
+    with pytest.raises(InvalidArgument, match="atomic"):
+        at.Transaction(atomic=False, caller_key="k")
+
+
+async def test_a_callers_key_needs_a_repository() -> None:
+    store = await at.KvStore.open("memory://")
+    with pytest.raises(Unimplemented, match="caller_key"):
+        async with at.Transaction(caller_key="k") as txn:
+            await store.with_transaction(txn).write("a", b"1")

@@ -1,4 +1,4 @@
-"""Processes that do anything to one repository on files, and are killed: nothing promised is broken.
+"""Processes that do anything to one repository on files, and are killed: no promise is broken.
 
 ``python -m tests.torture.programmes --seconds 60`` starts processes that run random programs
 (`programme.py`), kills each at a random moment, starts others, and judges what all of them were

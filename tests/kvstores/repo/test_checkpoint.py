@@ -10,7 +10,7 @@ from asynctensor.errors import DataLoss
 from asynctensor.kvstores.repo.checkpoint import Checkpoint, pack_root, unpack_root
 from asynctensor.kvstores.repo.hint import Hint
 from asynctensor.kvstores.repo.page import PageRef
-from tests.kvstores.repo.programs import TEXT, VERSIONS, refuses_damage
+from tests.kvstores.repo.programs import TEXT, refuses_damage
 
 BRANCH = "00aabbccddee"
 OBJECT = "some/object"
@@ -31,7 +31,7 @@ CHECKPOINTS = st.builds(
     SEQS,
     ROOTS,
     ROOTS,
-    st.dictionaries(TEXT, VERSIONS, max_size=3),
+    ROOTS,
     st.none() | SEQS,
     SEQS,
 )
@@ -75,6 +75,6 @@ def test_a_root_that_is_none_is_refused(value) -> None:
 
 def test_damage_is_seen() -> None:
     root = PageRef("idx/0011223344556677", 1, 2, 3, 4)
-    checkpoint = Checkpoint(BRANCH, 9, bytes(16), 7, root, None, {"k": (3, 1)}, 4, 8)
+    checkpoint = Checkpoint(BRANCH, 9, bytes(16), 7, root, None, root, 4, 8)
     refuses_damage(checkpoint.encode(), lambda data: Checkpoint.decode(data, object=OBJECT))
     refuses_damage(Hint(BRANCH, 9, 3).encode(), lambda data: Hint.decode(data, object=OBJECT))
