@@ -32,7 +32,6 @@ Given = tuple[dict[str, Any], dict[str, Any]]
 def http(url: str, who: str) -> Given:
     return {"driver": "http", "base_url": url}, {
         "http_credentials": {"type": "bearer", "token": who},
-        "http_request_retries": RETRIES,
     }
 
 
@@ -40,21 +39,18 @@ def s3(url: str, who: str) -> Given:
     keys = {"type": "static", "access_key_id": who, "secret_access_key": f"of-{who}"}
     return {"driver": "s3", "bucket": "abc", "endpoint": url, "aws_region": "r"}, {
         "aws_credentials": keys,
-        "s3_request_retries": RETRIES,
     }
 
 
 def gcs(url: str, who: str) -> Given:
     return {"driver": "gcs", "bucket": "abc", "endpoint": url}, {
         "gcs_credentials": {"type": "token", "token": who},
-        "gcs_request_retries": RETRIES,
     }
 
 
 def azure(url: str, who: str) -> Given:
     return {"driver": "azure", "account": "acc", "container": "abc", "endpoint": url}, {
         "azure_credentials": {"type": "sas", "token": f"sv=1&sig={who}"},
-        "azure_request_retries": RETRIES,
     }
 
 
@@ -64,9 +60,17 @@ def cloud(request) -> Callable[[str, str], Given]:
     return request.param
 
 
-async def opened(cloud: Callable[[str, str], Given], url: str, who: str) -> Any:
+async def opened(
+    cloud: Callable[[str, str], Given], url: str, who: str, shared: ts.Context | None = None
+) -> Any:
+    """The folder; `shared`: what is used together with others."""
     spec, resources = cloud(url, who)
-    return await ts.KvStore.open(spec, context=ts.Context(resources))
+    context = ts.Context(resources, shared or impatient(cloud))
+    return await ts.KvStore.open(spec, context=context)
+
+
+def impatient(cloud: Callable[[str, str], Given]) -> ts.Context:
+    return ts.Context({f"{cloud.__name__}_request_retries": RETRIES})
 
 
 def who_asks(asked: Asked) -> str:
@@ -92,7 +96,8 @@ def served() -> Any:
 
 
 async def test_reads_of_one_moment_are_not_shared(cloud, served) -> None:
-    stores = [await opened(cloud, served.url, who) for who in ("alice", "bob", "alice")]
+    shared = impatient(cloud)
+    stores = [await opened(cloud, served.url, who, shared) for who in ("alice", "bob", "alice")]
     found = await asyncio.gather(*(s.read("c/0") for s in stores), return_exceptions=True)
     assert [getattr(each, "value", None) for each in found] == [b"\1\2\3\4", None, b"\1\2\3\4"]
     assert isinstance(found[1], PermissionDenied)

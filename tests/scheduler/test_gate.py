@@ -35,6 +35,20 @@ async def test_no_more_than_the_limit_and_all_in_the_end() -> None:
     assert gate.statistics() == NOTHING
 
 
+async def test_a_turn_that_comes_at_once_is_told_by_the_answer_alone() -> None:
+    """Whoever asks without a task has no ticket yet while he asks."""
+    gate = Gate()
+    called: list[str] = []
+    # Of the first two, one is at a host that nobody has asked before.
+    asked = [gate.ask("h", 1, 2, lambda n=name: called.append(n)) for name in ("a", "b", "c")]
+    assert ([is_now for _, is_now in asked], called) == ([True, True, False], [])
+    gate.release(asked[0][0], 0.0, pushed_back=False, ok=True)
+    assert called == ["c"]
+    for ticket, _ in asked[1:]:
+        gate.release(ticket, 0.0, pushed_back=False, ok=True)
+    assert gate.statistics() == NOTHING
+
+
 async def test_bytes_are_bounded() -> None:
     gate, under_way = Gate(budget=100), []
 
