@@ -15,6 +15,7 @@ from asynctensor.runtime.context import Context
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.data_type import DTypeLike, dtype
 from asynctensor.schema.data_type import dtype as data_type
+from asynctensor.schema.keywords import optional_type
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_properties import SchemaProperties
 from asynctensor.schema.schema_state import SchemaState
@@ -192,6 +193,10 @@ class ArrayHandle(SchemaProperties, Indexable):
         return View(self._driver, self._transform, self._mode)
 
     def with_transaction(self, transaction: Transaction | None) -> Self:
-        """The same view, whose reads and writes belong to `transaction` (None: to none)."""
-        driver = self._driver.bound(transaction)
+        """The same view, whose reads and writes belong to `transaction` (None: to none).
+
+        Raises:
+            IncompatibleType: It is no transaction.
+        """
+        driver = self._driver.bound(optional_type(transaction, Transaction, "transaction"))
         return type(self)(driver, self._transform, self._context, self._mode, self._opened)

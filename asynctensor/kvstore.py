@@ -22,10 +22,12 @@ from asynctensor.kvstore_values import (
     to_bytes,
     to_key,
 )
-from asynctensor.public_kvstore_spec import PublicKvStoreSpec
+from asynctensor.public_kvstore_spec import PublicKvStoreSpec, kvstore_value
+from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start, start_begun
 from asynctensor.runtime.future import Future
 from asynctensor.schema.json_repr import json_repr
+from asynctensor.schema.keywords import optional_type
 from asynctensor.storage.generation import UNKNOWN
 from asynctensor.storage.key_range import KeyRange as StoredRange
 from asynctensor.storage.kvstore import Arrival, Buffer, KeyValueStore, ReadOptions
@@ -100,15 +102,22 @@ class KvStore(KvStoreHandle):
             deadline: The same as a Unix time.
 
         Returns:
-            Future of the store. It fails with `InvalidArgument` if the spec is wrong. Cancelling it
-            leaves nothing behind.
+            Future of the store. Cancelling it leaves nothing behind.
+
+        Raises:
+            InvalidArgument: The spec is wrong; the message gives the member's path.
+            IncompatibleType: An argument is of another type.
         """
         opener = KvStore.opener
         if opener is None:
             raise Unimplemented("no drivers are known here: import asynctensor first")
 
+        optional_type(context, Context, "context")
+        optional_type(transaction, Transaction, "transaction")
+        value = kvstore_value(getattr(spec, "bound_spec", spec))
+
         async def opened() -> KvStore:
-            return (await opener(spec, context)).with_transaction(transaction)
+            return (await opener(value, context)).with_transaction(transaction)
 
         return start(opened, timeout=timeout, deadline=deadline)
 

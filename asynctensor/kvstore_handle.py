@@ -11,6 +11,7 @@ from asynctensor.kvstore_values import KeyLike, to_key
 from asynctensor.public_kvstore_spec import PublicKvStoreSpec
 from asynctensor.scheduler.scheduled_store import ScheduledStore
 from asynctensor.scheduler.statistics import QueueStatistics
+from asynctensor.schema.keywords import optional_type
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.transaction.transaction import Transaction
 
@@ -94,11 +95,15 @@ class KvStoreHandle(Displayed):
 
     @transaction.setter
     def transaction(self, value: Transaction | None) -> None:
-        self._transaction = value
+        self._transaction = optional_type(value, Transaction, "transaction")
 
     def with_transaction(self, transaction: Transaction | None) -> Self:
-        """The same store, with reads and writes that belong to `transaction`."""
-        return self._with(self._path, transaction)
+        """The same store, with reads and writes that belong to `transaction`.
+
+        Raises:
+            IncompatibleType: It is no transaction.
+        """
+        return self._with(self._path, optional_type(transaction, Transaction, "transaction"))
 
     def _with(self, path: str, transaction: Transaction | None) -> Self:
         return type(self)(

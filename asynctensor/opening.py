@@ -24,6 +24,7 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.guest import loop_held_up
 from asynctensor.scheduler.scheduled_store import ScheduledStore
+from asynctensor.schema.keywords import optional_type
 from asynctensor.schema.schema import Schema
 from asynctensor.spec import Spec
 from asynctensor.spec_json import state_from_json
@@ -81,7 +82,9 @@ def open(  # noqa: A001 -- TensorStore's name
         InvalidArgument: The spec is wrong; the message gives the member's path.
         IncompatibleType: An argument has the wrong type or name.
     """
-    del batch
+    optional_type(batch, Batch, "batch")
+    optional_type(context, Context, "context")
+    optional_type(transaction, Transaction, "transaction")
     given = _spec_of(spec, driver)
     kvstore = constraints.get("kvstore")
     if isinstance(kvstore, KvStore):

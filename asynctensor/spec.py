@@ -17,8 +17,8 @@ from asynctensor.runtime.context import Context
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.json_repr import json_repr
-from asynctensor.schema.json_value import annotated, check_document
-from asynctensor.schema.keywords import checked_type
+from asynctensor.schema.json_value import check_document
+from asynctensor.schema.keywords import checked_type, in_keyword
 from asynctensor.schema.schema import Schema, SchemaOptions
 from asynctensor.schema.schema_display import schema_display
 from asynctensor.schema.schema_properties import SchemaProperties
@@ -129,7 +129,7 @@ class Spec(SchemaProperties, Indexable, Displayed):
         state = _with_open_mode(self._state, given)
         for name in _KEYWORDS:
             if given.get(name) is not None:
-                with annotated(f"Invalid {name}"):
+                with in_keyword(name):
                     state = _with_keyword(state, name, given[name])
         schema = {k: v for k, v in given.items() if k in SchemaOptions.__annotations__}
         self._state = state.constrained(schema)

@@ -28,6 +28,7 @@ from asynctensor.runtime.listing import Listing
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.json_value import is_readable
+from asynctensor.schema.keywords import optional_type
 from asynctensor.schema.schema_display import schema_display
 from asynctensor.spec import Spec
 from asynctensor.spec_json import state_from_json
@@ -129,6 +130,7 @@ class TensorStore(ResizableArray, Displayed):
             raise IncompatibleType(f'`order` must be one of {{"C", "F"}}, but is: {order!r}')
         if not self.readable:
             raise PermissionDenied("Source does not support reading; open it with read=True")
+        optional_type(batch, Batch, "batch")
         limit = Deadline.of(timeout, deadline)
         into = order if out is None else checked_output(out, self.shape, self.dtype.numpy_dtype)
         return self._driver.read(self._transform, into, limit, progress, batch)

@@ -21,7 +21,13 @@ from asynctensor.schema.json_value import (
     optional,
     rank_value,
 )
-from asynctensor.schema.keywords import checked_type, given_keywords, rank_of, refuse_both
+from asynctensor.schema.keywords import (
+    checked_type,
+    given_keywords,
+    in_keyword,
+    rank_of,
+    refuse_both,
+)
 from asynctensor.schema.layout_state import (
     USAGES,
     LayoutState,
@@ -145,7 +151,7 @@ class ChunkLayout:
         """
         state = self._state
         for name, value in given_keywords(constraints, ChunkLayoutOptions):
-            with annotated(f"Invalid {name}"):
+            with in_keyword(name):
                 state = _with_keyword(state, name, value)
         self._state = state
 

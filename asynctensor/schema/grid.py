@@ -8,8 +8,13 @@ from typing import Any, ClassVar, TypedDict, Unpack
 from asynctensor.schema.chunk_grid import MEMBERS, GridConstraints, grid_from_json, grid_of
 from asynctensor.schema.constraint import values_of
 from asynctensor.schema.json_repr import json_repr
-from asynctensor.schema.json_value import annotated
-from asynctensor.schema.keywords import checked_type, given_keywords, rank_of, refuse_both
+from asynctensor.schema.keywords import (
+    checked_type,
+    given_keywords,
+    in_keyword,
+    rank_of,
+    refuse_both,
+)
 from asynctensor.schema.layout_state import LayoutState
 
 _Sizes = Iterable["int | None"]
@@ -81,7 +86,7 @@ class Grid:
         before = (self._rank, self._constraints)
         try:
             for name, value in given_keywords(constraints, GridOptions):
-                with annotated(f"Invalid {name}"):
+                with in_keyword(name):
                     self._set(name, value)
         except Exception:
             self._rank, self._constraints = before

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from asynctensor.errors import IncompatibleType
+from asynctensor.errors import Error, IncompatibleType
+from asynctensor.schema.json_value import annotated
 
 
 def given_keywords(options: Any, known: Any) -> Iterator[tuple[str, Any]]:
@@ -23,6 +25,28 @@ def given_keywords(options: Any, known: Any) -> Iterator[tuple[str, Any]]:
     for name in known.__annotations__:
         if options.get(name) is not None:
             yield name, options[name]
+
+
+@contextmanager
+def in_keyword(name: str) -> Iterator[None]:
+    """Errors of the body name the keyword; a value of a wrong type is an `IncompatibleType`."""
+    with annotated(f"Invalid {name}"):
+        try:
+            yield
+        except TypeError as error:
+            if isinstance(error, Error):
+                raise
+            raise IncompatibleType(str(error)) from error
+
+
+def optional_type(value: Any, cls: type[Any], name: str) -> Any:
+    """`value`, if it is None or an instance of `cls`; `name` is what the caller calls it.
+
+    Raises:
+        IncompatibleType: It is neither.
+    """
+    with annotated(f"Invalid {name}"):
+        return None if value is None else checked_type(value, cls)
 
 
 def refuse_both(options: Mapping[str, Any]) -> None:

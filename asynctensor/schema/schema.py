@@ -17,7 +17,6 @@ from asynctensor.schema.fill_constraint import fill_from_array, fill_from_json
 from asynctensor.schema.fill_constraint import same_fill as _same_fill
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.json_value import (
-    annotated,
     array,
     check_document,
     in_member,
@@ -25,7 +24,13 @@ from asynctensor.schema.json_value import (
     rank_value,
     string,
 )
-from asynctensor.schema.keywords import checked_type, given_keywords, rank_of, refuse_both
+from asynctensor.schema.keywords import (
+    checked_type,
+    given_keywords,
+    in_keyword,
+    rank_of,
+    refuse_both,
+)
 from asynctensor.schema.schema_properties import SchemaProperties
 from asynctensor.schema.schema_state import SchemaState
 from asynctensor.schema.schema_transform import transformed
@@ -98,7 +103,7 @@ class Schema(SchemaProperties):
         """
         state = self._state
         for name, value in given_keywords(constraints, SchemaOptions):
-            with annotated(f"Invalid {name}"):
+            with in_keyword(name):
                 state = _with_keyword(state, name, value)
         self._state = state
 
