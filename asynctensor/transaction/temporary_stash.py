@@ -7,9 +7,12 @@ import threading
 from collections.abc import Mapping
 
 from asynctensor.errors import DataLoss, ResourceExhausted
+from asynctensor.lazy import Lazy
 from asynctensor.runtime.workers import data_copy_pool
-from asynctensor.storage.checksum import crc32c
 from asynctensor.storage.stash import Bytes, Stash, StoredValue
+
+#: Of what is written to disk only, so that importing does not load it.
+_crc32c = Lazy("asynctensor.storage.checksum", "crc32c")
 
 
 class FileValue(StoredValue):
@@ -57,7 +60,7 @@ class TemporaryStash(Stash):
                 for key, value in values.items():
                     self._file.write(value)
                     size = memoryview(value).nbytes
-                    found[key] = FileValue(size, self._size, crc32c(value))
+                    found[key] = FileValue(size, self._size, _crc32c(value))
                     self._size += size
                 self._file.flush()
         except OSError as error:
@@ -77,7 +80,7 @@ class TemporaryStash(Stash):
         with self._lock:
             self._file.seek(value.offset)
             data = self._file.read(value.size)
-        if len(data) != value.size or crc32c(data) != value.crc:
+        if len(data) != value.size or _crc32c(data) != value.crc:
             raise DataLoss("what was staged is damaged in the temporary file", key=key)
         return data
 
