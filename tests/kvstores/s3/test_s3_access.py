@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 
 import asynctensor as ts
-from asynctensor.errors import PermissionDenied
+from asynctensor.errors import FailedPrecondition, NotFound, PermissionDenied
 from asynctensor.kvstores.s3.address import Address
 from asynctensor.kvstores.s3.signing import Keys, presigned
 from asynctensor.kvstores.s3.store import S3Store
@@ -22,6 +23,8 @@ from asynctensor.testing.kvstore_calls import entries, read, write
 from tests.kvstores.s3.buckets import EXCHANGE, new_store
 from tests.servers.scripted import Asked, Said, ScriptedServer
 
+#: Of the servers, in the environment.
+KEYS = AwsCredentials("environment")
 OURS = AwsCredentials("static", (("access_key_id", "id"),), "secret")
 
 
@@ -119,3 +122,31 @@ async def test_what_is_wrong_with_keys_is_told_at_once(s3) -> None:
                 await call()
             assert "wrong-secret" not in str(caught.value)
             assert "attempts" not in str(caught.value)
+
+
+async def test_a_wrong_clock_is_told_at_once(s3, monkeypatch) -> None:
+    """By a server that looks at its own."""
+    store = new_store(s3)
+    if s3.name == "moto":
+        return
+    late = SimpleNamespace(time=lambda: time.time() - 7200)
+    monkeypatch.setattr("asynctensor.kvstores.s3.asking.SYSTEM_CLOCK", late)
+    for call in (lambda: read(store, "k"), lambda: write(store, "k", b"1")):
+        with pytest.raises(FailedPrecondition, match="set the clock") as caught:
+            await call()
+        assert "attempts" not in str(caught.value)
+
+
+async def test_a_bucket_that_is_not_there(s3) -> None:
+    store = S3Store(Address("asynctensor-none", s3.endpoint), EXCHANGE, KEYS, s3.region)
+    for call in (
+        lambda: read(store, "k"),
+        lambda: write(store, "k", b"1"),
+        lambda: write(store, "k", b"1", NO_VALUE),
+        lambda: write(store, "k", None),
+        lambda: entries(store),
+        lambda: start(store.delete_range, KeyRange()),
+    ):
+        with pytest.raises(NotFound, match="is its name right") as caught:
+            await call()
+        assert "attempts" not in str(caught.value)
