@@ -63,7 +63,8 @@ class Asker(ABC):
         Raises:
             Error: As `Exchange.send` does; or there is nothing to say who asks with.
         """
-        await self._prepare()
+        if not self._is_prepared():
+            await self._prepare()
         common = self._common() if body is None else await self._common_with(body)
         for last in (False, True):
             target = self._url(key, query) if url is None else url
@@ -106,13 +107,13 @@ class Asker(ABC):
     def place(self) -> str:
         """Where the keys are, as errors say it."""
 
-    async def _prepare(self) -> None:
-        """Finds out what has to be known before the first request."""
-        assert self._is_prepared()
-
     def _is_prepared(self) -> bool:
-        """Whether `_prepare` has nothing to find out."""
+        """Whether all is known that has to be before the first request."""
         return True
+
+    async def _prepare(self) -> None:
+        """Finds out the rest."""
+        raise NotImplementedError
 
     @abstractmethod
     def _url(self, key: str | None, query: Pairs) -> str:

@@ -120,10 +120,6 @@ class S3Asker(Asker):
 
     # -- The region ---------------------------------------------------------------------------
 
-    async def _prepare(self) -> None:
-        if not self._is_prepared():
-            await self._ask_region()
-
     def _is_prepared(self) -> bool:
         known = self.region or self.address.endpoint is not None
         return bool(known) or self.address in _regions()
@@ -131,14 +127,14 @@ class S3Asker(Asker):
     def _in_use(self) -> str:
         return self.region or _regions().get(self.address, FIRST_REGION)
 
-    async def _ask_region(self) -> None:
-        """Has AWS say where the bucket is: it tells everybody."""
+    async def _prepare(self) -> None:
+        # AWS tells everybody where a bucket is.
         url = self.address.url(FIRST_REGION, None)
         answer = await replace(self.exchange, sign=None).send(Request("HEAD", url))
         if answer.status == 404:
             raise NotFound(f"there is no bucket {self.address.bucket!r}")
-        found = answer.headers.get("x-amz-bucket-region") or FIRST_REGION
-        _regions()[self.address] = found
+        found = answer.headers.get("x-amz-bucket-region", "")
+        _regions()[self.address] = found if _is_region(found) else FIRST_REGION
 
     def _may_help(self, answer: Response, used: object) -> bool:
         said = read_problem(answer).code if answer.body else ""
