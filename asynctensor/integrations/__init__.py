@@ -12,6 +12,7 @@ _FACES = (
     "fsspec",
     "jax",
     "obstore",
+    "ray",
     "tensorflow",
     "torch",
     "xarray",

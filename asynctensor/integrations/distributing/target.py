@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from asynctensor.errors import FailedPrecondition, IncompatibleType, InvalidArgument
+from asynctensor.errors import FailedPrecondition, IncompatibleType, InvalidArgument, OutOfRange
 from asynctensor.opening import open as open_array
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
@@ -92,18 +92,50 @@ class Target:
             Error: The store failed; nothing of this write is visible, ever.
         """
         bounds = self._bounds(region)
+        name = ",".join(f"{low}:{high}" for low, high in bounds)
+
+        def chosen(array: TensorStore) -> TensorStore:
+            return array[tuple(slice(low, high) for low, high in bounds)]
+
+        return self._written(chosen, values, name, attempt)
+
+    def write_rows(
+        self, numbers: npt.ArrayLike, values: Any, *, task: str, attempt: int = 0
+    ) -> Receipt:
+        """Writes rows: what lies at indices of the first dimension.
+
+        Args:
+            numbers: The indices, counted from the array's origin, in any order.
+            values: A row for each.
+            task: Name of the task: of several that write under one name, one counts.
+            attempt: At which try of it.
+
+        Returns:
+            The receipt; see `write`.
+
+        Raises:
+            OutOfRange: There is no such row.
+            Error: As for `write`.
+        """
+        rows = np.asarray(numbers, np.int64)
+        if rows.size and not (rows.min() >= 0 and rows.max() < self.shape[0]):
+            raise OutOfRange(
+                f"rows are from 0 to {self.shape[0]}, got {rows.min()} to {rows.max()}"
+            )
+        return self._written(lambda array: array.oindex[rows], values, f"rows of {task}", attempt)
+
+    def _written(
+        self,
+        chosen: Callable[[TensorStore], TensorStore],
+        values: Any,
+        name: str,
+        attempt: int,
+    ) -> Receipt:
         part = Transaction.join(self.token, context=self.context).result()
         array = open_array(
             dict(self.spec), context=self.context, transaction=part, open=True
         ).result()
-        view = array[
-            tuple(
-                slice(low + at, high + at)
-                for (low, high), at in zip(bounds, array.domain.origin, strict=True)
-            )
-        ]
-        view.write(values).result()
-        name = ",".join(f"{low}:{high}" for low, high in bounds)
+        chosen(array.translate_to[0] if array.rank else array).write(values).result()
         return part.finish(worker=f"{array.url}[{name}]", attempt=attempt).result()
 
     def __setitem__(self, key: Any, values: Any) -> None:
