@@ -91,7 +91,7 @@ class _Reading:
             yield BlockAccessor.batch_to_block(batch)
 
 
-def _pinned(arrays: Arrays) -> Arrays:
+def _pinned(arrays: Any) -> Any:
     if isinstance(arrays, TensorStore):
         return pinned(arrays).result()
     if not isinstance(arrays, Mapping):
