@@ -190,6 +190,7 @@ class _Begun(Generic[A]):
         self.give_up_request: Callable[[], object] | None = None
 
     def give_up(self) -> None:
+        self._told = None
         if self._digesting is not None:
             self._digesting.cancel()
         elif self.give_up_request is not None:

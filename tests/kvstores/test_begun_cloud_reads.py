@@ -243,6 +243,26 @@ async def test_what_is_given_up_is_told_nobody(cloud, fault_proxy_to, size) -> N
         await start(run, timeout=30)
 
 
+async def test_what_is_given_up_at_the_last_moment_is_told_nobody(cloud) -> None:
+    """When its checksum is known, and nobody has been told yet."""
+    with ScriptedServer(lambda asked: cloud.answer(LARGE)) as server:
+        store = cloud.store(server.url, False)
+
+        async def run() -> None:
+            told: list[Arrival | None] = []
+            give_up: Any = store.begin_read("k", ReadOptions(), told.append)
+            begun = give_up.__self__
+            while begun._digesting is None or not begun._digesting.done():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            assert told == []
+            give_up()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert told == []
+
+        await start(run, timeout=30)
+
+
 @pytest.fixture
 def lookups(monkeypatch, tmp_path) -> Any:
     """Places where credentials are looked up; gives what counts those of Azure."""
