@@ -91,7 +91,7 @@ bench: .venv/has-bench .srv/has-web
 	$(BIN)/python -m benchmarks $(BENCH)
 
 torture: .venv/has-test
-	$(BIN)/python -m tests.torture --mutants --kills 60 --write $(TORTURE)
+	$(BIN)/python -m tests.torture --mutants --kills 60 --programmes 60 --write $(TORTURE)
 
 docs: .venv/has-check
 	$(BIN)/python -m docs.generate

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.mutants.__main__ import try_all
 from tests.mutants.laboratory import Trial, Verdict
 from tests.mutants.mutant import every
+from tests.torture import programmes
 from tests.torture.domains import DOMAINS
 from tests.torture.killing import Killed, run
 from tests.torture.report import PAGE, Tally, commit_id, page
@@ -36,6 +37,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--kills", type=int, default=0, help="processes to kill while they commit to files"
+    )
+    parser.add_argument(
+        "--programmes", type=float, default=0.0, help="seconds of processes that do anything"
     )
     parser.add_argument("--mutants", action="store_true", help="try the mutants as well")
     parser.add_argument("--write", action="store_true", help=f"write docs/{PAGE.name}")
@@ -62,6 +66,15 @@ def play(options: argparse.Namespace) -> tuple[dict[str, Tally], int]:
     return tallies, seed
 
 
+def attacked(seconds: float, seed: int) -> int:
+    """Lets processes do anything, and be killed, for so long; how much was wrong then."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = programmes.run(Path(folder), seconds=seconds, children=3, seed=seed)
+    tried = ", ".join(f"{n:,} {kind} {end}" for (kind, end), n in sorted(found.counts.items()))
+    print(f"programmes: {found.killed:,} processes killed; {tried}; wrong: {found.wrong or 0}")
+    return len(found.wrong)
+
+
 def main() -> int:
     """Does what the command line says."""
     if os.environ.get("PYTHONHASHSEED") != "0":
@@ -83,6 +96,7 @@ def main() -> int:
             rounds = max(1, options.kills // 3)
             killed = run(Path(folder), kills=rounds, children=3, seed=options.first)
         print(f"killed: {killed}")
+    wrong = attacked(options.programmes, options.first) if options.programmes else 0
     trials: list[Trial] = try_all(every()) if options.mutants else []
     if options.write:
         versions = f"Python {platform.python_version()}, {platform.system()}"
@@ -99,6 +113,7 @@ def main() -> int:
         PAGE.write_text(text, encoding="utf-8")
     failed = any(tally.anomalies for tally in tallies.values())
     failed = failed or (killed is not None and bool(killed.wrong))
+    failed = failed or bool(wrong)
     survived = any(trial.verdict is not Verdict.KILLED for trial in trials)
     return 1 if failed or survived else 0
 

@@ -13,7 +13,7 @@ from asynctensor.testing.fault_presets import PRESETS, Faults
 from asynctensor.testing.history import Outcome
 from tests.mutants.laboratory import Trial, Verdict
 from tests.mutants.mutant import ROOT, Mutant
-from tests.torture import killing
+from tests.torture import killing, programmes
 from tests.torture.domains import DOMAINS
 from tests.torture.report import Tally, page
 from tests.torture.toys import (
@@ -159,3 +159,10 @@ def test_killed_processes_leave_whole_commits(tmp_path) -> None:
     found = killing.run(tmp_path, kills=2, children=2, seed=1)
     assert found.wrong == ()
     assert found.landed >= found.acknowledged > 0
+
+
+def test_processes_that_do_anything_and_are_killed(tmp_path) -> None:
+    found = programmes.run(tmp_path, seconds=1.5, children=2, seed=3)
+    assert found.wrong == []
+    assert found.killed >= 2
+    assert sum(n for (_, outcome), n in found.counts.items() if outcome == "committed") > 0

@@ -270,3 +270,135 @@ class Reader:
             data = body[place[1] : place[1] + size]
         assert (len(data), google_crc32c.value(data)) == (size, crc)
         return data
+
+
+class Repository:
+    """Names, forked branches, resets and older states of a repository.
+
+    Args:
+        objects: All of its objects, by name.
+    """
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        self._objects = objects
+        self._main = Reader(objects.get).branch
+        #: Of each branch that was forked: where, in whose log.
+        self._forks: dict[str, tuple[str, int, int]] = {}
+        for name, body in objects.items():
+            if name.startswith("ref/b/"):
+                _, action, branch, seq, place, origin = [
+                    element(payload(body, 9), i) for i in range(6)
+                ]
+                if not action and origin:
+                    self._forks[branch] = (origin, seq or 0, place or 0)
+
+    def named(self, kind: str, name: str) -> list[Any] | None:
+        """The last entry of a name; None: it means nothing."""
+        quoted = "".join(
+            char if char in "abcdefghijklmnopqrstuvwxyz0123456789-_" or (char == "." and at)
+            else "".join(f"%{byte:02X}" for byte in char.encode())
+            for at, char in enumerate(name)
+        )  # fmt: skip
+        k, last = 0, None
+        while (body := self._objects.get(f"ref/{kind}/{quoted}/{k}")) is not None:
+            k, last = k + 1, payload(body, 9)
+        return None if last is None or last[1] else last
+
+    def branch(self, name: str) -> str:
+        """The id of a branch."""
+        found = self.named("b", name)
+        if found is None:
+            assert name == "main"
+            return self._main
+        branch: str = found[2]
+        return branch
+
+    def newest(self, branch: str) -> tuple[int, int]:
+        """The newest version of a branch."""
+        seq = self._forks.get(branch, ("", 0, 0))[1]
+        while f"log/{branch}/{2**63 - 2 - seq:016x}" in self._objects:
+            seq += 1
+        return seq, 4096
+
+    def tagged(self, name: str) -> tuple[str, tuple[int, int]]:
+        """The branch and the version that a tag means."""
+        found = self.named("t", name)
+        assert found is not None
+        body = self._objects[f"log/{found[2]}/{2**63 - 1 - found[3]:016x}"]
+        assert blake2b(body, digest_size=16).digest() == found[6]
+        return found[2], (found[3], element(found, 4) or 0)
+
+    def state(self, branch: str, version: tuple[int, int]) -> dict[bytes, Where]:
+        """All spelled keys after a commit, by the log alone."""
+        entries: dict[bytes, Where] = {}
+        reader = Reader(self._objects.get, branch)
+        for seq in range(1, version[0] + 1):
+            owner, last = branch, 4096
+            while owner in self._forks and seq <= self._forks[owner][1]:
+                if seq == self._forks[owner][1]:
+                    last = min(last, self._forks[owner][2])
+                owner = self._forks[owner][0]
+            record = payload(self._objects[f"log/{owner}/{2**63 - 1 - seq:016x}"], 2)
+            for place, entry in enumerate(record[4]):
+                if entry[0] != 1 or place > last or (seq, place) > version:
+                    continue
+                commit = msgpack.unpackb(entry[1])
+                if element(commit, 12) == "reset":
+                    _, to, at = commit[13]
+                    entries = self.state(branch, (to, at))
+                    commit[12] = None
+                reader._apply(commit, (seq, place), entries)
+        return entries
+
+    def values(self, entries: dict[bytes, Where]) -> dict[str, bytes]:
+        """The values of a state."""
+        reader = Reader(self._objects.get, self._main)
+        return {key.decode(): reader.value(ref) for key, ref in entries.items()}
+
+    def caller_keys(self, branch: str, checkpoint: int) -> dict[str, tuple[int, int]]:
+        """Which commits bore callers' keys, by a checkpoint."""
+        body = self._objects[f"ckpt/{branch}/{2**63 - 1 - checkpoint:016x}"]
+        root = element(payload(body, 7), 6)
+        tree = Reader(self._objects.get, branch).tree(root)
+        return {key.decode(): version for key, (_, _, _, version) in tree.items()}
+
+    def hinted(self, branch: str) -> tuple[int, int | None, bytes]:
+        """What a hint says: a record, a checkpoint, and its body."""
+        fields = payload(self._objects[f"hint/{branch}"], 8)
+        assert fields[0].hex() == branch
+        return fields[1], element(fields, 2), element(fields, 3) or b""
+
+    def intents(self, branch: str) -> list[tuple[bytes, list[str], list[str]]]:
+        """Of each intent: the transaction, the keys that it writes, and those that it read."""
+        found = []
+        for name, body in self._objects.items():
+            if name.startswith(f"intent/{branch}/"):
+                _, commit, reads = payload(body, 3)
+                fields = msgpack.unpackb(commit)
+                assert name.endswith(fields[0].hex())
+                names = {b"": ""} | {
+                    blake2b(each.encode(), digest_size=8).digest(): each
+                    for each in element(fields, 9) or []
+                }
+                written = [
+                    (spell(names[space], key) if space else key).decode()
+                    for space, changes in map(run, fields[3])
+                    for key in changes
+                ]
+                read = [
+                    key.decode()
+                    for space, n, keys in element(reads or [], 1) or []
+                    for key in (strings(keys, n) if not space else [])
+                ]
+                found.append((fields[0], written, read))
+        return found
+
+    def leases(self) -> list[tuple[str, tuple[int, int], bytes, bool]]:
+        """Of each lease: the branch and version in use, by which transaction, and whether still."""
+        found = []
+        for name, body in self._objects.items():
+            if name.startswith("lease/") and name.endswith("/0"):
+                branch, seq, place, _, txn, *_ = payload(body, 10)
+                released = name[:-1] + "1" in self._objects
+                found.append((branch.hex(), (seq, place), txn, not released))
+        return found
