@@ -59,6 +59,6 @@ def lost(key: str, name: str) -> DataLoss:
     return DataLoss(f"the object {name!r}, which holds this value, is missing", key=key)
 
 
-def damaged(key: str, name: str) -> DataLoss:
-    """The error of a value whose checksum is wrong."""
-    return DataLoss(f"the value is damaged in the object {name!r}: wrong checksum", key=key)
+def damaged(key: str, name: str, how: str = "wrong checksum") -> DataLoss:
+    """The error of a value that is not what was written."""
+    return DataLoss(f"the value is damaged in the object {name!r}: {how}", key=key)

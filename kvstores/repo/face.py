@@ -62,7 +62,11 @@ class PackedValue:
         """See `OpenValue.read_into`; whole values are checked against their checksums."""
         ref = self._ref
         _check_within(buffer, offset, ref.size)
-        self._opened.read_into(buffer, ref.offset + offset)
+        try:
+            self._opened.read_into(buffer, ref.offset + offset)
+        except OutOfRange as error:
+            # The pack is shorter than it was.
+            raise damaged(self._key, ref.object, "cut off") from error
         if buffer.nbytes == ref.size and crc32c(buffer) != ref.crc:
             raise damaged(self._key, ref.object)
 
@@ -76,7 +80,7 @@ def _read_whole(value: PackedValue, key: str) -> InlineValue:
     data = bytearray(value.size)
     try:
         value.read_into(memoryview(data), 0)
-    except (DataLoss, OutOfRange) as error:
+    except DataLoss as error:
         raise LostPage(error.message, key=key) from error
     finally:
         value.close()

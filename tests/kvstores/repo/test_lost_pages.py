@@ -24,7 +24,7 @@ from tests.kvstores.repo.holes.wire import Process
 
 #: A value that stands beside the pages, and not in them.
 MEDIUM = 700
-PIXELS = np.arange(1600, dtype=np.uint16).reshape(40, 40)
+PIXELS = np.arange(1 << 16, dtype=np.uint32).reshape(256, 256)
 Contents = dict[str, bytes]
 
 
@@ -117,8 +117,8 @@ async def folded_lab(place: str) -> at.Repository:
     repo = await at.Repository.open(place, create=True, context=at.Context())
     image = await at.open(
         {"driver": "zarr3", "kvstore": repo.kvstore("image/")},
-        create=True, dtype="uint16", shape=[40, 40],
-        chunk_layout=at.ChunkLayout(chunk_shape=[10, 10]), codec=None,
+        create=True, dtype="uint32", shape=[256, 256],
+        chunk_layout=at.ChunkLayout(chunk_shape=[64, 64]), codec=None,
     )  # fmt: skip
     await image[...].write(PIXELS)
     await repo.kvstore().write("medium", bytes(MEDIUM))
@@ -162,3 +162,27 @@ async def test_what_the_log_lacks_too_is_lost() -> None:
             await reader.get("a")
 
     await start(trace)
+
+
+@pytest.mark.parametrize("how", ["missing", "cut off", "flipped"])
+async def test_a_value_whose_pack_is_damaged_is_never_a_fill_value(
+    tmp_path: Path, how: str
+) -> None:
+    """The log has where it was, and not what it was (R18)."""
+    await folded_lab(f"file://{tmp_path}/lab/")
+    packs = [each for each in (tmp_path / "lab" / "data").rglob("*") if each.is_file()]
+    assert packs
+    for pack in packs:
+        body = pack.read_bytes()
+        if how == "missing":
+            pack.unlink()
+        else:
+            pack.write_bytes(body[:-1] if how == "cut off" else body[:-1] + bytes([body[-1] ^ 1]))
+    other = await at.Repository.open({"driver": "file", "path": f"{tmp_path}/lab/"})
+    image = await at.open({"driver": "zarr3", "kvstore": other.kvstore("image/")})
+    with pytest.raises(DataLoss) as caught:
+        await image.read()
+    assert "data/" in str(caught.value)
+    assert "image/c/" in str(caught.value)
+    with pytest.raises(DataLoss):
+        await other.kvstore().read("image/c/3/3")
