@@ -108,6 +108,7 @@ def format_rules(
         driver,
         scheme=scheme,
         members=frozenset({"metadata", *further, *dict(aliases)}),
+        defaults=(("metadata", {}),),
         effective_schema=_MetadataSchema(source),
         spelled_out=_MetadataOptions(source, aliases),
         fixed_rank=_FixedRank(source),

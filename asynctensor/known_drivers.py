@@ -98,6 +98,7 @@ DRIVERS: Final = (
         DriverRules(
             "array",
             members=frozenset({"array", "data_copy_concurrency"}),
+            defaults=(("data_copy_concurrency", "data_copy_concurrency"),),
             resources=frozenset({"data_copy_concurrency"}),
             has_kvstore=False,
             is_directory=False,
@@ -118,6 +119,7 @@ DRIVERS: Final = (
             resizable=False,
             has_base=True,
             shares_indices=True,
+            passes_to_base=frozenset({"rank"}),
             effective_schema=Lazy("asynctensor.drivers.cast.spec", "effective_schema"),
             base_schema=Lazy("asynctensor.drivers.cast.spec", "base_schema"),
         ),
@@ -132,6 +134,7 @@ DRIVERS: Final = (
             chunked=False,
             resizable=False,
             has_base=True,
+            passes_to_base=frozenset({"dtype", "rank"}),
             effective_schema=Lazy("asynctensor.drivers.downsample.spec", "effective_schema"),
             base_schema=Lazy("asynctensor.drivers.downsample.spec", "base_schema"),
             base_part=Lazy("asynctensor.drivers.downsample.spec", "base_part"),
@@ -142,6 +145,7 @@ DRIVERS: Final = (
         DriverRules(
             "stack",
             members=frozenset({"data_copy_concurrency"}),
+            defaults=(("data_copy_concurrency", "data_copy_concurrency"),),
             resources=frozenset({"data_copy_concurrency"}),
             has_kvstore=False,
             is_directory=False,
@@ -162,6 +166,7 @@ DRIVERS: Final = (
             chunked=False,
             resizable=False,
             url_path="json_pointer",
+            of_json=("json", 0),
             defaults=(
                 *((name, name) for name in sorted(CACHE_RESOURCES)),
                 ("json_pointer", ""),

@@ -110,7 +110,7 @@ class Spec(SchemaProperties, Indexable, Displayed):
             strip_context: Forget all context resources, bound or named.
             context: Bind to the resources of this context; what is bound already stays.
             kvstore: Where it is: a spec, its JSON or URL, or a `KvStore`. It must not be known yet.
-            minimal_spec: Forget the metadata, but for the data type.
+            minimal_spec: Forget the metadata, but for the data type and the domain.
             recheck_cached_metadata: When to read cached metadata again.
             recheck_cached_data: When to read cached data again.
             recheck_cached: Both; it wins over each.
@@ -147,33 +147,43 @@ class Spec(SchemaProperties, Indexable, Displayed):
 
     @property
     def open_mode(self) -> OpenMode:
-        """A copy of the open mode."""
-        return self._state.open_mode.copy()
+        """A copy of the open mode; of an adapter, that of the array below.
+
+        Of an adapter of several arrays, it is theirs if they have the same.
+        """
+        return _open_mode(self._state).copy()
 
     @property
     def kvstore(self) -> PublicKvStoreSpec | None:
-        """A copy of where the array is stored; None if that is not said, or the driver has none."""
-        kvstore = self._state.kvstore
+        """A copy of where the array, or the one below an adapter, is stored.
+
+        None if that is not said, or the driver has none.
+        """
+        state = self._state
+        while state.base is not None:
+            state = state.base
+        kvstore = state.kvstore
         return None if kvstore is None else PublicKvStoreSpec(kvstore)
 
     @property
     def base(self) -> Spec | None:
         """The spec below, if the driver is an adapter; seen as this one, if they share indices.
 
-        Of a box-shaped view of cells (`downsample`), it is the part that is in them.
+        Of a view of all cells of a box (`downsample`), it is the part that is in them.
         """
         state = self._state
         if state.base is None:
             return None
         base = Spec.from_state(state.base)
-        if state.transform is None:
-            return base
         if state.driver_rules.shares_indices:
-            return base[state.transform]
-        rule, domain = state.driver_rules.base_part, base.domain
-        if rule is None or domain is None:
+            return base if state.transform is None else base[state.transform]
+        rule, transform = state.driver_rules.base_part, self.transform
+        if rule is None or transform is None:
             return base
-        part = rule(state.driver_members(), state.transform, domain)
+        domain = base.domain
+        if domain is None:
+            domain = IndexDomain(rank=transform.output_rank)
+        part = rule(state.driver_members(), transform, domain)
         return base if part is None else base[part]
 
     @property
@@ -283,6 +293,19 @@ class Spec(SchemaProperties, Indexable, Displayed):
         if not self._state.has_json:
             return "Spec(...)"
         return f"Spec({json_repr(self._state.shown_json())})"
+
+
+def _open_mode(state: SpecState) -> OpenMode:
+    if state.base is not None:
+        return _open_mode(state.base)
+    below = [_open_mode(layer) for layer in state.layers or ()]
+    if below:
+        return below[0] if all(each == below[0] for each in below) else OpenMode()
+    rules = state.driver_rules
+    if rules.has_kvstore and not rules.takes_open_mode:
+        # What is stored, and can only be opened.
+        return OpenMode(open=True)
+    return state.open_mode
 
 
 def _with_open_mode(state: SpecState, changes: dict[str, Any]) -> SpecState:

@@ -77,7 +77,22 @@ def state_from_json(json: Any, rules: SpecRules) -> SpecState:
         with in_member("transform"):
             transform = IndexTransform(json=members(found.pop("transform")))
     state = replace(state, options=_checked_options(found, driver))
-    return _with_transform(state, transform)
+    if driver.of_json is not None:
+        name, rank = driver.of_json
+        known = state.schema.with_rank(rank).with_dtype(dtype(name))
+        state = replace(state, schema=known)
+    return _with_transform(_handed_down(state), transform)
+
+
+def _handed_down(state: SpecState) -> SpecState:
+    """With what the schema says of the array below in the spec of that."""
+    fill = state.schema.fill_value
+    if fill is None or "dtype" not in state.driver_rules.passes_to_base or state.base is None:
+        return state.handed_down()
+    # In JSON, unlike in updates, it is that of the base.
+    below = state.base.with_schema(Schema.from_state(SchemaState(fill_value=fill)))
+    rest = replace(state.schema, fill_value=None)
+    return replace(state, schema=rest, base=below).handed_down()
 
 
 def state_from_url(url: str, rules: SpecRules) -> SpecState:
@@ -173,7 +188,8 @@ def _take_kvstore(
 def _with_arrays_below(state: SpecState, found: dict[str, Any], driver: DriverRules) -> SpecState:
     """With ``base`` or ``layers``, as the driver has them; what it needs, the driver checks."""
     if driver.has_base and "base" in found:
-        base = _take(found, "base", lambda json: state_from_json(json, state.rules))
+        passed = {name: found[name] for name in driver.passes_to_base & {"dtype"} & found.keys()}
+        base = _take(found, "base", lambda json: state_from_json(_with(passed, json), state.rules))
         state = replace(state, base=base)
     if driver.has_layers and "layers" in found:
         with in_member("layers"):
@@ -186,6 +202,11 @@ def _with_arrays_below(state: SpecState, found: dict[str, Any], driver: DriverRu
                     layers.append(state_from_json(json, state.rules))
         state = replace(state, layers=tuple(layers))
     return state
+
+
+def _with(passed: dict[str, Any], json: Any) -> Any:
+    """The JSON of a base with what the adapter above it says of it, unless it says so itself."""
+    return {**passed, **json} if isinstance(json, dict) else json
 
 
 def _take_schema(found: dict[str, Any]) -> SchemaState:

@@ -29,9 +29,9 @@ KvStoreForm: TypeAlias = Callable[[Any], dict[str, Any]]
 MemberCheck: TypeAlias = Callable[[dict[str, Any], KvStoreForm], dict[str, Any]]
 #: Members and path of a kvstore's spec.
 Place: TypeAlias = tuple[dict[str, Any], str]
-#: From members, transform of a view, and domain of the base, to a part of the base's domain.
+#: From members, transform of a view, and domain of the base, to the view of the base below it.
 BasePart: TypeAlias = Callable[
-    [Mapping[str, Any], IndexTransform, IndexDomain], tuple[slice, ...] | None
+    [Mapping[str, Any], IndexTransform, IndexDomain], IndexTransform | None
 ]
 
 
@@ -130,7 +130,9 @@ class DriverRules:
         effective_schema: Interprets `members`; None: only the schema says something.
         spelled_out: Gives the members of a spec as they are to be written: defaults filled in where
             TensorStore does so. Raises `InvalidArgument` where they are wrong. None: as given.
+        of_json: Data type and rank that specs from JSON have, whatever they say.
         passes_on: Whether it takes resources of every kind, for whatever it finds.
+        passes_to_base: Which of ``dtype`` and ``rank`` mean the same to its base.
         base_schema: What constraints mean for the base, if there is one.
         base_part: Which part of the base a view is of, from the driver's members, the view's
             transform and the base's domain; None: all of it.
@@ -151,7 +153,9 @@ class DriverRules:
     url_path: str | None = "path"
     defaults: tuple[tuple[str, Any], ...] = ()
     has_json: bool = True
+    of_json: tuple[str, int] | None = None
     passes_on: bool = False
+    passes_to_base: frozenset[str] = frozenset()
     fixed_rank: Callable[[Mapping[str, Any]], int] | None = None
     effective_schema: EffectiveSchema | None = None
     spelled_out: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None

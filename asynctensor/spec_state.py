@@ -67,6 +67,8 @@ class SpecState:
     schema: SchemaState = NO_SCHEMA
     transform: IndexTransform | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: Whether its JSON tells a transform that only follows from the rest.
+    tells_derived: bool = True
     #: What `effective_schema` found: adapters ask what is below them again and again.
     _effective: SchemaState | None = field(default=None, init=False, repr=False)
 
@@ -109,7 +111,7 @@ class SpecState:
         if transform is None:
             schema = Schema.from_state(self.schema)
             schema.update(**changes)
-            found = replace(self, schema=schema.state)._handed_down()
+            found = replace(self, schema=schema.state).handed_down()
         else:
             new = Schema(rank=transform.input_rank)
             new.update(**changes)
@@ -117,12 +119,12 @@ class SpecState:
                 carried = replace(new.state, rank=transform.output_rank)
             else:
                 carried = inverse_transformed(new.state, transform)
-            found = replace(self, schema=self.schema.merged(carried))._handed_down()
+            found = replace(self, schema=self.schema.merged(carried)).handed_down()
         # Contradictions with the driver's own members show here, not first when opening.
         found.effective_schema()
         return found
 
-    def _handed_down(self) -> SpecState:
+    def handed_down(self) -> SpecState:
         """The same with the constraints that concern the array below moved there."""
         rule = self.driver_rules.base_schema
         if rule is None or self.base is None:
@@ -196,9 +198,6 @@ class SpecState:
             found["kvstore"] = self.kvstore.json_with(names, include_defaults, bound)
         if self.base is not None:
             found["base"] = self.base.json_with(names, include_defaults, bound, brief)
-            if self.base.transform is None:
-                # It would only say what follows from the base itself.
-                found["base"].pop("transform", None)
         if self.layers is not None:
             found["layers"] = [
                 each.json_with(names, include_defaults, bound, brief) for each in self.layers
@@ -213,14 +212,24 @@ class SpecState:
         effective = self.effective_schema()
         if effective.dtype is not None:
             found["dtype"] = effective.dtype.name
+        if include_defaults:
+            rank = {} if effective.rank is None else {"rank": effective.rank}
+            schema |= rank | ({"dtype": found["dtype"]} if "dtype" in found else {})
+            schema = dict(sorted(schema.items()))
         if schema:
             found["schema"] = schema
         # Nobody but the driver knows which bounds of a derived transform are implicit.
-        transform = self.transform if rules.members is None else self.effective_transform()
+        follows = rules.members is not None and self.tells_derived
+        transform = self.effective_transform() if follows else self.transform
         if transform is not None:
             found["transform"] = transform.brief_json() if brief else transform.to_json()
         elif effective.rank is not None:
             found["rank"] = effective.rank
+        if self.base is not None and not include_defaults:
+            # What the adapter says of its base already.
+            known = rules.passes_to_base & found.keys()
+            for name in known | ({"rank"} if "transform" in found else set()):
+                found["base"].pop(name, None)
         return dict(sorted(found.items()))
 
     def _options_json(self, include_defaults: bool) -> dict[str, Any]:
@@ -251,15 +260,27 @@ class SpecState:
             path = "" if self.schema.dtype is None else self.schema.dtype.name
         return f"{below}|{format_component(rules.scheme, str(path), is_root=False)}"
 
+    def of_open_array(self) -> SpecState:
+        """The same as TensorStore shows it of an array that is open.
+
+        What is below an adapter with the same indices then tells no transform but its own.
+        """
+        if self.base is None or not self.driver_rules.shares_indices:
+            return self
+        return replace(self, base=replace(self.base, tells_derived=False))
+
     def minimal(self) -> SpecState:
-        """The same without what the driver's metadata says beyond the data type."""
+        """The same without what the driver's metadata says beyond data type and domain."""
         options = {k: v for k, v in self.options.items() if k != "metadata"}
-        schema = self.schema
+        schema, transform = self.schema, self.transform
         if len(options) < len(self.options):
             schema = schema.with_dtype(self.effective_schema().dtype)
+            transform = self.effective_transform()
         base = self.base and self.base.minimal()
         layers = self.layers and tuple(each.minimal() for each in self.layers)
-        return replace(self, base=base, layers=layers, options=options, schema=schema)
+        return replace(
+            self, base=base, layers=layers, options=options, schema=schema, transform=transform
+        )
 
     def _resource_types(self) -> dict[str, str]:
         """The members that name context resources, and the types of these."""

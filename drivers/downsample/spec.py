@@ -13,6 +13,7 @@ from asynctensor.drivers.downsample.methods import METHODS, check_method
 from asynctensor.errors import InvalidArgument, OutOfRange
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.interval import MAX_FINITE_INDEX
+from asynctensor.index_space.output_map import OutputIndexMap
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.schema.chunk_grid import GridConstraints
 from asynctensor.schema.constraint import Constraint, PerDimension
@@ -98,25 +99,52 @@ def effective_schema(options: Mapping[str, Any], schema: Schema) -> Schema:
 
 def base_part(
     options: Mapping[str, Any], transform: IndexTransform, domain: IndexDomain
-) -> tuple[slice, ...] | None:
-    """See `asynctensor.spec_rules.DriverRules`; None for views that do not keep the cells' indices.
+) -> IndexTransform | None:
+    """See `asynctensor.spec_rules.DriverRules`; None for views that leave cells out.
 
-    As in TensorStore, the part of a cell that is outside of the base does not count.
+    As in TensorStore, the part of a cell that is outside of the base does not count, and no bound
+    moves. Of cells that are one element each (method ``"stride"``), it is any view of these.
     """
-    factors = read_factors(options)
-    maps = [(each.input_dimension, each.offset, each.stride) for each in transform.output]
-    if transform.input_rank != len(factors) or maps != [(i, 0, 1) for i in range(len(factors))]:
+    factors, method = read_factors(options), read_method(options)
+    if method == "stride":
+        return strided(domain, factors, method)[transform]
+    seen = {each.input_dimension for each in transform.output}
+    if len(seen) < len(transform.output) or None in seen or not _is_finite(domain):
         return None
-    part = []
-    for cells, positions, factor in zip(transform.domain, domain, factors, strict=True):
-        if cells.implicit_lower or cells.implicit_upper:
-            part.append(slice(None))
-            continue
-        low = max(cells.inclusive_min * factor, positions.inclusive_min)
-        part.append(
-            slice(low, max(low, min(cells.exclusive_max * factor, positions.exclusive_max)))
+    if any(each.stride not in (1, -1) for each in transform.output):
+        return None
+    cells = transform.domain
+    bounds = [*zip(cells.inclusive_min, cells.exclusive_max, strict=True)]
+    maps = []
+    for size, factor, each in zip(domain, factors, transform.output, strict=True):
+        axis, stride, offset = each.input_dimension, each.stride, each.offset * factor
+        assert axis is not None
+        assert stride is not None
+        low, high = bounds[axis]
+        first, last = sorted(each.offset + stride * x for x in (low, high - 1))
+        if high <= low:
+            first, last = each.offset, each.offset - 1
+        start = max(first * factor, size.inclusive_min)
+        stop = max(start, min((last + 1) * factor, size.exclusive_max))
+        bounds[axis] = (
+            (start - offset, stop - offset)
+            if stride == 1
+            else (offset - stop + 1, offset - start + 1)
         )
-    return tuple(part)
+        maps.append(OutputIndexMap(offset=offset, stride=stride, input_dimension=axis))
+    return IndexTransform(
+        domain=IndexDomain(
+            inclusive_min=[low for low, _ in bounds],
+            exclusive_max=[high for _, high in bounds],
+            labels=cells.labels,
+        ),
+        output=maps,
+    )
+
+
+def _is_finite(domain: IndexDomain) -> bool:
+    bounds = (*domain.inclusive_min, *domain.inclusive_max)
+    return all(abs(bound) <= MAX_FINITE_INDEX for bound in bounds)
 
 
 def base_schema(options: Mapping[str, Any], schema: Schema) -> tuple[Schema, Schema]:
@@ -130,12 +158,16 @@ def base_schema(options: Mapping[str, Any], schema: Schema) -> tuple[Schema, Sch
     factors, state = read_factors(options), schema.state
     if state.fill_value is not None:
         raise InvalidArgument('fill_value not supported by the "downsample" driver')
+    with in_member("downsample_factors"):
+        check_rank(factors, base_of(options).effective_schema().rank)
     check_rank(factors, state.rank)
     units = tuple(
-        None if unit is None else unit * (1 / factor)
+        None if unit is None else unit / factor
         for unit, factor in zip(state.units, factors, strict=False)
     )
-    handed = replace(state, domain=None, units=units, layout=_layout(state.layout, factors))
+    handed = replace(
+        state, rank=len(factors), domain=None, units=units, layout=_layout(state.layout, factors)
+    )
     kept = replace(state, dtype=None, codec=None, units=(), layout=NO_LAYOUT)
     return Schema.from_state(kept), Schema.from_state(handed)
 

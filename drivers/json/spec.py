@@ -7,6 +7,7 @@ from typing import Any
 
 from asynctensor.drivers.json.pointer import parse_pointer
 from asynctensor.errors import InvalidArgument
+from asynctensor.index_space.domain import IndexDomain
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.json_value import in_member, string
 from asynctensor.schema.schema import Schema
@@ -28,7 +29,9 @@ def spelled_out(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def effective_schema(options: Mapping[str, Any], schema: Schema) -> Schema:
-    """What is known of the array: what `schema` says. TensorStore shows neither rank nor data type.
+    """What is known of the array: what `schema` says; in a spec from JSON, data type and rank.
+
+    As in TensorStore, a URL does not tell.
 
     Raises:
         InvalidArgument: The schema says something else.
@@ -47,4 +50,8 @@ def effective_schema(options: Mapping[str, Any], schema: Schema) -> Schema:
             "Rank specified by rank (0) does not match existing rank specified by schema "
             f"({schema.rank})"
         )
-    return schema
+    if schema.rank is None or schema.dtype is None:
+        return schema
+    known = Schema(domain=IndexDomain(rank=0))
+    known.update(schema=schema)
+    return known
