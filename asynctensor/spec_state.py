@@ -260,10 +260,10 @@ class SpecState:
             path = "" if self.schema.dtype is None else self.schema.dtype.name
         return f"{below}|{format_component(rules.scheme, str(path), is_root=False)}"
 
-    def of_open_array(self) -> SpecState:
-        """The same as TensorStore shows it of an array that is open.
+    def with_silent_base(self) -> SpecState:
+        """The same, whose base tells no transform but its own, if it has the same indices.
 
-        What is below an adapter with the same indices then tells no transform but its own.
+        So TensorStore shows what was not read from JSON: arrays that are open, and `cast` of specs.
         """
         if self.base is None or not self.driver_rules.shares_indices:
             return self

@@ -310,7 +310,7 @@ class TensorStore(ResizableArray, Displayed):
         state = state_from_json(json, REGISTRY)
         if (retain_context or unbind_context) and self._opened is not None:
             state = state.bound_as(self._opened)
-        spec = Spec.from_state(replace(state.of_open_array(), transform=transform))
+        spec = Spec.from_state(replace(state.with_silent_base(), transform=transform))
         if levels > _PLAIN_LEVELS and state.has_json and not is_readable(spec.to_json()):
             raise _too_many(levels)
         spec.update(

@@ -163,7 +163,7 @@ def _over(
         options=options,
     )
     state.effective_schema()
-    return Spec.from_state(state)
+    return Spec.from_state(state.with_silent_base())
 
 
 def overlay(

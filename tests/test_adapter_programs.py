@@ -59,7 +59,7 @@ STEPS: dict[str, Any] = {
     "open": lambda lib, spec: updated(spec, open=True),
     "create": lambda lib, spec: updated(spec, create=True),
     "recheck": lambda lib, spec: updated(spec, recheck_cached_data=False),
-    "box": lambda lib, spec: spec[1:3],
+    "box": lambda lib, spec: spec[0:1],
     "turn": lambda lib, spec: spec.T,
     "shift": lambda lib, spec: spec[lib.d[0].translate_by[3]],
     "label": lambda lib, spec: spec[lib.d[0].label["q"]],

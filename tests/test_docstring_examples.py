@@ -26,8 +26,6 @@ ELSEWHERE = ("gs://", "s3://", "http", "gcs", "ocdbt")
 #: Examples whose outcome differs, each for a reason in docs/differences.md.
 DIFFERENT = {
     "Transaction": "with ts.Transaction() is atomic, which a folder of files is not",
-    "Spec.base": "the JSON of a base leaves out what follows from the rest",
-    "TensorStore.base": "the JSON of a base says its data type",
 }
 #: Their `repr` is Python here and their `str` is TensorStore's `repr`.
 TEXTS = ("IndexDomain", "IndexTransform", "Dim", "OutputIndexMap", "OutputIndexMaps")
