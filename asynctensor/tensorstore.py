@@ -15,6 +15,7 @@ from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.source import as_source_of, json_source
 from asynctensor.copying import copy_view
 from asynctensor.display.page import Display, Displayed
+from asynctensor.display.summary import Summary
 from asynctensor.errors import IncompatibleType, InvalidArgument, PermissionDenied
 from asynctensor.index_space.operations import Subscript
 from asynctensor.open_mode import OpenMode
@@ -239,6 +240,31 @@ class TensorStore(ResizableArray, Displayed):
                 yield entry
 
         return Listing(found)
+
+    def summary(
+        self, *, timeout: float | None = None, deadline: float | None = None
+    ) -> Future[Summary]:
+        """What the array is, as its repr shows it, with how much of it is stored.
+
+        The store is asked for a listing, and for no values.
+
+        Args:
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of the summary, which ``print`` and notebooks show. It fails with
+            `Unimplemented` if the driver stores no chunks, or the store cannot be listed.
+        """
+
+        async def summed_up() -> Summary:
+            sizes = [each.size async for each in self._driver.stored_entries(self._transform)]
+            nbytes = self.size * self.dtype.numpy_dtype.itemsize
+            known = [size for size in sizes if size >= 0]
+            complete = len(known) == len(sizes)
+            return Summary(self._display(), nbytes, sum(known), len(sizes), complete)
+
+        return start(summed_up, timeout=timeout, deadline=deadline)
 
     def explain(
         self, *, timeout: float | None = None, deadline: float | None = None
