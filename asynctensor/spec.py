@@ -174,7 +174,7 @@ class Spec(SchemaProperties, Indexable, Displayed):
         state = self._state
         if state.base is None:
             return None
-        base = Spec.from_state(state.base)
+        base = Spec.from_state(replace(state.base, tells_derived=True))
         if state.driver_rules.shares_indices:
             return base if state.transform is None else base[state.transform]
         rule, transform = state.driver_rules.base_part, self.transform
