@@ -12,6 +12,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.plan import (
@@ -48,7 +49,14 @@ _PIECE = 64
 #: values: enough to keep a store with a long way busy, and at least a few. How many requests are
 #: really sent at once is for the store to decide.
 _WINDOW_BYTES = 64 * 2**20
+#: Decoded bytes that are encoded at a time for such a store: the first requests leave soon, and a
+#: worker is woken for a few chunks rather than for each.
+_SENT_BYTES = 2**20
 _WINDOW_VALUES = (8, 256)
+
+
+#: A chunk whose slot is held, and its new value; None: that is to be read and changed.
+_Ready: TypeAlias = "tuple[Task, Replacement | None]"
 
 
 class Writer:
@@ -61,7 +69,8 @@ class Writer:
         self._collector = TurnCollector[ViewRequest](self._deliver)
         self._group_cells = max(1, min(GROUP_CELLS, _GROUP_BYTES // max(1, array.chunk_bytes)))
         if self._face is None:
-            self._group_cells = 1
+            group = _SENT_BYTES // max(1, array.chunk_bytes)
+            self._group_cells = max(1, min(GROUP_CELLS, group))
         self._lock = threading.Lock()
         #: Groups that are encoded, or being encoded, and not stored yet.
         self._storing = 0
@@ -292,31 +301,79 @@ class Writer:
 
     def _start_async(self, stream: Stream[Task]) -> None:
         least, most = _WINDOW_VALUES
-        room = _WINDOW_BYTES // max(1, self._array.chunk_bytes)
-        self._start_drain(stream, max(least, min(most, room)))
+        size = _WINDOW_BYTES // max(1, self._array.chunk_bytes)
+        room = asyncio.Semaphore(max(least, min(most, size)))
+        # Two of them, so that one encodes while the other hands out what it has encoded.
+        for _ in range(2):
+            self._array.keep_task(asyncio.ensure_future(self._send(stream, room)))
 
-    def _start_drain(self, stream: Stream[Task], room: int) -> None:
-        self._array.keep_task(asyncio.ensure_future(self._drain(stream, room)))
+    async def _send(self, stream: Stream[Task], room: asyncio.Semaphore) -> None:
+        """Has group after group encoded, and its values written, as many at once as there is room.
 
-    async def _drain(self, stream: Stream[Task], room: int) -> None:
-        """Writes one value after the other; has another do so beside it, if there is room."""
+        What would be held by a value that waits for room is bounded by that, too.
+        """
         # The requests of one write take turns with those of others.
         FLOW.set(stream)
-        while (group := await self._array.workers.run(stream.take)) is not None:
-            if room > 1:
-                self._start_drain(stream, room - 1)
-                room = 1
-            tasks = [task for task in group if self._claim(task)]
-            while tasks:
-                following: list[Task] = []
-                for task in tasks:
-                    await self._write_async(task, following)
-                tasks = following
-
-    async def _write_async(self, task: Task, following: list[Task]) -> None:
-        targets = task[1]
+        ready: list[_Ready] = []
         try:
-            work = self._replaced(task)
+            while (group := await self._array.workers.run(self._ready, stream)) is not None:
+                ready = group[::-1]
+                while ready:
+                    await room.acquire()
+                    writing = asyncio.ensure_future(self._write_to_end(*ready.pop()))
+                    writing.add_done_callback(lambda _: room.release())
+                    self._array.keep_task(writing)
+        except asyncio.CancelledError:
+            for task, _ in ready:
+                self._failed(task, Aborted("the I/O loop ended during the write"), [])
+            raise
+
+    def _ready(self, stream: Stream[Task]) -> list[_Ready] | None:
+        """On a worker: the next group, and the new values for which nothing has to be read."""
+        tasks = stream.take()
+        if tasks is None:
+            return None
+        ready: list[_Ready] = []
+        done = ChunkStatistics()
+        for claimed in tasks:
+            following = [claimed] if self._claim(claimed) else []
+            while following:
+                task = following.pop()
+                try:
+                    patches = _patches(task[1])
+                    if patches and covers(patches):
+                        value = updated_value(self._array, task[0], patches, None, done)
+                        ready.append((task, Replacement(self._array.key(task[0]), value)))
+                    elif patches:
+                        ready.append((task, None))
+                    else:
+                        self._finished(task, following)
+                except Exception as error:  # noqa: BLE001
+                    self._failed(task, error, following)
+            yield_gil()
+        self._array.count(done)
+        return ready
+
+    async def _write_to_end(self, task: Task, replacement: Replacement | None) -> None:
+        """Writes a value whose slot is held, and what comes for it meanwhile."""
+        following: list[Task] = []
+        await self._write_async(task, replacement, following)
+        while following:
+            await self._write_async(following.pop(), None, following)
+
+    async def _write_async(
+        self, task: Task, replacement: Replacement | None, following: list[Task]
+    ) -> None:
+        targets = task[1]
+        if not _patches(targets):
+            # They have given up while it waited for room.
+            self._finished(task, following)
+            return
+        try:
+            if replacement is None:
+                work = self._updated(task)
+            else:
+                work = self._replaced(task, replacement, ChunkStatistics())
             if await unless_stopped([request for request, _, _ in targets], work):
                 self._finished(task, following)
             else:
@@ -329,8 +386,8 @@ class Writer:
             self._failed(task, Aborted("the I/O loop ended during the write"), following)
             raise
 
-    async def _replaced(self, task: Task) -> bool:
-        """Replaces one value; False if somebody else changed it meanwhile."""
+    async def _updated(self, task: Task) -> bool:
+        """Replaces one value by what becomes of it; False if somebody else changed it meanwhile."""
         array, (index, targets) = self._array, task
         patches = _patches(targets)
         if not patches:
@@ -346,7 +403,14 @@ class Writer:
             if array.store.capabilities.can_compare_and_swap:
                 condition = found.stamp.generation
         value = await array.workers.run(updated_value, array, index, patches, current, done)
-        stamp = await array.store.write(key, None if value is None else whole(value), condition)
+        return await self._replaced(task, Replacement(key, value, condition), done)
+
+    async def _replaced(self, task: Task, replacement: Replacement, done: ChunkStatistics) -> bool:
+        """Replaces one value; False if somebody else changed it meanwhile."""
+        array, value = self._array, replacement.value
+        stamp = await array.store.write(
+            replacement.key, None if value is None else whole(value), replacement.if_equal
+        )
         if stamp.generation == UNKNOWN:
             done.conflicts += 1
         else:

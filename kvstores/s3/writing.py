@@ -71,10 +71,13 @@ class S3Writer(ObjectWriter[S3Asker]):
             if condition is None:
                 return TimestampedStorageGeneration()
         checksum = ("x-amz-checksum-crc32c", await crc32c_of(body))
-        mark = new_mark(etag_of(if_equal, quoted=False))
+        large = len(body) > self.uploads.whole
+        # Nobody looks for what may simply be written once more.
+        marked = large or condition is not None
+        mark = new_mark(etag_of(if_equal, quoted=False)) if marked else ""
         write = ConditionalWrite(if_equal, mark)
         fields = [("Content-Type", "application/octet-stream")]
-        if len(body) > self.uploads.whole and (condition is None or self.conditions.parts):
+        if large and (condition is None or self.conditions.parts):
             upload = Upload(self._asker, key, body, self.uploads)
             end = [checksum, ("x-amz-checksum-type", "FULL_OBJECT")]
             end += [condition] if condition is not None else []

@@ -127,6 +127,29 @@ async def _written(store: ts.TensorStore, source: Any) -> None:
     await store.write(source)
 
 
+async def test_what_waits_for_room_is_not_written_after_a_cancellation(
+    over: Over, faulty: FaultyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynctensor.chunked.write._WINDOW_VALUES", (3, 3))
+    store = await over()
+    gate = faulty.hold("write", when=is_chunk)
+    writing = store.write(np.arange(40, dtype=np.int32))
+    await gate.reached(3)
+    await settled()
+    # Encoded are more of them.
+    assert faulty.count("write", is_chunk) == 3
+    writing.commit.cancel()
+    await settled()
+    gate.open()
+    with pytest.raises(asyncio.CancelledError):
+        await writing.commit
+    assert faulty.count("write", is_chunk) == 3
+    await nothing_follows(faulty)
+    # Nothing holds a chunk.
+    await store.write(np.arange(7, 47, dtype=np.int32))
+    assert np.array_equal(await store.read(), np.arange(7, 47))
+
+
 async def test_an_overwrite_on_its_way_is_waited_for(over: Over, faulty: FaultyStore) -> None:
     store = await over()
     gate = faulty.hold("write", when=is_chunk, stubborn=True)
