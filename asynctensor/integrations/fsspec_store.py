@@ -146,9 +146,10 @@ class FsspecStore(KeyValueStore):
         start, stop = options.byte_range.resolve(_size(info))
         value = b""
         if stop > start:
-            part = () if (start, stop) == (0, _size(info)) else (start, stop)
+            is_part = (start, stop) != (0, _size(info))
+            part = {"start": start, "end": stop} if is_part else {}
             try:
-                value = bytes(await self._calls("cat_file", path, *part))
+                value = bytes(await self._calls("cat_file", path, **part))
             except _ABSENT:
                 return None
         if len(value) != stop - start:

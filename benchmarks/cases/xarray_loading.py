@@ -54,7 +54,7 @@ def opened(peer: str, setting: str, url: str) -> xr.Dataset:
             peer_class(peer)(setting)
             options = {"allow_http": True, "timeout": timedelta(seconds=60)}
             store = ObjectStore(HTTPStore.from_url(url, client_options=options), read_only=True)
-            found = xr.open_zarr(store, chunks=None, cache=False, consolidated=True)
+            found = xr.open_dataset(store, engine="zarr", cache=False, consolidated=True)
         _opened[peer] = found
     return _opened[peer].copy()
 

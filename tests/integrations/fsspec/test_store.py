@@ -115,9 +115,9 @@ async def test_an_asynchronous_file_system_on_the_loop_that_runs() -> None:
     seen = []
     cat = filesystem._cat_file
 
-    async def watched(*args: Any) -> bytes:
+    async def watched(path: str, **part: int) -> bytes:
         seen.append(asyncio.get_running_loop())
-        return await cat(*args)
+        return await cat(path, **part)
 
     filesystem._cat_file = watched
     opened = kvstore(filesystem, "a")
@@ -138,10 +138,10 @@ async def test_no_bytes_newer_than_their_version(
         await start(store.write, "k", b"first")
         before = await start(store.read, "k")
 
-        def overwritten(self: Any, path: str, *args: Any, value: bytes = value) -> bytes:
+        def overwritten(self: Any, path: str, value: bytes = value, **part: int) -> bytes:
             monkeypatch.setattr(MemoryFileSystem, "cat_file", cat)
             other.pipe_file(path, value)
-            return cat(self, path, *args)
+            return cat(self, path, **part)
 
         monkeypatch.setattr(MemoryFileSystem, "cat_file", overwritten)
         asked = ReadOptions(if_equal=before.stamp.generation) if condition else ReadOptions()
