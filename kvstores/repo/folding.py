@@ -6,7 +6,7 @@ readers time, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from asynctensor.errors import DataLoss, Error
@@ -25,6 +25,7 @@ from asynctensor.kvstores.repo.page import PageRef
 from asynctensor.kvstores.repo.pages import PageCache
 from asynctensor.kvstores.repo.part_ref import PartRef
 from asynctensor.kvstores.repo.part_runs import read_parts
+from asynctensor.kvstores.repo.part_slices import interleaved, slices
 from asynctensor.kvstores.repo.place import Created, Place
 from asynctensor.kvstores.repo.record import Record
 from asynctensor.kvstores.repo.ref import Ref
@@ -36,6 +37,8 @@ from asynctensor.storage.key_range import KeyRange
 
 #: Changes that are folded at a time where they come from parts.
 _BATCH = 1 << 17
+#: The same of parts whose keys interleave, which are read anew each time.
+_SLICE = 1 << 18
 
 
 async def folded(snapshot: Snapshot, record: Record, place: Place) -> Checkpoint:
@@ -90,14 +93,25 @@ async def _batches(snapshot: Snapshot, place: Place) -> AsyncIterator[Changes]:
         changes.add(applied)
         # Neighbours together: then each batch touches pages of its own.
         parts = sorted(applied.entry.parts, key=_first)
-        async for part in read_parts(place, parts):
-            changes.add_runs(part.runs, applied.version)
+        async for runs in _part_runs(place, parts):
+            changes.add_runs(runs, applied.version)
             if len(changes) >= _BATCH:
                 families = changes.families
                 yield changes
                 changes = Changes()
                 changes.families = families
     yield changes
+
+
+async def _part_runs(place: Place, parts: Sequence[PartRef]) -> AsyncIterator[Sequence[Run]]:
+    """The runs of parts, neighbours together even where the keys of parts interleave."""
+    spaces = interleaved(parts, _BATCH)
+    for space in sorted(spaces):
+        async for run in slices(place, parts, space, _SLICE):
+            yield [run]
+    rest = [each for each in parts if any(span.space not in spaces for span in each.spans)]
+    async for part in read_parts(place, rest):
+        yield [run for run in part.runs if run.space not in spaces]
 
 
 def _first(part: PartRef) -> tuple[bytes, bytes]:
