@@ -162,3 +162,80 @@ async def test_an_old_state_is_read_as_it_was(tmp_path: Path) -> None:
         old = await repo.kvstore(snapshot=first).read("x")
         await repo.kvstore(transaction=txn).write("y", old.value)
     assert (await repo.kvstore().read("y")).value == b"old"
+
+
+async def test_an_array_is_replaced_in_an_atomic_transaction_on_files(tmp_path: Path) -> None:
+    kvstore = (await repository(tmp_path)).kvstore("a/")
+    await (await made(kvstore)).write(5)
+    async with at.Transaction(atomic=True, message="anew") as txn:
+        anew = await made(kvstore, delete_existing=True, transaction=txn)
+        await anew[3].write(9)
+    found = await (await at.open({"driver": "zarr3", "kvstore": kvstore})).read()
+    assert found.tolist() == [0] * 3 + [9] + [0] * 16
+
+
+async def test_reading_again_what_has_changed_does_not_abort(tmp_path: Path) -> None:
+    store = await made((await repository(tmp_path)).kvstore("a/"))
+    txn = at.Transaction(repeatable_read=True)
+    staged = store.with_transaction(txn)
+    assert int(await staged[0].read()) == 0
+    await store[0].write(1)
+    assert int(await staged[0].read()) == 0
+    assert txn.open
+    await staged[19].write(2)
+    with pytest.raises(Aborted, match="a/c/0"):
+        await txn.commit_async()
+    assert txn.aborted
+
+
+async def test_each_failure_has_its_type(tmp_path: Path) -> None:
+    repo = await repository(tmp_path)
+    store = await made(repo.kvstore("a/"))
+    txn = repo.transaction()
+    txn.abort()
+    with pytest.raises(FailedPrecondition, match="Transaction not open"):
+        await store.with_transaction(txn)[0].write(1)
+    with pytest.raises(Aborted) as aborted:
+        await txn.future
+    assert not isinstance(aborted.value, FailedPrecondition)
+    done = repo.transaction(message="done")
+    await done.commit_async()
+    with pytest.raises(FailedPrecondition, match="commit"):
+        await store.with_transaction(done)[0].write(1)
+
+
+async def test_futures_of_commits_are_awaited_in_every_way(tmp_path: Path) -> None:
+    repo = await repository(tmp_path)
+    store = await made(repo.kvstore("a/"))
+    txns = [repo.transaction(message=f"{k}") for k in range(4)]
+    for k, txn in enumerate(txns):
+        await store.with_transaction(txn)[k].write(k + 1)
+    await asyncio.create_task(txns[0].commit_async())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(txns[1].commit_async())
+    await asyncio.wait_for(txns[2].commit_async(), 60)
+    await asyncio.gather(txns[3].commit_async(), txns[3].commit_async(), txns[3].future)
+    assert (await store[:4].read()).tolist() == [1, 2, 3, 4]
+    assert [each.message async for each in repo.log(limit=4)] == ["3", "2", "1", "0"]
+
+
+async def test_what_a_commit_is_for_is_kept_with_it(tmp_path: Path) -> None:
+    repo = await repository(tmp_path)
+    async with repo.transaction(message="why", author="who", metadata={"run": [1]}) as txn:
+        await repo.kvstore(transaction=txn).write("k", b"v")
+    (commit,) = [each async for each in repo.log()]
+    assert (commit.message, commit.author, commit.metadata) == ("why", "who", {"run": [1]})
+    assert commit.id == txn.commit_id
+
+
+async def test_what_is_staged_is_not_all_held_in_memory(tmp_path: Path) -> None:
+    repo = await repository(tmp_path)
+    txn = repo.transaction(staged_bytes_limit=1 << 16)
+    store = await made(repo.kvstore("a/"), transaction=txn)
+    grown = await store.resize(exclusive_max=[1 << 16])
+    await grown.write(1)
+    # It is on its way to the disk before the commit, and not seen there.
+    await grown[0].write(2)
+    await txn.commit_async()
+    found = await (await at.open({"driver": "zarr3", "kvstore": repo.kvstore("a/")})).read()
+    assert (found[0], found[1:].min(), found[1:].max()) == (2, 1, 1)
