@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from asynctensor.errors import InvalidArgument
-from asynctensor.integrations.fsspec_calls import HANDLES, FilesystemCalls, opened_filesystem
-from asynctensor.integrations.fsspec_store import FsspecStore
+from asynctensor.integrations.lacking import library_of
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.store_request import StoreRequest
 
@@ -19,7 +18,15 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
 
     Raises:
         InvalidArgument: fsspec has no such file system, or it does not take the options.
+        Unimplemented: fsspec is not installed.
     """
+    with library_of("fsspec"):
+        from asynctensor.integrations.fsspec_calls import (
+            HANDLES,
+            FilesystemCalls,
+            opened_filesystem,
+        )
+        from asynctensor.integrations.fsspec_store import FsspecStore
     options = dict(request.options.get("storage_options") or {})
     calls = HANDLES.find(request.options.get("opened"))
     if calls is None:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from asynctensor.errors import InvalidArgument
-from asynctensor.integrations.obstore_place import HANDLES, opened
-from asynctensor.integrations.obstore_store import ObstoreStore
+from asynctensor.integrations.lacking import library_of
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.store_request import StoreRequest
 
@@ -19,7 +18,11 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
 
     Raises:
         InvalidArgument: obstore cannot open it.
+        Unimplemented: obstore is not installed.
     """
+    with library_of("obstore"):
+        from asynctensor.integrations.obstore_place import HANDLES, opened
+        from asynctensor.integrations.obstore_store import ObstoreStore
     place = HANDLES.find(request.options.get("opened"))
     if place is None:
         place = opened(request.options["url"], request.options.get("config") or {})

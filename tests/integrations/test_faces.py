@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -31,9 +32,26 @@ def test_a_missing_library_is_named(name: str) -> None:
         f"import sys; sys.modules[{name!r}] = None;import asynctensor as at; at.integrations.{name}"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    # Where more than one is missing, whichever it needs first.
+    assert re.fullmatch(
+        rf"ModuleNotFoundError: asynctensor\.integrations\.{name} needs \w+, which is not "
+        rf"installed: pip install 'asynctensor\[{name}\]'",
+        done.stderr.splitlines()[-1],
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "spec"), [("fsspec", {"protocol": "file"}), ("obstore", {"url": "memory:///"})]
+)
+def test_a_kvstore_whose_library_is_missing(name: str, spec: dict[str, str]) -> None:
+    code = (
+        f"import sys; sys.modules[{name!r}] = None;"
+        f"import asynctensor as at; at.KvStore.open({ {'driver': name, **spec} }).result()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.stderr.splitlines()[-1] == (
-        f"ModuleNotFoundError: asynctensor.integrations.{name} needs {name}, which is not "
-        f"installed: pip install 'asynctensor[{name}]'"
+        f'asynctensor.errors.Unimplemented: the kvstore "{name}" needs {name}, which is not '
+        f'installed: pip install "asynctensor[{name}]"'
     )
 
 

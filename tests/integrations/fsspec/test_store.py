@@ -126,6 +126,31 @@ async def test_an_asynchronous_file_system_on_the_loop_that_runs() -> None:
     assert seen == [asyncio.get_running_loop()]
 
 
+async def test_a_cancelled_write_has_happened_when_that_is_told() -> None:
+    filesystem = AsynctensorFileSystem(
+        {"driver": "memory"}, context=at.Context(), asynchronous=True
+    )
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    pipe = filesystem._pipe_file
+
+    async def slow(*args: Any, **options: Any) -> Any:
+        begun.set()
+        await go_on.wait()
+        return await pipe(*args, **options)
+
+    filesystem._pipe_file = slow
+    store = FsspecStore(FilesystemCalls(filesystem), "a/")
+    task = asyncio.ensure_future(start(store.write, "k", b"1"))
+    await begun.wait()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await filesystem._cat_file("a/k") == b"1"
+
+
 async def test_no_bytes_newer_than_their_version(
     folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
