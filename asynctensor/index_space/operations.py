@@ -58,6 +58,8 @@ def as_vector(value: object, count: int) -> list[int | None]:
         return [value] * count
     if value is None:
         return [None] * count
+    if isinstance(value, (tuple, list)) and len(value) == count and {*map(type, value)} == {int}:
+        return [*value]
     if is_index(value):
         return [value.__index__()] * count
     if not isinstance(value, Iterable) or isinstance(value, (str, bytes)):
@@ -88,7 +90,7 @@ def translate_by(rep: R, dims: Sequence[int], offsets: object, sign: int = 1) ->
     moves = [0] * len(rep.input_inclusive_min)
     for dim, offset in zip(dims, given, strict=True):
         if offset:
-            moves[dim] = sign * offset
+            moves[dim] = offset if sign == 1 else -offset
     return _translate(rep, moves)
 
 
@@ -177,24 +179,46 @@ def mark_bounds_implicit(rep: R, dims: Sequence[int], implicit: object) -> R:
             raise IncompatibleType("mark_bounds_implicit takes no step")
         low, high = implicit.start, implicit.stop
     new_lower, new_upper = _flag(low), _flag(high)
-    lower, upper = list(rep.implicit_lower_bounds), list(rep.implicit_upper_bounds)
+    if new_lower or new_upper:
+        _check_no_arrays(rep, dims)
+    marked = (
+        rep.input_inclusive_min,
+        rep.input_exclusive_max,
+        _marked(rep.implicit_lower_bounds, dims, new_lower),
+        _marked(rep.implicit_upper_bounds, dims, new_upper),
+    )
+    return rep.make(marked, rep.input_labels, rep.maps)
+
+
+def _marked(flags: tuple[bool, ...], dims: Sequence[int], new: bool | None) -> tuple[bool, ...]:
+    if new is None:
+        return flags
+    if len(dims) == len(flags):
+        return (new,) * len(flags)
+    found = list(flags)
     for dim in dims:
-        lower[dim] = lower[dim] if new_lower is None else new_lower
-        upper[dim] = upper[dim] if new_upper is None else new_upper
-        for out, item in enumerate(rep.maps):
-            array = item.index_array
-            if array is not None and array.shape[dim] != 1 and (new_lower or new_upper):
+        found[dim] = new
+    return tuple(found)
+
+
+def _check_no_arrays(rep: TransformRep, dims: Sequence[int]) -> None:
+    for out, item in enumerate(rep.maps):
+        array = item.index_array
+        if array is None:
+            continue
+        for dim in dims:
+            if array.shape[dim] != 1:
                 raise InvalidIndex(
                     f"Cannot mark input dimension {dim} as having implicit bounds because it "
                     f"indexes the index array map for output dimension {out}"
                 )
-    marked = (rep.input_inclusive_min, rep.input_exclusive_max, tuple(lower), tuple(upper))
-    return rep.make(marked, rep.input_labels, rep.maps)
 
 
 def _flag(value: object) -> bool | None:
-    if value is None or isinstance(value, (bool, np.bool_, int)):
-        return None if value is None else bool(value)
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, (bool, np.bool_, int)):
+        return bool(value)
     raise IncompatibleType(f"expected None, bool or a slice of two of them, not {value!r}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import operator
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, SupportsIndex, cast, overload
+from typing import Any, Final, SupportsIndex, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -233,7 +233,7 @@ def _made(
     fields.index_array = index_array
     fields.range = bounds
     fields.__class__ = OutputIndexMap
-    return cast("OutputIndexMap", fields)
+    return fields  # type: ignore[return-value]  # `cast` would be a call
 
 
 #: ``input[dim]`` for each `dim`: most maps are one of these, and need not be made again.
