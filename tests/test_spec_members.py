@@ -190,6 +190,18 @@ KVSTORE_SPECS: dict[str, dict[str, Any]] = {
             {"base": {"driver": "memory", "path": "b/"}, "exact": "y"},
         ],
     },
+    "fsspec": {
+        "driver": "fsspec",
+        "protocol": "memory",
+        "storage_options": {},
+        "path": "p/",
+    },
+    "obstore": {
+        "driver": "obstore",
+        "url": "s3://my-bucket/",
+        "config": {},
+        "path": "p/",
+    },
     "repo": {"driver": "repo", "base": MEMORY, "branch": "main", "path": "a/"},
     "http": {
         "driver": "http",
@@ -240,8 +252,8 @@ KVSTORE_SPECS: dict[str, dict[str, Any]] = {
         "experimental_azure_rate_limiter": RATES,
     },
 }
-#: Objects that may have any members: attributes of the user's.
-OPEN = {("n5", ("metadata",))}
+#: Objects that may have any members: the user's attributes, options of other libraries.
+OPEN = {("n5", ("metadata",)), ("fsspec", ("storage_options",)), ("obstore", ("config",))}
 #: A value of each type of JSON, all of them senseless.
 VALUES: tuple[Any, ...] = (
     None,
@@ -380,7 +392,8 @@ ELSEWHERE = {
     "auto": set(STANDARD_RESOURCES),
     "virtual_chunked": {"functions", "cache_pool", "data_copy_concurrency"},
     "repo": {"as_of", "snapshot", "tag"},
-    "http": set(),
+    "fsspec": {"opened"},
+    "obstore": {"opened"},
     "gcs": {"data_copy_concurrency", "request_hedging"},
     "s3": {"data_copy_concurrency", "request_hedging"},
     "azure": {"request_hedging"},

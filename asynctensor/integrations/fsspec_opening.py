@@ -47,5 +47,7 @@ def check_members(options: dict[str, Any], form: Callable[[Any], dict[str, Any]]
         if name in options and not isinstance(options[name], kind):
             raise InvalidArgument(f'Error parsing object member "{name}": Expected {_SAID[kind]}')
     if not options.get("protocol"):
-        raise InvalidArgument('a kvstore of driver "fsspec" needs the member "protocol"')
+        raise InvalidArgument(
+            'Error parsing object member "protocol": Expected the name of a file system of fsspec'
+        )
     return {name: value for name, value in options.items() if name != "storage_options" or value}

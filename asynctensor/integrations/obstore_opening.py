@@ -41,5 +41,7 @@ def check_members(options: dict[str, Any], form: Callable[[Any], dict[str, Any]]
         if name in options and not isinstance(options[name], kind):
             raise InvalidArgument(f'Error parsing object member "{name}": Expected {_SAID[kind]}')
     if not options.get("url"):
-        raise InvalidArgument('a kvstore of driver "obstore" needs the member "url"')
+        raise InvalidArgument(
+            'Error parsing object member "url": Expected the URL of a store of obstore'
+        )
     return {name: value for name, value in options.items() if name != "config" or value}

@@ -240,7 +240,7 @@ def test_secrets_are_not_told() -> None:
 
 async def test_wrong_specs() -> None:
     for spec, message in (
-        ({}, 'needs the member "protocol"'),
+        ({}, '"protocol": Expected the name of a file system'),
         ({"protocol": 5}, "Expected string"),
         ({"protocol": "nonsense"}, "fsspec has no file system 'nonsense'"),
         ({"protocol": "memory", "storage_options": 5}, "Expected object"),

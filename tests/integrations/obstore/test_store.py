@@ -156,7 +156,7 @@ async def test_a_server_that_is_not_there() -> None:
 
 async def test_wrong_specs() -> None:
     for spec, message in (
-        ({}, 'needs the member "url"'),
+        ({}, '"url": Expected the URL of a store'),
         ({"url": 5}, "Expected string"),
         ({"url": "nonsense://a"}, "obstore cannot open"),
         ({"url": "memory:///", "config": 5}, "Expected object"),
