@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from asynctensor.errors import InvalidArgument, Unavailable, Unimplemented
 from asynctensor.integrations.fsspec_calls import FilesystemCalls
-from asynctensor.integrations.fsspec_errors import errors_mapped
+from asynctensor.integrations.store_errors import errors_mapped
 from asynctensor.integrations.uninterrupted import uninterrupted
 from asynctensor.runtime.entropy import random_hex
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration

@@ -26,8 +26,8 @@ from obstore.exceptions import UnauthenticatedError as Unauthenticated
 from obstore.store import LocalStore, MemoryStore
 
 from asynctensor.errors import InvalidArgument, PermissionDenied, Unavailable, Unimplemented
-from asynctensor.integrations.fsspec_errors import errors_mapped
 from asynctensor.integrations.obstore_place import ObstorePlace
+from asynctensor.integrations.store_errors import errors_mapped
 from asynctensor.integrations.uninterrupted import uninterrupted
 from asynctensor.runtime.guest import Guest
 from asynctensor.storage.byte_range import ByteRange
