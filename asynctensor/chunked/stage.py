@@ -66,8 +66,9 @@ class StagingWriter:
             if isinstance(error, Error):
                 error.located(array=self._array.url, operation="write")
             request.fail(error)
-        request.planned()
+        # Before the write is done: a commit waits for what it sets going.
         self._transaction.holds(request.data.nbytes)
+        request.planned()
 
     def _own(self, data: Array) -> Array:
         """A copy that belongs to the transaction."""

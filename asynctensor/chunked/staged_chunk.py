@@ -29,6 +29,9 @@ _FOLD = 32
 _GROUP_BYTES = 4 * 2**20
 _GROUP = 512
 
+#: In place of an encoded chunk: it is not in memory.
+_ELSEWHERE = b"elsewhere"
+
 
 class StagedChunk(StagedValue):
     """A masked write of one chunk. Thread-safe.
@@ -200,20 +203,27 @@ class StagedChunk(StagedValue):
         return moved.value if moved and moved.part is None and moved.stash is stash else None
 
     @classmethod
-    async def moved_out(cls, staged: Mapping[str, Any], stash: Stash) -> Mapping[str, StagedValue]:
+    async def moved_out(
+        cls, staged: Mapping[str, Any], stash: Stash, scratch: Stash
+    ) -> Mapping[str, StagedValue]:
         """See `StagedValue.moved_out`: encoded where all of the chunk is written."""
         chunks: Mapping[str, StagedChunk] = staged
         whole = {key: each for key, each in chunks.items() if not each.needs_current}
         found = await cls.values(list(whole.values()), [None] * len(whole))
         values: dict[str, Buffer | None] = dict(zip(whole, found, strict=True))
-        parts: dict[str, bytes] = {}
-        for key, each in chunks.items():
-            if key not in whole:
-                parts[key], values[key] = await each.array.workers.run(each._packed)
         stored = await stash.store({key: each for key, each in values.items() if each is not None})
         for key, value in values.items():
             if value is None or key in stored:
-                chunks[key]._move(MovedChunk(stash, stored.get(key), parts.get(key)))
+                chunks[key]._move(MovedChunk(stash, stored.get(key), None))
+        packed = {
+            key: await each.array.workers.run(each._packed)
+            for key, each in chunks.items()
+            if key not in whole
+        }
+        kept = await scratch.store({key: elements for key, (_, elements) in packed.items()})
+        for key, (part, _) in packed.items():
+            if key in kept:
+                chunks[key]._move(MovedChunk(scratch, kept[key], part))
         return {}
 
     def _packed(self) -> tuple[bytes, bytes]:
@@ -262,12 +272,19 @@ class StagedChunk(StagedValue):
                 for places in mine
             )
         )
+        for at, value in enumerate(new):
+            if value is _ELSEWHERE:
+                # Moved out of memory since it was looked at.
+                new[at] = await staged[at]._from_elsewhere(known[at])
         return new
 
     async def _from_elsewhere(self, current: bytes | None) -> bytes | None:
         """The encoded chunk, of what was moved out of memory."""
         moved = self._moved
-        assert moved is not None
+        if moved is None:
+            # Written to since.
+            (found,) = await self.values([self], [current])
+            return None if found is None else bytes(found)
         data = await moved.read(self.array.key(self.index))
         if moved.part is None or data is None:
             return data
@@ -286,6 +303,8 @@ class StagedChunk(StagedValue):
     def _encoded(self, current: bytes | None, done: ChunkStatistics) -> Buffer | None:
         """The encoded chunk, perhaps a view of the data that was staged."""
         with self._lock:
+            if self._moved is not None:
+                return _ELSEWHERE
             patches = list(self._spelled())
             values, mask = self._values, self._mask
             if values is None or mask is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Hashable, Iterable
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -44,6 +45,7 @@ class Life:
         self._participants: dict[Hashable, Participant] = {}
         self._staging: set[Future[Any]] = set()
         self._slots: dict[str, Any] = {}
+        self._moving: Future[None] | None = None
         self._promise: Promise[None]
         self._future: Future[None]
         # A commit that was started is seen through: cancelling a waiter does not touch it.
@@ -145,9 +147,12 @@ class Life:
         """
         if not self._memory.add(nbytes):
             return
-        self.queue.pause()
         with self._lock:
-            moving = start(self._move_out)
+            if self._state not in (State.OPEN, State.FINISHING):
+                # The commit works on it already.
+                return
+            self.queue.pause()
+            moving = self._moving = start(self._move_out)
             self._staging.add(moving)
         moving.add_done_callback(lambda _: self.queue.resume(data_copy_pool()))
 
@@ -216,7 +221,7 @@ class Life:
         for participant in participants:
             participant.discard()
         erased = self._sharing is None and not isinstance(error, CommitUnknown)
-        if erased and any(each.moved for each in participants):
+        if erased and (self._moving or any(each.moved for each in participants)):
             # What was moved out of memory is gone before anybody is told.
             self._erasing = start(self._erase, participants, error)
         else:
@@ -224,6 +229,9 @@ class Life:
 
     async def _erase(self, participants: list[Participant], error: Error) -> None:
         try:
+            if self._moving is not None:
+                with suppress(Error):
+                    await self._moving
             for each in participants:
                 await each.erase()
         finally:

@@ -76,8 +76,12 @@ class Participant(ABC):
             Error: It could not be moved; it is in memory as before.
         """
 
-    async def erase(self) -> None:  # noqa: B027 -- as above
-        """Deletes what was moved out of memory, and is not committed, nor ever will be."""
+    async def erase(self, *, stored: bool = False) -> None:  # noqa: B027 -- as above
+        """Deletes what was moved out of memory.
+
+        Args:
+            stored: What was last prepared is committed, or may be: what it needs stays.
+        """
 
     @abstractmethod
     def is_final(self, key: str) -> bool:

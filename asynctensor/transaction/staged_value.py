@@ -50,12 +50,15 @@ class StagedValue(ABC):
         return 0
 
     @classmethod
-    async def moved_out(cls, staged: Mapping[str, Any], stash: Stash) -> Mapping[str, StagedValue]:
+    async def moved_out(
+        cls, staged: Mapping[str, Any], stash: Stash, scratch: Stash
+    ) -> Mapping[str, StagedValue]:
         """Moves several of this class out of memory.
 
         Args:
             staged: They, by key.
-            stash: Where to.
+            stash: Where to, if it is as the commit will have it.
+            scratch: Where to, if not: that is deleted in the end.
 
         Returns:
             What takes the place of those that were moved: perhaps they themselves.
@@ -148,7 +151,9 @@ class WholeValue(StagedValue):
         return self.nbytes if self.nbytes >= _LARGE else 0
 
     @classmethod
-    async def moved_out(cls, staged: Mapping[str, Any], stash: Stash) -> Mapping[str, StagedValue]:
+    async def moved_out(
+        cls, staged: Mapping[str, Any], stash: Stash, scratch: Stash
+    ) -> Mapping[str, StagedValue]:
         """See `StagedValue.moved_out`."""
         found = await stash.store({key: each.outcome for key, each in staged.items()})
         return {key: StashedValue(key, stash, value) for key, value in found.items()}

@@ -56,6 +56,8 @@ class Staging(StagedKeys, Participant):
         self._atomic = atomic
         #: What was moved out of memory; and what the last commit was made with.
         self._moved: Stash | None = None
+        #: What was moved otherwise than a commit can have it.
+        self._scratch: Stash | None = None
         self._moved_for: SharedTransaction | None = None
         self._last: Stash | None = None
 
@@ -147,30 +149,34 @@ class Staging(StagedKeys, Participant):
             return sum([each.held for each in self.values.values()])
 
     async def move_out(self, shared: SharedTransaction | None) -> None:
-        stash = self._moved
-        if stash is None:
+        if self._moved is None or self._scratch is None:
             domain = self.commit_domain if self._atomic else None
-            stash = None if domain is None else domain.stash(shared)
-            self._moved = stash = TemporaryStash() if stash is None else stash
+            made = [None if domain is None else domain.stash(shared) for _ in range(2)]
+            self._moved = made[0] or TemporaryStash()
+            self._scratch = made[1] or TemporaryStash()
             self._moved_for = shared
+        stash, scratch = self._moved, self._scratch
         with self.lock:
-            staged = [(key, each) for key, each in self.values.items() if each.held]
+            staged = [(key, each) for key, each in self.own() if each.held]
         for group in _grouped(staged):
             kinds: dict[type[StagedValue], dict[str, StagedValue]] = {}
             for key, each in group:
                 kinds.setdefault(type(each), {})[key] = each
             for kind, some in kinds.items():
-                moved = await kind.moved_out(some, stash)
+                moved = await kind.moved_out(some, stash, scratch)
                 with self.lock:
                     for key, value in moved.items():
                         # Unless somebody has staged something else there meanwhile.
                         if self.values.get(key) is some[key]:
                             self.values[key] = value
 
-    async def erase(self) -> None:
-        stash, self._moved = self._moved, None
-        if stash is not None:
-            await stash.discard()
+    async def erase(self, *, stored: bool = False) -> None:
+        needed = stored and self._last is self._moved and self._last is not None
+        stashes = None if needed else self._moved, self._scratch
+        self._moved = self._scratch = None
+        for stash in stashes:
+            if stash is not None:
+                await stash.discard()
 
     async def _settled(self, expected: dict[str, bytes]) -> dict[str, bytes | None]:
         """Works out what leads, and checks what is relied upon; notes what that rests on."""
@@ -257,9 +263,6 @@ class Staging(StagedKeys, Participant):
         return key in self.observed
 
     def committed(self) -> None:
-        if self._last is self._moved and not isinstance(self._moved, TemporaryStash):
-            # It is in the log.
-            self._moved = None
         for staged in list(self.values.values()):
             staged.committed()
 

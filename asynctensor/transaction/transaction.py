@@ -474,6 +474,8 @@ class Transaction(Life):
             failure.__cause__ = error
             self._discard(failure)
             raise
+        for participant in self._all():
+            await participant.erase(stored=True)
         self._end()
         return receipt
 
@@ -501,5 +503,5 @@ class Transaction(Life):
             return
         for participant in self._all():
             participant.committed()
-            await participant.erase()
+            await participant.erase(stored=True)
         self._end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,23 +117,59 @@ async def test_it_is_deleted_when_the_commit_fails(repo, tmp_path) -> None:
 
 
 async def test_a_commit_that_is_tried_again_has_all_of_it(repo, tmp_path) -> None:
-    data = noise(5)
-    image = await created(repo)
+    """Both change parts of one chunk: the second works it out anew, under another id."""
+    image, own = await created(repo), [await created(repo, name=f"{k}/") for k in range(2)]
+    data = [noise(k) for k in range(2)]
+    txns = [repo.transaction(message=f"{k}", staged_bytes_limit=LIMIT) for k in range(2)]
+    for k, txn in enumerate(txns):
+        await image.with_transaction(txn)[k, :5].write(k + 1)
+        await rows(own[k].with_transaction(txn), data[k], 100)
+    await asyncio.gather(*(txn.commit_async() for txn in txns))
+    assert (await image[:2, :6].read()).tolist() == [[1] * 5 + [0], [2] * 5 + [0]]
+    for k in range(2):
+        assert np.array_equal(await own[k].read(), data[k])
+    assert (await repo.verify()).damaged == 0
+    # What the first try had stored is gone.
+    assert sum(each.stat().st_size for each in packs(tmp_path)) < 2.1 * SIDE * SIDE
+
+
+async def test_reads_meanwhile_see_what_was_staged(repo) -> None:
+    data = noise(9)
     txn = repo.transaction(staged_bytes_limit=LIMIT)
-    staged = image.with_transaction(txn)
-    await rows(staged, data)
-    await staged[0, 0].write(7)
-    other = await created(repo, name="other/")
-    await other.with_transaction(txn)[0, 0].write(1)
-    # Somebody else writes beside that, so that the commit works it out again.
-    gate = asyncio.ensure_future(other[1, 1].write(2))
-    await gate
-    async with repo.transaction() as meanwhile:
-        await other.with_transaction(meanwhile)[2, 2].write(3)
+    image = await created(repo, txn)
+    await image[:256].write(data[:256])
+
+    async def look() -> None:
+        for _ in range(20):
+            assert np.array_equal(await image[:256].read(), data[:256])
+
+    await asyncio.gather(later(image, data), look())
     await txn.commit_async()
-    data[0, 0] = 7
-    assert np.array_equal(await image.read(), data)
-    assert (await other[:3, :3].read()).diagonal().tolist() == [1, 2, 3]
+
+
+async def later(image: at.TensorStore, data: np.ndarray) -> None:
+    for start in range(256, SIDE, 100):
+        stop = min(start + 100, SIDE)
+        await image[start:stop].write(data[start:stop])
+
+
+async def test_an_abort_meanwhile_leaves_nothing(repo, tmp_path) -> None:
+    data = noise(10)
+    for turns in range(6):
+        txn = repo.transaction(staged_bytes_limit=LIMIT)
+        image = await created(repo, txn)
+        parts = [slice(k, k + 256) for k in range(0, SIDE, 256)]
+        writes = [asyncio.ensure_future(done(image[each].write(data[each]))) for each in parts]
+        await asyncio.wait(writes[: turns + 1])
+        txn.abort()
+        await settled(txn)
+        await asyncio.wait(writes)
+        assert packs(tmp_path) == []
+
+
+async def done(write: Any) -> None:
+    with suppress(Exception):
+        await write
 
 
 async def test_whole_values_are_moved_too(repo, tmp_path) -> None:
