@@ -52,6 +52,23 @@ def test_a_large_request_is_not_kept_out_by_small_ones() -> None:
     assert k < 12
 
 
+def test_nobody_is_admitted_at_once_while_somebody_waits() -> None:
+    admission = Admission(100)
+    first = Ticket("h", 1, 60)
+    admission.ask(first)
+    assert list(admission.admit()) == [first]
+    large, small = Ticket("h", 2, 50), Ticket("h", 3, 10)
+    admission.ask(large)
+    assert list(admission.admit()) == []
+    assert not admission.admit_now(small)
+    # Who has been let through cannot be withdrawn.
+    assert not admission.withdraw(first)
+    assert admission.waiting() == 1
+    assert admission.withdraw(large)
+    assert admission.waiting() == 0
+    assert admission.admit_now(small)
+
+
 def test_a_host_that_complains_gets_less_once_per_burst() -> None:
     admission = Admission(10**9)
     tickets = [Ticket("h", 1) for _ in range(10)]

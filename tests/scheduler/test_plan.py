@@ -40,6 +40,17 @@ def test_what_always_holds(wanted: list[tuple[int, int]], gap: int, cap: int) ->
         assert after - before - 1 <= gap
 
 
+@given(wanted=spans, gap=st.integers(0, 50), cap=st.integers(60, 200))
+def test_no_range_is_torn_apart_but_for_its_length(
+    wanted: list[tuple[int, int]], gap: int, cap: int
+) -> None:
+    plan = plan_ranges(wanted, gap, cap)
+    for start, stop in wanted:
+        others = [span for span in wanted if span != (start, stop)]
+        if not any(a < stop and start < b for a, b in others):
+            assert len(plan.parts((start, stop))) == 1
+
+
 @given(wanted=spans, gap=st.integers(0, 50))
 def test_a_gap_saves_requests_and_costs_no_more_than_is_wanted(
     wanted: list[tuple[int, int]], gap: int
@@ -59,4 +70,5 @@ def test_examples() -> None:
     assert plan_ranges([(0, 10), (50, 60)], 10**6, 10**6).spans == ((0, 10), (50, 60))
     # Neighbours are not torn apart by the cap; one long range is.
     assert plan_ranges([(0, 60), (60, 120)], 10, 100).spans == ((0, 60), (60, 120))
+    assert plan_ranges([(0, 70), (70, 120)], 10, 100).spans == ((0, 70), (70, 120))
     assert plan_ranges([(0, 250)], 10, 100).spans == ((0, 84), (84, 168), (168, 250))
