@@ -65,7 +65,7 @@ def plan_ranges(wanted: Sequence[Span], gap: int, cap: int) -> RangePlan:
         last_wanted = max(last_wanted, stop)
         if spans or end:
             near = start <= end + gap and max(end, stop) - begin <= 2 * (useful + new)
-            # Ranges that overlap belong together; others are never torn apart by the cap.
+            # Ranges that overlap belong together; where none do, none is torn apart by the cap.
             fits = start < end or max(end, stop) - begin <= cap
             if near and fits:
                 end = max(end, stop)
