@@ -184,10 +184,15 @@ def wake_now() -> None:
 
 def inbox_of(loop: AbstractEventLoop) -> LoopInbox:
     """The inbox of `loop`, the same one every time."""
-    inbox: LoopInbox | None = PROCESS.inboxes.get(loop)
+    local = PROCESS.local
+    inbox: LoopInbox | None = local.inbox
+    if inbox is not None and inbox.is_of(loop):
+        return inbox
+    inbox = PROCESS.inboxes.get(loop)
     if inbox is None:
         with PROCESS.lock:
             inbox = PROCESS.inboxes.get(loop)
             if inbox is None:
                 inbox = PROCESS.inboxes[loop] = LoopInbox(loop)
+    local.inbox = inbox
     return inbox

@@ -45,6 +45,7 @@ class ThreadState(threading.local):
         gil_given: When a worker last gave up the GIL.
         unwoken: Inboxes that were posted to and will be woken together; None where each is woken
             at once (`inbox.waking_together`).
+        inbox: The inbox that it asked for last.
     """
 
     def __init__(self) -> None:
@@ -53,6 +54,7 @@ class ThreadState(threading.local):
         self.breath_loop: AbstractEventLoop | None = None
         self.gil_given = 0.0
         self.unwoken: list[Any] | None = None
+        self.inbox: Any = None
 
 
 class Process:
