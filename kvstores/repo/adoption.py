@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from asynctensor.kvstores.repo import key_columns
-from asynctensor.kvstores.repo.commit_entry import CommitEntry, Intent, ReadSet
+from asynctensor.kvstores.repo.commit_entry import CommitEntry
 from asynctensor.kvstores.repo.conflicts import Footing, run_touches, touches
 from asynctensor.kvstores.repo.family import Family
+from asynctensor.kvstores.repo.intent import Intent
 from asynctensor.kvstores.repo.key_columns import KeyColumn
+from asynctensor.kvstores.repo.read_set import ReadSet
 from asynctensor.kvstores.repo.run import Run
 from asynctensor.storage.key_range import KeyRange
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from asynctensor.errors import Error
 from asynctensor.kvstores.repo.adoption import intent_of, may_be_adopted
+from asynctensor.kvstores.repo.intent import Intent
 from asynctensor.kvstores.repo.intents import Intents
 from asynctensor.kvstores.repo.judging import is_outcome, known
 from asynctensor.kvstores.repo.log import Log
@@ -22,7 +23,6 @@ from asynctensor.kvstores.repo.record import (
     ClosedEntry,
     CommitEntry,
     Entry,
-    Intent,
     Record,
 )
 from asynctensor.runtime.clock import SYSTEM_CLOCK

@@ -1,4 +1,4 @@
-"""The entry of one transaction, and what it read; the body of an intent.
+"""The entry of one transaction.
 
 ::
 
@@ -18,9 +18,6 @@
     kind      = nil | text               ; nil: "commit"
     target    = nil | [branch, seq, place]
 
-    intent    = [branch, bin, reads]     ; in a frame of its own; bin: a commit
-    reads     = nil | [cleared, [[space, count, keys] ...]]
-
 A commit first deletes the keys in `cleared`, then sets what its runs and parts say.
 """
 
@@ -34,21 +31,18 @@ from hashlib import blake2b
 from typing import Any, Literal, cast, get_args
 
 from asynctensor.errors import InvalidArgument
-from asynctensor.kvstores.repo import columns, frame, key_columns, object_table, objects
+from asynctensor.kvstores.repo import frame, object_table, objects
 from asynctensor.kvstores.repo.family import ID_BYTES, Family
 from asynctensor.kvstores.repo.fields import Fields, check_text, without_trailing_defaults
-from asynctensor.kvstores.repo.frame import Kind
-from asynctensor.kvstores.repo.key_columns import KeyColumn
 from asynctensor.kvstores.repo.objects import BRANCH_BYTES, SEQ_LIMIT, TXN_BYTES
 from asynctensor.kvstores.repo.part_ref import PartRef
+from asynctensor.kvstores.repo.read_set import pack_ranges, unpack_ranges
 from asynctensor.kvstores.repo.run import Run
 from asynctensor.storage.key_range import KeyRange
 
 CommitKind = Literal["commit", "reset", "revert", "merge"]
 Isolation = Literal["serializable", "snapshot", "blind"]
 DIGEST_BYTES = 16
-#: Keys of one space that a read set names one by one.
-MAX_READ_KEYS = 1 << 12
 
 _KINDS: tuple[str, ...] = get_args(CommitKind)
 _ISOLATIONS: tuple[str, ...] = get_args(Isolation)
@@ -179,93 +173,6 @@ class CommitEntry:
         return hash(self.encoded)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ReadSet:
-    """What a transaction read: single keys, and ranges of spelled keys.
-
-    Attributes:
-        keys: Space -> the keys read there, ascending, each whether it existed or not.
-        ranges: What was listed, or read of a space with too many keys to name.
-    """
-
-    keys: Mapping[bytes, KeyColumn] = field(default_factory=dict)
-    ranges: tuple[KeyRange, ...] = ()
-
-    def coarsened(self, families: Mapping[bytes, Family], limit: int = MAX_READ_KEYS) -> ReadSet:
-        """The same or more, with no more than `limit` keys of any space.
-
-        Args:
-            families: Id -> family, for every family's space in `keys`.
-            limit: Where a space has more keys, the least range around them takes their place.
-        """
-        keys = {space: each for space, each in self.keys.items() if len(each) <= limit}
-        wide = [
-            _around(each, families.get(space))
-            for space, each in self.keys.items()
-            if len(each) > limit
-        ]
-        return ReadSet(keys, (*self.ranges, *wide)) if wide else self
-
-    def payload(self) -> list[object]:
-        """What an intent holds of it."""
-        keys = [[space, len(each), key_columns.pack(each)] for space, each in self.keys.items()]
-        return [pack_ranges(self.ranges), keys]
-
-    @staticmethod
-    def of_payload(fields: Fields) -> ReadSet:
-        """The read set whose payload is `fields`, checked.
-
-        Raises:
-            DataLoss: It is none.
-        """
-        keys: dict[bytes, KeyColumn] = {}
-        for each in fields.array(1, "keys").each("space", least=3):
-            space = key_columns.unpack_space(each, 0)
-            count = each.uint(1, "count", below=_MAX_COUNT)
-            keys[space] = key_columns.unpack(each, 2, space, count)
-        return ReadSet(keys, unpack_ranges(fields, 0))
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """A transaction that whoever writes the branch's next record may take into it.
-
-    Attributes:
-        branch: The id of the branch.
-        commit: What it would do.
-        reads: What must not have changed since its base.
-    """
-
-    branch: str
-    commit: CommitEntry
-    reads: ReadSet = field(default_factory=ReadSet, compare=False)
-
-    def encode(self) -> bytes:
-        """The body of the intent's object.
-
-        Raises:
-            InvalidArgument: A field cannot be stored.
-        """
-        return frame.encode(
-            Kind.INTENT,
-            [branch_bytes(self.branch), self.commit.encoded, self.reads.payload()],
-        )
-
-    @staticmethod
-    def decode(data: bytes, *, object: str) -> Intent:
-        """The intent whose body is `data`.
-
-        Raises:
-            DataLoss: `data` is none, or is damaged.
-            Unimplemented: `data` is in a newer version of the format.
-        """
-        payload = frame.decode(Kind.INTENT, data, object=object)
-        fields = Fields(payload, object=object, where="intent", least=2)
-        branch = fields.binary(0, "branch", size=BRANCH_BYTES).hex()
-        commit = CommitEntry.decode(fields.binary(1, "commit"), object=object)
-        return Intent(branch, commit, ReadSet.of_payload(fields.array(2, "reads")))
-
-
 def sized(data: bytes, size: int, what: str) -> bytes:
     """`data`, which must have `size` bytes.
 
@@ -301,45 +208,6 @@ def branch_bytes(branch: str) -> bytes:
     if len(data) != BRANCH_BYTES or data.hex() != branch:
         raise InvalidArgument(f"{branch!r} is no branch id: it takes {2 * BRANCH_BYTES} hex digits")
     return data
-
-
-def pack_ranges(ranges: Sequence[KeyRange]) -> list[object] | None:
-    """What a body holds of `ranges`."""
-    if not ranges:
-        return None
-    try:
-        lows = [each.inclusive_min.encode() for each in ranges]
-        highs = [each.exclusive_max.encode() for each in ranges]
-    except UnicodeEncodeError as error:
-        raise InvalidArgument(f"the bound of a range of keys is no text: {error}") from error
-    return [len(ranges), columns.pack_strings(lows), columns.pack_strings(highs)]
-
-
-def unpack_ranges(fields: Fields, index: int) -> tuple[KeyRange, ...]:
-    """The ranges that are element `index` of `fields`.
-
-    Raises:
-        DataLoss: They are none.
-    """
-    if fields.get(index) is None:
-        return ()
-    ranges = fields.array(index, "ranges", least=3)
-    count = ranges.uint(0, "count", below=_MAX_COUNT)
-    lows = columns.unpack_strings(ranges, 1, "lower bounds", count)
-    highs = columns.unpack_strings(ranges, 2, "upper bounds", count)
-    try:
-        return tuple(
-            KeyRange(low.decode(), high.decode()) for low, high in zip(lows, highs, strict=True)
-        )
-    except UnicodeDecodeError:
-        ranges.fail("has bounds that are no text")
-
-
-def _around(keys: KeyColumn, family: Family | None) -> KeyRange:
-    first, last = key_columns.at(keys, 0), key_columns.at(keys, len(keys) - 1)
-    if family is None:
-        return KeyRange(first.decode(), last.decode() + "\0")
-    return family.around(first, last)
 
 
 def _json_text(metadata: Mapping[str, Any]) -> str:

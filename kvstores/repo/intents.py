@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable
 
 from asynctensor.errors import Error
 from asynctensor.kvstores.repo import objects
-from asynctensor.kvstores.repo.commit_entry import Intent
+from asynctensor.kvstores.repo.intent import Intent
 from asynctensor.kvstores.repo.place import Place
 from asynctensor.runtime.clock import SYSTEM_CLOCK
 

@@ -27,7 +27,6 @@ import numpy as np
 from asynctensor.errors import DataLoss
 from asynctensor.kvstores.repo import frame
 from asynctensor.kvstores.repo.commit_entry import (
-    ReadSet,
     branch_bytes,
     counted,
     sized,
@@ -40,6 +39,7 @@ from asynctensor.kvstores.repo.frame import Kind
 from asynctensor.kvstores.repo.objects import BRANCH_BYTES, TXN_BYTES
 from asynctensor.kvstores.repo.page import Leaf
 from asynctensor.kvstores.repo.part_ref import READS, PartPage, PartRef, Span
+from asynctensor.kvstores.repo.read_set import ReadSet
 from asynctensor.kvstores.repo.run import Run
 from asynctensor.storage.partial_value import Written
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from asynctensor.kvstores.repo import key_columns
-from asynctensor.kvstores.repo.commit_entry import ReadSet
 from asynctensor.kvstores.repo.conflicts import Conflict, Footing, conflicts, parts_in_question
 from asynctensor.kvstores.repo.family import Family
 from asynctensor.kvstores.repo.part import PartLeaf
 from asynctensor.kvstores.repo.proposal import Proposal
+from asynctensor.kvstores.repo.read_set import ReadSet
 from asynctensor.kvstores.repo.record import CommitEntry
 from asynctensor.kvstores.repo.tail import Version
 from asynctensor.kvstores.repo.tree import Pages

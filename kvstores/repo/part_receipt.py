@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 from asynctensor.errors import DataLoss, InvalidArgument
 from asynctensor.kvstores.repo import frame
-from asynctensor.kvstores.repo.commit_entry import ReadSet, unpack_families
+from asynctensor.kvstores.repo.commit_entry import unpack_families
 from asynctensor.kvstores.repo.family import Family
 from asynctensor.kvstores.repo.fields import Fields
 from asynctensor.kvstores.repo.part import Part
 from asynctensor.kvstores.repo.part_ref import PartRef
+from asynctensor.kvstores.repo.read_set import ReadSet
 from asynctensor.storage.shared_transaction import Receipt
 
 #: Keys of one space that a receipt names one by one.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from asynctensor.kvstores.repo.commit_entry import ReadSet
 from asynctensor.kvstores.repo.conflicts import Footing
 from asynctensor.kvstores.repo.part_ref import PartRef
+from asynctensor.kvstores.repo.read_set import ReadSet
 from asynctensor.kvstores.repo.record import CommitEntry
 from asynctensor.kvstores.repo.tail import Version
 

@@ -25,8 +25,6 @@ from asynctensor.kvstores.repo import frame, object_table, objects
 from asynctensor.kvstores.repo.commit_entry import (
     DIGEST_BYTES,
     CommitEntry,
-    Intent,
-    ReadSet,
     branch_bytes,
     counted,
     sized,
@@ -43,9 +41,7 @@ __all__ = [
     "CommitEntry",
     "Entry",
     "FloorEntry",
-    "Intent",
     "PartRef",
-    "ReadSet",
     "Record",
     "Span",
     "SweepEntry",

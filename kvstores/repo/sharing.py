@@ -21,7 +21,6 @@ from asynctensor.errors import (
 )
 from asynctensor.kvstores.repo import key_columns, objects
 from asynctensor.kvstores.repo.branch import Branch, now
-from asynctensor.kvstores.repo.commit_entry import ReadSet
 from asynctensor.kvstores.repo.conflicts import Footing
 from asynctensor.kvstores.repo.family import Family
 from asynctensor.kvstores.repo.lease import Lease
@@ -33,6 +32,7 @@ from asynctensor.kvstores.repo.part_receipt import PartReceipt
 from asynctensor.kvstores.repo.part_ref import PartRef, Span
 from asynctensor.kvstores.repo.place import Created, Place
 from asynctensor.kvstores.repo.proposal import Landed, PartReads, Proposal
+from asynctensor.kvstores.repo.read_set import ReadSet
 from asynctensor.kvstores.repo.record import AbortEntry, CommitEntry
 from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.run import Run

@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from asynctensor.errors import (
-    DataLoss,
-    Error,
     FailedPrecondition,
     NotFound,
-    Unavailable,
-    Unimplemented,
 )
 from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.branch import Branch, now
-from asynctensor.kvstores.repo.checkpoint import Checkpoint
+from asynctensor.kvstores.repo.branch_opening import BranchOpening
 from asynctensor.kvstores.repo.description import MAIN, Description
-from asynctensor.kvstores.repo.folding import fold_branch
-from asynctensor.kvstores.repo.hint import Hint
-from asynctensor.kvstores.repo.history import History, tail_of
+from asynctensor.kvstores.repo.history import History
 from asynctensor.kvstores.repo.lineage import LAST, Lineage
-from asynctensor.kvstores.repo.log import Log
 from asynctensor.kvstores.repo.pages import PageCache
 from asynctensor.kvstores.repo.place import Created, Place
 from asynctensor.kvstores.repo.probe import Probe, probed
-from asynctensor.kvstores.repo.record import NO_PARENT
 from asynctensor.kvstores.repo.refs import Ref, RefEntry, Refs
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.snapshot_id import is_snapshot_id, parse_snapshot_id
-from asynctensor.kvstores.repo.tail import Roots, Version
+from asynctensor.kvstores.repo.tail import Version
 from asynctensor.runtime.entropy import random_hex
 from asynctensor.runtime.process import PROCESS
-
-_log = logging.getLogger(__name__)
-
-#: Records behind a checkpoint that are asked for at once when a branch is opened.
-_TAIL = 16
 
 
 class RepositoryState:
@@ -53,6 +39,7 @@ class RepositoryState:
         self.pages = PageCache(place)
         self.history = History(place, self.pages)
         self.refs = Refs(place)
+        self._opening = BranchOpening(place, self.pages, self.history)
         self._description: Description | None = None
         self._lineages: dict[str, Lineage] = {}
         #: Branches, by id, whose names survive a crash as far as they must.
@@ -269,65 +256,11 @@ class RepositoryState:
 
     async def _opened(self, lineage: Lineage, name: str) -> Branch:
         known = self._branches.get(lineage.branch)
-        if known is not None:
-            return known
-        hinted = await self._hint(lineage)
-        expected = 0
-        held: Checkpoint | None = None
-        if hinted is not None:
-            # The tail is not long, and what it costs to ask in vain is no round trip.
-            expected = hinted.seq + _TAIL
-            held = hinted.copy
-            if held is None and hinted.checkpoint is not None:
-                held = await self.history.readable_checkpoint(lineage, hinted.checkpoint)
-        if held is None:
-            held = await self.history.checkpoint(lineage, 2**62)
-        time = 0
-        if held is not None and held.seq >= lineage.fork[0]:
-            log = Log(self.place, lineage, held.seq, held.digest)
-            tail = tail_of(held)
-            time = held.time
-        elif lineage.origin is not None:
-            log = Log(self.place, lineage, lineage.fork[0], lineage.digest or NO_PARENT)
-            tail = await self.history.tail_at(lineage.origin, lineage.fork)
-            if lineage.fork[0]:
-                time = (await self.history.slot(lineage.origin, lineage.fork[0])).time
-        else:
-            log = Log(self.place, lineage, 0, NO_PARENT)
-            tail = tail_of(None)
-        branch = Branch(log, tail, self.pages, self.history, name, time)
-        branch.folder = self._fold
-        # R37: without listings that show what was just created, nobody looks for intents.
-        branch.combines = branch.combines and (await self.description()).lists
-        await asyncio.gather(branch.refresh(expected), self._warm(tail.roots))
-        self._branches[lineage.branch] = branch
-        return branch
-
-    async def _fold(self, branch: Branch) -> None:
-        await fold_branch(branch, self.place)
-
-    async def _hint(self, lineage: Lineage) -> Hint | None:
-        """The hint of a branch, if it is there and can be read: it only saves requests."""
-        name = objects.hint(lineage.branch)
-        try:
-            body = await self.place.get(name)
-            found = None if body is None else Hint.decode(body, object=self.place.key(name))
-            if found is not None and found.branch != lineage.branch:
-                raise DataLoss("the hint is that of another branch", key=self.place.key(name))
-        except Unavailable:
-            return None
-        except (DataLoss, Unimplemented) as error:
-            _log.warning("A hint is damaged, and goes without being read: %s", error)
-            return None
-        return found
-
-    async def _warm(self, roots: Roots) -> None:
-        """Fetches what nearly every read needs, beside the log; failing costs time only."""
-        wanted = [ref for ref in (roots.documents, roots.catalog) if ref is not None]
-        try:
-            await self.pages.warm(wanted)
-        except Error:
-            return
+        if known is None:
+            lists = (await self.description()).lists
+            known = await self._opening.open(lineage, name, lists=lists)
+            self._branches[lineage.branch] = known
+        return known
 
     # -- older states -----------------------------------------------------------------------
 

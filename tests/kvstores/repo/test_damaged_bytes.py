@@ -15,12 +15,13 @@ from asynctensor.kvstores.repo.description import Description
 from asynctensor.kvstores.repo.folding import fold_branch
 from asynctensor.kvstores.repo.frame import Kind
 from asynctensor.kvstores.repo.hint import Hint
+from asynctensor.kvstores.repo.intent import Intent
 from asynctensor.kvstores.repo.lease import Lease
 from asynctensor.kvstores.repo.naming import Naming
 from asynctensor.kvstores.repo.page import decode_page
 from asynctensor.kvstores.repo.part import Part, decode_part
 from asynctensor.kvstores.repo.part_ref import PartRef
-from asynctensor.kvstores.repo.record import Intent, Record
+from asynctensor.kvstores.repo.record import Record
 from asynctensor.kvstores.repo.refs import RefEntry
 from asynctensor.storage.checksum import crc32c
 from asynctensor.storage.key_range import KeyRange

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from asynctensor.errors import DataLoss, InvalidArgument, Unimplemented
 from asynctensor.kvstores.repo import frame, key_columns
 from asynctensor.kvstores.repo.family import DOCUMENTS, Family
+from asynctensor.kvstores.repo.intent import Intent
 from asynctensor.kvstores.repo.part import Part
+from asynctensor.kvstores.repo.read_set import ReadSet
 from asynctensor.kvstores.repo.record import (
     NO_PARENT,
     AbortEntry,
     ClosedEntry,
     CommitEntry,
     FloorEntry,
-    Intent,
     PartRef,
-    ReadSet,
     Record,
     Span,
     SweepEntry,
