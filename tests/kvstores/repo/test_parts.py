@@ -235,14 +235,13 @@ async def test_what_a_tail_with_parts_comes_to(tmp_path) -> None:
 
 
 async def test_a_part_that_is_gone_or_damaged_is_told(tmp_path) -> None:
-    await filled(tmp_path)
+    repo = await filled(tmp_path)
     some = sorted(each for each in (tmp_path / "lab" / "part").rglob("*") if each.is_file())
     whole = some[0].read_bytes()
     some[0].write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     some[1].unlink()
     some[2].write_bytes(whole)
-    again = await at.Repository.open(f"file://{tmp_path}/lab/", context=at.Context())
-    state = again.kvstore().store.state
+    state = repo.kvstore().store.state
     state.pages.after_fork()
     branch = state.named["main"]
     (commit,) = [e.entry for e in branch.newest().tail.applied if e.entry.parts]
