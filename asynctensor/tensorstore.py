@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Final, Literal
@@ -36,6 +36,7 @@ from asynctensor.spec_json import state_from_json
 from asynctensor.spec_options import RecheckCacheOption
 from asynctensor.storage.kvstore import ListEntry
 from asynctensor.storage_statistics import StorageStatistics, storage_statistics
+from asynctensor.streaming import check_ahead, stream
 
 _Statistics = StorageStatistics
 #: So many arrays upon each other surely fit into the levels that JSON may have ...
@@ -129,12 +130,45 @@ class TensorStore(ResizableArray, Displayed):
         """
         if order not in ("C", "F"):
             raise IncompatibleType(f'`order` must be one of {{"C", "F"}}, but is: {order!r}')
-        if not self.readable:
-            raise PermissionDenied("Source does not support reading; open it with read=True")
+        self._check_readable()
         optional_type(batch, Batch, "batch")
         limit = Deadline.of(timeout, deadline)
         into = order if out is None else checked_output(out, self.shape, self.dtype.numpy_dtype)
         return self._driver.read(self._transform, into, limit, progress, batch)
+
+    def _check_readable(self) -> None:
+        if not self.readable:
+            raise PermissionDenied("Source does not support reading; open it with read=True")
+
+    def stream(
+        self, *, ahead: int = 2
+    ) -> AsyncGenerator[tuple[tuple[slice, ...], npt.NDArray[Any]], None]:
+        """Reads the view block by block, for whoever sends or works it off as it comes.
+
+        ::
+
+            async for region, block in store.stream():
+                await response.write(block.tobytes())
+
+        Blocks are runs of whole chunks along the last dimensions, of about 8 MiB, or one chunk,
+        and come in C order. So many are in memory as are read ahead, and the one that is being
+        worked on: who is slow keeps the next ones from being read.
+
+        Args:
+            ahead: How many blocks are read while the caller works on one.
+
+        Returns:
+            An asynchronous generator of pairs: what to index this view with for the block, and its
+            values. It fails as `read` does. When it is closed, or the task is cancelled, nothing of
+            it is being read any more.
+
+        Raises:
+            InvalidArgument: `ahead` is no number of blocks.
+            PermissionDenied: It was not opened for reading.
+        """
+        check_ahead(ahead)
+        self._check_readable()
+        return stream(self, ahead)
 
     def write(
         self,

@@ -1,0 +1,253 @@
+"""Async web services: clients that go away, budgets with load shedding, and errors as answers.
+
+For Starlette, FastAPI and whatever speaks ASGI; `Budget` and `answer_to` need no framework.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from asynctensor.errors import (
+    DeadlineExceeded,
+    Error,
+    InvalidArgument,
+    NotFound,
+    OutOfRange,
+    PermissionDenied,
+    ResourceExhausted,
+    Unavailable,
+)
+from asynctensor.tensorstore import TensorStore
+
+T = TypeVar("T")
+Array: TypeAlias = npt.NDArray[Any]
+
+
+class Overloaded(ResourceExhausted):
+    """The service has as much to do as it may have; the client should come again."""
+
+
+class ClientDisconnected(Exception):
+    """The client is gone: nobody waits for an answer."""
+
+
+class Request(Protocol):
+    """What is needed of a request of Starlette's."""
+
+    async def receive(self) -> Mapping[str, Any]:
+        """The next message of the connection."""
+        ...
+
+
+async def until_disconnect(request: Any, work: Awaitable[T]) -> T:
+    """Awaits something as long as the client is there.
+
+    A plain handler of Starlette or FastAPI runs to its end when its client goes away; with this,
+    the reads that it awaits are cancelled then. The request's body must have been read.
+
+    Args:
+        request: A request of Starlette or FastAPI.
+        work: What the answer needs, such as a Future.
+
+    Raises:
+        ClientDisconnected: The client is gone; the work was cancelled, and has ended.
+        BaseException: What `work` raises.
+    """
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    async def done() -> T:
+        return await work
+
+    working, watching = asyncio.ensure_future(done()), asyncio.ensure_future(gone())
+    try:
+        await asyncio.wait([working, watching], return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientDisconnected("the client went away before the answer was there")
+    finally:
+        for task in (working, watching):
+            task.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+class Budget:
+    """How many bytes a service reads at once; who comes while too much waits is sent away.
+
+    ::
+
+        budget = Budget(256 * 2**20, waiting=64 * 2**20)
+        tile = await budget.read(store[0, :256, :256], timeout=2.0)
+
+    It belongs to one event loop.
+    """
+
+    def __init__(self, reading: int, *, waiting: int | None = None) -> None:
+        """An empty budget.
+
+        Args:
+            reading: Bytes of results that are read at the same time; one that is larger is read
+                alone.
+            waiting: Bytes of results that may wait for that; None: as many as may be read.
+
+        Raises:
+            InvalidArgument: A number is not positive.
+        """
+        if reading < 1 or (waiting is not None and waiting < 0):
+            raise InvalidArgument(
+                f"a budget needs positive numbers of bytes, got {reading} and {waiting}"
+            )
+        self._limit, self._most_waiting = reading, reading if waiting is None else waiting
+        self._reading = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def reading(self) -> int:
+        """Bytes that are being read."""
+        return self._reading
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait."""
+        return sum(size for size, turn in self._waiting if not turn.done())
+
+    def _fits(self, size: int) -> bool:
+        return self._reading == 0 or self._reading + size <= self._limit
+
+    @asynccontextmanager
+    async def hold(self, size: int) -> AsyncIterator[None]:
+        """Holds a part of the budget; who came before comes first.
+
+        Raises:
+            Overloaded: Too much waits already. Nothing was begun.
+        """
+        if self._waiting or not self._fits(size):
+            if self.waiting + size > self._most_waiting:
+                raise Overloaded(
+                    f"{self._reading} bytes are being read and {self.waiting} wait already; "
+                    "come again later"
+                )
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append((size, turn))
+            try:
+                await turn
+            except BaseException:
+                if turn.done() and not turn.cancelled():
+                    self._release(size)
+                else:
+                    self._next()
+                raise
+        else:
+            self._reading += size
+        try:
+            yield
+        finally:
+            self._release(size)
+
+    def _release(self, size: int) -> None:
+        self._reading -= size
+        self._next()
+
+    def _next(self) -> None:
+        """Lets those in whose turn it is."""
+        while self._waiting:
+            size, turn = self._waiting[0]
+            if not turn.done():
+                if not self._fits(size):
+                    return
+                self._reading += size
+                turn.set_result(None)
+            self._waiting.popleft()
+
+    async def read(
+        self,
+        view: TensorStore,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 -- as every operation here
+        out: Array | None = None,
+    ) -> Array:
+        """Reads a view within the budget.
+
+        Args:
+            view: What is read.
+            timeout: Seconds for all of it, the wait for its turn as well.
+            out: The array to fill.
+
+        Raises:
+            Overloaded: Too much waits already.
+            DeadlineExceeded: The time was over.
+            Error: As for `TensorStore.read`.
+        """
+        size = int(np.prod(view.shape, dtype=object)) * view.dtype.numpy_dtype.itemsize
+        try:
+            async with asyncio.timeout(timeout):
+                async with self.hold(size):
+                    return await view.read(out=out)
+        except TimeoutError as error:
+            if isinstance(error, Error):
+                raise
+            raise DeadlineExceeded(f"the read took longer than {timeout} s") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client is told instead.
+
+    Attributes:
+        status: Of HTTP.
+        text: For people; names no key, place or secret of the service.
+        headers: What else.
+    """
+
+    status: int
+    text: str
+    headers: Mapping[str, str]
+
+
+#: From the special to the general.
+_ANSWERS: tuple[tuple[type[BaseException], int, str], ...] = (
+    (ClientDisconnected, 499, "the client went away"),
+    (Overloaded, 503, "the service has too much to do; come again later"),
+    (OutOfRange, 400, "there is no such region"),
+    (InvalidArgument, 400, "the request makes no sense here"),
+    (NotFound, 404, "there is no such array"),
+    (PermissionDenied, 403, "this is not allowed"),
+    (DeadlineExceeded, 504, "the data did not come in time"),
+    (Unavailable, 503, "the store of the data cannot be reached; come again later"),
+    (ResourceExhausted, 503, "the service has too much to do; come again later"),
+)
+
+
+def answer_to(error: BaseException) -> Answer:
+    """What to answer where a read failed."""
+    for kind, status, text in _ANSWERS:
+        if isinstance(error, kind):
+            return Answer(status, text, {"Retry-After": "1"} if status == 503 else {})
+    return Answer(500, "the data could not be read", {})
+
+
+def add_answers(app: Any) -> None:
+    """Has an application of Starlette or FastAPI answer errors of reads as `answer_to` says.
+
+    Args:
+        app: The application.
+    """
+    from starlette.responses import PlainTextResponse
+
+    async def answered(request: Any, error: Exception) -> PlainTextResponse:
+        del request
+        found = answer_to(error)
+        return PlainTextResponse(found.text, found.status, dict(found.headers))
+
+    for kind in (Error, ClientDisconnected):
+        app.add_exception_handler(kind, answered)

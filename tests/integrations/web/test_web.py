@@ -1,0 +1,220 @@
+"""Services: clients that go away, budgets, and answers, with a real server of FastAPI's."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+
+import asynctensor as at
+from asynctensor.errors import (
+    DataLoss,
+    DeadlineExceeded,
+    InvalidArgument,
+    NotFound,
+    OutOfRange,
+    Unavailable,
+)
+from asynctensor.integrations.web import (
+    Budget,
+    ClientDisconnected,
+    Overloaded,
+    add_answers,
+    answer_to,
+    until_disconnect,
+)
+
+EDGE = 512
+
+
+@pytest.fixture
+async def store() -> at.TensorStore:
+    spec = {"driver": "zarr3", "kvstore": "memory://"}
+    layout = at.ChunkLayout(chunk_shape=[128, 128])
+    made = await at.open(spec, create=True, dtype="uint16", shape=[EDGE, EDGE], chunk_layout=layout)
+    await made.write(np.arange(EDGE * EDGE, dtype="uint32").astype("uint16").reshape(EDGE, EDGE))
+    return made
+
+
+class Service:
+    """A service, and what became of its slow reads."""
+
+    def __init__(self, store: at.TensorStore) -> None:
+        self.app, self.budget = FastAPI(), Budget(EDGE * EDGE * 2, waiting=0)
+        self.begun, self.ended = asyncio.Event(), asyncio.Event()
+        self.cancelled = False
+        add_answers(self.app)
+
+        @self.app.get("/tile/{y}/{x}")
+        async def tile(request: Request, y: int, x: int) -> Response:
+            view = store[y : y + 64, x : x + 64]
+            found = await until_disconnect(request, self.budget.read(view, timeout=30))
+            return Response(found.tobytes())
+
+        @self.app.get("/slow")
+        async def slow(request: Request) -> Response:
+            await until_disconnect(request, self._slow())
+            return Response()
+
+        @self.app.get("/all")
+        async def everything() -> StreamingResponse:
+            async def blocks() -> AsyncIterator[bytes]:
+                async for _, block in store.stream():
+                    yield block.tobytes()
+
+            return StreamingResponse(blocks())
+
+    async def _slow(self) -> None:
+        async with self.budget.hold(EDGE * EDGE * 2):
+            self.begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.cancelled = True
+                raise
+            finally:
+                self.ended.set()
+
+
+@pytest.fixture
+async def service(store) -> AsyncIterator[tuple[Service, httpx.AsyncClient]]:
+    made = Service(store)
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(made.app, log_level="error", lifespan="off"))
+    serving = asyncio.ensure_future(server.serve([listening]))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
+        yield made, client
+    server.should_exit = True
+    await serving
+    listening.close()
+
+
+async def test_tiles_and_streams(service, store) -> None:
+    _, client = service
+    answer = await client.get("/tile/100/30")
+    found = np.frombuffer(answer.content, "uint16").reshape(64, 64)
+    assert (found == await store[100:164, 30:94].read()).all()
+    assert (await client.get("/all")).content == (await store.read()).tobytes()
+    wrong = await client.get("/tile/500/500")
+    assert (wrong.status_code, wrong.text) == (400, "there is no such region")
+
+
+async def test_a_client_that_goes_away_cancels_its_read(service) -> None:
+    made, client = service
+    asking = asyncio.ensure_future(client.get("/slow"))
+    await made.begun.wait()
+    # All of the budget is held, and nobody may wait.
+    busy = await client.get("/tile/0/0")
+    assert (busy.status_code, busy.headers["retry-after"]) == (503, "1")
+    asking.cancel()
+    await made.ended.wait()
+    assert made.cancelled
+    assert (await client.get("/tile/0/0")).status_code == 200
+    assert made.budget.reading == made.budget.waiting == 0
+
+
+async def test_what_is_done_before_the_client_goes_is_done() -> None:
+    class Asked:
+        async def receive(self) -> dict[str, str]:
+            await asyncio.Event().wait()
+            return {}
+
+    assert await until_disconnect(Asked(), at.Future.resolved(3)) == 3
+    with pytest.raises(ZeroDivisionError):
+        await until_disconnect(Asked(), _fails())
+
+    class Gone:
+        async def receive(self) -> dict[str, str]:
+            return {"type": "http.disconnect"}
+
+    promise, future = at.Promise.new()
+    with pytest.raises(ClientDisconnected):
+        await until_disconnect(Gone(), future)
+    assert future.cancelled()
+    del promise
+
+
+async def _fails() -> None:
+    raise ZeroDivisionError
+
+
+async def test_a_budget_is_fair_and_bounded(store) -> None:
+    budget = Budget(100, waiting=150)
+    order: list[int] = []
+    most = 0
+
+    async def one(number: int, size: int) -> None:
+        nonlocal most
+        async with budget.hold(size):
+            most = max(most, budget.reading)
+            order.append(number)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.ensure_future(one(i, size)) for i, size in enumerate([60, 40, 60, 30, 60])]
+    await asyncio.sleep(0)
+    assert (budget.reading, budget.waiting) == (100, 150)
+    with pytest.raises(Overloaded):
+        await one(9, 1)
+    await asyncio.gather(*tasks)
+    assert order == [0, 1, 2, 3, 4]
+    assert most == 100
+    async with budget.hold(1000):
+        assert budget.reading == 1000
+    assert budget.reading == budget.waiting == 0
+
+
+async def test_whoever_waits_may_give_up(store) -> None:
+    budget = Budget(10)
+    async with budget.hold(10):
+        waiting = [asyncio.ensure_future(_held(budget, 4)) for _ in range(2)]
+        with pytest.raises(DeadlineExceeded):
+            await budget.read(store[0, :1], timeout=0)
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await asyncio.sleep(0)
+        assert budget.waiting == 4
+    await waiting[1]
+    assert budget.reading == budget.waiting == 0
+
+
+async def _held(budget: Budget, size: int) -> None:
+    async with budget.hold(size):
+        pass
+
+
+async def test_a_turn_that_is_given_and_given_up_at_once() -> None:
+    budget = Budget(10)
+    async with budget.hold(10):
+        first, second = (asyncio.ensure_future(_held(budget, 10)) for _ in range(2))
+        second.cancel()
+        await asyncio.sleep(0)
+    # Its turn has come, and it has not gone on yet.
+    first.cancel()
+    await asyncio.gather(first, second, return_exceptions=True)
+    assert budget.reading == budget.waiting == 0
+    await _held(budget, 10)
+
+
+def test_answers() -> None:
+    found = {
+        kind.__name__: answer_to(kind("of /secret/key")).status
+        for kind in (OutOfRange, InvalidArgument, NotFound, DeadlineExceeded, Unavailable, DataLoss)
+    }
+    assert found == {
+        "OutOfRange": 400, "InvalidArgument": 400, "NotFound": 404, "DeadlineExceeded": 504,
+        "Unavailable": 503, "DataLoss": 500,
+    }  # fmt: skip
+    assert "secret" not in answer_to(DataLoss("of /secret/key")).text
+    assert answer_to(Overloaded("")).headers == {"Retry-After": "1"}
+    for wrong in [(0, None), (1, -1)]:
+        with pytest.raises(InvalidArgument):
+            Budget(wrong[0], waiting=wrong[1])
