@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asynctensor.errors import OutOfRange
+from asynctensor.index_space.propagate_bounds import check_index_arrays
 
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 _RADIX: Final = 2**16
@@ -404,11 +405,12 @@ def dim_sets(transform: Any, sizes: Sequence[int], extents: Sequence[int]) -> li
         The groups, ordered by their first array dimension, those without one last.
 
     Raises:
-        OutOfRange: An index array leaves the array.
+        OutOfRange: An index array leaves the array, or the view that it indexed.
     """
     aligned = aligned_sets(transform, sizes, extents)
     if aligned is not None:
         return list(aligned)
+    check_index_arrays(transform)
     lows, highs = transform.input_inclusive_min, transform.input_exclusive_max
     depends = [_depends_on(m) for m in transform.maps]
     groups = _connected(depends, transform.input_rank)

@@ -185,17 +185,19 @@ class FieldDriver(PartDriver):
     ) -> Future[Array]:
         # The bytes of an element lie together only in C order.
         found = self.below.read(self.inner(transform), "C", limit, progress, batch)
-        shape = transform.domain.shape
+        # Of the bytes of one field, or of one element; and the array may have become smaller.
+        inner = self._shape if self._is_flat(transform) else ()
         if found.done() and found.exception() is None:
-            return Future.resolved(self._joined(found.result(), shape, into))
-        return start(self._joined_later, found, shape, into)
+            return Future.resolved(self._joined(found.result(), inner, into))
+        return start(self._joined_later, found, inner, into)
 
     async def _joined_later(
-        self, found: Future[Array], shape: tuple[int, ...], into: Into
+        self, found: Future[Array], inner: tuple[int, ...], into: Into
     ) -> Array:
-        return await self.chunks.pools.workers.run(self._joined, await found, shape, into)
+        return await self.chunks.pools.workers.run(self._joined, await found, inner, into)
 
-    def _joined(self, data: Array, shape: tuple[int, ...], into: Into) -> Array:
+    def _joined(self, data: Array, inner: tuple[int, ...], into: Into) -> Array:
+        shape = (*data.shape[:-1], *inner)
         whole = data.reshape(-1).view(self._unit).reshape(shape)
         if isinstance(into, str) and into == "C" and whole.dtype == self.data_type.numpy_dtype:
             return whole
@@ -212,6 +214,8 @@ class FieldDriver(PartDriver):
     ) -> WriteFutures:
         inner = self.inner(transform)
         whole = shaped_source(source, transform.domain)
+        if 0 in inner.domain.shape:
+            whole = np.empty(transform.domain.shape, self._unit)
         data = np.array(whole, self._unit, order="C").reshape(-1).view("V1")
         return self.below.write(inner, data.reshape(inner.domain.shape), limit, progress)
 

@@ -197,6 +197,12 @@ class ArraySuite:
                 key[dim] = outside
                 with pytest.raises(IndexError):
                     await store[tuple(key)].read()
+            # Index arrays stay within the view that they index, not only within the array.
+            part = store[tuple(slice(1, 2) if at == dim else 0 for at in range(store.rank))]
+            for select in (part.oindex, part.vindex):
+                with pytest.raises(IndexError):
+                    await select[[0, 1]].read()
+                assert (await select[[1, 1]].read()).shape == (2,)
         if len(self.resizable) < store.rank:
             return
         smaller = await store.resize(exclusive_max=[1] * store.rank)

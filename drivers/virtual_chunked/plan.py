@@ -119,7 +119,10 @@ def _moved_term(term: Term, by: int) -> Term:
 def _shifted(output: OutputIndexMap, start: int) -> OutputIndexMap:
     if output.index_array is not None:
         return OutputIndexMap(
-            output.index_array, offset=output.offset - start, stride=output.stride
+            output.index_array,
+            offset=output.offset - start,
+            stride=output.stride,
+            index_range=output.index_range,
         )
     if output.input_dimension is None:
         return OutputIndexMap.constant(output.offset - start)

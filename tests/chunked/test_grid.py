@@ -26,6 +26,7 @@ class Map:
     stride: int = 0
     input_dimension: int | None = None
     index_array: np.ndarray | None = None
+    range: tuple[int, int] = (-(2**62), 2**62)
 
 
 @dataclass

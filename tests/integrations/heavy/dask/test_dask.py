@@ -25,7 +25,7 @@ def client() -> Iterator[Client]:
     """Two processes that compute."""
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 5}),
-        LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as found,
     ):
         yield found
@@ -176,7 +176,7 @@ async def test_asynchronous_clients(repo) -> None:
     array = made(repo.kvstore("a/"))
     async with (
         LocalCluster(
-            n_workers=1, processes=False, dashboard_address=None, asynchronous=True
+            n_workers=1, processes=False, dashboard_address="127.0.0.1:0", asynchronous=True
         ) as cluster,
         Client(cluster, asynchronous=True) as client,
     ):
