@@ -21,7 +21,7 @@ def spec_schema(wanted: Zarr2Constraints, schema: Schema, part: Part | None = No
     """See `ArrayFormat.constraint_schema`, and `ArrayFormat.part_schema`.
 
     The document's shape does not tell the rank alone: strings and raw data have one dimension
-    more, so either the data type or the schema's rank has to be known too.
+    more, and fields of records may have several, so either the data type or the schema's rank has to be known too.
 
     Raises:
         InvalidArgument: The two contradict each other.
@@ -78,7 +78,7 @@ def _hidden_sizes(
         return seen.hidden_shape
     if rank is None or wanted.rank is None:
         return None
-    if not wanted.rank <= rank <= wanted.rank + 1:
+    if rank < wanted.rank:
         raise InvalidArgument(
             f'"metadata" has {wanted.rank} dimensions, the rank of the schema is {rank}'
         )
