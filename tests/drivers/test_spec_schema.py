@@ -139,7 +139,7 @@ def test_each_property() -> None:
             {"chunk_layout": {"chunk": {"shape": [5, 5]}}},
         ),
         ("zarr", {"compressor": None}, {"codec": {"driver": "zarr", "compressor": {"id": "zlib"}}}),
-        ("zarr", {"shape": [4, 6]}, {"rank": 5}),
+        ("zarr", {"shape": [4, 6]}, {"rank": 1}),
         ("zarr3", {"codecs": ["bytes"]}, {"codec": {"driver": "n5"}}),
         ("zarr3", {"codecs": PLAIN}, {"rank": 2, "chunk_layout": {"inner_order": [0, 1]}}),
         ("zarr3", {"codecs": PLAIN}, {"rank": 3}),
