@@ -21,7 +21,8 @@ def spec_schema(wanted: Zarr2Constraints, schema: Schema, part: Part | None = No
     """See `ArrayFormat.constraint_schema`, and `ArrayFormat.part_schema`.
 
     The document's shape does not tell the rank alone: strings and raw data have one dimension
-    more, and fields of records may have several, so either the data type or the schema's rank has to be known too.
+    more, and fields of records may have several, so either the data type or the schema's rank
+    has to be known too.
 
     Raises:
         InvalidArgument: The two contradict each other.
