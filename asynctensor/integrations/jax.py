@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asynctensor.errors import IncompatibleType
+from asynctensor.integrations.loading.gathering import all_of
 from asynctensor.integrations.loading.samples import Arrays, Samples
 from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.event_loop import start
@@ -63,11 +64,7 @@ async def _placed(
     of_device: dict[Any, tuple[tuple[int, int], ...]],
     blocks: dict[tuple[tuple[int, int], ...], Future[Array]],
 ) -> jax.Array:
-    try:
-        read = {bounds: await block for bounds, block in blocks.items()}
-    finally:
-        for block in blocks.values():
-            block.cancel()
+    read = dict(zip(blocks, await all_of(list(blocks.values())), strict=True))
 
     def placed() -> jax.Array:
         parts = [jax.device_put(read[bounds], device) for device, bounds in of_device.items()]

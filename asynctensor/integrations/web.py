@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -37,14 +37,6 @@ class Overloaded(ResourceExhausted):
 
 class ClientDisconnected(Exception):
     """The client is gone: nobody waits for an answer."""
-
-
-class Request(Protocol):
-    """What is needed of a request of Starlette's."""
-
-    async def receive(self) -> Mapping[str, Any]:
-        """The next message of the connection."""
-        ...
 
 
 async def until_disconnect(request: Any, work: Awaitable[T]) -> T:

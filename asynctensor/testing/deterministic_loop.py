@@ -271,13 +271,16 @@ def _end(loop: DeterministicLoop, main: asyncio.Task[Any] | None) -> None:
 @contextmanager
 def _installed(loop: DeterministicLoop, seed: int) -> Iterator[None]:
     """Makes the process take its time, its chance and its I/O loop from `loop`."""
-    names = ("io", "local", "shared", "closers", "instead_of_workers")
+    names = ("io", "shared", "closers", "instead_of_workers")
     before = {name: getattr(PROCESS, name) for name in names}
     sources = {name: getattr(SOURCES, name) for name in SOURCES.__slots__}
     known = random.getstate()
     random.seed(seed)
     PROCESS.io = IoLoop(loop)
-    PROCESS.local = ThreadState()
+    # This thread's part alone: what others are about to do for those that wait stays noted.
+    mine = vars(PROCESS.local)
+    kept = dict(mine)
+    mine.update(vars(ThreadState()))
     PROCESS.shared, PROCESS.closers = {}, []
     SOURCES.monotonic, SOURCES.time = loop.time, loop.unix_time
     SOURCES.random_bytes = random.Random(f"entropy {seed}").randbytes  # noqa: S311
@@ -285,6 +288,7 @@ def _installed(loop: DeterministicLoop, seed: int) -> Iterator[None]:
     try:
         yield
     finally:
+        mine.update(kept)
         for name, value in before.items():
             setattr(PROCESS, name, value)
         for name, source in sources.items():

@@ -17,6 +17,7 @@ from asynctensor.runtime import event_loop
 from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.runtime.entropy import random_bytes, random_hex, uniform
 from asynctensor.runtime.event_loop import start
+from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.testing.deterministic_loop import (
@@ -228,6 +229,34 @@ def test_other_threads_are_refused() -> None:
             event_loop.start_thread(print, name="intruder")
 
     simulate(main, 1)
+
+
+def test_what_other_threads_noted_stays_noted() -> None:
+    """A thread of the runtime that is about to wake somebody still is, when a simulation begins."""
+    noted, simulating = threading.Event(), threading.Event()
+    found: list[object] = []
+
+    def other() -> None:
+        PROCESS.local.unwoken = mark = []
+        noted.set()
+        simulating.wait()
+        found.append(PROCESS.local.unwoken is mark)
+
+    async def program() -> None:
+        simulating.set()
+        thread.join()
+        assert PROCESS.local.unwoken is None
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    noted.wait()
+    PROCESS.local.unwoken = mine = []
+    try:
+        simulate(program, 1)
+        assert PROCESS.local.unwoken is mine
+    finally:
+        PROCESS.local.unwoken = None
+    assert found == [True]
 
 
 def test_one_simulation_at_a_time() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import math
@@ -19,6 +18,7 @@ from asynctensor.chunked.destination import checked_output
 from asynctensor.chunked.scratch import new_output
 from asynctensor.errors import Error, IncompatibleType, InvalidArgument, OutOfRange
 from asynctensor.integrations.loading.amplification import AmplificationWarning, amplification
+from asynctensor.integrations.loading.gathering import all_of
 from asynctensor.integrations.loading.group import Values
 from asynctensor.integrations.loading.order import Order
 from asynctensor.integrations.loading.places import (
@@ -283,7 +283,7 @@ class Samples:
         with Batch() as batch:
             for name, part in self._parts.items():
                 futures += self._begun(part, corners, found[name], batch)
-        return start(_all_of, futures, found if self.named else found[""])
+        return start(_filled, futures, found if self.named else found[""])
 
     def _outputs(self, count: int, out: Array | Mapping[str, Array] | None) -> list[Array]:
         if out is None:
@@ -358,16 +358,9 @@ def _made_again(
     return Samples(arrays, dims, places, squeezed=squeezed)
 
 
-async def _all_of(futures: list[Future[Array]], values: Values) -> Values:
-    """`values`, once all that fills them is done; after an error nothing is on its way."""
-    try:
-        for future in futures:
-            await future
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        await asyncio.gather(*futures, return_exceptions=True)
-        raise
+async def _filled(futures: list[Future[Array]], values: Values) -> Values:
+    """`values`, once all that fills them is done."""
+    await all_of(futures)
     return values
 
 
