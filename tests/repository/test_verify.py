@@ -197,7 +197,8 @@ async def test_what_can_be_rebuilt_stops_nobody(
         for key in [key for key in whole if kind_of(key) == "hint"]:
             await start(base.write, key, None)
     for key in broken:
-        await start(base.write, key, whole[key][:-5] + b"?" + whole[key][-4:])
+        value = whole[key]
+        await start(base.write, key, value[:-5] + bytes([value[-5] ^ 1]) + value[-4:])
 
     async def read() -> dict[str, bytes]:
         state = RepositoryState(place_of(base, "lab/"))
