@@ -48,7 +48,7 @@ def codec(request: pytest.FixtureRequest) -> BytesCodec:
     return CODECS[request.param]
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", DATA, DATA * 20])
+@pytest.mark.parametrize("data", [b"", b"\0", DATA, DATA * 20, DATA * 50])
 def test_every_way_of_decoding_gives_back_what_was_encoded(codec: BytesCodec, data: bytes) -> None:
     encoded = bytes(codec.encode(memoryview(data)))
     out = bytearray(len(data))
@@ -145,11 +145,25 @@ def test_zstd_reads_frames_that_do_not_tell_their_size_and_skippable_ones() -> N
                 CODECS["zstd"].decode_into(encoded, memoryview(bytearray(len(DATA) + wrong)))
 
 
-def test_zstd_checksum_is_verified() -> None:
-    encoded = bytearray(CODECS["zstd-checksum"].encode(DATA))
+@pytest.mark.parametrize("data", [DATA, DATA * 50])
+def test_zstd_checksum_is_verified(data: bytes) -> None:
+    encoded = bytearray(CODECS["zstd-checksum"].encode(data))
     encoded[-1] ^= 1
     with pytest.raises(DataLoss, match=r"(?i)checksum"):
-        CODECS["zstd"].decode_exactly(bytes(encoded), len(DATA))
+        CODECS["zstd"].decode_exactly(bytes(encoded), len(data))
+
+
+@pytest.mark.parametrize("times", [1, 50])
+def test_damaged_zstd_frames_never_raise_but_data_loss(times: int) -> None:
+    data = DATA * times
+    encoded = bytes(CODECS["zstd-checksum"].encode(data))
+    for at in range(len(encoded)):
+        damaged = encoded[:at] + bytes([encoded[at] ^ 0x41]) + encoded[at + 1 :]
+        with pytest.raises(DataLoss):
+            CODECS["zstd"].decode_exactly(damaged, len(data))
+    for at in range(0, len(encoded), 7):
+        with pytest.raises(DataLoss):
+            CODECS["zstd"].decode_exactly(encoded[:at], len(data))
 
 
 def test_a_decompression_bomb_stops_at_the_limit() -> None:
