@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from asynctensor.errors import InvalidArgument
 from asynctensor.integrations.lacking import library_of
+from asynctensor.integrations.spec_members import SpecMembers
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.store_request import StoreRequest
-
-_SAID: Final[dict[type, str]] = {str: "string", dict: "object"}
 
 
 def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
@@ -35,19 +32,6 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
     return FsspecStore(calls, root + slash), key
 
 
-def check_members(options: dict[str, Any], form: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    """The members of a spec, checked.
-
-    Raises:
-        InvalidArgument: ``protocol`` is missing, or a member of another type.
-    """
-    del form
-    kinds = (("protocol", str), ("opened", str), ("storage_options", dict))
-    for name, kind in kinds:
-        if name in options and not isinstance(options[name], kind):
-            raise InvalidArgument(f'Error parsing object member "{name}": Expected {_SAID[kind]}')
-    if not options.get("protocol"):
-        raise InvalidArgument(
-            'Error parsing object member "protocol": Expected the name of a file system of fsspec'
-        )
-    return {name: value for name, value in options.items() if name != "storage_options" or value}
+check_members: Final = SpecMembers(
+    "protocol", "the name of a file system of fsspec", "storage_options"
+).check

@@ -10,8 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from asynctensor.errors import IncompatibleType
+from asynctensor.integrations.loading.arrays import Arrays
 from asynctensor.integrations.loading.gathering import all_of
-from asynctensor.integrations.loading.samples import Arrays, Samples
+from asynctensor.integrations.loading.pinned_samples import pinned_samples
+from asynctensor.integrations.loading.samples import Samples
+from asynctensor.integrations.pinning import pinned
 from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
@@ -41,8 +44,14 @@ def to_jax(view: TensorStore, sharding: Any = None) -> Future[jax.Array]:
     _check(view.dtype.numpy_dtype)
     if sharding is None or isinstance(sharding, jax.Device):
         sharding = jax.sharding.SingleDeviceSharding(sharding or jax.devices()[0])
+    places = sharding.addressable_devices_indices_map(tuple(view.shape))
+    return start(_loaded, view, sharding, places)
+
+
+async def _loaded(given: TensorStore, sharding: Any, places: dict[Any, Any]) -> jax.Array:
+    # Blocks are reads of their own: of one version, whatever is committed meanwhile.
+    view = await pinned(given)
     shape = tuple(view.shape)
-    places = sharding.addressable_devices_indices_map(shape)
     blocks: dict[tuple[tuple[int, int], ...], Future[Array]] = {}
     of_device: dict[Any, tuple[tuple[int, int], ...]] = {}
     with Batch() as batch:
@@ -55,15 +64,6 @@ def to_jax(view: TensorStore, sharding: Any = None) -> Future[jax.Array]:
                     for (low, high), at in zip(bounds, view.domain.origin, strict=True)
                 )
                 blocks[bounds] = view[block].read(batch=batch)
-    return start(_placed, shape, sharding, of_device, blocks)
-
-
-async def _placed(
-    shape: tuple[int, ...],
-    sharding: Any,
-    of_device: dict[Any, tuple[tuple[int, int], ...]],
-    blocks: dict[tuple[tuple[int, int], ...], Future[Array]],
-) -> jax.Array:
     read = dict(zip(blocks, await all_of(list(blocks.values())), strict=True))
 
     def placed() -> jax.Array:
@@ -98,7 +98,7 @@ class GrainSource:
     """Samples by number, as Grain's random-access sources are; in threads and in processes."""
 
     def __init__(self, samples: Samples | Arrays) -> None:
-        """Nothing is read.
+        """Looks up the state of arrays on branches, which holds for all epochs; reads nothing else.
 
         Args:
             samples: See `Samples`; of an array, or of several by name, the rows along the first
@@ -106,8 +106,10 @@ class GrainSource:
 
         Raises:
             IncompatibleType: These are no arrays.
+            NotFound: A branch has no commit.
         """
-        self.samples = samples if isinstance(samples, Samples) else Samples.rows(samples)
+        given = samples if isinstance(samples, Samples) else Samples.rows(samples)
+        self.samples = pinned_samples(given).result().samples
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -13,8 +13,9 @@ from ray.data.block import BlockAccessor, BlockMetadata
 
 from asynctensor.errors import FailedPrecondition, IncompatibleType, InvalidArgument
 from asynctensor.integrations.distributing.target import Target
-from asynctensor.integrations.loading.samples import Arrays, Samples
-from asynctensor.integrations.pinning import pinned
+from asynctensor.integrations.loading.arrays import Arrays
+from asynctensor.integrations.loading.pinned_samples import pinned_samples
+from asynctensor.integrations.loading.samples import Samples
 from asynctensor.storage.shared_transaction import Receipt
 from asynctensor.tensorstore import TensorStore
 from asynctensor.transaction.transaction import Transaction
@@ -46,7 +47,8 @@ class ArrayDatasource(Datasource):
             InvalidArgument: An array is called ``index``.
         """
         super().__init__()
-        self._samples = samples if isinstance(samples, Samples) else Samples.rows(_pinned(samples))
+        given = samples if isinstance(samples, Samples) else Samples.rows(samples)
+        self._samples = pinned_samples(given).result().samples
         if "index" in self._samples.shapes:
             raise InvalidArgument('no array can be called "index": the samples\' numbers are')
 
@@ -89,14 +91,6 @@ class _Reading:
             columns = found if isinstance(found, dict) else {DATA: found}
             batch = {"index": numbers, **columns}
             yield BlockAccessor.batch_to_block(batch)
-
-
-def _pinned(arrays: Any) -> Any:
-    if isinstance(arrays, TensorStore):
-        return pinned(arrays).result()
-    if not isinstance(arrays, Mapping):
-        return arrays
-    return {name: pinned(array).result() for name, array in arrays.items()}
 
 
 def read_array(samples: Samples | Arrays, **options: Any) -> ray.data.Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import ml_dtypes
 import numpy as np
@@ -13,8 +13,9 @@ import tensorflow as tf
 from asynctensor.errors import IncompatibleType
 from asynctensor.integrations.loading import loader
 from asynctensor.integrations.loading.amplification import AmplificationWarning
+from asynctensor.integrations.loading.arrays import Arrays
 from asynctensor.integrations.loading.group import Values
-from asynctensor.integrations.loading.samples import Arrays, Samples
+from asynctensor.integrations.loading.samples import Samples
 
 __all__ = [
     "AmplificationWarning",
@@ -113,14 +114,7 @@ class Loader(loader.Loader[Any]):
         self,
         samples: Samples | Arrays,
         batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        window: int | None = None,
-        drop_last: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
-        ahead: int = 2,
+        **options: Unpack[loader.LoaderOptions],
     ) -> None:
         """Nothing is read before the first iteration.
 
@@ -128,14 +122,7 @@ class Loader(loader.Loader[Any]):
             samples: See `Samples`; of an array, or of several by name, the rows along the first
                 dimension.
             batch_size: Samples of a batch of one rank.
-            shuffle: By blocks of chunks; see `Samples.order`.
-            seed: Of the shuffle; the same on all ranks.
-            window: Samples that are shuffled among each other at least.
-            drop_last: Leave out what is left at the end of an epoch, less than a batch for each
-                rank; otherwise it is spread evenly.
-            rank: This process's.
-            world_size: How many processes load together.
-            ahead: Batches that are read ahead.
+            options: See `LoaderOptions`.
 
         Raises:
             IncompatibleType: These are no arrays, or TensorFlow lacks their data type.
@@ -144,11 +131,8 @@ class Loader(loader.Loader[Any]):
         found = samples if isinstance(samples, Samples) else Samples.rows(samples)
         for element in found.dtypes.values():
             dtype_of(element)
-        self._batch_size, self._drops = batch_size, drop_last
-        super().__init__(
-            found, batch_size, shuffle=shuffle, seed=seed, window=window, drop_last=drop_last,
-            rank=rank, world_size=world_size, ahead=ahead, convert=_tensors,
-        )  # fmt: skip
+        self._batch_size, self._drops = batch_size, options.get("drop_last", False)
+        super().__init__(found, batch_size, convert=_tensors, **options)
 
     @property
     def signature(self) -> Any:
@@ -169,7 +153,9 @@ def _tensors(values: Values) -> Any:
 
 
 def to_tf_dataset(
-    samples: Loader | Samples | Arrays, batch_size: int | None = None, **options: Any
+    samples: Loader | Samples | Arrays,
+    batch_size: int | None = None,
+    **options: Unpack[loader.LoaderOptions],
 ) -> tf.data.Dataset:
     """A dataset of whole batches, shaped and typed; each iteration is an epoch, shuffled anew.
 
@@ -179,7 +165,7 @@ def to_tf_dataset(
     Args:
         samples: What is loaded, or a `Loader` of it.
         batch_size: Samples of a batch; unless a `Loader` is given.
-        options: What else `Loader` takes.
+        options: See `LoaderOptions`; unless a `Loader` is given.
 
     Raises:
         IncompatibleType, InvalidArgument: See `Loader`.

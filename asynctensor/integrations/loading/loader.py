@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypedDict, TypeVar
 
 from asynctensor.errors import Error, InvalidArgument
 from asynctensor.integrations.loading.cut import Cut
 from asynctensor.integrations.loading.group import Group, Values
+from asynctensor.integrations.loading.pinned_samples import PinnedSamples, pinned_samples
+from asynctensor.integrations.loading.ranks import given_ranks
 from asynctensor.integrations.loading.resume_state import ResumeState
 from asynctensor.integrations.loading.samples import Samples
+from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 
 T = TypeVar("T")
@@ -23,6 +26,32 @@ _Reading: TypeAlias = tuple[Group, Future[Values]]
 _GROUP_BYTES = 128 * 2**20
 
 
+class LoaderOptions(TypedDict, total=False):
+    """How samples are loaded, into whichever framework.
+
+    Attributes:
+        shuffle: By blocks of chunks; see `Samples.order`. By default not.
+        seed: Of the shuffle, 0 by default; the same on all ranks.
+        window: Samples that are shuffled among each other at least; None: those of 16 blocks.
+        drop_last: Leave out what is left at the end of an epoch, less than a batch for each rank;
+            otherwise it is spread evenly.
+        rank: This process's part of each step; None: that of the framework's processes, where it
+            knows them, else the only one.
+        world_size: How many processes load together.
+        ahead: Batches that are read ahead, 2 by default; by each worker, if there are any. Those
+            whose samples share chunks are read together, up to 128 MiB, and two such groups are
+            in memory.
+    """
+
+    shuffle: bool
+    seed: int
+    window: int | None
+    drop_last: bool
+    rank: int | None
+    world_size: int | None
+    ahead: int
+
+
 class Loader(Generic[T]):
     """Batches of samples, one epoch at each iteration, with ``for`` or ``async for``.
 
@@ -30,6 +59,8 @@ class Loader(Generic[T]):
     `seed` and the epoch's number alone; a state (`state_dict`) is a few numbers, and goes on with
     any number of ranks and any size of batches. An epoch that is left early counts as begun: the
     next iteration is the next epoch, unless a state is loaded.
+
+    All epochs are of one version: see `pin`.
     """
 
     def __init__(
@@ -37,30 +68,28 @@ class Loader(Generic[T]):
         samples: Samples,
         batch_size: int,
         *,
+        convert: Callable[[Values], T],
         shuffle: bool = False,
         seed: int = 0,
         window: int | None = None,
         drop_last: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
+        rank: int | None = None,
+        world_size: int | None = None,
         ahead: int = 2,
-        convert: Callable[[Values], T],
     ) -> None:
         """Nothing is read before the first iteration.
 
         Args:
             samples: What is loaded.
             batch_size: Samples of a batch of one rank.
-            shuffle: By blocks of chunks; see `Samples.order`.
+            convert: Makes of what was read what is handed out.
+            shuffle: This and what follows: see `LoaderOptions`.
             seed: Of the shuffle.
-            window: Samples that are shuffled among each other at least.
-            drop_last: Leave out what is left at the end of an epoch, less than a batch for each
-                rank; otherwise it is spread evenly.
+            window: Of the shuffle.
+            drop_last: Whether the rest is left out.
             rank: Which part of each step this is.
             world_size: How many ranks load together.
-            ahead: Batches that are read ahead. Those whose samples share chunks are read together,
-                up to 128 MiB, and two such groups are in memory.
-            convert: Makes of what was read what is handed out.
+            ahead: Batches that are read ahead.
 
         Raises:
             InvalidArgument: A number is out of range.
@@ -68,15 +97,18 @@ class Loader(Generic[T]):
         if ahead < 0:
             raise InvalidArgument(f"`ahead` is at least 0, got {ahead}")
         self.samples, self._ahead, self._convert = samples, ahead, convert
+        # As they were given: on branches, maybe. And what is loaded instead, once that is fixed.
+        self._given = samples
+        self._pinned: PinnedSamples | None = None
         self._order = samples.order(shuffle=shuffle, seed=seed, window=window)
-        self._cut = Cut(batch_size, drop_last, rank, world_size)
+        self._cut = Cut(batch_size, drop_last, *given_ranks(rank, world_size))
         self._epoch, self._position = 0, 0
         self._begun = False
 
     def of_share(self, share: int, shares: int) -> Loader[T]:
         """The same of a share of the shuffle windows; no two shares have a chunk in common.
 
-        Its states are of that share alone.
+        Its states are of that share alone. Pin before, where shares are to be of one version.
 
         Raises:
             InvalidArgument: There is no such share.
@@ -106,30 +138,72 @@ class Loader(Generic[T]):
             raise InvalidArgument(f"epochs are counted from 0, got {epoch}")
         self._epoch, self._position, self._begun = epoch, 0, False
 
-    def _state(self) -> ResumeState:
+    def pin(self, snapshots: Sequence[str] | None = None) -> Future[tuple[str, ...]]:
+        """Fixes which version is loaded: of arrays on branches, the snapshots that these are at.
+
+        It is done when the first epoch begins, or a state is asked for, and holds for all epochs:
+        what is committed later is seen by another loader. A state that is loaded brings its own.
+        Ranks that load together from a branch that moves are given what one of them pinned.
+
+        Args:
+            snapshots: What `pin` gave elsewhere; None: those that are pinned already, else the
+                newest.
+
+        Returns:
+            Future of the ids of the snapshots, one for each branch; none where nothing could
+            change. It fails with `NotFound` if a branch has no commit, or there is no such
+            snapshot, and with `FailedPrecondition` if these are snapshots of other arrays. A
+            cancelled call has fixed nothing.
+        """
+        if snapshots is None and self._pinned is not None:
+            return Future.resolved(self._pinned.snapshots)
+        pinning = pinned_samples(self._given, snapshots)
+        if pinning.done():
+            return Future.resolved(self._adopted(pinning.result()))
+        return start(self._pin, pinning)
+
+    async def _pin(self, pinning: Future[PinnedSamples]) -> tuple[str, ...]:
+        return self._adopted(await pinning)
+
+    def _adopted(self, found: PinnedSamples) -> tuple[str, ...]:
+        self._pinned, self.samples = found, found.samples
+        return found.snapshots
+
+    def _state(self, pinned: PinnedSamples) -> ResumeState:
         order = self._order
         window = order.window if order.shuffle else 0
-        data = self.samples.identity
+        data = pinned.samples.identity
         if order.shares > 1:
             data += f" share {order.share} of {order.shares}"
-        return ResumeState(data, order.seed, window, self._epoch, self._position)
+        return ResumeState(data, pinned.snapshots, order.seed, window, self._epoch, self._position)
 
     def state_dict(self) -> dict[str, Any]:
-        """How far it is: behind the last batch that was handed out. JSON, the same on all ranks."""
-        return self._state().to_json()
+        """How far it is: behind the last batch that was handed out. JSON, the same on all ranks.
+
+        Raises:
+            NotFound: Nothing is pinned yet, and a branch has no commit.
+        """
+        self.pin().result()
+        assert self._pinned is not None
+        return self._state(self._pinned).to_json()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Has the next iteration go on from there.
+        """Has the next iteration go on from there, of the version that the state is of.
 
         Raises:
             InvalidArgument: This is no such state.
             FailedPrecondition: It is one of other data, or of another order.
+            NotFound: The snapshot that it is of is gone.
         """
         found = ResumeState.from_json(state)
-        found.check(self._state())
+        pinned = self._pinned
+        if pinned is None or pinned.snapshots != found.snapshots:
+            pinned = pinned_samples(self._given, found.snapshots).result()
+        found.check(self._state(pinned))
         length = self._order.length(found.epoch)
         if found.position > length:
             raise InvalidArgument(f"the state is at position {found.position} of {length} samples")
+        self._adopted(pinned)
         self._epoch, self._position, self._begun = found.epoch, found.position, False
         if self._cut.is_over(found.position, length):
             self._epoch, self._position = found.epoch + 1, 0
@@ -161,6 +235,7 @@ class Loader(Generic[T]):
         return max(1, _GROUP_BYTES // max(1, self._cut.batch_size * self.samples.nbytes))
 
     def __iter__(self) -> Iterator[T]:
+        self.pin().result()
         groups, reading = self._groups(), deque[_Reading]()
         try:
             while self._begin(groups, reading):
@@ -179,6 +254,7 @@ class Loader(Generic[T]):
                 future.cancel()
 
     async def __aiter__(self) -> AsyncIterator[T]:
+        await self.pin()
         groups, reading = self._groups(), deque[_Reading]()
         try:
             while self._begin(groups, reading):

@@ -8,7 +8,7 @@ from typing import Any
 
 from asynctensor.errors import FailedPrecondition, InvalidArgument
 
-_FORMAT = 1
+_FORMAT = 2
 _NUMBERS = ("seed", "epoch", "position", "window")
 
 
@@ -18,6 +18,7 @@ class ResumeState:
 
     Attributes:
         data: `Samples.identity`: which data, in which form.
+        snapshots: The ids of the snapshots that stand for branches; see `Loader.pin`.
         seed: Of the shuffle.
         window: Of the shuffle; 0 if there is none.
         epoch: From 0.
@@ -25,6 +26,7 @@ class ResumeState:
     """
 
     data: str
+    snapshots: tuple[str, ...]
     seed: int
     window: int
     epoch: int
@@ -32,7 +34,7 @@ class ResumeState:
 
     def to_json(self) -> dict[str, Any]:
         """Itself as JSON."""
-        return {"format": _FORMAT, **asdict(self)}
+        return {"format": _FORMAT, **asdict(self), "snapshots": list(self.snapshots)}
 
     @classmethod
     def from_json(cls, value: object) -> ResumeState:
@@ -53,9 +55,15 @@ class ResumeState:
                 )
         if not isinstance(value.get("data"), str):
             raise InvalidArgument("a loader's state says in 'data' which samples it is of")
-        return cls(
-            value["data"], *(value[name] for name in ("seed", "window", "epoch", "position"))
-        )
+        snapshots = value.get("snapshots")
+        if not isinstance(snapshots, list | tuple) or not all(
+            isinstance(each, str) for each in snapshots
+        ):
+            raise InvalidArgument(
+                f"a loader's state has ids of snapshots in 'snapshots', got {snapshots!r:.200}"
+            )
+        numbers = (value[name] for name in ("seed", "window", "epoch", "position"))
+        return cls(value["data"], tuple(snapshots), *numbers)
 
     def check(self, other: ResumeState) -> None:
         """Makes sure that it goes on where `other`, of the loader at hand, would.

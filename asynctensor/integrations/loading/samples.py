@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from asynctensor.chunked.destination import checked_output
 from asynctensor.chunked.scratch import new_output
-from asynctensor.errors import Error, IncompatibleType, InvalidArgument, OutOfRange
+from asynctensor.errors import InvalidArgument, OutOfRange
 from asynctensor.integrations.loading.amplification import AmplificationWarning, amplification
+from asynctensor.integrations.loading.arrays import Arrays, Dimension, cut, named, place_of
 from asynctensor.integrations.loading.gathering import all_of
 from asynctensor.integrations.loading.group import Values
 from asynctensor.integrations.loading.order import Order
@@ -34,11 +35,6 @@ from asynctensor.runtime.future import Future
 from asynctensor.tensorstore import TensorStore
 
 Array: TypeAlias = npt.NDArray[Any]
-#: One array, or several by name; samples of several are read in step.
-Arrays: TypeAlias = TensorStore | Mapping[str, TensorStore]
-#: A dimension by its number or label.
-Dimension: TypeAlias = int | str
-
 #: A batch that decodes so many times what it returns is warned of, if that is so many bytes.
 _TOO_MUCH, _TOO_MANY_BYTES = 8.0, 2**22
 
@@ -78,7 +74,7 @@ class Samples:
         self._dims, self._squeezed = dict(dims), squeezed
         self._parts = {
             name: _Part(array, dims[name], self._shape(array, dims[name]))
-            for name, array in _named(arrays).items()
+            for name, array in named(arrays).items()
         }
         self._warned = False
         self._lock = threading.Lock()
@@ -97,7 +93,7 @@ class Samples:
             InvalidArgument: There is no such dimension, or the lengths differ.
             IncompatibleType: These are no arrays.
         """
-        dims, lengths = _cut(arrays, [dim])
+        dims, lengths = cut(arrays, [dim])
         return cls(arrays, dims, Windows(lengths, (1,), (1,)), squeezed=True)
 
     @classmethod
@@ -119,7 +115,7 @@ class Samples:
             InvalidArgument: There is no such dimension, the lengths differ, or a window is longer.
             IncompatibleType: These are no arrays.
         """
-        dims, lengths = _cut(arrays, list(size))
+        dims, lengths = cut(arrays, list(size))
         steps = dict(step or {})
         if not steps.keys() <= size.keys():
             raise InvalidArgument(
@@ -144,7 +140,7 @@ class Samples:
             InvalidArgument: There is no such dimension, the lengths differ, or a crop is longer.
             IncompatibleType: These are no arrays.
         """
-        dims, lengths = _cut(arrays, list(size))
+        dims, lengths = cut(arrays, list(size))
         return cls(arrays, dims, Crops(lengths, tuple(size.values()), count, seed), squeezed=False)
 
     def _shape(self, array: TensorStore, dims: tuple[int, ...]) -> tuple[int, ...]:
@@ -169,6 +165,17 @@ class Samples:
         return f"Samples({len(self)} of {parts})"
 
     # -- what they are ----------------------------------------------------------------------
+
+    @property
+    def by_name(self) -> dict[str, TensorStore]:
+        """The arrays; ``""`` is the name of a single one."""
+        return {name: part.array for name, part in self._parts.items()}
+
+    def of(self, arrays: Mapping[str, TensorStore]) -> Samples:
+        """The same parts of other arrays of the same shapes, named as in `by_name`."""
+        return Samples(
+            arrays if self.named else arrays[""], self._dims, self.places, squeezed=self._squeezed
+        )
 
     @property
     def named(self) -> bool:
@@ -234,7 +241,7 @@ class Samples:
         said: dict[str, Any] = {"places": self.places.described()}
         for name, part in self._parts.items():
             said[f"array {name}"] = [
-                _place(part.array), part.array.dtype.name, list(part.array.domain.shape),
+                place_of(part.array), part.array.dtype.name, list(part.array.domain.shape),
                 list(part.array.domain.origin), list(part.dims),
             ]  # fmt: skip
         text = json.dumps(said, sort_keys=True)
@@ -362,61 +369,3 @@ async def _filled(futures: list[Future[Array]], values: Values) -> Values:
     """`values`, once all that fills them is done."""
     await all_of(futures)
     return values
-
-
-def _named(arrays: object) -> dict[str, TensorStore]:
-    if isinstance(arrays, TensorStore):
-        return {"": arrays}
-    found = dict(arrays) if isinstance(arrays, Mapping) else {}
-    if not found or not all(
-        isinstance(name, str) and isinstance(array, TensorStore) for name, array in found.items()
-    ):
-        raise IncompatibleType(
-            f"expected an opened array, or several by name, got {arrays!r:.200}; "
-            "open it first: await asynctensor.open(...)"
-        )
-    return found
-
-
-def _cut(
-    arrays: Arrays, dims: Sequence[Dimension]
-) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
-    """The dimensions of each array along which it is cut up, and how long they are."""
-    found: dict[str, tuple[int, ...]] = {}
-    lengths: tuple[int, ...] | None = None
-    for name, array in _named(arrays).items():
-        found[name] = tuple(_dimension(array, dim, name) for dim in dims)
-        if len(set(found[name])) != len(dims) or not dims:
-            raise InvalidArgument(
-                f"samples are cut out along distinct dimensions, got {list(dims)}"
-            )
-        mine = tuple(array.domain.shape[dim] for dim in found[name])
-        if lengths is not None and mine != lengths:
-            raise InvalidArgument(
-                f"arrays that are read in step are equally long along {list(dims)}: "
-                f"array {name!r} is {mine} long, and those before it {lengths}"
-            )
-        lengths = mine
-    assert lengths is not None
-    return found, lengths
-
-
-def _dimension(array: TensorStore, dim: Dimension, name: str) -> int:
-    labels = array.domain.labels
-    if isinstance(dim, str) and dim and dim in labels:
-        return labels.index(dim)
-    if isinstance(dim, int) and -array.rank <= dim < array.rank:
-        return dim % array.rank
-    raise InvalidArgument(
-        f"array {name!r} of rank {array.rank} and labels {list(labels)} has no dimension {dim!r}"
-    )
-
-
-def _place(array: TensorStore) -> list[str]:
-    """Where an array is, and which of those that were there."""
-    try:
-        url = array.url
-    except Error:
-        url = json.dumps(array.spec(minimal_spec=True).to_json(), sort_keys=True)
-    version = array._driver.version()
-    return [url, "" if version is None else version.hex()]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 import torch
 import torch.distributed
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from asynctensor.errors import InvalidArgument
+from asynctensor.integrations.loading.arrays import Arrays
 from asynctensor.integrations.loading.group import Values
-from asynctensor.integrations.loading.loader import Loader
-from asynctensor.integrations.loading.samples import Arrays, Samples
+from asynctensor.integrations.loading.loader import Loader, LoaderOptions
+from asynctensor.integrations.loading.pinned_samples import pinned_samples
+from asynctensor.integrations.loading.ranks import given_ranks
+from asynctensor.integrations.loading.samples import Samples
 from asynctensor.integrations.torch.tensors import dtype_of, to_torch
 
 #: A tensor, or one for each array's name.
@@ -45,15 +47,10 @@ def checked_ranks(rank: int | None, world_size: int | None) -> tuple[int, int]:
     Raises:
         InvalidArgument: Only one is given, or there is no such rank.
     """
-    if rank is not None and world_size is not None:
-        if not 0 <= rank < world_size:
-            raise InvalidArgument(f"there is no rank {rank} of {world_size}")
-        return rank, world_size
-    if rank is not None or world_size is not None:
-        raise InvalidArgument("`rank` and `world_size` are given together, or neither")
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
+        known = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        return given_ranks(rank, world_size, known)
+    return given_ranks(rank, world_size)
 
 
 class ArrayDataset(Dataset[Any]):
@@ -64,11 +61,12 @@ class ArrayDataset(Dataset[Any]):
 
         DataLoader(ArrayDataset(array), batch_size=None, sampler=BatchSampler(order, 64, False))
 
-    It can be pickled, and used in processes that are forked, spawned, or come from a server.
+    It can be pickled, and used in processes that are forked, spawned, or come from a server; all
+    read one version: arrays on branches are read as they are when it is made.
     """
 
     def __init__(self, samples: Samples | Arrays) -> None:
-        """Nothing is read.
+        """Looks up the state of arrays on branches; nothing else is read.
 
         Args:
             samples: See `Samples`; of an array, or of several by name, the rows along the first
@@ -76,8 +74,9 @@ class ArrayDataset(Dataset[Any]):
 
         Raises:
             IncompatibleType: These are no arrays, or PyTorch lacks their data type.
+            NotFound: A branch has no commit.
         """
-        self.samples = samples_of(samples)
+        self.samples = pinned_samples(samples_of(samples)).result().samples
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -117,43 +116,36 @@ class ArrayStream(IterableDataset[Any]):
     Each epoch is shuffled alike until `set_epoch` is called, as for PyTorch's own samplers: with
     workers, it is copies of this that are iterated. `state_dict` and `load_state_dict` are those
     of one worker's share, for `StatefulDataLoader`; a state with which any number of workers can
-    go on is `Loader`'s.
+    go on is `Loader`'s. All workers read one version: arrays on branches are read as they are when
+    this is made, or as of the state that is loaded.
     """
 
     def __init__(
         self,
         samples: Samples | Arrays,
         batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        window: int | None = None,
-        rank: int | None = None,
-        world_size: int | None = None,
-        ahead: int = 2,
+        **options: Unpack[LoaderOptions],
     ) -> None:
-        """Nothing is read.
+        """Looks up the state of arrays on branches; nothing else is read.
 
         Args:
             samples: As for `ArrayDataset`.
             batch_size: Samples of a batch.
-            shuffle: By blocks of chunks; see `Samples.order`.
-            seed: Of the shuffle.
-            window: Samples that are shuffled among each other at least; what is shared out.
-            rank: This process's part; None: that of `torch.distributed`, if it is initialised.
-            world_size: How many processes there are.
-            ahead: Batches that are read ahead in each worker.
+            options: See `LoaderOptions`. What is left at the end of an epoch is that of a worker;
+                ranks are those of `torch.distributed`, if it is initialised.
 
         Raises:
             IncompatibleType: As for `ArrayDataset`.
             InvalidArgument: A number is out of range.
+            NotFound: A branch has no commit.
         """
-        self.samples = samples_of(samples)
-        self._rank, self._world_size = checked_ranks(rank, world_size)
-        self._loader = Loader(
-            self.samples, batch_size, shuffle=shuffle, seed=seed, window=window, ahead=ahead,
-            convert=tensors,
-        )  # fmt: skip
+        found = samples_of(samples)
+        self._rank, self._world_size = checked_ranks(
+            options.pop("rank", None), options.pop("world_size", None)
+        )
+        self._loader: Loader[Tensors] = Loader(found, batch_size, convert=tensors, **options)
+        self._loader.pin().result()
+        self.samples = self._loader.samples
         self._epoch = 0
         self._current: Loader[Tensors] | None = None
         self._resumes = False
@@ -195,4 +187,6 @@ class ArrayStream(IterableDataset[Any]):
         """
         self._current = self._share()
         self._current.load_state_dict(state)
+        # Epochs that come later are of the same version.
+        self._loader.pin(self._current.pin().result()).result()
         self._epoch, self._resumes = self._current.epoch, True

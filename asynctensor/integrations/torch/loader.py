@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeAlias
+from functools import partial
+from typing import Any, Literal, TypeAlias, Unpack
 
 from torch.utils.data import DataLoader, Dataset
 
 from asynctensor.errors import Error, InvalidArgument
 from asynctensor.integrations.loading import loader
+from asynctensor.integrations.loading.arrays import Arrays
 from asynctensor.integrations.loading.group import Group, Values
-from asynctensor.integrations.loading.samples import Arrays, Samples
+from asynctensor.integrations.loading.samples import Samples
 from asynctensor.integrations.torch.dataset import (
     checked_ranks,
     samples_of,
@@ -41,17 +43,11 @@ class Loader(loader.Loader[Any]):
         samples: Samples | Arrays,
         batch_size: int,
         *,
-        shuffle: bool = False,
-        seed: int = 0,
-        window: int | None = None,
-        drop_last: bool = False,
-        rank: int | None = None,
-        world_size: int | None = None,
-        ahead: int = 2,
         transform: Callable[[Any], Any] | None = None,
         workers: int = 0,
         start_method: StartMethod | None = None,
         pin_memory: bool = False,
+        **options: Unpack[loader.LoaderOptions],
     ) -> None:
         """Nothing is read before the first iteration.
 
@@ -59,41 +55,35 @@ class Loader(loader.Loader[Any]):
             samples: See `Samples`; of an array, or of several by name, the rows along the first
                 dimension.
             batch_size: Samples of a batch of one rank.
-            shuffle: By blocks of chunks; see `Samples.order`.
-            seed: Of the shuffle; the same on all ranks.
-            window: Samples that are shuffled among each other at least.
-            drop_last: Leave out what is left at the end of an epoch, less than a batch for each
-                rank; otherwise it is spread evenly.
-            rank: This process's; None: that of `torch.distributed`, if it is initialised.
-            world_size: How many processes load together.
-            ahead: Batches that are read ahead, by each worker if there are any.
             transform: Called with each batch: a tensor, or one for each array's name.
             workers: Processes that read and transform.
             start_method: How they are made; None: as is usual on this system.
             pin_memory: Copy batches to page-locked memory; only with `workers`.
+            options: See `LoaderOptions`; ranks are those of `torch.distributed`, if it is
+                initialised.
 
         Raises:
             IncompatibleType: These are no arrays, or PyTorch lacks their data type.
             InvalidArgument: A number is out of range.
         """
         found = samples_of(samples)
-        mine = checked_ranks(rank, world_size)
         if workers < 0:
             raise InvalidArgument(f"there cannot be {workers} workers")
-        self._batches = _Batches(found, transform)
-        super().__init__(
-            found, batch_size, shuffle=shuffle, seed=seed, window=window, drop_last=drop_last,
-            rank=mine[0], world_size=mine[1], ahead=ahead, convert=self._batches.converted,
-        )  # fmt: skip
+        self._transform = transform
+        options["rank"], options["world_size"] = checked_ranks(
+            options.get("rank"), options.get("world_size")
+        )
+        super().__init__(found, batch_size, convert=partial(_converted, transform), **options)
         self._workers, self._start_method, self._pins = workers, start_method, pin_memory
 
     def __iter__(self) -> Iterator[Any]:
         return super().__iter__() if not self._workers else self._by_workers()
 
     def _by_workers(self) -> Iterator[Any]:
+        self.pin().result()
         groups = list(self._groups())
         read: DataLoader[Any] = DataLoader(
-            self._batches,
+            _Batches(self.samples, self._transform),
             batch_size=None,
             sampler=groups,
             num_workers=self._workers,
@@ -116,11 +106,6 @@ class _Batches(Dataset[Any]):
     def __init__(self, samples: Samples, transform: Callable[[Any], Any] | None) -> None:
         self._samples, self._transform = samples, transform
 
-    def converted(self, values: Values) -> Any:
-        """A batch as it is handed out."""
-        found = tensors(values)
-        return found if self._transform is None else self._transform(found)
-
     def __getitem__(self, group: Group) -> list[Any]:
         """The batches of a group; in place of the first that cannot be read, its error."""
         try:
@@ -134,4 +119,10 @@ class _Batches(Dataset[Any]):
                         break
                 return found
             return [error]
-        return [self.converted(batch) for batch in group.batches(values)]
+        return [_converted(self._transform, batch) for batch in group.batches(values)]
+
+
+def _converted(transform: Callable[[Any], Any] | None, values: Values) -> Any:
+    """A batch as it is handed out."""
+    found = tensors(values)
+    return found if transform is None else transform(found)

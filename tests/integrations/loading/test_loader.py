@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import asynctensor as at
-from asynctensor.errors import DataLoss, FailedPrecondition, InvalidArgument
+from asynctensor.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound
 from asynctensor.integrations.loading.loader import Loader
 from asynctensor.integrations.loading.samples import Samples
 
@@ -122,7 +122,7 @@ def test_other_data_and_other_orders_are_refused(tmp_path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2}, {"epoch": -1}, {"position": "1"}, {"seed": None}, {"data": 3},
+        {"format": 1}, {"snapshots": None}, {"snapshots": [3]}, {"epoch": -1}, {"position": "1"}, {"seed": None}, {"data": 3},
         {"position": COUNT + 1},
     ],
 )  # fmt: skip
@@ -144,6 +144,85 @@ def test_a_failing_batch_fails_in_its_place(tmp_path) -> None:
     with pytest.raises(DataLoss, match="c/3"):
         next(batches)
     assert found.state_dict()["position"] == 12
+
+
+def versioned(folder) -> tuple[at.Repository, at.TensorStore]:
+    """An array on a branch, and its repository."""
+    repository = at.Repository.open(folder, create=True).result()
+    store = at.open(
+        {"driver": "zarr3", "kvstore": repository.kvstore("numbers/")}, create=True, dtype="int32",
+        shape=[COUNT], chunk_layout=at.ChunkLayout(chunk_shape=[4]),
+    ).result()  # fmt: skip
+    store.write(np.arange(COUNT, dtype="int32")).result()
+    return repository, store
+
+
+async def test_epochs_are_of_one_version_whatever_is_committed(tmp_path) -> None:
+    _, store = versioned(tmp_path)
+    blocking, asynchronous = (loader(Samples.rows(store), ahead=0) for _ in range(2))
+    batches, others = iter(blocking), aiter(asynchronous)
+    found, too = next(batches), await anext(others)
+    await store.write(-1)
+    found += flat(batches)
+    too += [number async for batch in others for number in batch]
+    assert sorted(found) == sorted(too) == list(range(COUNT))
+    assert sorted(flat(blocking)) == list(range(COUNT))
+    assert set(flat(loader(Samples.rows(store)))) == {-1}
+
+
+@pytest.mark.parametrize("adapted", [False, True])
+def test_a_state_brings_its_snapshot(tmp_path, adapted) -> None:
+    repository, store = versioned(tmp_path)
+
+    def samples() -> Samples:
+        opened = at.open(store.spec()).result()
+        seen = opened.astype("int64") if adapted else opened
+        return Samples.rows({"a": seen, "b": opened})
+
+    def made() -> Loader:
+        return Loader(samples(), 6, shuffle=True, convert=lambda each: each["a"].tolist())
+
+    newest = next(iter(repository.log(limit=1))).id
+    first = made()
+    whole = list(made())
+    state = json.loads(json.dumps(first.state_dict()))
+    assert state["snapshots"] == [newest]
+    store.write(-1).result()
+    second = made()
+    second.load_state_dict(state)
+    assert list(second) == whole
+    assert second.state_dict()["snapshots"] == [newest]
+    assert len(json.dumps(state)) < 300
+    # Who is opened at a snapshot does not leave it.
+    at_newest = at.open(
+        {"driver": "zarr3", "kvstore": repository.kvstore("numbers/", snapshot=newest)}
+    ).result()
+    fixed = loader(Samples.rows(at_newest))
+    assert fixed.state_dict()["snapshots"] == []
+    with pytest.raises(FailedPrecondition, match="1 snapshots cannot stand for 0 branches"):
+        fixed.load_state_dict(state)
+    assert sorted(flat(fixed)) == list(range(COUNT))
+
+
+def test_ranks_are_given_one_version(tmp_path) -> None:
+    _, store = versioned(tmp_path)
+    first = loader(Samples.rows(store), 5, rank=0, world_size=2)
+    snapshots = first.pin().result()
+    store.write(-1).result()
+    second = loader(Samples.rows(store), 5, rank=1, world_size=2)
+    assert second.pin(snapshots).result() == snapshots == first.pin().result()
+    assert sorted(flat(first) + flat(second)) == list(range(COUNT))
+
+
+def test_a_snapshot_that_is_not_there(tmp_path) -> None:
+    _, store = versioned(tmp_path)
+    found = loader(Samples.rows(store))
+    state = found.state_dict()
+    gone = state["snapshots"][0].partition("-")[0] + "-999"
+    with pytest.raises(NotFound):
+        loader(Samples.rows(store)).load_state_dict({**state, "snapshots": [gone]})
+    with pytest.raises(InvalidArgument, match="no id of a commit"):
+        loader(Samples.rows(store)).load_state_dict({**state, "snapshots": ["?"]})
 
 
 def test_bad_options() -> None:
