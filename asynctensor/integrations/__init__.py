@@ -12,6 +12,7 @@ _FACES = (
     "fsspec",
     "jax",
     "obstore",
+    "opentelemetry",
     "ray",
     "tensorflow",
     "torch",

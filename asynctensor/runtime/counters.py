@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from asynctensor.runtime.process import PROCESS
@@ -33,8 +33,26 @@ class Counter:
 
 def counter(name: str, text: str, unit: str = "") -> Counter:
     """The process's counter of that name, made when first asked for."""
-    found: Counter = PROCESS.counters.setdefault(name, Counter(name, text, unit))
-    return found
+    found: Counter | None = PROCESS.counters.get(name)
+    if found is not None:
+        return found
+    with PROCESS.lock:
+        made: Counter = PROCESS.counters.setdefault(name, Counter(name, text, unit))
+        told = list(PROCESS.counter_listeners)
+    for each in told:
+        each(made)
+    return made
+
+
+def each_counter(function: Callable[[Counter], object]) -> None:
+    """Calls a function with each counter that there is, and with each that is made later.
+
+    It must cost nothing to speak of, and may be called twice for one that is made meanwhile.
+    """
+    with PROCESS.lock:
+        PROCESS.counter_listeners.append(function)
+    for each in counters():
+        function(each)
 
 
 def counters(prefix: str = "") -> Iterator[Counter]:

@@ -72,6 +72,7 @@ class Process:
         pools: The worker pools that have threads.
         counters: What was done so far, by name (`counters.Counter`); a forked child goes on from
             its parent's counts.
+        counter_listeners: Who is told of each new counter, with `counters.each_counter`.
         verbose_flags: Switches of messages, by name (`verbose_flag.VerboseFlag`).
         closers: Coroutine functions to await on the I/O loop before it stops.
         ends_with_interpreter: Whether the interpreter will end the I/O loop when it exits.
@@ -84,6 +85,7 @@ class Process:
         "_left_behind",
         "_surviving",
         "closers",
+        "counter_listeners",
         "counters",
         "ends_with_interpreter",
         "epoch",
@@ -107,6 +109,7 @@ class Process:
         self._left_behind: list[object] = []
         self._surviving: WeakSet[Any] = WeakSet()
         self.counters: dict[str, Any] = {}
+        self.counter_listeners: list[Callable[[Any], object]] = []
         self.verbose_flags: dict[str, Any] = {}
         self._empty()
 
