@@ -29,7 +29,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
 import asynctensor as at
-from asynctensor.integrations.web import Budget, add_answers, until_disconnect
+from asynctensor.integrations.web import Budget, add_answers, body, until_disconnect
 
 TILE = 256
 EDGE = 4096
@@ -50,11 +50,7 @@ def service(picture: at.TensorStore) -> FastAPI:
 
     @app.get("/picture")
     async def whole() -> StreamingResponse:
-        async def blocks() -> AsyncIterator[bytes]:
-            async for _, block in picture.stream():
-                yield block.tobytes()
-
-        return StreamingResponse(blocks())
+        return StreamingResponse(body(picture))
 
     @app.get("/metrics")
     async def metrics() -> Response:

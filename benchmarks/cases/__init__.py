@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.case import Case
 from benchmarks.cases import (
+    dask_storing,
     far_objects,
     far_reads,
     gathered_reads,
@@ -16,7 +17,9 @@ from benchmarks.cases import (
     plan,
     repositories,
     small_reads,
+    tensorflow_loading,
     torch_loading,
+    web_tiles,
     whole_read,
     whole_write,
     xarray_loading,
@@ -38,5 +41,8 @@ ALL: tuple[Case, ...] = (
     *repositories.CASES,
     *torch_loading.CASES,
     *xarray_loading.CASES,
+    *web_tiles.CASES,
+    *tensorflow_loading.CASES,
+    *dask_storing.CASES,
     *import_time.CASES,
 )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,42 +10,23 @@ from typing import Any
 import numpy as np
 import zarr
 
-from benchmarks.case import RowSpec, Scene, Target, WrongResult
+from benchmarks.case import RowSpec, Scene, Target
 from benchmarks.cases.whole_read import write_neutral
 from benchmarks.far_server import FarServer, far_folder
 from benchmarks.layouts import Layout
+from benchmarks.loaded import loaded
 from tests.servers.delay_relay import Way
 
 SAMPLES = 512
 CROPS = 512
 CHUNKS = Layout(64, "blosc")
+WORKER = "benchmarks.torch_worker"
 #: How each peer loads: by its kind of dataset, and in how many processes.
 HOW: dict[str, tuple[str, int]] = {
     "asynctensor": ("loader", 0),
     "tensorstore": ("futures", 0),
     "zarr": ("one", 2),
 }
-
-
-def loaded(job: dict[str, Any], samples: int, total: int | None) -> float:
-    """Has a process of its own load an epoch; the seconds that took.
-
-    Raises:
-        WrongResult: It loaded something else.
-    """
-    command = [sys.executable, "-m", "benchmarks.torch_worker", json.dumps(job)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as worker:
-        assert worker.stdout is not None
-        while (line := worker.stdout.readline()) != "ready\n":
-            if not line:
-                raise RuntimeError(f"a loader of {job['peer']} did not start")
-        output, _ = worker.communicate("go\n")
-    seconds, count, found = json.loads(output)
-    if count != samples or (total is not None and found != total):
-        raise WrongResult(f"{job['peer']} loaded {count} samples of the sum {found}")
-    return float(seconds)
 
 
 def write_rows(scene: Scene) -> None:
@@ -94,7 +72,7 @@ class FarSamples:
     def measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
         data = scene.data[:, :64, :64]
         job = row_job(peer, setting, scene, *HOW[peer])
-        return {"": loaded(job, len(data), int(data.sum(dtype=np.int64)))}
+        return {"": loaded(WORKER, job, len(data), int(data.sum(dtype=np.int64)))}
 
 
 @dataclass(frozen=True)
@@ -122,7 +100,7 @@ class FarOneByOne:
         data = scene.data[:, :64, :64]
         total = int(data.sum(dtype=np.int64))
         seconds = [
-            loaded(row_job(peer, setting, scene, how, 0), len(data), total)
+            loaded(WORKER, row_job(peer, setting, scene, how, 0), len(data), total)
             for how in ("loader", "one")
         ]
         return {"": seconds[0] / seconds[1]}
@@ -166,7 +144,7 @@ class LocalCrops:
             "peer": peer, "setting": setting, "location": str(scene.folder / "array"), "how": how,
             "workers": workers, "count": count, "crops": True, "edge": scene.data.shape[0],
         }  # fmt: skip
-        return {"": loaded(job, count, None)}
+        return {"": loaded(WORKER, job, count, None)}
 
 
 CASES = (

@@ -122,8 +122,8 @@ def test_other_data_and_other_orders_are_refused(tmp_path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 1}, {"snapshots": None}, {"snapshots": [3]}, {"epoch": -1}, {"position": "1"}, {"seed": None}, {"data": 3},
-        {"position": COUNT + 1},
+        {"format": 1}, {"snapshots": None}, {"snapshots": [3]}, {"epoch": -1},
+        {"position": "1"}, {"seed": None}, {"data": 3}, {"position": COUNT + 1},
     ],
 )  # fmt: skip
 def test_bad_states(change) -> None:

@@ -28,6 +28,7 @@ from asynctensor.integrations.web import (
     Overloaded,
     add_answers,
     answer_to,
+    body,
     until_disconnect,
 )
 
@@ -65,11 +66,7 @@ class Service:
 
         @self.app.get("/all")
         async def everything() -> StreamingResponse:
-            async def blocks() -> AsyncIterator[bytes]:
-                async for _, block in store.stream():
-                    yield block.tobytes()
-
-            return StreamingResponse(blocks())
+            return StreamingResponse(body(store))
 
     async def _slow(self) -> None:
         async with self.budget.hold(EDGE * EDGE * 2):
@@ -140,6 +137,41 @@ async def test_what_is_done_before_the_client_goes_is_done() -> None:
         await until_disconnect(Gone(), future)
     assert future.cancelled()
     del promise
+
+
+async def test_a_handler_that_is_cancelled_by_somebody_else() -> None:
+    begun, promise_future = asyncio.Event(), at.Promise.new()
+
+    class There:
+        async def receive(self) -> dict[str, str]:
+            begun.set()
+            await asyncio.Event().wait()
+            return {}
+
+    handling = asyncio.ensure_future(until_disconnect(There(), promise_future[1]))
+    await begun.wait()
+    handling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await handling
+    assert promise_future[1].cancelled()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "bfloat16", "bool", "complex128"])
+async def test_bodies_are_the_bytes_of_blocks_in_small_parts(dtype) -> None:
+    layout = at.ChunkLayout(chunk_shape=[300, 1000])
+    made = await at.open(
+        {"driver": "zarr3", "kvstore": "memory://"}, create=True, dtype=dtype, shape=[700, 1000],
+        chunk_layout=layout,
+    )  # fmt: skip
+    values = np.arange(700)[:, None] % 100 // 50
+    await made.write(values.astype(made.dtype.numpy_dtype))
+    parts = [bytes(part) async for part in body(made)]
+    assert max(map(len, parts)) <= 2**18
+    assert b"".join(parts) == b"".join([block.tobytes() async for _, block in made.stream()])
+    # Views whose blocks are in another order, and nothing.
+    turned = [part.tobytes() async for part in body(made.T)]
+    assert b"".join(turned) == b"".join([block.tobytes() async for _, block in made.T.stream()])
+    assert [part async for part in body(made[:0])] == []
 
 
 async def _fails() -> None:

@@ -1,0 +1,161 @@
+"""A tile service with FastAPI: how many tiles it serves, and how late a trivial answer comes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from benchmarks.case import RowSpec, Scene, Target, WrongResult
+from benchmarks.far_server import FarServer, far_folder
+from benchmarks.loaded import need
+from tests.servers.delay_relay import Way
+
+EDGE, SHARD, CHUNK = 4096, 1024, 256
+#: Processes that ask, and connections of each.
+CLIENTS, CONNECTIONS = 2, 16
+#: The servers that this process has started, by peer and setting: they are measured warm, and end
+#: when this process does.
+_servers: dict[tuple[str, str], tuple[subprocess.Popen[str], int]] = {}
+
+
+def write_picture(scene: Scene) -> None:
+    """Writes a picture of which each element tells where it is."""
+    rows, columns = np.arange(EDGE), np.arange(EDGE)
+    array = zarr.create_array(
+        scene.folder / "picture", shape=(EDGE, EDGE), dtype="uint16", shards=(SHARD, SHARD),
+        chunks=(CHUNK, CHUNK),
+    )  # fmt: skip
+    array[...] = np.add.outer(rows * 3, columns).astype("uint16")
+
+
+def port_of(peer: str, setting: str, scene: Scene) -> int:
+    """The port of a server of this peer, which is started when it is first asked for."""
+    if (peer, setting) not in _servers:
+        command = [sys.executable, "-m", "benchmarks.tile_server", peer, setting]
+        server = subprocess.Popen(
+            [*command, f"{scene.server.url}picture/"], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        if not line:
+            raise RuntimeError(f"a tile server over {peer} did not start")
+        _servers[peer, setting] = server, int(line)
+    return _servers[peer, setting][1]
+
+
+@contextmanager
+def client(job: dict[str, Any]) -> Iterator[subprocess.Popen[str]]:
+    """A process that asks, ready to begin."""
+    command = [sys.executable, "-m", "benchmarks.tile_client", json.dumps(job)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as found:
+        try:
+            assert found.stdout is not None
+            if found.stdout.readline() != "ready\n":
+                raise RuntimeError("a client did not start")
+            yield found
+        finally:
+            found.kill()
+
+
+def go(process: subprocess.Popen[str]) -> None:
+    """Has a client begin."""
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
+def answer(process: subprocess.Popen[str]) -> Any:
+    """What a client answers, when it is done."""
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Random tiles for many connections at once; everything was asked for before."""
+
+    peers: tuple[str, ...] = ("asynctensor", "zarr")
+    name: str = "web-tiles"
+    rows: tuple[RowSpec, ...] = (
+        RowSpec(
+            f"10 ms away: a tile of 256² by FastAPI, out of a picture of {EDGE}² in shards of "
+            f"{SHARD}² with chunks of {CHUNK}², over a cache of 64 MiB; {CLIENTS} client "
+            f"processes with {CONNECTIONS} connections each",
+            "ms",
+            Target(3.0, 6.0),
+        ),
+    )
+    fresh_process: bool = False
+
+    def prepare(self, scene: Scene) -> None:
+        need("fastapi", "uvicorn")
+        write_picture(scene)
+
+    def serve(self, folder: Path) -> AbstractContextManager[FarServer]:
+        return far_folder(folder, Way(0.010))
+
+    def measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
+        port, each = port_of(peer, setting, scene), 20 if scene.quick else 100
+        with ExitStack() as stack:
+            clients = [
+                stack.enter_context(
+                    client({"job": "tiles", "port": port, "each": each, "seed": seed,
+                            "tiles": EDGE // 256, "connections": CONNECTIONS})
+                )
+                for seed in range(CLIENTS)
+            ]  # fmt: skip
+            started = time.perf_counter()
+            for one in clients:
+                go(one)
+            wrong = sum(map(answer, clients))
+            seconds = time.perf_counter() - started
+        if wrong:
+            raise WrongResult(f"{wrong} tiles are wrong")
+        return {"": seconds * 1000 / (CLIENTS * CONNECTIONS * each)}
+
+
+@dataclass(frozen=True)
+class LittleBesideMuch:
+    """A trivial answer while another client downloads the whole picture again and again."""
+
+    peers: tuple[str, ...] = ("asynctensor", "zarr")
+    name: str = "web-little"
+    rows: tuple[RowSpec, ...] = (
+        RowSpec(
+            "the same: a trivial answer while another process downloads the whole picture: p99",
+            "ms",
+            Target(20, 10, is_ratio=False),
+        ),
+    )
+    fresh_process: bool = False
+
+    def prepare(self, scene: Scene) -> None:
+        need("fastapi", "uvicorn")
+        write_picture(scene)
+
+    def serve(self, folder: Path) -> AbstractContextManager[FarServer]:
+        return far_folder(folder, Way(0.010))
+
+    def measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
+        job = {"port": port_of(peer, setting, scene), "each": 200 if scene.quick else 1000}
+        with client({**job, "job": "all"}) as much, client({**job, "job": "little"}) as little:
+            go(much)
+            go(little)
+            waits = answer(little)
+        return {"": float(np.percentile(waits, 99)) * 1e3}
+
+
+CASES = (Tiles(), LittleBesideMuch())
