@@ -20,16 +20,13 @@ from asynctensor.chunked.compression.array_step import (
     JoinStep,
     TransposeStep,
 )
+from asynctensor.chunked.compression.categorize import CategorizeCodec
 from asynctensor.chunked.compression.codec import BytesCodec
 from asynctensor.chunked.compression.json_array import JsonArrayCodec
-from asynctensor.chunked.compression.numcodecs_build import (
-    CategorizeCodec,
-    FilterStep,
-    NumcodecsSerializer,
-    build_filter,
-    build_step,
-)
+from asynctensor.chunked.compression.numcodecs_filters import FilterStep, build_filter
+from asynctensor.chunked.compression.numcodecs_serializer import NumcodecsSerializer
 from asynctensor.chunked.compression.numcodecs_spec import SERIALIZERS, Numcodec
+from asynctensor.chunked.compression.numcodecs_steps import build_step
 from asynctensor.chunked.compression.packed import PackedCodec
 from asynctensor.chunked.compression.user_array_codec import UserFilter
 from asynctensor.chunked.compression.user_codec import UserCodec, is_user_codec

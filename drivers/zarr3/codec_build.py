@@ -13,7 +13,8 @@ from asynctensor.chunked.compression.blosc import SHUFFLES, BloscCodec
 from asynctensor.chunked.compression.codec import BytesCodec
 from asynctensor.chunked.compression.crc32c import Crc32cCodec
 from asynctensor.chunked.compression.deflate import GzipCodec
-from asynctensor.chunked.compression.numcodecs_build import NumcodecsSerializer, build_step
+from asynctensor.chunked.compression.numcodecs_serializer import NumcodecsSerializer
+from asynctensor.chunked.compression.numcodecs_steps import build_step
 from asynctensor.chunked.compression.packbits import PackbitsCodec, bits_of
 from asynctensor.chunked.compression.packed import PackedCodec
 from asynctensor.chunked.compression.user_array_codec import UserSerializer

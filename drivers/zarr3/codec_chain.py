@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 from asynctensor.chunked.compression.bitround import MANTISSA_BITS
 from asynctensor.chunked.compression.cast_value import is_integer, is_number
-from asynctensor.chunked.compression.numcodecs_build import NumcodecsSerializer, build_step
+from asynctensor.chunked.compression.numcodecs_serializer import NumcodecsSerializer
+from asynctensor.chunked.compression.numcodecs_steps import build_step
 from asynctensor.chunked.compression.packbits import bits_of, components
 from asynctensor.chunked.member import Member
 from asynctensor.drivers.zarr3.codecs import (

@@ -8,7 +8,7 @@ from asynctensor.chunked.codec import Array
 from asynctensor.chunked.compression.array_step import ArrayStep, ReshapeStep, TransposeStep
 from asynctensor.chunked.compression.bitround import BitroundStep
 from asynctensor.chunked.compression.cast_value import Cast, CastValueStep
-from asynctensor.chunked.compression.numcodecs_build import build_filter
+from asynctensor.chunked.compression.numcodecs_filters import build_filter
 from asynctensor.chunked.compression.scale_offset import ScaleOffsetStep
 from asynctensor.chunked.compression.user_array_codec import UserFilter
 from asynctensor.chunked.member import Member

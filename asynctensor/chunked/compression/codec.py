@@ -96,6 +96,19 @@ class BytesCodec(ABC):
         return 2 * size + 4096
 
 
+class LengthlessCodec(BytesCodec):
+    """A codec that gains nothing from knowing how many bytes will come: it decodes by `decode`."""
+
+    def decode_into(self, data: Buffer, out: memoryview) -> None:
+        out[:] = self.decode_exactly(data, len(out))
+
+    def decode_exactly(self, data: Buffer, size: int) -> Buffer:
+        decoded = self.decode(data, size)
+        if len(decoded) != size:
+            raise wrong_length(self.name, len(decoded), size)
+        return decoded
+
+
 def wrong_length(name: str, found: str | int, expected: int) -> DataLoss:
     """The error for bytes that decode to another length than the metadata says."""
     return DataLoss(f"{name}: the data decodes to {found} bytes, expected {expected}")

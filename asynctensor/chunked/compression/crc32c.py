@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from asynctensor.chunked.compression.codec import BytesCodec, damaged, wrong_length
+from asynctensor.chunked.compression.codec import LengthlessCodec, damaged, wrong_length
 from asynctensor.storage.checksum import crc32c
 from asynctensor.storage.kvstore import Buffer
 
 SIZE = 4
 
 
-class Crc32cCodec(BytesCodec):
+class Crc32cCodec(LengthlessCodec):
     """Appends a checksum, and checks it."""
 
     name = "crc32c"
-
-    def decode_into(self, data: Buffer, out: memoryview) -> None:
-        out[:] = self.decode_exactly(data, len(out))
-
-    def decode_exactly(self, data: Buffer, size: int) -> Buffer:
-        decoded = self.decode(data, size)
-        if len(decoded) != size:
-            raise wrong_length(self.name, len(decoded), size)
-        return decoded
 
     def decode(self, data: Buffer, limit: int) -> Buffer:
         view = memoryview(data)

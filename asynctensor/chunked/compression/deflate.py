@@ -7,7 +7,7 @@ import zlib
 from abc import abstractmethod
 from typing import ClassVar, Protocol
 
-from asynctensor.chunked.compression.codec import BytesCodec, damaged, wrong_length
+from asynctensor.chunked.compression.codec import LengthlessCodec, damaged, wrong_length
 from asynctensor.storage.kvstore import Buffer
 
 #: `zlib`'s wbits for the two containers, both with the largest window.
@@ -24,7 +24,7 @@ class _Decompressor(Protocol):
     def decompress(self, data: Buffer, max_length: int, /) -> bytes: ...
 
 
-class StreamCodec(BytesCodec):
+class StreamCodec(LengthlessCodec):
     """What the stream compressors of the standard library have in common.
 
     Several streams after each other count as one, as for the command-line tools.
@@ -35,15 +35,6 @@ class StreamCodec(BytesCodec):
 
     @abstractmethod
     def _decompressor(self) -> _Decompressor: ...
-
-    def decode_into(self, data: Buffer, out: memoryview) -> None:
-        out[:] = self.decode_exactly(data, len(out))
-
-    def decode_exactly(self, data: Buffer, size: int) -> Buffer:
-        decoded = self.decode(data, size)
-        if len(decoded) != size:
-            raise wrong_length(self.name, len(decoded), size)
-        return decoded
 
     def decode(self, data: Buffer, limit: int) -> Buffer:
         parts: list[bytes] = []

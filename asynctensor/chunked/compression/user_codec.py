@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
-from asynctensor.chunked.compression.codec import BytesCodec, wrong_length
+from asynctensor.chunked.compression.codec import BytesCodec, LengthlessCodec, wrong_length
 from asynctensor.chunked.compression.numcodecs_spec import (
     ARRAYS,
     OBJECTS,
@@ -190,7 +190,7 @@ def bytes_given(codec: str, function: str, found: object) -> memoryview:
     return memoryview(found).cast("B")
 
 
-class UserStep(BytesCodec):
+class UserStep(LengthlessCodec):
     """A user's object as a step; used by worker threads alone.
 
     What it raises arrives as it is.
@@ -199,15 +199,6 @@ class UserStep(BytesCodec):
     def __init__(self, codec: UserCodec, definition: CodecDefinition) -> None:
         self.name = codec.name
         self._object = UserObject(codec, definition)
-
-    def decode_into(self, data: Buffer, out: memoryview) -> None:
-        out[:] = self.decode_exactly(data, len(out))
-
-    def decode_exactly(self, data: Buffer, size: int) -> Buffer:
-        decoded = self.decode(data, size)
-        if len(decoded) != size:
-            raise wrong_length(self.name, len(decoded), size)
-        return decoded
 
     def decode(self, data: Buffer, limit: int) -> Buffer:
         decoded = bytes_given(self.name, "decode", self._object.get().decode(bytes(data)))

@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import asynctensor as ts
-from asynctensor.chunked.compression import numcodecs_build
+from asynctensor.chunked.compression.numcodecs_filters import NumcodecsFilter
+from asynctensor.chunked.compression.numcodecs_spec import Numcodec
 from asynctensor.drivers.zarr3.format import Zarr3Format
 from asynctensor.errors import DataLoss, Error, InvalidArgument, Unimplemented
 
@@ -133,8 +134,8 @@ def test_bitround_is_that_of_numcodecs(name: str) -> None:
     values = np.random.default_rng(1).normal(0, 1e3, 500).astype(name)
     values[:4] = [0, np.inf, -np.inf, -0.0]
     ours = made(name, [500], [codec("bitround", keepbits=4), LITTLE]).codec.encode(values)
-    theirs = numcodecs_build.NumcodecsFilter(
-        numcodecs_build.Numcodec.of("bitround", {"keepbits": 4}), (500,), np.dtype(name)
+    theirs = NumcodecsFilter(
+        Numcodec.of("bitround", {"keepbits": 4}), (500,), np.dtype(name)
     ).encode(values)
     assert bytes(ours) == theirs.tobytes()
 
