@@ -45,7 +45,7 @@ def service(picture: at.TensorStore) -> FastAPI:
     @app.get("/tiles/{y}/{x}")
     async def tile(request: Request, y: int, x: int) -> Response:
         view = picture[y * TILE : (y + 1) * TILE, x * TILE : (x + 1) * TILE]
-        found = await until_disconnect(request, budget.read(view, timeout=5))
+        found = await until_disconnect(request, budget.read(view, timeout=30))
         return Response(found.tobytes(), media_type="application/octet-stream")
 
     @app.get("/picture")

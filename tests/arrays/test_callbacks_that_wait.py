@@ -11,7 +11,7 @@ import pytest
 
 import asynctensor as ts
 
-PATIENCE = 20
+PATIENCE = 40
 
 
 @pytest.fixture

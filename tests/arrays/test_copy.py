@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from asynctensor.errors import (
     IncompatibleType,
     InvalidArgument,
 )
+from asynctensor.runtime.event_loop import start
 
 SHAPE = (300, 250)
 VALUES = np.arange(SHAPE[0] * SHAPE[1], dtype=np.int32).reshape(SHAPE)
@@ -108,14 +110,19 @@ async def test_what_is_recorded_is_stored(tmp_path: Path) -> None:
 
 async def test_a_cancelled_copy_goes_on(tmp_path: Path) -> None:
     target, record = await target_at(tmp_path / "a"), tmp_path / "record"
-    task = asyncio.create_task(
-        ts.copy(ts.array(VALUES), target, resume=record, progress=lambda p: p.done == 2 and stop())
-    )
-    loop = asyncio.get_running_loop()
+    reached, go_on = threading.Event(), threading.Event()
 
-    def stop() -> None:
-        loop.call_soon_threadsafe(task.cancel)
+    def told(progress: ts.Progress) -> None:
+        if progress.done >= 2:
+            reached.set()
+            go_on.wait()
 
+    task = asyncio.create_task(ts.copy(ts.array(VALUES), target, resume=record, progress=told))
+    await asyncio.to_thread(reached.wait)
+    task.cancel()
+    # It has been told of the cancellation when the I/O loop has come round.
+    await start(asyncio.sleep, 0)
+    go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert record.exists()
@@ -133,10 +140,17 @@ asynctensor.copying._SAVE_SECONDS = 0.0
 asynctensor.chunked.pieces.PIECE_BYTES = 2**16
 values = np.load(sys.argv[1], mmap_mode="r")
 target = ts.open({"driver": "zarr3", "kvstore": {"driver": "file", "path": sys.argv[2]}}).result()
-def told(progress):
-    if progress.done == 5:
+save = asynctensor.copying.Record.save
+saved = 0
+async def counted(self):
+    global saved
+    await save(self)
+    saved += 1
+    # The first of them knows of no piece yet.
+    if saved == 3:
         os._exit(7)
-ts.copy(ts.array(values), target, progress=told, resume=ts.KvStore.open(
+asynctensor.copying.Record.save = counted
+ts.copy(ts.array(values), target, resume=ts.KvStore.open(
     {"driver": "file", "path": sys.argv[3]}).result()).result()
 """
 

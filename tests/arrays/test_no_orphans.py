@@ -17,7 +17,7 @@ from asynctensor.testing.faulty_store import FaultyStore
 Over = Callable[..., Awaitable[ts.TensorStore]]
 BOOM = "the store is on fire"
 #: Seconds; what ends at all ends in a small part of it.
-PATIENCE = 2
+PATIENCE = 60
 
 
 async def settled() -> None:

@@ -131,7 +131,7 @@ if child == 0:
         assert (store[:6].read().result() == 1).all()
         store[6:].write(2).result()
         store[0].write(3).result()
-        assert asyncio.run(asyncio.wait_for(store[6:].read(), 20)).sum() == 2 * 60
+        assert asyncio.run(asyncio.wait_for(store[6:].read(), 60)).sum() == 2 * 60
         code = 0
     finally:
         os._exit(code)

@@ -51,6 +51,6 @@ async def test_a_pipe_in_the_place_of_a_chunk_is_refused(tmp_path, source: int) 
     os.mkdir(tmp_path / "c")
     os.mkfifo(tmp_path / "c" / "0")
     with pytest.raises(FailedPrecondition, match="pipe"):
-        await store[0].write(source, timeout=20)
+        await store[0].write(source, timeout=60)
     with pytest.raises(FailedPrecondition, match="pipe"):
-        await store.write(source + 1, timeout=20)
+        await store.write(source + 1, timeout=60)

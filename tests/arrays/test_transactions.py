@@ -193,7 +193,7 @@ async def test_all_arrays_or_none(context: ts.Context) -> None:
                 await asyncio.gather(*(s.with_transaction(txn).write(number) for s in stores))
         finished = True
 
-    await asyncio.wait_for(asyncio.gather(change(), validated()), 20)
+    await asyncio.wait_for(asyncio.gather(change(), validated()), 60)
     for store in stores:
         assert (await store.read() == 14).all()
 

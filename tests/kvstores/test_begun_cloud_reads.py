@@ -128,7 +128,7 @@ async def begun(store: Store, key: str, options: ReadOptions | None = None) -> A
         give_up = store.begin_read(key, options or ReadOptions(), told.set_result)
         if give_up is None:
             return "not begun"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await told
 
     return await start(run)

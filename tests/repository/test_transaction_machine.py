@@ -63,7 +63,7 @@ class Transactions(RuleBasedStateMachine):
     @rule()
     def commit(self) -> None:
         assert self.txn is not None
-        self.txn.commit_sync(timeout=10)
+        self.txn.commit_sync(timeout=60)
         self.stored, self.txn = self.staged, None
 
     @precondition(lambda self: self.txn is not None)
@@ -96,7 +96,7 @@ class Transactions(RuleBasedStateMachine):
         at.open(
             self.spec(name, kind), create=True, dtype="int32", shape=[size, WIDTH],
             chunk_layout=layout, transaction=self.txn, **mode,
-        ).result(timeout=10)  # fmt: skip
+        ).result(timeout=60)  # fmt: skip
 
     @precondition(lambda self: self.txn is not None and self.staged)
     @rule(
@@ -109,9 +109,9 @@ class Transactions(RuleBasedStateMachine):
         model, store = self.picked(pick)
         low = min(low, len(model.data))
         high = min(low + count, len(model.data))
-        store[low:high, 1:].write(value).result(timeout=10)
+        store[low:high, 1:].write(value).result(timeout=60)
         model.data[low:high, 1:] = value
-        store[low:high].write(model.data[low:high]).result(timeout=10)
+        store[low:high].write(model.data[low:high]).result(timeout=60)
 
     @precondition(lambda self: self.txn is not None and self.staged)
     @rule(pick=st.integers(0, 9), size=st.integers(0, 12))
@@ -120,7 +120,7 @@ class Transactions(RuleBasedStateMachine):
         if size < len(model.data):
             # What is left of a chunk in which the array ends is not erased.
             size -= size % CHUNK
-        store.resize(exclusive_max=[size, WIDTH]).result(timeout=10)
+        store.resize(exclusive_max=[size, WIDTH]).result(timeout=60)
         model.data = np.concatenate([model.data, np.zeros((20, WIDTH), "i4")])[:size]
 
     @precondition(lambda self: self.txn is not None and self.staged)
@@ -128,19 +128,19 @@ class Transactions(RuleBasedStateMachine):
     def append(self, pick: int, count: int, value: int) -> None:
         model, store = self.picked(pick)
         block = np.full((count, WIDTH), value, "i4")
-        assert store.append(block).result(timeout=10).shape == (len(model.data) + count, WIDTH)
+        assert store.append(block).result(timeout=60).shape == (len(model.data) + count, WIDTH)
         model.data = np.concatenate([model.data, block])
 
     @precondition(lambda self: self.txn is not None and self.staged)
     @rule(pick=st.integers(0, 9), name=st.sampled_from("xyz"), value=st.integers(0, 2))
     def attribute(self, pick: int, name: str, value: int) -> None:
         model, store = self.picked(pick)
-        attributes = at.open_attributes(store).result(timeout=10)
+        attributes = at.open_attributes(store).result(timeout=60)
         if value:
-            attributes.set(name, value).result(timeout=10)
+            attributes.set(name, value).result(timeout=60)
             model.attributes[name] = value
         else:
-            attributes.delete(name).result(timeout=10)
+            attributes.delete(name).result(timeout=60)
             model.attributes.pop(name, None)
 
     @precondition(lambda self: self.txn is not None and self.staged)
@@ -148,7 +148,7 @@ class Transactions(RuleBasedStateMachine):
     def delete(self, pick: int) -> None:
         name = sorted(self.staged)[pick % len(self.staged)]
         store = self.repo.kvstore(f"{name}/", transaction=self.txn)
-        store.delete_range(at.KvStore.KeyRange()).result(timeout=10)
+        store.delete_range(at.KvStore.KeyRange()).result(timeout=60)
         del self.staged[name]
 
     def picked(self, pick: int) -> tuple[Model, at.TensorStore]:
@@ -163,15 +163,15 @@ class Transactions(RuleBasedStateMachine):
 
     def check(self, models: dict[str, Model], *, staged: bool) -> None:
         kvstore = self.repo.kvstore(transaction=self.txn if staged else None)
-        keys = {key.decode() for key in kvstore.list().result(timeout=10)}
+        keys = {key.decode() for key in kvstore.list().result(timeout=60)}
         documents = ("zarr.json", ".zarray", "attributes.json")
         found = {key.rpartition("/")[0] for key in keys if key.rpartition("/")[2] in documents}
         assert found == set(models)
         for name, model in models.items():
             store = self.store(name, staged=staged)
             assert store.shape == model.data.shape
-            assert store.read().result(timeout=10).tolist() == model.data.tolist()
-            assert at.open_attributes(store).result(timeout=10).asdict() == model.attributes
+            assert store.read().result(timeout=60).tolist() == model.data.tolist()
+            assert at.open_attributes(store).result(timeout=60).asdict() == model.attributes
         for name in {"a", "g/b", "g/c"} - models.keys():
             try:
                 at.open(self.spec(name, "zarr3"), transaction=self.txn if staged else None).result()

@@ -185,7 +185,7 @@ def test_force_ends_the_turn(run) -> None:
 
         future = start(work)
         future.force()
-        assert done.wait(10)
+        assert done.wait(60)
         await future
 
     run(main())
@@ -255,10 +255,14 @@ def test_work_may_finish_in_spite_of_a_cancel() -> None:
 @pytest.mark.parametrize("name", ["timeout", "deadline"])
 def test_work_out_of_time_is_cancelled_and_unwound(name) -> None:
     work = Stuck()
-    limit = 0.01 if name == "timeout" else time.time() + 0.01
-    with pytest.raises(DeadlineExceeded) as caught:
-        start(work, **{name: limit}).result()
-    assert isinstance(caught.value, TimeoutError)
+    for seconds in (0.01, 0.1, 1.0, 10.0):
+        limit = seconds if name == "timeout" else time.time() + seconds
+        with pytest.raises(DeadlineExceeded) as caught:
+            start(work, **{name: limit}).result()
+        assert isinstance(caught.value, TimeoutError)
+        if work.begin.done():
+            break
+        # A busy machine has let the time run out before the work began.
     assert work.unwound
 
 
@@ -354,7 +358,7 @@ def test_submissions_while_it_ends_are_refused_and_not_forgotten(in_thread) -> N
     go_on.set()
     thread.result()
     with pytest.raises(FailedPrecondition, match="the runtime ended"):
-        future.result(timeout=10)
+        future.result(timeout=60)
 
 
 def test_what_arrives_too_late_to_be_seen_is_refused() -> None:
@@ -363,7 +367,7 @@ def test_what_arrives_too_late_to_be_seen_is_refused() -> None:
     PROCESS.io._arriving.append(Job(future, add, (1, 2), NEVER))
     shutdown()
     with pytest.raises(FailedPrecondition, match="the runtime ended"):
-        future.result(timeout=10)
+        future.result(timeout=60)
 
 
 def test_shutdown_without_a_runtime_does_nothing() -> None:

@@ -193,7 +193,7 @@ def test_a_coroutine_runs_on_the_loop_given(run, in_thread) -> None:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        thread = in_thread(lambda: Future(value(), loop=loop).result(timeout=10))
+        thread = in_thread(lambda: Future(value(), loop=loop).result(timeout=60))
         assert await asyncio.to_thread(thread.result) is loop
 
     run(main())
@@ -347,9 +347,9 @@ def test_every_way_of_asyncio_to_wait(run, when) -> None:
         assert await make(1) == 1
         assert await asyncio.create_task(make(2)) == 2
         assert await asyncio.ensure_future(make(3)) == 3
-        assert await asyncio.wait_for(make(4), 10) == 4
+        assert await asyncio.wait_for(make(4), 60) == 4
         assert await asyncio.gather(make(5), make(6)) == [5, 6]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await make(7) == 7
         async with asyncio.TaskGroup() as group:
             task = group.create_task(make(8))
@@ -376,7 +376,7 @@ def test_every_way_of_asyncio_to_fail(run) -> None:
             lambda: Future.failed(Oops()),
             lambda: asyncio.create_task(make()),
             lambda: asyncio.create_task(Future.failed(Oops())),
-            lambda: asyncio.wait_for(make(), 10),
+            lambda: asyncio.wait_for(make(), 60),
             lambda: asyncio.gather(make(), Future.resolved(1)),
         ):
             with pytest.raises(Oops):

@@ -212,7 +212,7 @@ def test_loop_closed_under_the_call() -> None:
     future = called(Guest(loop), where_async)
     io_loop().call_soon_threadsafe(lambda: io_loop().call_soon(loop.close))
     with pytest.raises(FailedPrecondition, match="closed"):
-        future.result(timeout=20)
+        future.result(timeout=60)
 
 
 def test_loop_that_ends_cancels_the_call() -> None:
@@ -229,7 +229,7 @@ def test_loop_that_ends_cancels_the_call() -> None:
 
     future = asyncio.run(main())
     with pytest.raises(Aborted, match="cancelled by somebody else"):
-        future.result(timeout=20)
+        future.result(timeout=60)
 
 
 # -- what users' code may do --------------------------------------------------------------------

@@ -4,12 +4,12 @@ import asyncio
 import gc
 import logging
 import threading
-import time
 from contextlib import suppress
 
 import pytest
 
 from asynctensor.runtime.inbox import (
+    PATIENCE,
     LoopInbox,
     WakingAfterCalls,
     WakingAtOnce,
@@ -156,6 +156,15 @@ def test_a_stretch_wakes_a_loop_once_at_its_end() -> None:
     loop.close()
 
 
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What time it is, in its only element."""
+    now = [1000.0]
+    monkeypatch.setattr(SOURCES, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.usefixtures("now")
 def test_what_one_turn_of_a_loop_posts_wakes_another_loop_once() -> None:
     other, inbox, got = counting()
     loop = CountingLoop()
@@ -185,9 +194,7 @@ def test_what_one_turn_of_a_loop_posts_wakes_another_loop_once() -> None:
     other.close()
 
 
-def test_a_loop_with_much_to_do_keeps_nobody_waiting_for_long(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_loop_with_much_to_do_keeps_nobody_waiting_for_long(now: list[float]) -> None:
     other, inbox, got = counting()
     loop = CountingLoop()
     waking = WakingAfterCalls(loop)
@@ -195,8 +202,11 @@ def test_a_loop_with_much_to_do_keeps_nobody_waiting_for_long(
         inbox.post(got.append, 1)
         inbox.post(got.append, 2)
         assert other.wakes == 0
-        monkeypatch.setattr(SOURCES, "monotonic", lambda: time.monotonic() + 1.0)
+        now[0] += 0.9 * PATIENCE
         inbox.post(got.append, 3)
+        assert other.wakes == 0
+        now[0] += 0.2 * PATIENCE
+        inbox.post(got.append, 4)
         assert other.wakes == 1
     finally:
         waking.end()

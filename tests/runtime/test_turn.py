@@ -5,8 +5,10 @@ import logging
 
 import pytest
 
+from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.promise import Promise
-from asynctensor.runtime.turn import TurnCollector, breath_due, end_turn
+from asynctensor.runtime.sources import SOURCES
+from asynctensor.runtime.turn import BREATH, TurnCollector, breath_due, end_turn
 
 
 class Deliveries(list):
@@ -155,13 +157,20 @@ def test_no_breath_without_a_loop() -> None:
     assert not breath_due()
 
 
-def test_a_breath_is_due_until_the_loop_came_round(run) -> None:
+def test_a_breath_is_due_until_the_loop_came_round(run, monkeypatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(SOURCES, "monotonic", lambda: now[0])
+    monkeypatch.setattr(PROCESS.local, "breath_until", 0.0)
+
     async def main() -> None:
-        while not breath_due():
-            pass
+        assert breath_due()
         # Every task is told, not only the first: together they must not hold the loop.
         assert breath_due()
         await asyncio.sleep(0)
         assert not breath_due()
+        now[0] += 0.9 * BREATH
+        assert not breath_due()
+        now[0] += 0.2 * BREATH
+        assert breath_due()
 
     run(main())

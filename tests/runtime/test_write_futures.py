@@ -54,7 +54,7 @@ def test_it_is_awaited_in_every_way(run) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(write)
         await asyncio.gather(write, write)
-        await asyncio.wait_for(write, 10)
+        await asyncio.wait_for(write, 60)
         assert await task is None
 
     run(main())

@@ -477,7 +477,7 @@ def test_a_queue_outlives_the_loop_that_it_was_used_on() -> None:
     loop = asyncio.new_event_loop()
     loop.run_until_complete(left_behind())
     hangs = False
-    reading = asyncio.wait_for(queue.read("k", options), 10)
+    reading = asyncio.wait_for(queue.read("k", options), 60)
     assert asyncio.run(_value(reading)) == VALUE[:10]
     for task in asyncio.all_tasks(loop):
         task.cancel()

@@ -25,12 +25,22 @@ def installed(name: str, *parts: str) -> Path:
     return found
 
 
+#: Keep the ports that were given out from being given to somebody else until this process ends.
+_held: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port of the loopback that nobody listened on a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port of the loopback for a server to listen on, which nobody else is given.
+
+    It stays bound here, but not listened on: who asks the kernel for any port gets another one,
+    and a server that sets ``SO_REUSEADDR``, as servers do, may still have it.
+    """
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("127.0.0.1", 0))
+    _held.append(sock)
+    port: int = sock.getsockname()[1]
+    return port
 
 
 class ServerProcess:

@@ -129,7 +129,7 @@ def run(folder: Path, *, seconds: float, children: int, seed: int) -> Findings:
 
     Args:
         folder: The folder.
-        seconds: For so long, and until those who run then are killed.
+        seconds: For so long, until something was committed and those who run then are killed.
         children: Processes at a time.
         seed: Of what they do, and of when they die.
     """
@@ -140,7 +140,7 @@ def run(folder: Path, *, seconds: float, children: int, seed: int) -> Findings:
     told: list[Told] = []
     until = time.monotonic() + seconds
     serial = 0
-    while time.monotonic() < until:
+    while time.monotonic() < until or not _any_committed(told):
         names = [f"p{serial + i}" for i in range(children)]
         serial += children
         running = [_Child(place, name, seed) for name in names]
@@ -156,6 +156,10 @@ def run(folder: Path, *, seconds: float, children: int, seed: int) -> Findings:
     findings.counts.update((each.what["kind"], each.outcome.value) for each in told)
     findings.wrong += asyncio.run(_judged(place, told))
     return findings
+
+
+def _any_committed(told: Iterable[Told]) -> bool:
+    return any(each.outcome is Outcome.COMMITTED for each in told)
 
 
 async def _created(place: str) -> None:

@@ -341,7 +341,7 @@ async def test_what_cannot_be_deleted_is_told(azure, beside) -> None:
     asker = beside._asker
 
     async def lease() -> None:
-        fields = (("x-ms-lease-action", "acquire"), ("x-ms-lease-duration", "15"))
+        fields = (("x-ms-lease-action", "acquire"), ("x-ms-lease-duration", "60"))
         answer = await asker.ask("PUT", "b", query=(("comp", "lease"),), fields=fields)
         assert answer.status == 201
 

@@ -20,6 +20,7 @@ from asynctensor.kvstores._http.proxies import Proxies
 from asynctensor.kvstores._http.response_head import parse_head
 from asynctensor.runtime.clock import Deadline
 from asynctensor.testing.network_faults import Alter, Follow, Reset, Stall, Truncate
+from tests.kvstores.http.waiting import until
 
 BODY = bytes(range(251)) * 1000
 OK = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 4\r\n\r\n"
@@ -205,21 +206,30 @@ async def test_a_stall_is_given_up(caddy, fault_proxy_to, monkeypatch) -> None:
     monkeypatch.setattr("asynctensor.kvstores._http.fast_transport._SWEEP", 0.02)
     (caddy.folder / "k").write_bytes(BODY)
     proxy = fault_proxy_to(caddy.host, caddy.port)
-    pair = Pair(ConnectionOptions(stall_timeout=0.2, keep_alive=0.1))
+    pair = Pair(ConnectionOptions(stall_timeout=0.2))
     for after in (0, 100, 70_000):
         proxy.plan(Stall(after=after))
         with pytest.raises(NoAnswer):
             await pair.get(proxy.url + "/k")
+    await pair.behind.close()
+    await pair.fast.close()
+    pair = Pair()
     proxy.plan(Stall(after=100))
     with pytest.raises(DeadlineExceeded):
         await pair.fast.send(Request("GET", proxy.url + "/k"), Deadline.of(0.05))
+    proxy.forget()
     assert (await pair.get(proxy.url + "/k")).body == BODY
     assert pair.fast.connections() == (1, 0)
-    loop = asyncio.get_running_loop()
-    swept = loop.create_future()
-    loop.call_later(0.3, swept.set_result, None)
-    await swept
-    assert pair.fast.connections() == (0, 0)
+    await pair.behind.close()
+    await pair.fast.close()
+
+
+async def test_a_connection_that_nobody_uses_is_closed(caddy, monkeypatch) -> None:
+    monkeypatch.setattr("asynctensor.kvstores._http.fast_transport._SWEEP", 0.02)
+    (caddy.folder / "k").write_bytes(BODY)
+    pair = Pair(ConnectionOptions(keep_alive=0.1))
+    assert (await pair.get(caddy.url + "k")).body == BODY
+    await until(lambda: pair.fast.connections() == (0, 0))
     await pair.behind.close()
 
 
@@ -251,10 +261,13 @@ async def test_cancelled_reads_leave_nothing(caddy, pair: Pair) -> None:
     assert pair.fast.connections()[1] == 0
     assert (await pair.get(caddy.url + "k")).body == BODY
     await pair.fast.close()
-    await asyncio.sleep(0)
+    # Sockets are closed in the next turns of the loop.
+    await until(lambda: not _sockets_to(caddy.port))
+
+
+def _sockets_to(port: int) -> list[socket.socket]:
     gc.collect()
-    left = [s for s in gc.get_objects() if isinstance(s, socket.socket) and _peer(s) == caddy.port]
-    assert left == []
+    return [s for s in gc.get_objects() if isinstance(s, socket.socket) and _peer(s) == port]
 
 
 def _peer(sock: socket.socket) -> int | None:
