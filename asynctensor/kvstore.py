@@ -10,7 +10,13 @@ import builtins
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
-from asynctensor.errors import FailedPrecondition, IncompatibleType, InvalidArgument, Unimplemented
+from asynctensor.errors import (
+    Error,
+    FailedPrecondition,
+    IncompatibleType,
+    InvalidArgument,
+    Unimplemented,
+)
 from asynctensor.kvstore_handle import KvStoreHandle
 from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.kvstore_values import (
@@ -185,13 +191,16 @@ class KvStore(KvStoreHandle):
         return self._start(self._read, self._key(key), options, timeout=timeout, deadline=deadline)
 
     def _begin_read(
-        self, key: str, options: ReadOptions, told: Callable[[PublicReadResult | None], object]
+        self,
+        key: str,
+        options: ReadOptions,
+        told: Callable[[PublicReadResult | Error | None], object],
     ) -> Callable[[], object] | None:
         """What `_read` does, without a task (`KeyValueStore.begin_read`)."""
 
-        def arrived(arrival: Arrival | None) -> None:
-            if arrival is None:
-                told(None)
+        def arrived(arrival: Arrival | Error | None) -> None:
+            if not isinstance(arrival, Arrival):
+                told(arrival)
                 return
             stamp = PublicStamp.of(arrival.stamp)
             told(PublicReadResult(arrival.state, bytes(arrival.value), stamp))

@@ -24,7 +24,7 @@ from asynctensor.chunked.read_window import ReadWindow
 from asynctensor.chunked.serve import ChunkServer
 from asynctensor.chunked.shard_fetch import fetch, fetches_whole
 from asynctensor.chunked.values import HeldValue
-from asynctensor.errors import Aborted
+from asynctensor.errors import Aborted, Error
 from asynctensor.runtime.inbox import WakingTogether
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.workers import yield_gil
@@ -178,10 +178,15 @@ class RemoteStream:
         """Fetches a whole value, without a task where the store can."""
         epoch = self._array.epoch(index)
 
-        def told(arrival: Arrival | None) -> None:
+        def told(arrival: Arrival | Error | None) -> None:
             del fetch.begun[k]
             if arrival is None:
                 self._begin_task(fetch, k)
+                return
+            if isinstance(arrival, Error):
+                if not fetch.is_stopped():
+                    self._server.failed(*fetch.task(k), arrival)
+                self._come(fetch, k, None)
                 return
             if arrival.state == "value":
                 fetch.counts.store_reads += 1

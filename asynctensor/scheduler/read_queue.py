@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias, cast
 
-from asynctensor.errors import OutOfRange
+from asynctensor.errors import Error, OutOfRange
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.scheduler.fetching import Fetch, Fetching
@@ -244,14 +244,15 @@ class ReadQueue:
         return True
 
     def _arrived(
-        self, request: QueuedRequest, options: ReadOptions, arrival: Arrival | None
+        self, request: QueuedRequest, options: ReadOptions, found: Arrival | Error | None
     ) -> None:
         """Of a request that was made without a task."""
         request.give_up = None
-        if arrival is not None:
+        if found is not None:
             self._fetching.count_request()
-            self._fetching.count_bytes(len(arrival.value))
-            self._over(request, arrival)
+            if isinstance(found, Arrival):
+                self._fetching.count_bytes(len(found.value))
+            self._over(request, found)
             return
         left_out = [read for read in request.reads if not read.by_task]
         request.reads = [read for read in request.reads if read.by_task]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from asynctensor.errors import Error
 from asynctensor.storage.byte_range import FULL, ByteRange
 from asynctensor.storage.commit_domain import CommitDomain
 from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
@@ -74,8 +75,9 @@ class Arrival(NamedTuple):
     stamp: TimestampedStorageGeneration
 
 
-#: Told what a begun read found; None: `KeyValueStore.read` is to be asked.
-Told: TypeAlias = "Callable[[Arrival | None], object]"
+#: Told what a begun read found, or the error that `KeyValueStore.read` would raise; None: that is
+#: to be asked.
+Told: TypeAlias = "Callable[[Arrival | Error | None], object]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +146,9 @@ class KeyValueStore(ABC):
         Args:
             key: As for `read`.
             options: As for `read`.
-            told: Called once, after this has returned, with what was found; with None where
-                `read` is to be asked, which finds out what is wrong.
+            told: Called once, after this has returned, with what was found; with an error where
+                asking again would change nothing; with None where `read` is to be asked, which
+                finds out what is wrong.
 
         Returns:
             What gives the read up: `told` is not called any more, and nothing is left behind.

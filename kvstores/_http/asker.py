@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from asynctensor.errors import Error
-from asynctensor.kvstores._http.errors import Problem, refusal
+from asynctensor.kvstores._http.errors import Problem, is_passing, refusal
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores._http.message import Body, Request, Response
 from asynctensor.kvstores._http.query import Pairs
@@ -95,6 +95,17 @@ class Asker(ABC):
         except Error:
             return None
         return self.exchange.begin(request, weight, told)
+
+    def is_final(self, answer: Response, used: object) -> bool:
+        """Whether an answer of no use stays so, however often one asks.
+
+        Args:
+            answer: To a request that was sent once.
+            used: As for `_may_help`.
+        """
+        if is_passing(answer, self.read_problem(answer)):
+            return False
+        return not self._may_help(answer, used)
 
     def refused(self, method: str, key: str | None, answer: Response) -> Error:
         """The error that an answer of no use means."""

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Generic, TypeVar
 
-from asynctensor.errors import os_errors_mapped
+from asynctensor.errors import Error, os_errors_mapped
 from asynctensor.kvstores._http.asker import Asker
 from asynctensor.kvstores._http.object_reader import ObjectReader
 from asynctensor.kvstores._http.object_writer import ObjectWriter
@@ -65,11 +65,14 @@ class NetworkStore(KeyValueStore):
             return None
         counters = self.counters
 
-        def counted(arrival: Arrival | None) -> None:
-            if arrival is not None:
+        def counted(found: Arrival | Error | None) -> None:
+            if found is not None:
                 counters.read.value += 1
-                counters.bytes_read.value += len(arrival.value)
-            told(arrival)
+                if isinstance(found, Error):
+                    found.located(key=key, store=self._place, operation="read")
+                else:
+                    counters.bytes_read.value += len(found.value)
+            told(found)
 
         return self._begin(key, options, counted)
 

@@ -81,7 +81,7 @@ class ObjectReader(ABC, Generic[A]):
         question = self._question(options)
         if question is None:
             return None
-        begun = _Begun(self, options, told)
+        begun = _Begun(self, key, options, told)
         give_up = self._asker.begin(
             key,
             begun.answered,
@@ -181,10 +181,13 @@ class ObjectReader(ABC, Generic[A]):
 class _Begun(Generic[A]):
     """One read that was begun without a task."""
 
-    __slots__ = ("_digesting", "_options", "_reader", "_told", "give_up_request")
+    __slots__ = (
+        "_digesting", "_key", "_options", "_reader", "_told", "_used", "give_up_request"
+    )  # fmt: skip
 
-    def __init__(self, reader: ObjectReader[A], options: ReadOptions, told: Told) -> None:
-        self._reader, self._options = reader, options
+    def __init__(self, reader: ObjectReader[A], key: str, options: ReadOptions, told: Told) -> None:
+        self._reader, self._key, self._options = reader, key, options
+        self._used = reader._asker._in_use()
         self._told: Told | None = told
         self._digesting: asyncio.Future[bool] | None = None
         self.give_up_request: Callable[[], object] | None = None
@@ -197,14 +200,20 @@ class _Begun(Generic[A]):
             self.give_up_request()
 
     def answered(self, answer: Response | None) -> None:
-        """Tells what came of it; what is wrong is to be found again, and told whoever asks."""
+        """Tells what came of it; what may be otherwise soon is for `ObjectReader.read`."""
         self.give_up_request = None
         reader, arrival = self._reader, None
         try:
-            if answer is not None and reader._is_plain(answer):
-                arrival = reader._arrived(answer, self._options)
+            if answer is not None:
+                if not reader._is_plain(answer):
+                    answer = None
+                else:
+                    arrival = reader._arrived(answer, self._options)
         except Error:
-            arrival = None
+            answer = None
+        if arrival is None and answer is not None and self._is_refused(answer):
+            self._tell(reader._asker.refused("GET", self._key, answer))
+            return
         if arrival is None or answer is None or arrival.state != "value":
             self._tell(arrival)
             return
@@ -218,11 +227,16 @@ class _Begun(Generic[A]):
         self._digesting = loop.run_in_executor(None, checksum.fits, answer.body)
         self._digesting.add_done_callback(lambda done: self._digested(done, found))
 
+    def _is_refused(self, answer: Response) -> bool:
+        # 416 takes a further look.
+        is_useless = answer.status >= 300 and answer.status != 416
+        return is_useless and self._reader._asker.is_final(answer, self._used)
+
     def _digested(self, done: asyncio.Future[bool], arrival: Arrival) -> None:
         if not done.cancelled():
             self._tell(arrival if done.exception() is None and done.result() else None)
 
-    def _tell(self, arrival: Arrival | None) -> None:
+    def _tell(self, found: Arrival | Error | None) -> None:
         told, self._told = self._told, None
         if told is not None:
-            told(arrival)
+            told(found)

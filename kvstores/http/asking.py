@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from asynctensor.errors import FailedPrecondition
+from asynctensor.kvstores._http.errors import is_passing, plain_problem
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.redirects import (
@@ -73,6 +74,13 @@ class Asker:
             if _is_other_kind(before, target):
                 return Response(404, answer.headers, b"", answer.time)
         raise FailedPrecondition(f"{MOST_REDIRECTS} redirects in a row lead nowhere")
+
+    def is_final(self, answer: Response) -> bool:
+        """Whether an answer of no use to a request that was sent once stays so."""
+        status = answer.status
+        if status < 400 or status == 416 or (status == 401 and self.authorization.may_change):
+            return False
+        return not is_passing(answer, plain_problem(answer))
 
     def all_fields(self, fields: Fields) -> Fields | None:
         """What a request says in all, at home; None if that has to be looked up first."""

@@ -70,14 +70,16 @@ def begin_value(
     """
 
     def answered(answer: Response | None) -> None:
-        arrival = None
+        found: Arrival | Error | None = None
         if answer is not None and not codings(answer):
             try:
-                arrival = arrived(answer, options, _time(answer))
+                found = arrived(answer, options, _time(answer))
+                if found is None and asker.is_final(answer):
+                    found = refusal(Request("GET", url), answer, plain_problem(answer))
             except Error:
                 # To be found again, and told whoever asks.
-                arrival = None
-        told(arrival)
+                found = None
+        told(found)
 
     return asker.begin(url, fields, weight_of(options.byte_range), answered)
 

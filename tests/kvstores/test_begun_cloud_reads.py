@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from asynctensor.errors import DataLoss, PermissionDenied
+from asynctensor.errors import DataLoss, Error, PermissionDenied
 from asynctensor.kvstores._http.checksums import crc32c, md5_digest
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores._http.network_store import ObjectStore
@@ -48,6 +48,7 @@ class Cloud:
     Attributes:
         of_value: Fields of an answer with a value.
         missing: Says that there is no object.
+        no_place: Says that there is no place where objects could be.
         refused: Says that the credentials are not valid any more.
         condition: The field or member of a query that asks for another generation.
         store: A store at a URL; anonymous, or with credentials that are to be looked up.
@@ -55,6 +56,7 @@ class Cloud:
 
     of_value: Callable[[bytes], Fields]
     missing: Said
+    no_place: Said
     refused: Said
     condition: str
     store: Callable[[str, bool], Store]
@@ -80,6 +82,7 @@ CLOUDS = {
     "s3": Cloud(
         lambda value: (("ETag", '"1"'), ("x-amz-checksum-crc32c", crc32c(value))),
         Said(404, body=s3_error("NoSuchKey")),
+        Said(404, body=s3_error("NoSuchBucket")),
         Said(400, body=s3_error("ExpiredToken")),
         "if-none-match",
         lambda url, looked_up: S3Store(
@@ -91,6 +94,7 @@ CLOUDS = {
     "gcs": Cloud(
         lambda value: (("X-Goog-Generation", "1"), ("X-Goog-Hash", f"crc32c={crc32c(value)}")),
         Said(404, body=gcs_error("notFound")),
+        Said(403, body=gcs_error("forbidden")),
         Said(401, body=gcs_error("authError")),
         "ifgenerationnotmatch",
         lambda url, looked_up: GcsStore(
@@ -104,6 +108,7 @@ CLOUDS = {
     "azure": Cloud(
         lambda value: (("ETag", '"1"'), ("Content-MD5", md5_digest(value))),
         Said(404, (("x-ms-error-code", "BlobNotFound"),)),
+        Said(404, (("x-ms-error-code", "ContainerNotFound"),)),
         Said(403, (("x-ms-error-code", "AuthenticationFailed"),)),
         "if-none-match",
         lambda url, looked_up: AzureStore(
@@ -181,12 +186,26 @@ async def test_damage_is_left_to_reads(cloud, value) -> None:
             await read(store, "k")
 
 
-async def test_refusals_are_left_to_reads(cloud) -> None:
-    answers = [cloud.refused, Said(503), Said(500), Said(416), Said(206, body=b"x"), Said(200)]
+async def test_what_may_be_otherwise_soon_is_left_to_reads(cloud) -> None:
+    answers = [Said(503), Said(500), Said(429), Said(416), Said(206, body=b"x"), Said(200)]
     for answer in answers:
         with ScriptedServer(lambda asked: answer) as server:  # noqa: B023
             assert await begun(cloud.store(server.url, False), "k") is None
             assert len(server.asked) == 1
+
+
+async def test_refusals_are_told_at_once(cloud) -> None:
+    """Whoever asks again is told the same; so nobody does."""
+    for answer in [cloud.refused, cloud.no_place, Said(400), Said(403), Said(405), Said(501)]:
+        with ScriptedServer(lambda asked: answer) as server:  # noqa: B023
+            store = cloud.store(server.url, False)
+            found = await begun(store, "k")
+            with pytest.raises(type(found)) as caught:
+                await read(store, "k")
+            assert str(found) == str(caught.value)
+            assert isinstance(found, Error)
+            assert (found.key, found.operation) == ("k", "read")
+            assert len(server.asked) == 2
 
 
 async def test_packed_values_are_left_to_reads() -> None:
@@ -314,7 +333,8 @@ async def test_credentials_are_looked_up_by_reads(cloud, lookups) -> None:
         assert len(server.asked) == 3
         assert (await read(store, "k")).value == b"value"
         assert bytes((await begun(store, "k")).value) == b"value"
-        assert len(server.asked) == 6
+        # Who was refused had forgotten the old ones.
+        assert len(server.asked) == 5
 
 
 async def test_keys_that_are_not_there_are_told_by_reads(monkeypatch) -> None:

@@ -95,6 +95,25 @@ def served() -> Any:
         yield server
 
 
+async def test_who_is_refused_asks_once(cloud, served) -> None:
+    """Reads of values, of parts, and of many chunks of an array."""
+    store = await opened(cloud, served.url, "bob")
+    for part in (None, slice(1, 3)):
+        served.asked.clear()
+        with pytest.raises(PermissionDenied) as caught:
+            await store.read("c/0", byte_range=part)
+        assert (caught.value.key, caught.value.operation) == ("c/0", "read")
+        assert len(served.asked) == 1
+    spec, resources = cloud(served.url, "bob")
+    spec = {"driver": "zarr3", "kvstore": spec, "metadata": METADATA,
+            "open": True, "assume_metadata": True}  # fmt: skip
+    array = await ts.open(spec, context=ts.Context(resources, impatient(cloud)))
+    served.asked.clear()
+    with pytest.raises(PermissionDenied, match="c/0"):
+        await array.read()
+    assert len(served.asked) == 1
+
+
 async def test_reads_of_one_moment_are_not_shared(cloud, served) -> None:
     shared = impatient(cloud)
     stores = [await opened(cloud, served.url, who, shared) for who in ("alice", "bob", "alice")]
