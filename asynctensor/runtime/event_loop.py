@@ -97,8 +97,16 @@ class IoLoop:
     def _begin(self, _: None) -> None:
         if self._ending:
             self._refuse_arriving()
-        while self._arriving:
-            self._arriving.popleft().begin(self.loop)
+        local, arriving = PROCESS.local, self._arriving
+        local.together = object()
+        try:
+            # No more than there are now: each was asked for before any of them begins.
+            for _ in range(len(arriving)):
+                arriving.popleft().begin(self.loop)
+        finally:
+            local.together = None
+        if arriving:
+            inbox_of(self.loop).post(self._begin, None)
 
     def _refuse_arriving(self) -> None:
         error = FailedPrecondition(

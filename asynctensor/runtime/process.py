@@ -46,6 +46,8 @@ class ThreadState(threading.local):
         unwoken: Inboxes that were posted to and will be woken together; None where each is woken
             at once (`inbox.waking_together`).
         inbox: The inbox that it asked for last.
+        together: Names the jobs that are being begun, all of which were submitted before the first
+            of them began (`event_loop.IoLoop`); None while none is.
     """
 
     def __init__(self) -> None:
@@ -55,6 +57,7 @@ class ThreadState(threading.local):
         self.gil_given = 0.0
         self.unwoken: list[Any] | None = None
         self.inbox: Any = None
+        self.together: object = None
 
 
 class Process:

@@ -103,6 +103,7 @@ class QueuedRequest:
         is_over: Whether it has brought what it will.
         task: What makes it, if a task does.
         give_up: What gives it up, if no task makes it.
+        together: With which jobs it began (`ThreadState.together`); None: with none.
     """
 
     name: Name
@@ -112,6 +113,7 @@ class QueuedRequest:
     is_over: bool = False
     task: asyncio.Task[ReadResult] | None = None
     give_up: Callable[[], object] | None = None
+    together: object = None
 
     @property
     def is_awaited(self) -> bool:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TypeAlias, cast
 
 from asynctensor.errors import Error, OutOfRange
+from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.scheduler.fetching import Fetch, Fetching
@@ -112,12 +113,8 @@ class ReadQueue:
         read = QueuedRead(key, options, deliver, False, FLOW.get())
         if options.byte_range.is_full:
             # Whole values need not wait for the end of the turn: nothing can be merged with them.
-            name = _name(read.subject, options.byte_range)
-            if name in self._under_way:
-                # To be shared, perhaps.
-                return None
-            request = QueuedRequest(name, SOURCES.time())
-            if not self._begun(request, options):
+            request = self._whole(_name(read.subject, options.byte_range), options)
+            if request is None:
                 return None
             self._count_read()
             read.move(Event.PLAN)
@@ -125,6 +122,22 @@ class ReadQueue:
         else:
             self._ask(loop, read)
         return partial(self._drop, read)
+
+    def _whole(self, name: Name, options: ReadOptions) -> QueuedRequest | None:
+        """A request for a whole value that takes no task; None: `read` is to be asked."""
+        together = PROCESS.local.together
+        known = self._under_way.get(name)
+        if known is None:
+            request = QueuedRequest(name, SOURCES.time(), together=together)
+            return request if self._begun(request, options) else None
+        # What was asked for together is as of now for each of them.
+        is_new = known.since >= options.staleness_bound or (
+            together is not None and known.together is together
+        )
+        if not is_new or not known.is_awaited or known.task is not None:
+            return None
+        self._count_shared()
+        return known
 
     def plan(self, wanted: Sequence[Span]) -> RangePlan:
         """The requests that reads of one key in one turn become."""
@@ -149,6 +162,10 @@ class ReadQueue:
     def _count_read(self) -> None:
         self._counts.reads += 1
         _COUNTERS.reads.value += 1
+
+    def _count_shared(self) -> None:
+        self._counts.shared += 1
+        _COUNTERS.shared.value += 1
 
     # -- the end of a turn ------------------------------------------------------------------
 
@@ -222,8 +239,7 @@ class ReadQueue:
             and known.is_awaited
             and (by_task or known.task is None)
         ):
-            self._counts.shared += 1
-            _COUNTERS.shared.value += 1
+            self._count_shared()
             return known
         request = QueuedRequest(name, SOURCES.time())
         if not self._begun(request, options):

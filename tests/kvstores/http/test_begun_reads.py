@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ from asynctensor.storage.kvstore import Arrival, KeyValueStore, ReadOptions
 from asynctensor.testing.network_faults import Reply, Reset, Stall
 from tests.kvstores.begun import BegunHttpStore
 from tests.kvstores.http.waiting import until
+from tests.servers.scripted import Asked, Said, ScriptedServer
 
 EXCHANGE = Exchange(RetryPolicy(5, 0.001, 0.002))
 DATA = np.arange(40 * 64, dtype=np.uint32).reshape(40, 64)
@@ -109,11 +111,58 @@ async def test_reads_share_with_one_that_is_begun(caddy, fault_proxy_to) -> None
         give_up, told = begin(store, "k")
         give_up()
         assert (await store.read("k")).value == b"value"
-        # One that is under way is shared by `read`.
+        # A second one must be newer than one that is under way.
         begin(store, "k")
         assert begin(store, "k")[0] is None
 
     await on_loop(run)
+
+
+async def test_whole_reads_of_one_turn_are_one_request(caddy) -> None:
+    """Also without tasks; of other keys and on other conditions there are others."""
+    (caddy.folder / "k").write_bytes(b"value" * 20_000)
+    (caddy.folder / "l").write_bytes(b"other")
+    store = await ts.KvStore.open(caddy.url)
+    stamp = (await store.read("k")).stamp
+    before = store.statistics()
+    reads = [store.read("k") for _ in range(5)]
+    reads += [store.read("l"), store.read("k", if_not_equal=stamp.generation)]
+    found = await asyncio.gather(*reads)
+    assert [each.value for each in found] == [b"value" * 20_000] * 5 + [b"other", b""]
+    assert {id(each.value) for each in found[:5]} == {id(found[0].value)}
+    made = store.statistics()
+    assert (made.reads - before.reads, made.requests - before.requests) == (7, 3)
+    assert made.shared - before.shared == 4
+    # One of them leaves, and takes nothing from the other.
+    one, two = asyncio.ensure_future(store.read("k")), asyncio.ensure_future(store.read("k"))
+    await asyncio.sleep(0)
+    one.cancel()
+    assert (await two).value == b"value" * 20_000
+
+
+async def test_what_is_asked_for_later_is_a_request_of_its_own() -> None:
+    """It must be as of now: what is on its way may be older than what its reader has written."""
+    came, go_on = threading.Event(), threading.Event()
+    value = b"old"
+
+    def script(asked: Asked) -> Said:
+        said = Said(200, (("ETag", f'"{value.decode()}"'),), value)
+        if came.is_set():
+            go_on.set()
+        else:
+            came.set()
+            assert go_on.wait(60)
+        return said
+
+    with ScriptedServer(script) as server:
+        store = await ts.KvStore.open(f"{server.url}/")
+        first = store.read("k")
+        first.force()
+        assert await asyncio.to_thread(came.wait, 60)
+        value = b"new"
+        second = store.read("k")
+        assert [(await each).value for each in (first, second)] == [b"old", b"new"]
+        assert len(server.asked) == 2
 
 
 async def test_reads_of_a_key_value_store_take_no_tasks(caddy, monkeypatch) -> None:
