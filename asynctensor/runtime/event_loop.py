@@ -101,7 +101,7 @@ class IoLoop:
         local.together = object()
         try:
             # No more than there are now: each was asked for before any of them begins.
-            for _ in range(len(arriving)):
+            for _count in range(len(arriving)):
                 arriving.popleft().begin(self.loop)
         finally:
             local.together = None

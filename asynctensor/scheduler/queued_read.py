@@ -72,6 +72,8 @@ class QueuedRead:
         Raises:
             Torn: Its requests brought parts of several versions.
         """
+        if self.offset is None:
+            return self.requests[0].arrival()
         arrivals = [request.arrival() for request in self.requests]
         first = arrivals[0]
         for arrival in arrivals:
@@ -79,8 +81,6 @@ class QueuedRead:
                 return arrival
             if arrival.stamp.generation != first.stamp.generation:
                 raise Torn("the value was replaced between two parts of one read")
-        if self.offset is None:
-            return first
         wanted = self.options.byte_range
         assert wanted.exclusive_max is not None
         size = wanted.exclusive_max - wanted.inclusive_min

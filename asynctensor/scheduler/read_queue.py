@@ -118,7 +118,7 @@ class ReadQueue:
                 return None
             self._count_read()
             read.move(Event.PLAN)
-            self._wait(read, [request], None)
+            self._wait_for_one(read, request)
         else:
             self._ask(loop, read)
         return partial(self._drop, read)
@@ -183,12 +183,20 @@ class ReadQueue:
 
     def _start(self, subject: Subject, reads: list[QueuedRead]) -> None:
         """Makes the requests for reads of one subject."""
+        if len(reads) == 1:
+            (read,) = reads
+            byte_range = read.options.byte_range
+            stop = byte_range.exclusive_max
+            if stop is None or stop - byte_range.inclusive_min <= CAP:
+                read.is_alone = True
+                self._wait_for_one(read, self._request(read.options, read.key, read.by_task))
+                return
         ranges: list[tuple[QueuedRead, Span]] = []
         others: dict[ByteRange, list[QueuedRead]] = {}
         for read in reads:
             byte_range = read.options.byte_range
             span = span_of(byte_range)
-            if span is None or (len(reads) == 1 and span[1] - span[0] <= CAP):
+            if span is None:
                 others.setdefault(byte_range, []).append(read)
             else:
                 ranges.append((read, span))
@@ -197,7 +205,7 @@ class ReadQueue:
             request = self._request(latest.options, latest.key, _takes_tasks(same))
             for read in same:
                 read.is_alone = True
-                self._wait(read, [request], None)
+                self._wait_for_one(read, request)
         if ranges:
             self._start_ranges(subject, ranges)
 
@@ -304,10 +312,27 @@ class ReadQueue:
 
     # -- the reads --------------------------------------------------------------------------
 
+    def _wait_for_one(self, read: QueuedRead, request: QueuedRequest | None) -> None:
+        """Has a read wait for the request that brings just what it wants; None: as for `_wait`."""
+        read.offset = None
+        if request is None:
+            self._send_back(read)
+            return
+        read.requests, read.missing = (request,), 1
+        request.reads.append(read)
+        if request.task is not None and not read.by_task:
+            self._send_back(read)
+
     def _wait(
-        self, read: QueuedRead, requests: Sequence[QueuedRequest | None], offset: int | None
+        self, read: QueuedRead, requests: Sequence[QueuedRequest | None], offset: int
     ) -> None:
-        """Has a read wait for its requests; None: for one of them there would have to be a task."""
+        """Has a read wait for its requests; None: for one of them there would have to be a task.
+
+        Args:
+            read: Which.
+            requests: What brings its bytes, one after the other.
+            offset: Where its bytes begin in what they bring.
+        """
         made = [request for request in requests if request is not None]
         read.requests, read.offset, read.missing = made, offset, len(made)
         for request in made:
@@ -345,7 +370,7 @@ class ReadQueue:
         options = ReadOptions(
             read.options.byte_range, read.options.if_equal, read.options.if_not_equal
         )
-        self._wait(read, [self._request(options, read.key, read.by_task)], None)
+        self._wait_for_one(read, self._request(options, read.key, read.by_task))
 
     def _send_back(self, read: QueuedRead) -> None:
         """Of a read that takes no tasks: `read` is to be asked."""

@@ -152,9 +152,8 @@ class Exchange:
             for `send`.
         """
         transport = self.transport or shared_transport()
-        if _VERBOSE.level or not isinstance(transport, FastTransport):
-            return None
-        if self.sign is not None and self.sign_at_once is None:
+        is_signed_later = self.sign is not None and self.sign_at_once is None
+        if _VERBOSE.level or is_signed_later or not isinstance(transport, FastTransport):
             return None
         if self.rates is not None and rate_gate(self.rates, writes=False) is not None:
             return None

@@ -179,10 +179,10 @@ class FastTransport:
         headers, part = request.headers, ""
         if headers and headers[-1][0] == "Range":
             # Of the fields the one that nearly every request has of its own.
-            part = f"Range: {headers[-1][1]}"
-            if _FIELD.fullmatch(part) is None:
+            part = headers[-1][1]
+            if not (part.isascii() and part.isprintable()):
                 return None
-            part += "\r\n"
+            part = f"Range: {part}\r\n"
             headers = headers[:-1]
         fields = host.fields.get(headers)
         if fields is None:

@@ -5,7 +5,6 @@ Nothing here knows a cloud, a socket or a library. Source: RFC 9110.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar, overload
@@ -17,8 +16,9 @@ T = TypeVar("T")
 #: A body, whole or in pieces that follow each other.
 Body: TypeAlias = "Buffer | tuple[Buffer, ...]"
 
-#: Visible ASCII: what a request line can carry (RFC 9112, section 3).
-_URL = re.compile(r"https?://[!-~]+")
+#: What URLs begin with; the rest is visible ASCII, which a request line can carry (RFC 9112,
+#: section 3).
+_SCHEMES = ("http://", "https://")
 
 
 class Headers(Mapping[str, str]):
@@ -80,9 +80,11 @@ class Request:
     max_body: int = 2**31
 
     def __post_init__(self) -> None:
-        if _URL.fullmatch(self.url) is None:
+        url = self.url
+        is_plain = url.isascii() and url.isprintable() and " " not in url
+        if not is_plain or not url.startswith(_SCHEMES) or url in _SCHEMES:
             raise InvalidArgument(
-                f"{self.url.partition('?')[0]!a} cannot be asked: expected http:// or "
+                f"{url.partition('?')[0]!a} cannot be asked: expected http:// or "
                 "https://, with all but visible ASCII characters percent-encoded"
             )
 

@@ -17,7 +17,8 @@ from asynctensor.kvstores._http.message import Response
 from asynctensor.storage.byte_range import ByteRange
 
 Bytes: TypeAlias = "bytes | bytearray | memoryview"
-# Sizes of more than 18 digits are not meant seriously.
+#: Sizes of more digits are not meant seriously.
+_DIGITS = 18
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASCII)
 _UNSATISFIED = re.compile(r"bytes \*/(\d{1,18})", re.ASCII)
 
@@ -87,11 +88,15 @@ def ranged_body(response: Response, byte_range: ByteRange) -> tuple[Bytes, int |
     if response.status != 206:
         start, stop = byte_range.resolve(len(body))
         return body if stop - start == len(body) else body[start:stop], len(body)
-    given = parse_content_range(response.headers.get("content-range"))
+    said = response.headers.get("content-range")
+    size = _size_if_exact(said, len(body), byte_range)
+    if size is not None:
+        return body, size
+    given = parse_content_range(said)
     if given is None or len(body) != given.stop - given.start:
         raise FailedPrecondition(
             f"asked for bytes {byte_range}, the server sent {len(body)} bytes and called them "
-            f"{response.headers.get('content-range')!r}"
+            f"{said!r}"
         )
     first, end = byte_range.inclusive_min, byte_range.exclusive_max
     if given.size is not None:
@@ -106,3 +111,18 @@ def ranged_body(response: Response, byte_range: ByteRange) -> tuple[Bytes, int |
             f"{given.stop} of {given.size if given.size is not None else 'an unknown size'}"
         )
     return body, given.size
+
+
+def _size_if_exact(said: str | None, length: int, byte_range: ByteRange) -> int | None:
+    """The size of the value where an answer holds just what was asked for, as nearly all do.
+
+    None: look closer.
+    """
+    start, stop = byte_range.inclusive_min, byte_range.exclusive_max
+    if said is None or stop is None or length != stop - start or not length:
+        return None
+    before, _, size = said.partition("/")
+    if before != f"bytes {start}-{stop - 1}" or not size.isascii() or not size.isdigit():
+        return None
+    found = int(size) if len(size) <= _DIGITS else 0
+    return found if found >= stop else None

@@ -12,7 +12,8 @@ Whatever else there is in a head, somebody more patient reads it.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from asynctensor.kvstores._http.message import Headers
 
@@ -23,8 +24,8 @@ _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):(" + _TEXT + rb")")
 _known: dict[bytes, tuple[str, str]] = {}
 _MOST_KNOWN = 256
 _LONGEST_KNOWN = 128
-#: More digits are not meant seriously.
-_LENGTH = re.compile(r"\d{1,15}", re.ASCII)
+#: Lengths of more digits are not meant seriously.
+_DIGITS = 15
 #: What ends a head.
 _EMPTY = [b"", b""]
 #: Statuses whose answers have no body (RFC 9110, section 6.4.1).
@@ -60,17 +61,13 @@ def parse_head(head: bytes) -> ResponseHead | None:
     if found is None or lines[-2:] != _EMPTY:
         return None
     status = int(found[1])
-    fields: dict[str, str] = {}
-    for line in lines[1:-2]:
-        field = _known.get(line) or _read_field(line)
-        if field is None:
-            return None
-        name, value = field
-        if name in fields:
-            if name in _SINGLE:
-                return None
-            value = f"{fields[name]}, {value}"
-        fields[name] = value
+    known = _known
+    pairs: list[Any] = [known.get(line) or _read_field(line) for line in lines[1:-2]]
+    if None in pairs:
+        return None
+    fields = dict(pairs)
+    if len(fields) < len(pairs) and not _join(fields, pairs):
+        return None
     length: int | None = 0
     if (coding := fields.get("transfer-encoding")) is not None:
         # With a length, too, somebody on the way may see another body (section 6.3).
@@ -79,12 +76,22 @@ def parse_head(head: bytes) -> ResponseHead | None:
         length = None
     elif status not in _BODILESS:
         text = fields.get("content-length", "")
-        if _LENGTH.fullmatch(text) is None:
+        if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
             return None
         length = int(text)
     connection = fields.get("connection", "").lower()
     keeps = connection in ("", "keep-alive")
     return ResponseHead(status, Headers.of_lower(fields), length, keeps)
+
+
+def _join(fields: dict[str, str], pairs: Sequence[tuple[str, str]]) -> bool:
+    """Joins the values of fields of one name; False if one of them may be there but once."""
+    fields.clear()
+    for name, value in pairs:
+        if name in fields and name in _SINGLE:
+            return False
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return True
 
 
 def _read_field(line: bytes) -> tuple[str, str] | None:
