@@ -58,12 +58,16 @@ def state_from_json(json: Any, rules: SpecRules) -> SpecState:
     """
     if isinstance(json, str):
         return state_from_url(json, rules)
-    found = members(json)
+    return _state_of(members(json), rules)
+
+
+def _state_of(found: dict[str, Any], rules: SpecRules, base: SpecState | None = None) -> SpecState:
+    """The spec that members say; `base`: that of the array below, if they do not say it."""
     with in_member("driver"):
         if "driver" not in found:
             raise InvalidArgument("Expected string, but member is missing")
         driver = rules.driver(string(found.pop("driver")))
-    state = SpecState(driver.driver, rules)
+    state = SpecState(driver.driver, rules, base=base)
     state = replace(state, kvstore=_take_kvstore(found, driver, rules))
     state = _with_arrays_below(state, found, driver)
     if driver.takes_open_mode:
@@ -130,7 +134,11 @@ def state_from_url(url: str, rules: SpecRules) -> SpecState:
         state = SpecState(
             driver.driver, rules, _placed(kvstore, driver), open_mode=mode, options=options
         )
-        for kind, component in zip(kinds[stores + 1 :], components[stores + 1 :], strict=True):
+        adapters = list(zip(kinds[stores + 1 :], components[stores + 1 :], strict=True))
+        if adapters:
+            # As adapters hold it that are said in JSON.
+            state = state_from_json(state.to_json(), rules)
+        for kind, component in adapters:
             state = _adapted(state, kind, component)
     return state
 
@@ -141,14 +149,14 @@ def _adapted(
     """The adapter that a component of a URL says, over what stands before it."""
     if not isinstance(driver, DriverRules) or not driver.has_base:
         raise InvalidArgument(f'"{component}" is not valid following a format in a URL')
-    json: dict[str, Any] = {"driver": driver.driver, "base": base.to_json()}
+    found: dict[str, Any] = {"driver": driver.driver}
     with annotated(f'Invalid TensorStore URL component "{component}"'):
         path = component.decoded_path()
         if driver.url_path is not None:
-            json[driver.url_path] = path
+            found[driver.url_path] = path
         elif path:
             raise InvalidArgument("Path not supported")
-        return state_from_json(json, base.rules)
+        return _state_of(found, base.rules, base)
 
 
 def placed_kvstore(kvstore: KvStoreSpec, state: SpecState) -> KvStoreSpec:
