@@ -107,7 +107,7 @@ class Load:
     health_p99: float
 
 
-async def load(url: str, clients: int, tiles: int) -> Load:
+async def load(url: str, clients: int, tiles: int, little: int) -> Load:
     """Asks for tiles from many clients at once; then for little, beside who downloads everything.
 
     Raises:
@@ -131,7 +131,7 @@ async def load(url: str, clients: int, tiles: int) -> Load:
                     pass
 
     async def patient(session: aiohttp.ClientSession) -> None:
-        for _ in range(_LITTLE):
+        for _ in range(little):
             started = time.perf_counter()
             async with session.get(f"{url}/health") as answer:
                 await answer.read()
@@ -150,11 +150,11 @@ async def load(url: str, clients: int, tiles: int) -> Load:
     return Load(clients * tiles, seconds, sorted(waits)[int(len(waits) * 0.99)])
 
 
-async def main(clients: int, tiles: int) -> Load:
+async def main(clients: int, tiles: int, little: int = _LITTLE) -> Load:
     """Makes the picture, serves it, tests it, and says how it went."""
     with tempfile.TemporaryDirectory() as folder:
         async with served(Path(folder)) as url:
-            found = await load(url, clients, tiles)
+            found = await load(url, clients, tiles, little)
     print(
         f"{found.tiles} tiles of {TILE} x {TILE} for {clients} clients in {found.seconds:.2f} s: "
         f"{found.tiles / found.seconds:.0f} a second; "

@@ -8,7 +8,7 @@ from examples import tiles
 
 
 async def test_the_load_test(capsys) -> None:
-    found = await tiles.main(clients=8, tiles=5)
+    found = await tiles.main(clients=8, tiles=5, little=20)
     assert found.tiles == 40
     assert "40 tiles of 256 x 256 for 8 clients" in capsys.readouterr().out
 
