@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -30,7 +30,7 @@ from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.grid import Partition
 from asynctensor.chunked.joint_write import writer_of
-from asynctensor.chunked.plan import ViewRequest
+from asynctensor.chunked.plan import ViewRequest, plan_later
 from asynctensor.chunked.read import Reader
 from asynctensor.chunked.shrink import delete_outside
 from asynctensor.chunked.source import shaped_source
@@ -203,7 +203,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             request.partition = Partition.of(view, layout.chunk_shape, layout.shape)
             self._watch(request, "read", NEVER, progress)
 
-        self._plan_later(request, plan, self._reader.submit)
+        plan_later(self.pools.workers, request, plan, self._reader.submit)
         return request.future
 
     def write(
@@ -239,7 +239,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         if self._stager is not None:
             self._stager.submit(request, plan)
         else:
-            self._plan_later(request, plan, submit)
+            plan_later(self.pools.workers, request, plan, submit)
         return WriteFutures(request.future, request.future)
 
     def rely_on_meaning(self) -> None:
@@ -267,24 +267,6 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         if progress is not None:
             total = request.partition.count
             request.watch(lambda done: progress(Progress(what, done, total)))
-
-    def _plan_later(
-        self,
-        request: ViewRequest,
-        plan: Callable[[], None],
-        submit: Callable[[ViewRequest], None],
-    ) -> None:
-        """Has a worker plan and submit `request`: sorting many points takes a while."""
-
-        def planned() -> None:
-            try:
-                plan()
-                submit(request)
-            except Exception as error:  # noqa: BLE001
-                request.fail(error)
-                request.planned()
-
-        self.pools.workers.post(planned)
 
     # -- metadata ---------------------------------------------------------------------------
 

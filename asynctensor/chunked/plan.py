@@ -11,7 +11,7 @@ from asynctensor.chunked.codec import Array
 from asynctensor.chunked.grid import Cell, Partition
 from asynctensor.chunked.request import Request
 from asynctensor.chunked.tiles import Tile, ragged, tiles
-from asynctensor.runtime.workers import yield_gil
+from asynctensor.runtime.workers import WorkerPool, yield_gil
 
 #: Decoded bytes that one worker takes at a time: about a millisecond of work.
 GROUP_BYTES = 4 * 2**20
@@ -44,6 +44,28 @@ class ViewRequest(Request[Any]):
 
     def _outcome(self) -> object:
         return self.data
+
+
+def plan_later(
+    workers: WorkerPool,
+    request: ViewRequest,
+    plan: Callable[[], None],
+    submit: Callable[[ViewRequest], None],
+) -> None:
+    """Has a worker plan and submit `request`: sorting many points takes a while.
+
+    What either raises fails the request.
+    """
+
+    def planned() -> None:
+        try:
+            plan()
+            submit(request)
+        except Exception as error:  # noqa: BLE001 -- told by the request
+            request.fail(error)
+            request.planned()
+
+    workers.post(planned)
 
 
 #: Somebody's part of one chunk.

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asynctensor.errors import InvalidArgument
-from asynctensor.runtime.resource_type import ResourceType, members, quoted
+from asynctensor.runtime.resource_type import ResourceType, typed_members
 
 #: The members of each type beside ``type``.
 _MEMBERS: dict[str, tuple[str, ...]] = {
@@ -79,19 +79,7 @@ def _same(config: Any) -> Any:
 
 
 def _parse(value: Any) -> AzureCredentials:
-    if not isinstance(value, dict):
-        # Whatever it is, it may be a secret.
-        raise InvalidArgument(f"Expected object, but received: {type(value).__name__}")
-    kind = value.get("type")
-    if not isinstance(kind, str):
-        what = "member is missing" if "type" not in value else f"received: {quoted(kind)}"
-        raise InvalidArgument(f'Error parsing object member "type": Expected string, but {what}')
-    if kind not in _MEMBERS:
-        raise InvalidArgument(
-            'Error parsing object member "type": Failed to parse tag name, expected one of: '
-            f"{', '.join(_MEMBERS)}, but received: {kind}"
-        )
-    given = members(value, "type", *_MEMBERS[kind])
+    kind, given = typed_members(value, _MEMBERS)
     for name, text in given.items():
         if not isinstance(text, str) or not text or not all("!" <= c <= "~" for c in text):
             raise InvalidArgument(

@@ -112,6 +112,33 @@ def members(value: object, *known: str) -> dict[str, Any]:
     return value
 
 
+def typed_members(
+    value: object, known: Mapping[str, tuple[str, ...]]
+) -> tuple[str, dict[str, Any]]:
+    """The member ``type`` of a JSON object that may hold secrets, and all its members.
+
+    Args:
+        value: The object.
+        known: The members of each type, beside ``type``.
+
+    Raises:
+        InvalidArgument: `value` is no object, of no type that is known, or has other members. Of
+            what is no object nothing is shown: whatever it is, it may be a secret.
+    """
+    if not isinstance(value, dict):
+        raise InvalidArgument(f"Expected object, but received: {type(value).__name__}")
+    kind = value.get("type")
+    if not isinstance(kind, str):
+        what = "member is missing" if "type" not in value else f"received: {quoted(kind)}"
+        raise InvalidArgument(f'Error parsing object member "type": Expected string, but {what}')
+    if kind not in known:
+        raise InvalidArgument(
+            'Error parsing object member "type": Failed to parse tag name, expected one of: '
+            f"{', '.join(known)}, but received: {kind}"
+        )
+    return kind, members(value, "type", *known[kind])
+
+
 def wrong_member(name: str, expected: str, value: object) -> InvalidArgument:
     """The error that says that member `name` should have been `expected`."""
     return InvalidArgument(

@@ -17,7 +17,7 @@ from asynctensor.chunked.codec import Array
 from asynctensor.chunked.destination import Into, output
 from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.grid import Partition
-from asynctensor.chunked.plan import ViewRequest
+from asynctensor.chunked.plan import ViewRequest, plan_later
 from asynctensor.chunked.source import shaped_source
 from asynctensor.drivers.virtual_chunked.array import VirtualArray
 from asynctensor.drivers.virtual_chunked.plan import VirtualPartition, check_finite
@@ -78,7 +78,7 @@ class VirtualDriver(ArrayDriver):
         self._array.functions.bind(request.future, self._array.functions.read)
         plan = self._planning(request, transform, "read", limit, progress)
         if _points(transform) > _INLINE_POINTS:
-            self._plan_later(request, plan, self._reader.submit)
+            plan_later(self._array.workers, request, plan, self._reader.submit)
             return request.future
         plan()
         if batch is None:
@@ -108,7 +108,8 @@ class VirtualDriver(ArrayDriver):
             return WriteFutures(request.future, request.future)
         self._array.functions.bind(request.future, self._array.functions.write)
         if _points(transform) > _INLINE_POINTS:
-            self._plan_later(request, plan, VirtualWriter.of(self._array).submit)
+            submit = VirtualWriter.of(self._array).submit
+            plan_later(self._array.workers, request, plan, submit)
         else:
             plan()
             VirtualWriter.of(self._array).submit(request)
@@ -133,22 +134,6 @@ class VirtualDriver(ArrayDriver):
                 request.watch(lambda done: progress(Progress(what, done, total)))
 
         return plan
-
-    def _plan_later(
-        self,
-        request: ViewRequest,
-        plan: Callable[[], None],
-        submit: Callable[[ViewRequest], None],
-    ) -> None:
-        def planned() -> None:
-            try:
-                plan()
-                submit(request)
-            except Exception as error:  # noqa: BLE001 -- told by the request
-                request.fail(error)
-                request.planned()
-
-        self._array.workers.post(planned)
 
     async def resize(self, request: ResizeRequest, progress: ProgressFunction | None) -> None:
         raise Unimplemented("Resize not supported: the domain of a virtual array is fixed")
