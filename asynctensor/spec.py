@@ -118,10 +118,10 @@ class Spec(SchemaProperties, Indexable, Displayed):
                 constrain its input space.
 
         Raises:
-            InvalidArgument: A value is not allowed, or contradicts a constraint.
+            InvalidArgument: A value is not allowed, contradicts a constraint, or cannot be carried
+                through the transform: a domain and a fill value pass no step, no fixed index and no
+                index array.
             IncompatibleType: An argument has the wrong type or name.
-            Unimplemented: The transform does more than translate, permute and reverse dimensions,
-                and a constraint other than data type, rank and codec was given.
         """
         given = dict(changes)
         for name in given.keys() - SpecOptions.__annotations__.keys():

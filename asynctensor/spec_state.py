@@ -23,7 +23,7 @@ from asynctensor.schema.json_value import (
 )
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import NO_SCHEMA, SchemaState
-from asynctensor.schema.schema_transform import inverse_transformed
+from asynctensor.schema.schema_inverse import inverse_transformed
 from asynctensor.spec_rules import DriverRules, SpecRules
 
 #: Members of every spec of a chunked format, with their defaults (facts: TensorStore's schemas).
@@ -36,9 +36,6 @@ CHUNKED_DEFAULTS: Final[Mapping[str, Any]] = {
 #: Members that name context resources, in every spec of a chunked format.
 CHUNKED_RESOURCES: Final = ("cache_pool", "metadata_cache_pool", "data_copy_concurrency")
 
-
-#: Constraints that mean the same on both sides of a transform.
-_UNMOVED: Final = ("dtype", "codec", "rank")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,8 +98,8 @@ class SpecState:
         """The same with more constraints: keywords of `Schema.update`, in the spec's own indices.
 
         Raises:
-            InvalidArgument: They contradict what it says already.
-            Unimplemented: They cannot be carried through the transform.
+            InvalidArgument: They contradict what it says already, or cannot be carried through
+                the transform.
         """
         changes = {name: value for name, value in changes.items() if value is not None}
         if not changes:
@@ -115,10 +112,7 @@ class SpecState:
         else:
             new = Schema(rank=transform.input_rank)
             new.update(**changes)
-            if changes.keys() <= set(_UNMOVED):
-                carried = replace(new.state, rank=transform.output_rank)
-            else:
-                carried = inverse_transformed(new.state, transform)
+            carried = inverse_transformed(new.state, transform)
             found = replace(self, schema=self.schema.merged(carried)).handed_down()
         # Contradictions with the driver's own members show here, not first when opening.
         found.effective_schema()

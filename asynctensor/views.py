@@ -195,7 +195,7 @@ def overlay(
         InvalidArgument: The layers do not fit together.
         IncompatibleType: A layer or a constraint is of the wrong type.
     """
-    return _stacked(list(layers), read, write, context, transaction, constraints)
+    return _stacked(_listed(layers), read, write, context, transaction, constraints)
 
 
 def concat(
@@ -222,7 +222,7 @@ def concat(
     Raises:
         InvalidArgument, IncompatibleType: See `overlay`.
     """
-    given = list(layers)
+    given = _listed(layers)
     if not given:
         raise InvalidArgument("At least one layer must be specified for concat")
     first = _domain_of(given[0], 0)
@@ -265,7 +265,7 @@ def stack(
     Raises:
         InvalidArgument, IncompatibleType: See `overlay`.
     """
-    given = list(layers)
+    given = _listed(layers)
     if not given:
         raise InvalidArgument("At least one layer must be specified for stack")
     rank = _domain_of(given[0], 0).rank + 1
@@ -280,6 +280,19 @@ def stack(
         new = d[_axis(operator.index(axis), rank)][None]
         moved.append(layer[new.translate_to[number].mark_bounds_implicit[False]])
     return _stacked(moved, read, write, context, transaction, constraints)
+
+
+def _listed(layers: object) -> list[Any]:
+    """The layers, in a list.
+
+    Raises:
+        IncompatibleType: They are not in anything that can be iterated over.
+    """
+    if isinstance(layers, (TensorStore, Spec)) or not isinstance(layers, Iterable):
+        raise IncompatibleType(
+            f"Expected layers, each a TensorStore or a Spec, in a list, but received {layers!r:.80}"
+        )
+    return list(layers)
 
 
 def _axis(axis: int | str, rank: int, labels: tuple[str, ...] = ()) -> int:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from asynctensor.errors import InvalidArgument, OutOfRange, Unimplemented
+from asynctensor.errors import InvalidArgument, OutOfRange
 from asynctensor.index_space.interval import MAX_FINITE_INDEX, MIN_FINITE_INDEX, UNBOUNDED_MIN
 from asynctensor.index_space.output_map import OutputIndexMap
 from asynctensor.index_space.transform import IndexTransform
@@ -95,41 +95,6 @@ def transformed_layout(layout: LayoutState, transform: IndexTransform) -> Layout
         grid_origin=_to_input(layout.grid_origin, transform, _input_origin),
         **grids,
     )
-
-
-def inverse_transformed(state: SchemaState, transform: IndexTransform) -> SchemaState:
-    """What `state`, which constrains the input space, says about the output space.
-
-    Raises:
-        InvalidArgument: The ranks of the two differ.
-        Unimplemented: The transform does more than translate, permute and reverse dimensions.
-        OutOfRange: A bound or a chunk's origin leaves the index space.
-    """
-    inverse = _inverse(transform)
-    if inverse is None:
-        raise Unimplemented(
-            "Cannot carry constraints through a transform that does more than translate, permute "
-            "and reverse dimensions; constrain before indexing"
-        )
-    if state.domain is not None:
-        labels = state.domain.labels
-        order = [item.input_dimension or 0 for item in transform.output]
-        inverse = IndexTransform(state.domain)[inverse].label[[labels[dim] for dim in order]]
-    return transformed(state, inverse)
-
-
-def _inverse(transform: IndexTransform) -> IndexTransform | None:
-    """The inverse over all of the index space, None where the transform has none."""
-    outputs: list[OutputIndexMap | None] = [None] * transform.input_rank
-    for output, item in enumerate(transform.output):
-        dim, stride = item.input_dimension, item.stride
-        if dim is None or stride is None or abs(stride) != 1 or outputs[dim] is not None:
-            return None
-        outputs[dim] = OutputIndexMap.single(output, -stride * item.offset, stride)
-    found = [item for item in outputs if item is not None]
-    if len(found) != transform.input_rank:
-        return None
-    return IndexTransform(input_rank=transform.output_rank, output=found)
 
 
 def one_to_one(transform: IndexTransform) -> list[tuple[int, OutputIndexMap]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -260,6 +262,14 @@ def test_constraints() -> None:
         ts.overlay([layer], codec=3)
     with pytest.raises(IncompatibleType, match="Layer 1"):
         ts.overlay([layer, 3])
+
+
+@pytest.mark.parametrize("layers", [3, None, ts.array([1]), ts.array([1]).spec()])
+@pytest.mark.parametrize("function", [ts.overlay, ts.stack, partial(ts.concat, axis=0)])
+def test_layers_come_in_a_list(function: Any, layers: Any) -> None:
+    with pytest.raises(IncompatibleType, match="in a list, but received"):
+        function(layers)
+    assert function(iter([ts.array([1])])).size == 1
 
 
 def test_labels() -> None:
