@@ -117,7 +117,7 @@ def test_schemas(programs: list[dict[str, Any]]) -> None:
     # Nor at fill values of arrays for a rank of 0, where one schema is merged into another.
     programs = [each for each in programs if each.get("rank") != 0]
     ours, theirs = after(ts, programs), after(tensorstore, programs)
-    if theirs[-1] == "error" and sum("fill_value" in each for each in programs) > 1:
+    if theirs[-1:] == ["error"] and sum("fill_value" in each for each in programs) > 1:
         # To TensorStore, 1 of no data type and 1 of uint8 are two fill values.
         theirs.pop()
         ours = ours[: len(theirs)]
