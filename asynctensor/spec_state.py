@@ -22,8 +22,8 @@ from asynctensor.schema.json_value import (
     in_member,
 )
 from asynctensor.schema.schema import Schema
-from asynctensor.schema.schema_state import NO_SCHEMA, SchemaState
 from asynctensor.schema.schema_inverse import inverse_transformed
+from asynctensor.schema.schema_state import NO_SCHEMA, SchemaState
 from asynctensor.spec_rules import DriverRules, SpecRules
 
 #: Members of every spec of a chunked format, with their defaults (facts: TensorStore's schemas).
@@ -35,7 +35,6 @@ CHUNKED_DEFAULTS: Final[Mapping[str, Any]] = {
 }
 #: Members that name context resources, in every spec of a chunked format.
 CHUNKED_RESOURCES: Final = ("cache_pool", "metadata_cache_pool", "data_copy_concurrency")
-
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -119,9 +119,7 @@ def _dim(dim: Dim, out: int, offset: int, stride: int) -> Dim:
         ends = (-ends[1], -ends[0])
         flags = flags[::-1]
     unbounded = (ends[0] <= UNBOUNDED_MIN, ends[1] >= UNBOUNDED_MAX - 1)
-    low, high = (
-        end if free else end + offset for end, free in zip(ends, unbounded, strict=True)
-    )
+    low, high = (end if free else end + offset for end, free in zip(ends, unbounded, strict=True))
     for end, free in zip((low, high), unbounded, strict=True):
         if not free and not MIN_FINITE_INDEX <= end <= MAX_FINITE_INDEX:
             raise OutOfRange(
@@ -152,9 +150,7 @@ def _fill(fill: Fill, transform: IndexTransform) -> Fill:
     rest = [dim for dim in range(rank) if dim not in followed]
     for dim in rest:
         if full.shape[dim] != 1:
-            raise InvalidArgument(
-                f"Cannot transform input array; dimension {dim} cannot be mapped"
-            )
+            raise InvalidArgument(f"Cannot transform input array; dimension {dim} cannot be mapped")
     steps = tuple(slice(None, None, stride) for _, _, stride in sources)
     moved = full.transpose([*followed, *rest]).reshape([full.shape[dim] for dim in followed])
     found = np.array(unbroadcast(moved[(*steps, ...)]), fill.dtype)
@@ -202,9 +198,7 @@ def _layout(layout: LayoutState, transform: IndexTransform) -> LayoutState:
 def _order(order: tuple[int, ...], transform: IndexTransform) -> tuple[int, ...]:
     """As the view's; dimensions that follow none of it vary fastest."""
     place = {dim: number for number, dim in enumerate(order)}
-    keys = [
-        len(order) if source is None else place[source[0]] for source in _followed(transform)
-    ]
+    keys = [len(order) if source is None else place[source[0]] for source in _followed(transform)]
     return tuple(sorted(range(transform.output_rank), key=lambda out: (keys[out], out)))
 
 
