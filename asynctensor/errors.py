@@ -22,11 +22,14 @@ class Error(Exception):
         store: The store, as a URL or short description without secrets.
         operation: What was being done (``"read"``, ``"write"``, ``"open"``).
         array: The array (its URL), if one is concerned.
+        contradicting: Of a spec or schema that contradicts itself, the paths of the two members
+            inside the JSON; of one that contradicts what is stored, the path of the one.
     """
 
     kind: ClassVar[str] = "UNKNOWN"
     #: TensorStore leaves the status word out of the text of these.
     _word_in_text: ClassVar[bool] = True
+    contradicting: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class Error(Exception):
 
     def __str__(self) -> str:
         text = f"{self.kind}: {self.message}" if self._word_in_text else self.message
+        text += _told(self.contradicting)
         where = [
             f"{name}={value!r}"
             for name, value in (
@@ -60,7 +64,8 @@ class Error(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         fields = {k: getattr(self, k) for k in ("key", "store", "operation", "array")}
-        return (_rebuild, (type(self), self.message, fields))
+        rebuilt = (_rebuild, (type(self), self.message, fields))
+        return (*rebuilt, {"contradicting": self.contradicting}) if self.contradicting else rebuilt
 
     def located(
         self,
@@ -76,6 +81,15 @@ class Error(Exception):
         self.operation = self.operation if self.operation is not None else operation
         self.array = self.array if self.array is not None else array
         return self
+
+
+def _told(members: tuple[str, ...]) -> str:
+    """Which members of a spec contradict each other, and what would be accepted."""
+    if len(set(members)) < len(members) or not members:
+        return ""
+    if len(members) == 1:
+        return f'; member "{members[0]}" contradicts what is stored: change it, or leave it out'
+    return f'; member "{members[0]}" contradicts "{members[1]}": make them agree, or leave one out'
 
 
 def _rebuild(cls: type[Error], message: str, fields: dict[str, Any]) -> Error:

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 from asynctensor.chunked.format import ArrayFormat
 from asynctensor.chunked.part import part_of_options
 from asynctensor.errors import InvalidArgument
-from asynctensor.schema.json_value import dump, in_member, members, string
+from asynctensor.schema.contradiction import colliding
+from asynctensor.schema.json_value import dump, in_member, members, merging, string
 from asynctensor.schema.schema import Schema
 from asynctensor.spec_rules import DriverRules
 
@@ -60,7 +61,7 @@ class _MetadataOptions:
         found = dict(options)
         for alias, name in self.aliases:
             if alias in found:
-                with in_member(alias):
+                with merging(alias), colliding(alias, f"metadata.{name}"):
                     found["metadata"] = _with_alias(
                         found.get("metadata", {}), name, found.pop(alias)
                     )

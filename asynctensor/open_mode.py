@@ -60,13 +60,17 @@ class OpenMode:
                 assumptions without `open`, or with `delete_existing`.
         """
         if self.delete_existing and (not self.create or self.open):
-            raise InvalidArgument(
+            error = InvalidArgument(
                 "delete_existing=True needs create=True, and open=False: "
                 "what is deleted cannot be opened"
             )
+            error.contradicting = ("delete_existing", "open" if self.open else "create")
+            raise error
         for name in ("assume_metadata", "assume_cached_metadata"):
             if getattr(self, name) and (not self.open or self.delete_existing):
-                raise InvalidArgument(f"{name}=True needs open=True, and delete_existing=False")
+                error = InvalidArgument(f"{name}=True needs open=True, and delete_existing=False")
+                error.contradicting = (name, "delete_existing" if self.open else "open")
+                raise error
 
     def __repr__(self) -> str:
         return f"OpenMode({', '.join(f'{name}=True' for name in self.flags())})"

@@ -15,13 +15,22 @@ from asynctensor.near_names import extra_members
 from asynctensor.open_mode import FLAGS, OpenMode
 from asynctensor.pipeline_url import UrlComponent, parse_pipeline, shown_url
 from asynctensor.resource_members import checked_resources
+from asynctensor.schema.contradiction import (
+    between,
+    contradiction,
+    in_schema,
+    same,
+    written_in,
+)
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.json_value import (
     annotated,
+    at_position,
     boolean,
     expected,
     in_member,
     members,
+    merging,
     rank_value,
     string,
 )
@@ -58,7 +67,8 @@ def state_from_json(json: Any, rules: SpecRules) -> SpecState:
     """
     if isinstance(json, str):
         return state_from_url(json, rules)
-    return _state_of(members(json), rules)
+    with written_in(json):
+        return _state_of(members(json), rules)
 
 
 def _state_of(found: dict[str, Any], rules: SpecRules, base: SpecState | None = None) -> SpecState:
@@ -83,7 +93,8 @@ def _state_of(found: dict[str, Any], rules: SpecRules, base: SpecState | None = 
     state = replace(state, options=_checked_options(found, driver))
     if driver.of_json is not None:
         name, rank = driver.of_json
-        known = state.schema.with_rank(rank).with_dtype(dtype(name))
+        with between(lambda _: "driver", in_schema):
+            known = state.schema.with_rank(rank).with_dtype(dtype(name))
         state = replace(state, schema=known)
     return _with_transform(_handed_down(state), transform)
 
@@ -206,7 +217,7 @@ def _with_arrays_below(state: SpecState, found: dict[str, Any], driver: DriverRu
                 raise expected("array", given)
             layers = []
             for place, json in enumerate(given):
-                with annotated(f"Error parsing value at position {place}"):
+                with at_position(place):
                     layers.append(state_from_json(json, state.rules))
         state = replace(state, layers=tuple(layers))
     return state
@@ -223,11 +234,13 @@ def _take_schema(found: dict[str, Any]) -> SchemaState:
         with in_member("schema"):
             state = Schema(found.pop("schema")).state
     if "dtype" in found:
-        with in_member("dtype"):
-            state = state.with_dtype(dtype(string(found.pop("dtype"))))
+        data_type = _take(found, "dtype", lambda json: dtype(string(json)))
+        with merging("dtype"), between(same, in_schema):
+            state = state.with_dtype(data_type)
     if "rank" in found:
-        with in_member("rank"):
-            state = state.with_rank(rank_value(found.pop("rank")))
+        rank = _take(found, "rank", rank_value)
+        with merging("rank"), between(same, in_schema):
+            state = state.with_rank(rank)
     return state
 
 
@@ -237,11 +250,24 @@ def _with_transform(state: SpecState, transform: IndexTransform | None) -> SpecS
         # What `to_json` derived is not a choice of the user: a resize may outdate it.
         return state
     if rank not in (None, transform.output_rank):
-        raise InvalidArgument(
+        raise contradiction(
             f'Error parsing object member "transform": Transform of rank {transform.input_rank} -> '
-            f"{transform.output_rank} does not fit an array of rank {rank}"
+            f"{transform.output_rank} does not fit an array of rank {rank}",
+            "transform",
+            _rank_said_at(state),
         )
     return replace(state, transform=transform)
+
+
+def _rank_said_at(state: SpecState) -> str:
+    """The member that says the rank of the stored array."""
+    if state.schema.rank is not None:
+        return in_schema(state.schema.rank_said_by())
+    if state.base is not None:
+        return "base"
+    if state.layers:
+        return "layers"
+    return next((each for each in ("metadata", "array") if each in state.options), "driver")
 
 
 def _taken(driver: DriverRules) -> set[str]:

@@ -17,6 +17,7 @@ from asynctensor.registry import REGISTRY
 from asynctensor.resource_members import passed_on, resource_type
 from asynctensor.resource_names import ResourceNames
 from asynctensor.runtime.context import Context, ContextResource
+from asynctensor.schema.contradiction import between, in_schema, joined, same
 from asynctensor.schema.elements import Elements
 from asynctensor.schema.json_value import (
     in_member,
@@ -104,15 +105,16 @@ class SpecState:
         if not changes:
             return self
         transform = self.transform
-        if transform is None:
-            schema = Schema.from_state(self.schema)
-            schema.update(**changes)
-            found = replace(self, schema=schema.state).handed_down()
-        else:
-            new = Schema(rank=transform.input_rank)
-            new.update(**changes)
-            carried = inverse_transformed(new.state, transform)
-            found = replace(self, schema=self.schema.merged(carried)).handed_down()
+        with between(in_schema, in_schema):
+            if transform is None:
+                schema = Schema.from_state(self.schema)
+                schema.update(**changes)
+                state = schema.state
+            else:
+                new = Schema(rank=transform.input_rank)
+                new.update(**changes)
+                state = self.schema.merged(inverse_transformed(new.state, transform))
+        found = replace(self, schema=state).handed_down()
         # Contradictions with the driver's own members show here, not first when opening.
         found.effective_schema()
         return found
@@ -123,7 +125,9 @@ class SpecState:
         if rule is None or self.base is None:
             return self
         kept, below = rule(self.driver_members(), Schema.from_state(self.schema))
-        return replace(self, schema=kept.state, base=self.base.with_schema(below))
+        with between(same, lambda path: joined("base", path)):
+            base = self.base.with_schema(below)
+        return replace(self, schema=kept.state, base=base)
 
     def with_schema(self, schema: Schema) -> SpecState:
         """The same with the constraints of `schema`; see `constrained`."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import isqrt, prod
 
-from asynctensor.errors import InvalidArgument
 from asynctensor.schema.chunk_grid import GridConstraints
 from asynctensor.schema.constraint import Constraint
+from asynctensor.schema.contradiction import contradiction
 
 #: TensorStore's default.
 DEFAULT_ELEMENTS = 2**20
@@ -51,9 +51,11 @@ def choose_read_and_write_shapes(
         if small is None or large is None or large.value % small.value == 0:
             continue
         if small.hard and large.hard:
-            raise InvalidArgument(
+            raise contradiction(
                 f"Incompatible chunk size constraints for dimension {dim}: "
-                f"read size of {small.value}, write size of {large.value}"
+                f"read size of {small.value}, write size of {large.value}",
+                "schema.chunk_layout.read_chunk.shape",
+                "schema.chunk_layout.write_chunk.shape",
             )
         if small.hard:
             multiple = max(1, round(large.value / small.value)) * small.value

@@ -11,6 +11,7 @@ from asynctensor.chunked.chunk_choice import choose_chunk_shape
 from asynctensor.errors import InvalidArgument, Unimplemented
 from asynctensor.schema.chunk_grid import grid_of
 from asynctensor.schema.codec_spec import CodecSpec
+from asynctensor.schema.contradiction import contradiction
 from asynctensor.schema.layout_state import LayoutState, grid_origin_of
 
 _COUNTABLE = 2**63 - 1
@@ -22,7 +23,9 @@ def within_spec() -> Iterator[None]:
     try:
         yield
     except Unimplemented as error:
-        raise InvalidArgument(error.message) from error
+        refused = InvalidArgument(error.message)
+        refused.contradicting = error.contradicting
+        raise refused from error
 
 
 def codec_members(codec: CodecSpec | None, driver: str, *aliases: str) -> Mapping[str, Any] | None:
@@ -39,8 +42,10 @@ def codec_members(codec: CodecSpec | None, driver: str, *aliases: str) -> Mappin
     if codec is None:
         return None
     if codec.driver not in (driver, *aliases):
-        raise InvalidArgument(
-            f'the codec of the schema is of the driver "{codec.driver}", expected "{driver}"'
+        raise contradiction(
+            f'the codec of the schema is of the driver "{codec.driver}", expected "{driver}"',
+            "schema.codec.driver",
+            "driver",
         )
     return codec.members
 
@@ -62,7 +67,9 @@ def only_chunk_shape(
     if chunk_shape is not None:
         layout = layout.with_grid("write", grid_of("shape", True, chunk_shape))
     if layout.codec.normalized().shape:
-        raise InvalidArgument("codec_chunk_shape not supported")
+        raise contradiction(
+            "codec_chunk_shape not supported", "schema.chunk_layout.codec_chunk", "driver"
+        )
     # What is read is what is written.
     return choose_chunk_shape(layout.with_grid("write", layout.read).write, shape)
 

@@ -57,10 +57,13 @@ class Member:
                     raise self.error(f'no member "{key}" (known are: {names})')
         return {key: self.at(key, value) for key, value in self.value.items()}
 
-    def array(self, length: int | None = None) -> list[Member]:
-        """A list's elements."""
+    def array(self, length: int | None = None, said_by: Member | None = None) -> list[Member]:
+        """A list's elements; of `length` if given, which the list `said_by` has."""
         if not isinstance(self.value, list) or length not in (None, len(self.value)):
-            raise self.error("a list" if length is None else f"a list of length {length}")
+            error = self.error("a list" if length is None else f"a list of length {length}")
+            if said_by is not None and isinstance(self.value, list):
+                error.contradicting = (self.path, said_by.path)
+            raise error
         return [Member(value, f"{self.path}[{i}]") for i, value in enumerate(self.value)]
 
     def integer(self, low: int, high: int) -> int:
@@ -84,9 +87,11 @@ class Member:
             raise self.error("true or false")
         return self.value
 
-    def sizes(self, low: int, rank: int | None = None) -> tuple[int, ...]:
+    def sizes(
+        self, low: int, rank: int | None = None, said_by: Member | None = None
+    ) -> tuple[int, ...]:
         """A shape with sizes of at least `low`, of `rank` if given and of a legal one anyway."""
-        elements = self.array(rank)
+        elements = self.array(rank, said_by)
         if len(elements) > MAX_RANK:
             raise self.error(f"at most {MAX_RANK} dimensions")
         return tuple(element.integer(low, MAX_SIZE - 1) for element in elements)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from asynctensor.chunked.member import Member
-from asynctensor.errors import FailedPrecondition, InvalidArgument
+from asynctensor.errors import FailedPrecondition
+from asynctensor.schema.contradiction import contradiction
 from asynctensor.schema.data_type import dtype
 
 
@@ -55,7 +56,8 @@ def part_of_options(options: Mapping[str, Any]) -> Part | None:
     if void is None or not void.boolean():
         return None if name is None else Part(name)
     if name is not None:
-        raise InvalidArgument('"field" and "open_as_void" cannot both be given')
+        message = '"field" and "open_as_void" cannot both be given'
+        raise contradiction(message, "open_as_void", "field")
     return Part()
 
 

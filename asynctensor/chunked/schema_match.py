@@ -14,6 +14,7 @@ from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.interval import UNBOUNDED_MAX
 from asynctensor.schema.chunk_grid import GridConstraints
 from asynctensor.schema.chunk_layout import ChunkLayout
+from asynctensor.schema.contradiction import between, colliding, contradiction, in_schema, same
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.fill_constraint import converted_fill
 from asynctensor.schema.json_value import dump
@@ -121,11 +122,14 @@ def agreed_fill(
     """
     if wanted.fill_value is None:
         return found
-    fill = _uniform(wanted.fill_value, element, hidden)
+    with colliding("schema.fill_value", "dtype"):
+        fill = _uniform(wanted.fill_value, element, hidden)
     if found is not None and not _same_elements(found, fill):
-        raise InvalidArgument(
+        raise contradiction(
             f"Invalid fill_value: schema requires fill value of {fill}, "
-            f"but metadata specifies fill value of {found}"
+            f"but metadata specifies fill value of {found}",
+            "schema.fill_value",
+            "metadata.fill_value",
         )
     return fill
 
@@ -163,11 +167,12 @@ def check_schema(actual: Schema, wanted: Schema) -> None:
     try:
         fill = actual.fill_value
         agreed_fill(fill, wanted, element, () if fill is None else fill.shape)
-        actual.state.merged(replace(wanted.state, fill_value=None))
+        with between(in_schema, same):
+            actual.state.merged(replace(wanted.state, fill_value=None))
     except InvalidArgument as error:
-        raise FailedPrecondition(
-            f"Mismatch between metadata and schema: {error.message}"
-        ) from error
+        refused = FailedPrecondition(f"Mismatch between metadata and schema: {error.message}")
+        refused.contradicting = error.contradicting[:1]
+        raise refused from error
 
 
 def expect(member: str, wanted: Any, found: Any) -> None:
@@ -177,6 +182,8 @@ def expect(member: str, wanted: Any, found: Any) -> None:
         FailedPrecondition: It has another.
     """
     if wanted != found:
-        raise FailedPrecondition(
+        error = FailedPrecondition(
             f'Expected "{member}" of {dump(wanted)} but received: {dump(found)}'
         )
+        error.contradicting = (f"metadata.{member}",)
+        raise error

@@ -55,7 +55,7 @@ def domain_rep(
     }
     count = _common_rank(prefix, None if rank is None else _rank_index(rank), vectors)
     low = lower or [0 if form == "shape" else UNBOUNDED_MIN] * count
-    high = _exclusive(low, form, vector)
+    high = _exclusive(prefix, low, form, vector)
     bounds = (
         tuple(low),
         tuple(high),
@@ -78,7 +78,9 @@ def _upper_bounds(
     return None, None
 
 
-def _exclusive(low: Sequence[int], form: str | None, vector: Sequence[int] | None) -> list[int]:
+def _exclusive(
+    prefix: str, low: Sequence[int], form: str | None, vector: Sequence[int] | None
+) -> list[int]:
     """The upper bounds as first indices outside, checked against the lower ones."""
     if vector is None:
         high = [UNBOUNDED_MAX] * len(low)
@@ -88,7 +90,11 @@ def _exclusive(low: Sequence[int], form: str | None, vector: Sequence[int] | Non
     else:
         high = [hi + (form == "inclusive_max") for hi in vector]
     for lo, hi in zip(low, high, strict=True):
-        check_interval(lo, hi)
+        try:
+            check_interval(lo, hi)
+        except InvalidArgument as error:
+            error.contradicting = (f"{prefix}{form}", f"{prefix}inclusive_min")
+            raise
     return high
 
 
@@ -104,11 +110,14 @@ def _common_rank(prefix: str, rank: int | None, vectors: dict[str, Any]) -> int:
         if vector is None:
             continue
         if rank is not None and len(vector) != rank:
-            raise InvalidArgument(
+            error = InvalidArgument(
                 f"Rank specified by `{name}` ({len(vector)}) does not match rank specified by "
                 f"`{source}` ({rank})"
             )
-        rank, source = len(vector), name
+            error.contradicting = (name, source)
+            raise error
+        if rank is None:
+            rank, source = len(vector), name
     if rank is None:
         raise InvalidArgument(f"Must specify `{prefix}rank`")
     check_rank(rank)
@@ -150,7 +159,9 @@ def rep_from_json(json: object, prefix: str = "", what: str = "domain") -> Trans
     try:
         return domain_rep(prefix=prefix, **arguments)
     except InvalidArgument as error:
-        raise InvalidArgument(f"Error parsing index {what} from JSON: {error.message}") from None
+        refused = InvalidArgument(f"Error parsing index {what} from JSON: {error.message}")
+        refused.contradicting = error.contradicting
+        raise refused from None
 
 
 def constructor_arguments(rep: TransformRep, prefix: str) -> list[str]:

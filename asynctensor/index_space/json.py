@@ -132,7 +132,9 @@ def parse_domain(json: object, prefix: str = "", what: str = "domain") -> dict[s
     members = {str(name)[len(prefix) :]: value for name, value in json.items()}
     if sum(name in members for name in _UPPERS) > 1:
         listed = ", ".join(f'"{prefix}{name}"' for name in _UPPERS)
-        raise InvalidArgument(f"{where}: At most one of {listed} members is allowed")
+        error = InvalidArgument(f"{where}: At most one of {listed} members is allowed")
+        error.contradicting = tuple([n for n in json if n[len(prefix) :] in _UPPERS][:2])
+        raise error
     parsed: dict[str, Any] = {}
     for name, value in members.items():
         parse = _PARSERS.get(name)
@@ -213,7 +215,15 @@ def parse_output(json: object) -> list[OutputIndexMap]:
     where = 'Error parsing index transform from JSON: Error parsing object member "output"'
     if not isinstance(json, Sequence) or isinstance(json, str):
         raise InvalidArgument(f"{where}: Expected array, but received: {json!r}")
-    return [_parse_map(item, _at(where, i)) for i, item in enumerate(json)]
+    return [_map_at(i, item, _at(where, i)) for i, item in enumerate(json)]
+
+
+def _map_at(position: int, json: object, where: str) -> OutputIndexMap:
+    try:
+        return _parse_map(json, where)
+    except InvalidArgument as error:
+        error.contradicting = tuple(f"output[{position}].{n}" for n in error.contradicting)
+        raise
 
 
 def _parse_map(json: object, where: str) -> OutputIndexMap:
@@ -224,9 +234,11 @@ def _parse_map(json: object, where: str) -> OutputIndexMap:
     if extra:
         raise InvalidArgument(f"{where}: {extra_members(extra, known)}")
     if "input_dimension" in json and "index_array" in json:
-        raise InvalidArgument(
+        error = InvalidArgument(
             f'{where}: At most one of "input_dimension", "index_array" members is allowed'
         )
+        error.contradicting = ("input_dimension", "index_array")
+        raise error
     offset = _member(json, "offset", 0, where)
     if "index_array_bounds" in json and "index_array" not in json:
         raise InvalidArgument(f'{where}: "index_array_bounds" is only valid with "index_array"')

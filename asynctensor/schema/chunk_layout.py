@@ -10,6 +10,7 @@ from asynctensor.index_space.dim import Dim
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.schema.chunk_grid import MEMBERS, GridConstraints, grid_from_json, grid_of
 from asynctensor.schema.constraint import values_of
+from asynctensor.schema.contradiction import written_in
 from asynctensor.schema.grid import Grid as _Grid
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.json_value import (
@@ -18,6 +19,7 @@ from asynctensor.schema.json_value import (
     in_member,
     integer,
     members,
+    merging,
     optional,
     rank_value,
 )
@@ -118,7 +120,8 @@ class ChunkLayout:
         self._state = LayoutState()
         if json is not ...:
             refuse_both(constraints)
-            self._state = _state_from_json(json)
+            with written_in(json):
+                self._state = _state_from_json(json)
         self.update(**constraints)
 
     def update(self, **constraints: Unpack[ChunkLayoutOptions]) -> None:
@@ -300,7 +303,7 @@ def _with_keyword(state: LayoutState, name: str, value: Any) -> LayoutState:
         return state.with_grid_origin(grid_origin_of(value, hard))
     if name in _PREFIXES:
         grid = checked_type(value, ChunkLayout.Grid)
-        state = state.with_rank(grid.rank)
+        state = state.with_rank(grid.rank, f"{name}.shape")
         return _with_grids(state, name, grid.constraints)
     prefix, _, kind = base.partition("chunk_")
     return _with_grids(state, f"{prefix}chunk", grid_of(MEMBERS[kind][0], hard, value))
@@ -328,12 +331,15 @@ def _state_from_json(json: object) -> LayoutState:
             continue
         with in_member(name):
             item = integer if name.startswith("inner_order") else optional(integer)
-            state = _with_keyword(state, name, array(given[name], item))
+            values = array(given[name], item)
+        with merging(name):
+            state = _with_keyword(state, name, values)
     for prefix in _PREFIXES:
         if prefix not in given:
             continue
         with in_member(prefix):
-            for name, grid in grid_from_json(given[prefix]).items():
-                with in_member(name):
-                    state = _with_grids(state, prefix, grid)
+            grids = grid_from_json(given[prefix])
+        for name, grid in grids.items():
+            with merging(prefix), merging(name):
+                state = _with_grids(state, prefix, grid)
     return state

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from asynctensor.errors import InvalidArgument
+from asynctensor.schema.contradiction import contradiction
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.json_value import (
     annotated,
@@ -71,7 +72,7 @@ def merge_members(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[s
     """
     for name in sorted(first.keys() & second.keys()):
         if first[name] != second[name]:
-            raise InvalidArgument(f"{dump(name)} does not match")
+            raise contradiction(f"{dump(name)} does not match", name, name)
     return {**first, **second}
 
 
@@ -135,7 +136,8 @@ class CodecSpec:
         merge = self._merge or other._merge or merge_members
         with annotated(f"Cannot merge codec spec {dump(self._json)} with {dump(other._json)}"):
             if self.driver != other.driver:
-                raise InvalidArgument(f"driver {self.driver} is not {other.driver}")
+                message = f"driver {self.driver} is not {other.driver}"
+                raise contradiction(message, "driver", "driver")
             found = merge(self.members, other.members)
         return CodecSpec({"driver": self.driver, **found}, merge=self._merge or other._merge)
 

@@ -7,6 +7,7 @@ from asynctensor.index_space.dim import Dim
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.interval import UNBOUNDED_MAX, UNBOUNDED_MIN
 from asynctensor.index_space.labels import merge_label
+from asynctensor.schema.contradiction import colliding, contradiction
 from asynctensor.schema.json_value import annotated
 
 
@@ -23,16 +24,17 @@ def merge_domains(existing: IndexDomain | None, new: IndexDomain | None) -> Inde
         return existing or new
     with annotated(f"Cannot merge index domain {existing} with index domain {new}"):
         if existing.rank != new.rank:
-            raise InvalidArgument("Ranks do not match")
+            raise contradiction("Ranks do not match", "domain", "domain")
         dims = []
         for number, (old, each) in enumerate(zip(existing, new, strict=True)):
-            with annotated(f"Mismatch in dimension {number}"):
+            with annotated(f"Mismatch in dimension {number}"), colliding("domain"):
                 dims.append(_merge_dims(old, each))
     return IndexDomain(dims)
 
 
 def _merge_dims(a: Dim, b: Dim) -> Dim:
-    label = merge_label(a.label, b.label)
+    with colliding("domain.labels"):
+        label = merge_label(a.label, b.label)
     lower = _merge_bounds(
         (a.inclusive_min, a.implicit_lower), (b.inclusive_min, b.implicit_lower), UNBOUNDED_MIN
     )

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 from asynctensor.errors import Error, InvalidArgument
 from asynctensor.index_space.interval import MAX_RANK
 from asynctensor.near_names import extra_members
+from asynctensor.schema.contradiction import below
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 
@@ -42,8 +43,22 @@ def annotated(prefix: str) -> Iterator[None]:
         raise
 
 
-def in_member(name: str) -> Any:
-    """`annotated` for one member of an object."""
+@contextmanager
+def in_member(name: str) -> Iterator[None]:
+    """Where one member of an object is read: `annotated`, and paths begin with the member."""
+    with annotated(f"Error parsing object member {dump(name)}"), below(name):
+        yield
+
+
+@contextmanager
+def at_position(position: int) -> Iterator[None]:
+    """The same where one element of an array is read."""
+    with annotated(f"Error parsing value at position {position}"), below(f"[{position}]"):
+        yield
+
+
+def merging(name: str) -> Any:
+    """Where what a member says meets what was said before: contradictions give their own paths."""
     return annotated(f"Error parsing object member {dump(name)}")
 
 
@@ -84,7 +99,7 @@ def _check_value(value: object, depth: int) -> None:
     elif isinstance(value, (list, tuple)):
         _check_depth(depth)
         for position, item in enumerate(value):
-            with annotated(f"Error parsing value at position {position}"):
+            with at_position(position):
                 _check_value(item, depth - 1)
     elif isinstance(value, (bytes, bytearray, set, frozenset)) or not (
         value is None
@@ -164,7 +179,7 @@ def array(value: object, item: Callable[[Any], T]) -> tuple[T, ...]:
         raise expected("array", value)
     items: list[T] = []
     for position, each in enumerate(value):
-        with annotated(f"Error parsing value at position {position}"):
+        with at_position(position):
             items.append(item(each))
     return tuple(items)
 

@@ -23,6 +23,7 @@ from asynctensor.schema.constraint import (
     text,
     values_of,
 )
+from asynctensor.schema.contradiction import colliding, contradiction
 from asynctensor.schema.json_value import annotated
 
 #: What chunks are for: written whole, read whole, encoded in one go.
@@ -57,8 +58,12 @@ class LayoutState:
         found: GridConstraints = getattr(self, usage)
         return found
 
-    def with_rank(self, rank: int | None) -> LayoutState:
+    def with_rank(self, rank: int | None, said_by: str = "rank") -> LayoutState:
         """The same with its rank set.
+
+        Args:
+            rank: The rank.
+            said_by: The constraint that says it.
 
         Raises:
             InvalidArgument: The rank is out of range, or differs from the one there is.
@@ -67,8 +72,22 @@ class LayoutState:
             return self
         check_rank(rank)
         if self.rank is not None:
-            raise InvalidArgument(f"Rank {rank} does not match existing rank {self.rank}")
+            raise contradiction(
+                f"Rank {rank} does not match existing rank {self.rank}",
+                said_by,
+                self.rank_said_by(),
+            )
         return replace(self, rank=rank)
+
+    def rank_said_by(self) -> str:
+        """The constraint that says the rank, as far as one does."""
+        for usage in USAGES:
+            grid = self.grid(usage)
+            if grid.rank is not None:
+                return f"{usage}_chunk.{'shape' if grid.shape else 'aspect_ratio'}"
+        if self.inner_order is not None:
+            return "inner_order"
+        return "grid_origin" if self.grid_origin else "rank"
 
     def with_inner_order(self, order: Constraint[tuple[int, ...]] | None) -> LayoutState:
         """The same with a wanted order merged in.
@@ -78,8 +97,9 @@ class LayoutState:
         """
         if order is None:
             return self
-        state = self.with_rank(len(order.value))
-        return replace(state, inner_order=merged(state.inner_order, order))
+        state = self.with_rank(len(order.value), "inner_order")
+        with colliding("inner_order"):
+            return replace(state, inner_order=merged(state.inner_order, order))
 
     def with_grid_origin(self, origin: PerDimension[int]) -> LayoutState:
         """The same with a wanted origin merged in.
@@ -89,8 +109,9 @@ class LayoutState:
         """
         if not origin:
             return self
-        state = self.with_rank(len(origin))
-        return replace(state, grid_origin=merged_per_dimension(state.grid_origin, origin))
+        state = self.with_rank(len(origin), "grid_origin")
+        with colliding("grid_origin"):
+            return replace(state, grid_origin=merged_per_dimension(state.grid_origin, origin))
 
     def with_grid(self, usage: Usage, new: GridConstraints) -> LayoutState:
         """The same with constraints on the chunks of one usage merged in.
@@ -101,13 +122,15 @@ class LayoutState:
         state = self
         for kind, vector in (("shape", new.shape), ("aspect_ratio", new.aspect_ratio)):
             with annotated(f"Error setting {usage}_chunk {kind}"):
-                state = state.with_rank(len(vector) or None)
+                state = state.with_rank(len(vector) or None, f"{usage}_chunk.{kind}")
         old = state.grid(usage)
-        with annotated(f"Error setting {usage}_chunk shape"):
+        with annotated(f"Error setting {usage}_chunk shape"), colliding(f"{usage}_chunk.shape"):
             shape = merged_per_dimension(old.shape, new.shape)
-        with annotated(f"Error setting {usage}_chunk aspect_ratio"):
+        ratio = f"{usage}_chunk.aspect_ratio"
+        with annotated(f"Error setting {usage}_chunk aspect_ratio"), colliding(ratio):
             aspect_ratio = merged_per_dimension(old.aspect_ratio, new.aspect_ratio)
-        with annotated(f"Error setting {usage}_chunk elements"):
+        number = f"{usage}_chunk.elements"
+        with annotated(f"Error setting {usage}_chunk elements"), colliding(number):
             elements = merged(old.elements, new.elements)
         changed: Any = {usage: GridConstraints(shape, aspect_ratio, elements)}
         return replace(state, **changed)

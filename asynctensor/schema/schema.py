@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, TypedDict, Unpack
 
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.codec_spec import CodecSpec
+from asynctensor.schema.contradiction import colliding, written_in
 from asynctensor.schema.data_type import DTypeLike, dtype
 from asynctensor.schema.fill_constraint import fill_from_array, fill_from_json
 from asynctensor.schema.fill_constraint import same_fill as _same_fill
@@ -21,6 +22,7 @@ from asynctensor.schema.json_value import (
     check_document,
     in_member,
     members,
+    merging,
     rank_value,
     string,
 )
@@ -79,7 +81,8 @@ class Schema(SchemaProperties):
         if json is not ...:
             refuse_both(constraints)
             check_document(json)
-            self._state = _state_from_json(json)
+            with written_in(json):
+                self._state = _state_from_json(json)
         self.update(**constraints)
 
     def update(self, **constraints: Unpack[SchemaOptions]) -> None:
@@ -200,22 +203,41 @@ def _state_from_json(json: object) -> SchemaState:
         if name not in given:
             continue
         with in_member(name):
-            state = _with_member(state, name, given[name])
+            value = _READERS[name](given[name])
+        with merging(name):
+            state = _with_member(state, name, value)
     return state
 
 
-def _with_member(state: SchemaState, name: str, json: Any) -> SchemaState:
+def _units(json: object) -> tuple[Unit | None, ...]:
+    return array(json, lambda unit: None if unit is None else Unit(json=unit))
+
+
+#: What reads the members; a fill value is read when the data type is known.
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "rank": rank_value,
+    "dtype": lambda json: dtype(string(json)),
+    "domain": lambda json: IndexDomain(json=members(json)),
+    "chunk_layout": lambda json: ChunkLayout(json).state,
+    "codec": CodecSpec,
+    "fill_value": lambda json: json,
+    "dimension_units": _units,
+}
+
+
+def _with_member(state: SchemaState, name: str, value: Any) -> SchemaState:
     if name == "rank":
-        return state.with_rank(rank_value(json))
+        return state.with_rank(value)
     if name == "dtype":
-        return state.with_dtype(dtype(string(json)))
+        return state.with_dtype(value)
     if name == "domain":
-        return state.with_domain(IndexDomain(json=members(json)))
+        return state.with_domain(value)
     if name == "chunk_layout":
-        return state.with_layout(ChunkLayout(json).state)
+        return state.with_layout(value)
     if name == "codec":
-        return state.with_codec(CodecSpec(json))
+        return state.with_codec(value)
     if name == "fill_value":
-        return state.with_fill_value(fill_from_json(json, state.dtype))
-    units = array(json, lambda unit: None if unit is None else Unit(json=unit))
-    return state.with_units(units)
+        with colliding("fill_value", "fill_value" if state.dtype is None else "dtype"):
+            fill = fill_from_json(value, state.dtype)
+        return state.with_fill_value(fill)
+    return state.with_units(value)

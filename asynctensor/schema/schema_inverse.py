@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -151,7 +151,7 @@ def _fill(fill: Fill, transform: IndexTransform) -> Fill:
     for dim in rest:
         if full.shape[dim] != 1:
             raise InvalidArgument(f"Cannot transform input array; dimension {dim} cannot be mapped")
-    steps = tuple(slice(None, None, stride) for _, _, stride in sources)
+    steps: tuple[Any, ...] = tuple(slice(None, None, stride) for _, _, stride in sources)
     moved = full.transpose([*followed, *rest]).reshape([full.shape[dim] for dim in followed])
     found = np.array(unbroadcast(moved[(*steps, ...)]), fill.dtype)
     found.flags.writeable = False

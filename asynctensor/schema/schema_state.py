@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from asynctensor.errors import InvalidArgument
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.interval import check_rank
 from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.constraint import text
+from asynctensor.schema.contradiction import below, between, colliding, contradiction, same
 from asynctensor.schema.data_type import dtype as data_type
 from asynctensor.schema.domain_merge import merge_domains
 from asynctensor.schema.fill_constraint import (
@@ -58,16 +58,30 @@ class SchemaState:
             return self
         check_rank(rank)
         if self.rank is not None and self.rank != rank:
-            raise InvalidArgument(
+            raise contradiction(
                 f"Rank specified by {said_by} ({rank}) does not match existing rank specified by "
-                f"schema ({self.rank})"
+                f"schema ({self.rank})",
+                "domain" if said_by == "shape" else said_by,
+                self.rank_said_by(),
             )
         if self.fill_value is not None and self.fill_value.ndim > rank:
-            raise InvalidArgument(
+            raise contradiction(
                 f"Rank specified by {said_by} ({rank}) is incompatible with existing fill_value "
-                f"of shape {text(self.fill_value.shape)}"
+                f"of shape {text(self.fill_value.shape)}",
+                "domain" if said_by == "shape" else said_by,
+                "fill_value",
             )
         return replace(self, rank=rank)
+
+    def rank_said_by(self) -> str:
+        """The constraint that says the rank, as far as one does."""
+        if self.domain is not None:
+            return "domain"
+        if self.units:
+            return "dimension_units"
+        if self.layout.rank is not None:
+            return f"chunk_layout.{self.layout.rank_said_by()}"
+        return "rank"
 
     def with_dtype(self, new: data_type | None) -> SchemaState:
         """The same with its data type set.
@@ -78,8 +92,10 @@ class SchemaState:
         if new is None:
             return self
         if self.dtype is not None and self.dtype != new:
-            raise InvalidArgument(
-                f"Specified dtype ({new.name}) does not match existing value ({self.dtype.name})"
+            raise contradiction(
+                f"Specified dtype ({new.name}) does not match existing value ({self.dtype.name})",
+                "dtype",
+                "dtype",
             )
         return replace(self, dtype=new)
 
@@ -95,7 +111,8 @@ class SchemaState:
         domain = merge_domains(self.domain, new)
         if state.fill_value is not None and domain is not None:
             what = "domain is incompatible with fill_value"
-            check_broadcast(state.fill_value, domain.shape, what)
+            with colliding("domain", "fill_value"):
+                check_broadcast(state.fill_value, domain.shape, what)
         return replace(state, domain=domain)
 
     def with_layout(self, new: LayoutState) -> SchemaState:
@@ -104,8 +121,10 @@ class SchemaState:
         Raises:
             InvalidArgument: It contradicts the layout or the rank there is.
         """
-        state = self.with_rank(new.rank, "chunk_layout")
-        return replace(state, layout=state.layout.merged(new))
+        with between(lambda _: f"chunk_layout.{new.rank_said_by()}", same):
+            state = self.with_rank(new.rank, "chunk_layout")
+        with below("chunk_layout"):
+            return replace(state, layout=state.layout.merged(new))
 
     def with_codec(self, new: CodecSpec | None) -> SchemaState:
         """The same with a codec merged in.
@@ -115,7 +134,8 @@ class SchemaState:
         """
         if new is None or self.codec is None:
             return replace(self, codec=new or self.codec)
-        return replace(self, codec=self.codec.merged(new))
+        with colliding("codec"), below("codec"):
+            return replace(self, codec=self.codec.merged(new))
 
     def with_fill_value(self, new: Fill | None) -> SchemaState:
         """The same with its fill value set.
@@ -127,17 +147,22 @@ class SchemaState:
             return self
         new = unbroadcast(new)
         if self.domain is not None:
-            check_broadcast(new, self.domain.shape, "fill_value is incompatible with domain")
+            with colliding("fill_value", "domain"):
+                check_broadcast(new, self.domain.shape, "fill_value is incompatible with domain")
         if self.rank is not None and new.ndim > self.rank:
-            raise InvalidArgument(
-                f"Invalid fill_value for rank {self.rank}: its shape is {text(new.shape)}"
+            raise contradiction(
+                f"Invalid fill_value for rank {self.rank}: its shape is {text(new.shape)}",
+                "fill_value",
+                self.rank_said_by(),
             )
         if self.fill_value is None:
             return replace(self, fill_value=new)
         if not same_fill(self.fill_value, new):
-            raise InvalidArgument(
+            raise contradiction(
                 f"Specified fill_value ({_short(new)}) does not match existing value in schema "
-                f"({_short(self.fill_value)})"
+                f"({_short(self.fill_value)})",
+                "fill_value",
+                "fill_value",
             )
         return self
 
@@ -153,8 +178,10 @@ class SchemaState:
         old = state.units or (None,) * len(new)
         for was, now in zip(old, new, strict=True):
             if was is not None and now is not None and was != now:
-                raise InvalidArgument(
-                    f"Cannot merge dimension units {_units_text(new)} and {_units_text(old)}"
+                raise contradiction(
+                    f"Cannot merge dimension units {_units_text(new)} and {_units_text(old)}",
+                    "dimension_units",
+                    "dimension_units",
                 )
         merged = tuple(now if was is None else was for was, now in zip(old, new, strict=True))
         return replace(state, units=merged)
@@ -165,7 +192,9 @@ class SchemaState:
         Raises:
             InvalidArgument: Nothing does; the text names the constraint and both values.
         """
-        state = self.with_rank(new.rank).with_dtype(new.dtype).with_domain(new.domain)
+        with between(lambda path: new.rank_said_by() if path == "rank" else path, same):
+            state = self.with_rank(new.rank)
+        state = state.with_dtype(new.dtype).with_domain(new.domain)
         state = state.with_layout(new.layout).with_fill_value(new.fill_value)
         return state.with_codec(new.codec).with_units(new.units)
 

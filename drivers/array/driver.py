@@ -35,6 +35,7 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.runtime.write_futures import WriteFutures
+from asynctensor.schema.contradiction import contradiction
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.elements import Elements
 from asynctensor.schema.schema import Schema
@@ -201,9 +202,11 @@ async def open_driver(request: DriverRequest) -> InMemoryArray:
     effective_schema(request.options, schema)
     refuse_unsupported(schema)
     if schema.domain is not None and schema.domain != IndexTransform.identity(array.shape).domain:
-        raise InvalidArgument(
+        raise contradiction(
             f"Mismatch between domain in schema {{ {schema.domain} }} and array of shape "
-            f"{array.shape}"
+            f"{array.shape}",
+            "schema.domain",
+            "array",
         )
     order = schema.chunk_layout.inner_order
     if order is not None:
@@ -222,11 +225,12 @@ def refuse_unsupported(schema: Schema) -> None:
     layout = schema.chunk_layout
     grids = (layout.write_chunk, layout.read_chunk, layout.codec_chunk)
     if any(grid.shape is not None or grid.elements is not None for grid in grids):
-        raise InvalidArgument('chunking not supported by the "array" driver')
-    if schema.fill_value is not None:
-        raise InvalidArgument('fill_value not supported by the "array" driver')
-    if schema.codec is not None:
-        raise InvalidArgument('codec not supported by the "array" driver')
+        message = 'chunking not supported by the "array" driver'
+        raise contradiction(message, "schema.chunk_layout", "driver")
+    for name, given in (("fill_value", schema.fill_value), ("codec", schema.codec)):
+        if given is not None:
+            message = f'{name} not supported by the "array" driver'
+            raise contradiction(message, f"schema.{name}", "driver")
 
 
 def wrap(

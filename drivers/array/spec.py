@@ -12,11 +12,12 @@ from asynctensor.errors import InvalidArgument
 from asynctensor.index_space.output_map import OutputIndexMap
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.schema.chunk_layout import ChunkLayout
+from asynctensor.schema.contradiction import between, colliding, contradiction, in_schema
 from asynctensor.schema.conversion import from_json
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.elements import LISTS, Elements
 from asynctensor.schema.fill_constraint import fill_from_json
-from asynctensor.schema.json_value import annotated, expected, in_member
+from asynctensor.schema.json_value import annotated, expected, merging
 from asynctensor.schema.schema import Schema
 
 
@@ -27,7 +28,7 @@ def array_from_json(json: Any, data_type: dtype) -> Array:
         InvalidArgument: Lists of different lengths, or an element that `data_type` has not; the
             message gives its position.
     """
-    with in_member("array"):
+    with merging("array"):
         if data_type.name in LISTS:
             return np.array(fill_from_json(json, data_type))
         shape = _shape(json)
@@ -52,7 +53,8 @@ def _fill(found: Array, json: Any, read: Any, at: tuple[int, ...]) -> None:
         with annotated(f"Error parsing array element at position {_braces(at)}"):
             if isinstance(json, (list, tuple)):
                 raise expected(f"an element of a rank-{depth} array", json)
-            found[at] = read(json)
+            with colliding("array", "schema.dtype"):
+                found[at] = read(json)
         return
     if not isinstance(json, (list, tuple)):
         raise InvalidArgument(
@@ -136,16 +138,18 @@ def effective_schema(options: Mapping[str, Any], schema: Schema) -> Schema:
     """See `asynctensor.spec_rules.EffectiveSchema`."""
     array, data_type = read_members(options, schema)
     if schema.rank not in (None, array.ndim):
-        raise InvalidArgument(
+        raise contradiction(
             f'Error parsing object member "array": Array rank ({array.ndim}) does not match '
-            f"expected rank ({schema.rank})"
+            f"expected rank ({schema.rank})",
+            in_schema(schema.state.rank_said_by()),
+            "array",
         )
     order = schema.chunk_layout.inner_order
     if order is not None:
         array = in_order(array, order)
     known = array_schema(array, data_type)
-    known.update(schema=schema)
-    return known
+    with between(in_schema, lambda path: path if path == "dtype" else "array"):
+        return Schema.from_state(known.state.merged(schema.state))
 
 
 def in_order(array: Array, order: tuple[int, ...]) -> Array:

@@ -21,6 +21,7 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.runtime.write_futures import WriteFutures
+from asynctensor.schema.contradiction import contradiction
 from asynctensor.schema.conversion import can_convert, convert
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.schema import Schema
@@ -50,12 +51,15 @@ class CastDriver(AdapterDriver):
         source = below.data_type
         ways = {"r": can_convert(source, target), "w": can_convert(target, source)}
         if not any(ways.values()):
-            raise InvalidArgument(f"Cannot convert {source.name} <-> {target.name}")
+            message = f"Cannot convert {source.name} <-> {target.name}"
+            raise contradiction(message, "dtype", "base")
         self.access = "".join(each for each in below.access if ways[each])
         if not self.access:
-            raise InvalidArgument(
+            raise contradiction(
                 f"Cannot convert {source.name} {'->' if 'r' in below.access else '<-'} "
-                f"{target.name}, and the base does not allow the other direction"
+                f"{target.name}, and the base does not allow the other direction",
+                "dtype",
+                "base",
             )
         self.data_type, self._workers = target, workers
 

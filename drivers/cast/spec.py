@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from asynctensor.chunked.driver_request import base_of, schema_of
+from asynctensor.schema.contradiction import between, in_schema
 from asynctensor.schema.conversion import can_convert, convert
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.fill_constraint import converted_fill
@@ -17,8 +18,8 @@ from asynctensor.schema.schema_state import SchemaState
 def effective_schema(options: Mapping[str, Any], schema: Schema) -> Schema:
     """See `asynctensor.spec_rules.EffectiveSchema`."""
     known = cast_schema(schema_of(base_of(options)), schema.dtype)
-    known.update(schema=schema)
-    return known
+    with between(in_schema, lambda _: "base"):
+        return Schema.from_state(known.state.merged(schema.state))
 
 
 def base_schema(options: Mapping[str, Any], schema: Schema) -> tuple[Schema, Schema]:

@@ -17,7 +17,8 @@ from asynctensor.index_space.output_map import OutputIndexMap
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.schema.chunk_grid import GridConstraints
 from asynctensor.schema.constraint import Constraint, PerDimension
-from asynctensor.schema.json_value import array, expected, in_member
+from asynctensor.schema.contradiction import between, colliding, contradiction, in_schema
+from asynctensor.schema.json_value import array, expected, in_member, merging
 from asynctensor.schema.layout_state import NO_LAYOUT, LayoutState
 from asynctensor.schema.schema import Schema
 
@@ -84,17 +85,17 @@ def effective_schema(options: Mapping[str, Any], schema: Schema) -> Schema:
     """See `asynctensor.spec_rules.EffectiveSchema`."""
     factors, method = read_factors(options), read_method(options)
     base = schema_of(base_of(options))
-    with in_member("downsample_factors"):
+    with merging("downsample_factors"), colliding("downsample_factors", "base"):
         check_rank(factors, base.rank)
     if base.dtype is not None:
-        with in_member("downsample_method"):
+        with merging("downsample_method"), colliding("downsample_method", "base"):
             check_method(method, base.dtype)
     domain = base.domain or IndexDomain(rank=len(factors))
     known = downsampled_schema(base, strided(domain, factors, method))
     if base.domain is None:
         known = Schema.from_state(replace(known.state, domain=None))
-    known.update(schema=schema)
-    return known
+    with between(in_schema, lambda _: "base"):
+        return Schema.from_state(known.state.merged(schema.state))
 
 
 def base_part(
@@ -157,10 +158,13 @@ def base_schema(options: Mapping[str, Any], schema: Schema) -> tuple[Schema, Sch
     """
     factors, state = read_factors(options), schema.state
     if state.fill_value is not None:
-        raise InvalidArgument('fill_value not supported by the "downsample" driver')
-    with in_member("downsample_factors"):
+        message = 'fill_value not supported by the "downsample" driver'
+        raise contradiction(message, "schema.fill_value", "driver")
+    with merging("downsample_factors"), colliding("downsample_factors", "base"):
         check_rank(factors, base_of(options).effective_schema().rank)
-    check_rank(factors, state.rank)
+    said_by = in_schema(state.rank_said_by())
+    with merging("downsample_factors"), colliding("downsample_factors", said_by):
+        check_rank(factors, state.rank)
     units = tuple(
         None if unit is None else unit / factor
         for unit, factor in zip(state.units, factors, strict=False)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from asynctensor.drivers.json.pointer import parse_pointer
-from asynctensor.errors import InvalidArgument
 from asynctensor.index_space.domain import IndexDomain
+from asynctensor.schema.contradiction import contradiction, in_schema
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.json_value import in_member, string
 from asynctensor.schema.schema import Schema
@@ -38,17 +38,21 @@ def effective_schema(options: Mapping[str, Any], schema: Schema) -> Schema:
     """
     del options
     if schema.dtype not in (None, dtype("json")):
-        raise InvalidArgument(
-            f"Specified dtype (json) does not match existing value ({schema.dtype.name})"
+        raise contradiction(
+            f"Specified dtype (json) does not match existing value ({schema.dtype.name})",
+            "schema.dtype",
+            "driver",
         )
-    if schema.fill_value is not None:
-        raise InvalidArgument("fill_value not supported by json driver")
-    if schema.codec is not None:
-        raise InvalidArgument("codec not supported by json driver")
+    for name, given in (("fill_value", schema.fill_value), ("codec", schema.codec)):
+        if given is not None:
+            message = f"{name} not supported by json driver"
+            raise contradiction(message, in_schema(name), "driver")
     if schema.rank not in (None, 0):
-        raise InvalidArgument(
+        raise contradiction(
             "Rank specified by rank (0) does not match existing rank specified by schema "
-            f"({schema.rank})"
+            f"({schema.rank})",
+            in_schema(schema.state.rank_said_by()),
+            "driver",
         )
     if schema.rank is None or schema.dtype is None:
         return schema

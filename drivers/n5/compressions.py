@@ -19,7 +19,8 @@ from asynctensor.chunked.compression.lz4_java import MAX_BLOCK, MIN_BLOCK, Lz4Ja
 from asynctensor.chunked.compression.lzma import LzmaCodec
 from asynctensor.chunked.compression.zstd import ZstdCodec
 from asynctensor.chunked.member import Member
-from asynctensor.errors import InvalidArgument, Unimplemented
+from asynctensor.errors import Unimplemented
+from asynctensor.schema.contradiction import contradiction
 from asynctensor.storage.kvstore import Json
 
 #: Integer members of each type: name, least, most, default (None: must be given).
@@ -184,7 +185,9 @@ def merged_compressions(
         InvalidArgument: They differ.
     """
     if first is not None and second is not None and first != second:
-        raise InvalidArgument(
-            f'"compression" does not match: {first.to_json()} and {second.to_json()}'
+        raise contradiction(
+            f'"compression" does not match: {first.to_json()} and {second.to_json()}',
+            "compression",
+            "compression",
         )
     return second if first is None else first

@@ -23,6 +23,7 @@ from asynctensor.drivers.n5.metadata import (
 from asynctensor.drivers.n5.schema import codec_spec, metadata_schema, rank_schema
 from asynctensor.errors import FailedPrecondition, InvalidArgument
 from asynctensor.schema.chunk_layout import ChunkLayout
+from asynctensor.schema.contradiction import SaidAt, contradiction
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.unit import Unit
@@ -80,18 +81,19 @@ def read_constraints(json_: Mapping[str, Json]) -> N5Constraints:
 def _read(document: Member) -> N5Constraints:
     found = document.object()
     rank: int | None = None
+    said_by: Member | None = None
 
     def read(name: str, reader: Any) -> Any:
-        nonlocal rank
+        nonlocal rank, said_by
         if name not in found:
             return None
-        value = reader(found[name], rank)
-        rank = len(value)
+        value = reader(found[name], rank, said_by)
+        rank, said_by = len(value), said_by or found[name]
         return value
 
     return N5Constraints(
-        shape=read("dimensions", lambda member, rank: member.sizes(0, rank)),
-        block_shape=read("blockSize", lambda member, rank: member.sizes(1, rank)),
+        shape=read("dimensions", lambda member, *rank: member.sizes(0, *rank)),
+        block_shape=read("blockSize", lambda member, *rank: member.sizes(1, *rank)),
         axes=read("axes", read_axes),
         units=read("units", read_units),
         resolution=read("resolution", read_resolution),
@@ -141,6 +143,24 @@ def known_schema(wanted: N5Constraints) -> Schema:
     return known
 
 
+def said_at(wanted: N5Constraints) -> SaidAt:
+    """Where the document says what `known_schema` makes of it."""
+    return SaidAt(
+        {
+            "dtype": "metadata.dataType",
+            "domain": "metadata.axes" if wanted.shape is None else "metadata.dimensions",
+            "domain.labels": "metadata.axes",
+            "codec.compression": "metadata.compression",
+            "dimension_units": "metadata.units",
+            "chunk_layout": "metadata.blockSize",
+            "chunk_layout.inner_order": "driver",
+            "chunk_layout.grid_origin": "driver",
+            "codec.driver": "driver",
+        },
+        "metadata",
+    )
+
+
 def check_metadata(metadata: N5Metadata, wanted: N5Constraints, schema: Schema) -> None:
     """Checks stored metadata; see `ArrayFormat.check`."""
     if wanted.shape is not None:
@@ -184,8 +204,10 @@ def without_fill(schema: Schema) -> Schema:
     if fill is None:
         return schema
     if any(fill.tobytes()):
-        raise InvalidArgument(
+        raise contradiction(
             "fill_value not supported by N5 format: what is not stored reads as 0, "
-            f"the schema asks for {fill}"
+            f"the schema asks for {fill}",
+            "schema.fill_value",
+            "driver",
         )
     return Schema.from_state(replace(schema.state, fill_value=None))

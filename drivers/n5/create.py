@@ -8,7 +8,7 @@ from asynctensor.drivers.n5.compressions import default_compression, merged_comp
 from asynctensor.drivers.n5.constraints import N5Constraints, known_schema, without_fill
 from asynctensor.drivers.n5.metadata import DATA_TYPES, MAX_BLOCK_BYTES, N5Metadata
 from asynctensor.drivers.n5.schema import compression_of, inner_order
-from asynctensor.errors import InvalidArgument
+from asynctensor.schema.contradiction import contradiction
 from asynctensor.schema.layout_state import LayoutState
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.unit import Unit
@@ -21,16 +21,20 @@ def create_metadata(wanted: N5Constraints, schema: Schema) -> N5Metadata:
     assert state.dtype is not None
     assert state.domain is not None
     if state.dtype.name not in DATA_TYPES:
-        raise InvalidArgument(
+        raise contradiction(
             f"{state.dtype.name} data type is not one of the supported data types: "
-            f"{', '.join(DATA_TYPES)}"
+            f"{', '.join(DATA_TYPES)}",
+            "dtype",
+            "driver",
         )
     shape = tuple(state.domain.shape)
     axes = tuple(state.domain.labels)
     if wanted.axes not in (None, axes):
-        raise InvalidArgument(
+        raise contradiction(
             f'"axes" from metadata {list(wanted.axes or ())} does not match labels from schema '
-            f"{list(axes)}"
+            f"{list(axes)}",
+            "schema.domain.labels",
+            "metadata.axes",
         )
     _check_inner_order(state.layout, len(shape))
     block_shape = only_chunk_shape(state.layout, wanted.block_shape, shape)
@@ -53,8 +57,10 @@ def _check_inner_order(layout: LayoutState, rank: int) -> None:
     wanted = layout.inner_order
     order = inner_order(rank)
     if wanted is not None and wanted.hard and wanted.value != order:
-        raise InvalidArgument(
-            f'Invalid "inner_order" constraint: {list(wanted.value)}; N5 has only {list(order)}'
+        raise contradiction(
+            f'Invalid "inner_order" constraint: {list(wanted.value)}; N5 has only {list(order)}',
+            "schema.chunk_layout.inner_order",
+            "driver",
         )
 
 
@@ -67,8 +73,10 @@ def _units(
     known = [Unit() if unit is None else unit for unit in units]
     steps = tuple(unit.multiplier for unit in known)
     if wanted.resolution not in (None, steps):
-        raise InvalidArgument(
+        raise contradiction(
             f'"resolution" from metadata {list(wanted.resolution or ())} does not match dimension '
-            f"units from schema {[str(unit) for unit in known]}"
+            f"units from schema {[str(unit) for unit in known]}",
+            "schema.dimension_units",
+            "metadata.resolution",
         )
     return tuple(unit.base_unit for unit in known), steps

@@ -11,6 +11,7 @@ from asynctensor.drivers.n5.constraints import (
     constraints_to_json,
     known_schema,
     read_constraints,
+    said_at,
 )
 from asynctensor.drivers.n5.create import create_metadata
 from asynctensor.drivers.n5.layout import array_layout
@@ -18,7 +19,7 @@ from asynctensor.drivers.n5.merging import DOCUMENT
 from asynctensor.drivers.n5.metadata import N5Metadata, metadata_to_json, parse_metadata
 from asynctensor.drivers.n5.schema import CODEC_RULES, DRIVER, metadata_schema, rank_schema
 from asynctensor.schema.codec_spec import CodecRules
-from asynctensor.schema.json_value import annotated
+from asynctensor.schema.contradiction import between, in_schema
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json
 
@@ -37,12 +38,12 @@ class N5Format(ArrayFormat[N5Metadata]):
         return dump_document(metadata_to_json(metadata, stored=True))
 
     def constraint_schema(self, constraints: dict[str, Json], schema: Schema) -> Schema:
-        known = known_schema(read_constraints(constraints))
-        with annotated('The schema contradicts the member "metadata"'):
-            known.update(schema=schema)
-        if known.rank is not None:
-            known.update(schema=rank_schema(known.rank))
-        return known
+        wanted = read_constraints(constraints)
+        with between(in_schema, said_at(wanted)):
+            state = known_schema(wanted).state.merged(schema.state)
+            if state.rank is not None:
+                state = rank_schema(state.rank).state.merged(state)
+        return Schema.from_state(state)
 
     def codec_rules(self) -> CodecRules:
         return CODEC_RULES

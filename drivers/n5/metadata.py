@@ -148,35 +148,37 @@ def read_data_type(member: Member) -> dtype:
     return dtype(member.string(DATA_TYPES))
 
 
-def read_axes(member: Member, rank: int | None) -> tuple[str, ...]:
+def read_axes(member: Member, rank: int | None, said_by: Member | None = None) -> tuple[str, ...]:
     """Labels of the dimensions.
 
     Raises:
         InvalidArgument: They are none, or not `rank`, or one occurs twice.
     """
-    labels = tuple(each.string() for each in member.array(rank))
+    labels = tuple(each.string() for each in member.array(rank, said_by))
     named = [label for label in labels if label]
     if len(set(named)) != len(named):
         raise member.error("labels that differ")
     return labels
 
 
-def read_units(member: Member, rank: int | None) -> tuple[str, ...]:
+def read_units(member: Member, rank: int | None, said_by: Member | None = None) -> tuple[str, ...]:
     """Base units of the dimensions.
 
     Raises:
         InvalidArgument: They are none, or not `rank`.
     """
-    return tuple(each.string() for each in member.array(rank))
+    return tuple(each.string() for each in member.array(rank, said_by))
 
 
-def read_resolution(member: Member, rank: int | None) -> tuple[float, ...]:
+def read_resolution(
+    member: Member, rank: int | None, said_by: Member | None = None
+) -> tuple[float, ...]:
     """How many units one step along each dimension is.
 
     Raises:
         InvalidArgument: They are no finite numbers, or not `rank`.
     """
-    return tuple(map(_number, member.array(rank)))
+    return tuple(map(_number, member.array(rank, said_by)))
 
 
 def _number(member: Member) -> float:

@@ -10,7 +10,8 @@ from asynctensor.chunked.driver_request import schema_of
 from asynctensor.errors import InvalidArgument
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.transform import IndexTransform
-from asynctensor.schema.json_value import annotated, in_member
+from asynctensor.schema.contradiction import SaidAt, between, contradiction, in_schema
+from asynctensor.schema.json_value import annotated, merging
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import SchemaState
 
@@ -23,7 +24,7 @@ def effective_schema(options: Mapping[str, Any], schema: Schema) -> Schema:
         )
     layers = [schema_of(layer) for layer in options["layers"]]
     _refuse(schema)
-    with in_member("layers"):
+    with merging("layers"):
         return stacked_schema(layers, schema).schema
 
 
@@ -57,9 +58,12 @@ def stacked_schema(layers: Sequence[Schema], schema: Schema) -> Stacked:
                     "domain"
                 )
             domain = explicit(layer.domain)
-            _check_rank(domain, state, domains)
-            state = state.with_rank(domain.rank).with_dtype(layer.dtype)
-            state = _with_units(state, layer)
+            first = "layers[0]" if number else ""
+            said = SaidAt({}, first) if first else in_schema
+            with between(SaidAt({}, f"layers[{number}]"), said):
+                _check_rank(domain, state, domains)
+                state = state.with_rank(domain.rank).with_dtype(layer.dtype)
+                state = _with_units(state, layer)
             hull = domain if hull is None else hull.hull(domain)
             domains.append(domain)
     given = schema.domain
@@ -72,13 +76,17 @@ def stacked_schema(layers: Sequence[Schema], schema: Schema) -> Stacked:
 
 def _check_rank(domain: IndexDomain, state: SchemaState, before: Sequence[IndexDomain]) -> None:
     if before and domain.rank != before[0].rank:
-        raise InvalidArgument(
+        raise contradiction(
             f"Layer domain {domain} of rank {domain.rank} does not match layer 0 rank of "
-            f"{before[0].rank}"
+            f"{before[0].rank}",
+            "domain",
+            "domain",
         )
     if state.rank not in (None, domain.rank):
-        raise InvalidArgument(
-            f"Layer domain {domain} of rank {domain.rank} does not match the rank {state.rank}"
+        raise contradiction(
+            f"Layer domain {domain} of rank {domain.rank} does not match the rank {state.rank}",
+            "domain",
+            state.rank_said_by(),
         )
 
 
@@ -106,4 +114,5 @@ def _refuse(schema: Schema) -> None:
         ("chunk layout", bool(state.layout.to_json())),
     ):
         if given:
-            raise InvalidArgument(f'{name} option not supported by "stack" driver')
+            message = f'{name} option not supported by "stack" driver'
+            raise contradiction(message, in_schema(name.replace(" ", "_")), "driver")

@@ -85,7 +85,9 @@ def _read(document: Member) -> Zarr2Constraints:
     return Zarr2Constraints(
         shape=shape,
         data_type=read_data_type(found["dtype"], filters or ()) if "dtype" in found else None,
-        chunk_shape=found["chunks"].sizes(1, rank) if "chunks" in found else None,
+        chunk_shape=(
+            found["chunks"].sizes(1, rank, found.get("shape")) if "chunks" in found else None
+        ),
         codecs=WantedCodecs(
             None if compressor is None else read_compressor(compressor, stored=False),
             compressor is not None,

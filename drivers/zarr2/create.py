@@ -21,7 +21,7 @@ from asynctensor.drivers.zarr2.data_types import (
 )
 from asynctensor.drivers.zarr2.metadata import Zarr2Metadata
 from asynctensor.drivers.zarr2.schema import codecs_of, merge_codecs
-from asynctensor.errors import InvalidArgument
+from asynctensor.schema.contradiction import contradiction
 from asynctensor.schema.layout_state import LayoutState
 from asynctensor.schema.schema import Schema
 
@@ -32,7 +32,8 @@ def create_metadata(wanted: Zarr2Constraints, schema: Schema) -> Zarr2Metadata:
     assert state.dtype is not None
     assert state.domain is not None
     if any(unit is not None for unit in state.units):
-        raise InvalidArgument("Dimension units not supported by zarr driver; use zarr3")
+        message = "Dimension units not supported by zarr driver; use zarr3"
+        raise contradiction(message, "schema.dimension_units", "driver")
     data_type = wanted.data_type or data_type_of(state.dtype)
     rank = state.domain.rank - len(data_type.hidden_shape)
     shape = tuple(state.domain.shape[:rank])
@@ -82,9 +83,11 @@ def _choose_order(layout: LayoutState, order: str | None, rank: int) -> str:
     if order is None and wanted.value in fitting.values():
         return "C" if wanted.value == forward else "F"
     if wanted.hard and (order is None or fitting[order] != wanted.value):
-        raise InvalidArgument(
+        raise contradiction(
             f'Invalid "inner_order" constraint: {list(wanted.value)}; zarr v2 has '
-            + ("only ascending and descending order" if order is None else f'order "{order}" here')
+            + ("only ascending and descending order" if order is None else f'order "{order}" here'),
+            "schema.chunk_layout.inner_order",
+            "driver" if order is None else "metadata.order",
         )
     return order or "C"
 
@@ -94,8 +97,10 @@ def _fill_bytes(wanted: Zarr2Constraints, schema: Schema, data_type: DataType) -
     if wanted.fill_value is not None:
         said = read_fill_value(wanted.fill_value, data_type)
         if said is None and schema.fill_value is not None:
-            raise InvalidArgument(
-                "Invalid fill_value: metadata says null, the schema asks for a value"
+            raise contradiction(
+                "Invalid fill_value: metadata says null, the schema asks for a value",
+                "schema.fill_value",
+                "metadata.fill_value",
             )
     found = None if said is None else fill_array(said, data_type)
     fill = agreed_fill(found, schema, data_type.element, data_type.hidden_shape)

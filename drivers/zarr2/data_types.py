@@ -156,10 +156,12 @@ def read_data_type(member: Member, filters: Sequence[Numcodec] = ()) -> DataType
 def _object_type(member: Member, filters: Sequence[Numcodec]) -> DataType:
     first = filters[0].id if filters else None
     if first not in _OBJECTS:
-        raise Unimplemented(
+        error = Unimplemented(
             f'member "{member.path}": objects need one of the filters {", ".join(_OBJECTS)} '
             f"as the first, got {first}"
         )
+        error.contradicting = (member.path, f"{member.path.removesuffix('dtype')}filters")
+        raise error
     return _plain("|O", dtype(_OBJECTS[first]))
 
 

@@ -17,8 +17,8 @@ from asynctensor.drivers.zarr2.codecs import (
     read_filters,
 )
 from asynctensor.drivers.zarr2.metadata import Zarr2Metadata
-from asynctensor.errors import InvalidArgument
 from asynctensor.schema.codec_spec import CodecRules, CodecSpec
+from asynctensor.schema.contradiction import contradiction
 from asynctensor.schema.schema import Schema
 
 #: TensorStore's name for the codecs of zarr v2, and its alias.
@@ -101,10 +101,12 @@ def merge_codecs(a: WantedCodecs, b: WantedCodecs) -> WantedCodecs:
     """
     if a.compressor_said and b.compressor_said and a.compressor != b.compressor:
         shown = [codec_to_json(each.compressor) for each in (a, b)]
-        raise InvalidArgument(f'"compressor" does not match: {shown[0]} and {shown[1]}')
+        message = f'"compressor" does not match: {shown[0]} and {shown[1]}'
+        raise contradiction(message, "compressor", "compressor")
     if a.filters is not None and b.filters is not None and a.filters != b.filters:
         lists = [filters_to_json(each.filters or ()) for each in (a, b)]
-        raise InvalidArgument(f'"filters" does not match: {lists[0]} and {lists[1]}')
+        message = f'"filters" does not match: {lists[0]} and {lists[1]}'
+        raise contradiction(message, "filters", "filters")
     return WantedCodecs(
         a.compressor if a.compressor_said else b.compressor,
         a.compressor_said or b.compressor_said,

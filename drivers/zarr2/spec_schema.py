@@ -10,10 +10,15 @@ from asynctensor.drivers.zarr2.codecs import codec_to_json, filters_to_json
 from asynctensor.drivers.zarr2.constraints import Zarr2Constraints, canonical
 from asynctensor.drivers.zarr2.data_types import fill_array, read_fill_value
 from asynctensor.drivers.zarr2.schema import DRIVER, WantedCodecs, merged_members
-from asynctensor.errors import InvalidArgument
 from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.codec_spec import CodecSpec
-from asynctensor.schema.json_value import annotated
+from asynctensor.schema.contradiction import (
+    SaidAt,
+    between,
+    colliding,
+    contradiction,
+    in_schema,
+)
 from asynctensor.schema.schema import Schema
 
 
@@ -47,9 +52,31 @@ def spec_schema(wanted: Zarr2Constraints, schema: Schema, part: Part | None = No
             known.update(domain=array_domain(shape, sizes))
     if rank:
         known.update(rank=rank, chunk_layout=_layout(wanted, hidden, rank))
-    with annotated('The schema contradicts the member "metadata"'):
-        known.update(schema=canonical(schema))
-    return known
+    with between(in_schema, _said_at(wanted)):
+        return Schema.from_state(known.state.merged(canonical(schema).state))
+
+
+def _said_at(wanted: Zarr2Constraints) -> SaidAt:
+    """Where the document says what `spec_schema` makes of it."""
+    return SaidAt(
+        {
+            "rank": _rank_said_at(wanted),
+            "dtype": "metadata.dtype",
+            "domain": "metadata.shape",
+            "fill_value": "metadata.fill_value",
+            "codec.compressor": "metadata.compressor",
+            "codec.filters": "metadata.filters",
+            "codec.driver": "driver",
+            "chunk_layout": "metadata.chunks",
+            "chunk_layout.inner_order": "metadata.order",
+            "chunk_layout.grid_origin": "driver",
+        },
+        "metadata",
+    )
+
+
+def _rank_said_at(wanted: Zarr2Constraints) -> str:
+    return "metadata.chunks" if wanted.shape is None else "metadata.shape"
 
 
 def seen_type(wanted: Zarr2Constraints, part: Part | None) -> PartType | None:
@@ -64,9 +91,11 @@ def seen_type(wanted: Zarr2Constraints, part: Part | None) -> PartType | None:
         return None
     said = None
     if wanted.fill_value is not None:
-        said = read_fill_value(wanted.fill_value, data_type)
+        with colliding("metadata.fill_value", "metadata.dtype"):
+            said = read_fill_value(wanted.fill_value, data_type)
     if part is not None:
-        return part_type(part, data_type.native, said)
+        with colliding("field", "metadata.dtype"):
+            return part_type(part, data_type.native, said)
     fill = None if said is None else fill_array(said, data_type)
     return PartType(data_type.element, data_type.hidden_shape, fill)
 
@@ -80,8 +109,10 @@ def _hidden_sizes(
     if rank is None or wanted.rank is None:
         return None
     if rank < wanted.rank:
-        raise InvalidArgument(
-            f'"metadata" has {wanted.rank} dimensions, the rank of the schema is {rank}'
+        raise contradiction(
+            f'"metadata" has {wanted.rank} dimensions, the rank of the schema is {rank}',
+            "schema.rank",
+            _rank_said_at(wanted),
         )
     return (None,) * (rank - wanted.rank)
 
@@ -97,7 +128,11 @@ def _own_rank(
     if wanted.rank is not None or hidden is None or rank is None:
         return wanted.rank
     if rank < len(hidden):
-        raise InvalidArgument(f"elements have {len(hidden)} dimensions, the schema has {rank}")
+        raise contradiction(
+            f"elements have {len(hidden)} dimensions, the schema has {rank}",
+            "schema.rank",
+            "metadata.dtype",
+        )
     return rank - len(hidden)
 
 

@@ -40,6 +40,7 @@ from asynctensor.drivers.zarr3.codecs import (
 from asynctensor.drivers.zarr3.data_types import DataType, read_data_type
 from asynctensor.drivers.zarr3.filters import build_filter_step
 from asynctensor.errors import InvalidArgument
+from asynctensor.schema.contradiction import contradiction
 from asynctensor.schema.data_type import dtype
 
 #: What a codec encodes: elements, and the shape of a chunk of them.
@@ -295,9 +296,11 @@ def _resolve_sharding(codec: Sharding, form: Form, *, where: str, stored: bool) 
         )
     inner = codec.chunk_shape if codec.chunk_shape is not None else shape
     if len(inner) != len(shape) or any(n % m for n, m in zip(shape, inner, strict=True)):
-        raise InvalidArgument(
+        raise contradiction(
             f'member "{where}": the inner chunk shape {list(inner)} does not divide the shard '
-            f"shape {list(shape)}"
+            f"shape {list(shape)}",
+            "metadata.codecs",
+            "metadata.chunk_grid",
         )
     grid = tuple(n // m for n, m in zip(shape, inner, strict=True))
     index_codecs = resolve(

@@ -10,6 +10,7 @@ from asynctensor.drivers.zarr3.data_types import DataType
 from asynctensor.drivers.zarr3.schema import innermost
 from asynctensor.errors import InvalidArgument
 from asynctensor.schema.constraint import Constraint
+from asynctensor.schema.contradiction import contradiction
 
 
 def said_inner_shape(chain: Chain, rank: int) -> tuple[int, ...] | None:
@@ -86,9 +87,11 @@ def choose_codecs(
     found, _ = innermost(resolved, chunk_shape)
     if inner_order is not None and inner_order.hard and found != inner_order.value:
         order = list(inner_order.value)
-        raise InvalidArgument(
+        raise contradiction(
             f"the codecs give the inner_order {list(found)}, required is {order}; add "
-            f'{{"name": "transpose", "configuration": {{"order": {order}}}}} to them'
+            f'{{"name": "transpose", "configuration": {{"order": {order}}}}} to them',
+            "schema.chunk_layout.inner_order",
+            "metadata.codecs",
         )
     return resolved
 

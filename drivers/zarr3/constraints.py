@@ -82,13 +82,15 @@ def _read(document: Member) -> Zarr3Constraints:
         found["node_type"].string(("array",))
     shape = found["shape"].sizes(0) if "shape" in found else None
     rank = None if shape is None else len(shape)
+    said_by = found.get("shape")
     chunk_shape = None
     if "chunk_grid" in found:
-        chunk_shape = read_chunk_grid(found["chunk_grid"], rank)
+        chunk_shape = read_chunk_grid(found["chunk_grid"], rank, said_by)
         rank = len(chunk_shape)
+        said_by = said_by or found["chunk_grid"]
     names = None
     if "dimension_names" in found:
-        names = read_dimension_names(found["dimension_names"], rank)
+        names = read_dimension_names(found["dimension_names"], rank, said_by)
     encoding = found.get("chunk_key_encoding")
     return Zarr3Constraints(
         shape=shape,

@@ -23,8 +23,8 @@ from asynctensor.drivers.zarr3.metadata import (
     Zarr3Metadata,
 )
 from asynctensor.drivers.zarr3.schema import attribute_units, chain_of, with_units
-from asynctensor.errors import InvalidArgument
 from asynctensor.schema.chunk_grid import grid_of
+from asynctensor.schema.contradiction import contradiction
 from asynctensor.schema.layout_state import LayoutState, grid_origin_of
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import SchemaState
@@ -42,7 +42,9 @@ def create_metadata(wanted: Zarr3Constraints, schema: Schema) -> Zarr3Metadata:
     state = state.with_units((*units, *(None for _ in data_type.hidden_shape)))
     layout = without_hidden(state.layout, rank)
     if layout.codec.normalized().shape:
-        raise InvalidArgument("codec_chunk_shape not supported")
+        raise contradiction(
+            "codec_chunk_shape not supported", "schema.chunk_layout.codec_chunk", "driver"
+        )
     chain = merge_chains(wanted.codecs, chain_of(schema.codec))
     chunk_shape, read_shape = _choose_shapes(layout, wanted.chunk_shape, chain, shape)
     chunks = Zarr3Metadata(

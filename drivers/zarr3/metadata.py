@@ -202,8 +202,10 @@ def read_named(member: Member) -> tuple[str, Member | None]:
     return fields["name"].string(), fields.get("configuration")
 
 
-def read_chunk_grid(member: Member, rank: int | None) -> tuple[int, ...]:
-    """The chunk shape of a regular grid.
+def read_chunk_grid(
+    member: Member, rank: int | None, said_by: Member | None = None
+) -> tuple[int, ...]:
+    """The chunk shape of a regular grid; of `rank` if given, which the list `said_by` has.
 
     Raises:
         InvalidArgument: It is none, or not of `rank`.
@@ -216,7 +218,8 @@ def read_chunk_grid(member: Member, rank: int | None) -> tuple[int, ...]:
         )
     if configuration is None:
         raise InvalidArgument(f'member "{member.path}.configuration": it is missing')
-    return configuration.object(("chunk_shape",), ("chunk_shape",))["chunk_shape"].sizes(1, rank)
+    found = configuration.object(("chunk_shape",), ("chunk_shape",))["chunk_shape"]
+    return found.sizes(1, rank, said_by)
 
 
 def read_key_encoding(member: Member) -> ChunkKeyEncoding:
@@ -238,11 +241,14 @@ def read_key_encoding(member: Member) -> ChunkKeyEncoding:
     return ChunkKeyEncoding(name, "/" if name == "default" else ".")
 
 
-def read_dimension_names(member: Member, rank: int | None) -> tuple[str | None, ...] | None:
+def read_dimension_names(
+    member: Member, rank: int | None, said_by: Member | None = None
+) -> tuple[str | None, ...] | None:
     """The names, None where a dimension has none; ``null`` for the whole list counts as absent."""
     if member.value is None:
         return None
-    return tuple(None if name.value is None else name.string() for name in member.array(rank))
+    names = member.array(rank, said_by)
+    return tuple(None if name.value is None else name.string() for name in names)
 
 
 def read_attributes(member: Member | None) -> str | None:

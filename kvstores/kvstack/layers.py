@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from asynctensor.errors import InvalidArgument
+from asynctensor.schema.contradiction import contradiction
 from asynctensor.schema.json_value import (
     array,
     dump,
@@ -94,9 +95,10 @@ def parse_layer(json: dict[str, Any], base: T) -> Layer[T]:
             with in_member(name):
                 given[name] = string(json[name])
     if len(given) > 1 and not given.keys() <= {"inclusive_min", "exclusive_max"}:
-        raise InvalidArgument(
+        raise contradiction(
             f"At most one of {', '.join(map(dump, sorted(given)))} members is allowed; the bounds "
-            "inclusive_min and exclusive_max go together, without the others"
+            "inclusive_min and exclusive_max go together, without the others",
+            *list(given)[:2],
         )
     if "prefix" in given:
         key_range = KeyRange.prefix(given["prefix"])
@@ -114,7 +116,11 @@ def parse_layer(json: dict[str, Any], base: T) -> Layer[T]:
             if strip < 0:
                 raise expected("64-bit unsigned integer", strip)
         if strip > _most_strip(key_range):
-            raise InvalidArgument(f"Invalid strip_prefix of {strip} for {_described(key_range)}")
+            raise contradiction(
+                f"Invalid strip_prefix of {strip} for {_described(key_range)}",
+                "strip_prefix",
+                next(iter(given), "base"),
+            )
     return Layer(base, key_range, strip)
 
 

@@ -18,6 +18,7 @@ from asynctensor.kvstores.repo.description import MAIN
 from asynctensor.kvstores.repo.objects import quoted
 from asynctensor.kvstores.repo.snapshot_id import is_snapshot_id, parse_snapshot_id
 from asynctensor.pipeline_url import UrlComponent
+from asynctensor.schema.contradiction import contradiction
 from asynctensor.schema.json_value import expected, in_member, string
 
 _STATES = ("as_of", "branch", "snapshot", "tag")
@@ -32,8 +33,10 @@ def check_members(options: dict[str, Any], form: object) -> dict[str, Any]:
     del form
     given = [name for name in _STATES if name in options]
     if len(given) > 1:
-        raise InvalidArgument(
-            f"{' and '.join(map(repr, given))} name several states of the repository; give one"
+        raise contradiction(
+            f"{' and '.join(map(repr, given))} name several states of the repository; give one",
+            given[1],
+            given[0],
         )
     for name in given:
         with in_member(name):
