@@ -22,7 +22,6 @@ from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
-from asynctensor.runtime.guest import loop_held_up
 from asynctensor.scheduler.scheduled_store import ScheduledStore
 from asynctensor.schema.keywords import optional_type
 from asynctensor.schema.schema import Schema
@@ -316,8 +315,7 @@ async def _open_kvstore(spec: Any, context: Any) -> KvStore:
 
 
 def _reopened(spec: Spec, context: Context, mode: str) -> TensorStore:
-    with loop_held_up():
-        return open(spec, context=context, read="r" in mode, write="w" in mode).result()
+    return open(spec, context=context, read="r" in mode, write="w" in mode).result()
 
 
 def _reduced(store: TensorStore) -> tuple[Any, ...]:

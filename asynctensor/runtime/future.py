@@ -22,8 +22,10 @@ from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.inbox import inbox_of
 from asynctensor.runtime.job import CANCELLED, FAILED, PENDING, SUCCEEDED, Job
 from asynctensor.runtime.process import PROCESS
+from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.turn import breath_due, end_turn
 from asynctensor.runtime.waiter import BlockedThread, Callback, Waiter, WaitingTask
+from asynctensor.runtime.works_for import held_up
 
 T = TypeVar("T")
 #: What may stand where a result is expected: the result, or something that will give it.
@@ -31,6 +33,8 @@ FutureLike: TypeAlias = "Future[T] | Awaitable[T] | T"
 
 _STATUS_NAMES = ("pending", "succeeded", "failed", "cancelled")
 _new = object.__new__
+#: Seconds for which a blocked loop may keep coroutines of users' waiting that only it can run.
+_PATIENCE = 3.0
 
 
 class Future(Coroutine[Any, Any, T]):
@@ -245,7 +249,9 @@ class Future(Coroutine[Any, Any, T]):
 
         Raises:
             DeadlineExceeded: The time ran out (a `TimeoutError`).
-            FailedPrecondition: Called on the thread that is to do the work: ``await`` it there.
+            FailedPrecondition: Called on the thread that is to do the work: ``await`` it there. Or
+                on one whose event loop is to run a user's coroutine, which has waited for it for
+                seconds: the result may need that, and the work goes on.
             asyncio.CancelledError: The operation was cancelled.
             KeyboardInterrupt: On the main thread, by Ctrl-C; the work goes on.
         """
@@ -281,18 +287,24 @@ class Future(Coroutine[Any, Any, T]):
                     "result() would block the event loop that is to do the work, for ever: "
                     "await the Future instead"
                 )
-        end_turn()
-        entry = BlockedThread()
+        entry = BlockedThread(loop)
         self._enter(entry)
         try:
-            seconds = -1.0 if limit.never else min(limit.remaining(), threading.TIMEOUT_MAX)
-            if not entry.lock.acquire(timeout=seconds) and self._is_pending():
+            end_turn()
+            if not _acquired(entry, limit) and self._is_pending():
                 raise DeadlineExceeded(
                     "the result was not ready in the time given by timeout= or deadline=; "
                     "the operation goes on"
                 )
         finally:
             self._leave(entry)
+
+    def blocks(self, loop: AbstractEventLoop) -> bool:
+        """Whether the thread on which `loop` runs waits in `result` or `exception`."""
+        return any(
+            isinstance(entry, BlockedThread) and entry.loop is loop
+            for entry in self._entries.copy()
+        )
 
     def _take(self) -> T:
         if self._status == SUCCEEDED:
@@ -404,6 +416,29 @@ class Future(Coroutine[Any, Any, T]):
 
     def __repr__(self) -> str:
         return f"<Future {_STATUS_NAMES[self._status]}>"
+
+
+def _acquired(entry: BlockedThread, limit: Deadline) -> bool:
+    """Waits for the lock of `entry`; False if the time is over.
+
+    Raises:
+        FailedPrecondition: A coroutine has waited for the loop of this thread all the while.
+    """
+    loop = entry.loop
+    if loop is None:
+        seconds = -1.0 if limit.never else min(limit.remaining(), threading.TIMEOUT_MAX)
+        return entry.lock.acquire(timeout=seconds)
+    awaited, since = inbox_of(loop).awaited, SOURCES.monotonic()
+    while True:
+        seconds = _PATIENCE if limit.never else min(limit.remaining(), _PATIENCE)
+        if entry.lock.acquire(timeout=seconds):
+            return True
+        if not limit.never and limit.expired():
+            return False
+        # Whether the result needs that coroutine, nobody knows: what it is for goes on either way.
+        before = SOURCES.monotonic() - _PATIENCE
+        if any(max(began, since) <= before for began in list(awaited.values())):
+            raise held_up()
 
 
 def _current_task() -> Any:

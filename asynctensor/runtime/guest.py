@@ -20,8 +20,7 @@ import itertools
 from asyncio import AbstractEventLoop, CancelledError
 from asyncio.events import _get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import aclosing, contextmanager
-from contextvars import ContextVar
+from contextlib import aclosing
 from typing import Any
 
 from asynctensor.errors import Aborted, FailedPrecondition, IncompatibleType
@@ -33,41 +32,14 @@ from asynctensor.runtime.inbox import inbox_of
 from asynctensor.runtime.job import CANCELLED, FAILED, Job
 from asynctensor.runtime.lookout import looking
 from asynctensor.runtime.process import PROCESS
+from asynctensor.runtime.sources import SOURCES
+from asynctensor.runtime.works_for import held_up, holds_up
 
-#: Seconds between two looks whether a user's loop was closed under a call: nobody tells us.
+#: Seconds between two looks whether a user's loop was closed under a call, or is held up by who
+#: waits for it: nobody tells us.
 _LOOK = 0.25
 #: Items of an iteration that cross over at once.
 _PIECE = 1000
-
-
-class _Wait:
-    """A loop that is held up by a call on its thread, as long as that lasts."""
-
-    __slots__ = ("loop",)
-
-    def __init__(self, loop: AbstractEventLoop | None) -> None:
-        self.loop = loop
-
-
-#: Who waits, without a way to await, for the operation that this context belongs to.
-_WAIT: ContextVar[_Wait | None] = ContextVar("asynctensor_wait", default=None)
-
-
-@contextmanager
-def loop_held_up() -> Iterator[None]:
-    """Says that what is started now is waited for on this thread, until the body has ended.
-
-    The loop that runs here, if one does, can do nothing meanwhile: a coroutine that is to run on it
-    for what was started fails at once, with `FailedPrecondition`, and does not wait for ever.
-    """
-    wait = _Wait(_get_running_loop())
-    token = _WAIT.set(wait)
-    try:
-        yield
-    finally:
-        # What was started may live on, in its context.
-        wait.loop = None
-        _WAIT.reset(token)
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -170,13 +142,6 @@ class Guest:
             )
         if loop.is_closed():
             raise _closed()
-        wait = _WAIT.get()
-        if wait is not None and wait.loop is loop:
-            raise FailedPrecondition(
-                "the event loop that this asynchronous function runs on waits for what needs it, "
-                "for ever: do that on another thread, as by await asyncio.to_thread(pickle.loads, "
-                "data)"
-            )
         return loop
 
     async def _on_loop(self, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> Any:
@@ -213,9 +178,12 @@ class _LoopCall:
 
     async def outcome(self) -> Any:
         """What it returns, once it has; raises what it raises."""
+        awaited = inbox_of(self._home).awaited
+        awaited[self] = SOURCES.monotonic()
         try:
             with looking(self._look, _LOOK):
-                self._look()  # the loop may have been closed since the call was posted there
+                # The loop may be held up, or may have been closed since the call was posted there.
+                self._look()
                 return await self._future
         except CancelledError:
             if self._asked:
@@ -223,10 +191,17 @@ class _LoopCall:
             raise Aborted(
                 "the user's coroutine was cancelled by somebody else; was its event loop ended?"
             ) from None
+        finally:
+            awaited.pop(self, None)
 
     def _look(self) -> bool:
         if self._home.is_closed():
             self._future._settle(FAILED, _closed())
+            return False
+        if holds_up(self._home):
+            self._future._settle(FAILED, held_up())
+            # It may have begun, and wait for its loop; or begin when that goes on.
+            self._job.cancel()
             return False
         return True
 

@@ -31,9 +31,11 @@ class LoopInbox:
     plain assignments, so that a finaliser which runs in the middle of a post may post too.
     """
 
-    __slots__ = ("__weakref__", "_armed", "_loop", "_queue")
+    __slots__ = ("__weakref__", "_armed", "_loop", "_queue", "awaited")
 
     def __init__(self, loop: AbstractEventLoop) -> None:
+        #: Since when others wait for coroutines that only this loop can run, by what they wait for.
+        self.awaited: dict[object, float] = {}
         # Weak, because the map of inboxes is keyed by the loop.
         self._loop = ref(loop)
         self._queue: deque[tuple[Callable[[Any], object], Any]] = deque()

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from asynctensor.errors import DeadlineExceeded, from_memory_error
 from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.inbox import inbox_of
+from asynctensor.runtime.works_for import work_for
 
 # The states of a future. Legal moves: PENDING to each of the others, once; nothing else.
 PENDING, SUCCEEDED, FAILED, CANCELLED = range(4)
@@ -97,6 +98,8 @@ class Job:
     async def _run(self) -> None:
         function, args = self._function, self._args
         del self._function, self._args
+        if self._future is not None:
+            work_for(self._future)
         try:
             if self._deadline.never:
                 result = await function(*args)

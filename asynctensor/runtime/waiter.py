@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from asyncio import AbstractEventLoop
 from asyncio import Future as LoopFuture
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
@@ -45,11 +46,17 @@ def _wake(waiter: LoopFuture[None]) -> None:
 
 
 class BlockedThread:
-    """A thread that waits for a lock to be released."""
+    """A thread that waits for a lock to be released.
 
-    __slots__ = ("lock",)
+    Attributes:
+        lock: The lock.
+        loop: The loop that runs on this thread, and does nothing meanwhile.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("lock", "loop")
+
+    def __init__(self, loop: AbstractEventLoop | None) -> None:
+        self.loop = loop
         self.lock = threading.Lock()
         self.lock.acquire()
 
