@@ -65,7 +65,9 @@ def start_of(key_range: KeyRange) -> str | None:
     return start if not start or is_key(start) else None
 
 
-def enter_start(root: Root, file_system: FileSystem, start: str) -> Level | None:
+def enter_start(
+    root: Root, file_system: FileSystem, start: str, gone: frozenset[int] = GONE
+) -> Level | None:
     """Opens the directory where a walk starts; None if there is none.
 
     Raises:
@@ -75,19 +77,21 @@ def enter_start(root: Root, file_system: FileSystem, start: str) -> Level | None
     try:
         fd, path = root.open(start, DIRECTORY)
     except OSError as error:
-        if error.errno in GONE:
+        if error.errno in gone:
             return None
         raise
     return _level(start + "/" if start else "", path, fd, file_system)
 
 
-def enter(level: Level, name: str, file_system: FileSystem) -> Level | None:
+def enter(
+    level: Level, name: str, file_system: FileSystem, gone: frozenset[int] = GONE
+) -> Level | None:
     """Opens a directory in another; None if it is gone."""
     directory = level.directory
     try:
         fd = file_system.open(directory.name(name), _ENTER, dir_fd=directory.fd)
     except OSError as error:
-        if error.errno in GONE:
+        if error.errno in gone:
             return None
         raise
     return _level(f"{level.prefix}{name}/", directory.path_of(name), fd, file_system)
@@ -126,15 +130,21 @@ def _after(prefix: str) -> str:
 
 
 def walk(
-    root: Root, file_system: FileSystem, key_range: KeyRange
+    root: Root, file_system: FileSystem, key_range: KeyRange, gone: frozenset[int] = GONE
 ) -> Generator[ListEntry, None, None]:
     """The keys of the range with their sizes, in no particular order.
+
+    Args:
+        root: Where the keys are.
+        file_system: The system calls.
+        key_range: The range.
+        gone: Errors of what came or went meanwhile, which is left out.
 
     Raises:
         OSError: A directory cannot be read.
     """
     start = start_of(key_range)
-    first = None if start is None else enter_start(root, file_system, start)
+    first = None if start is None else enter_start(root, file_system, start, gone)
     if first is None:
         return
     levels = [first]
@@ -151,11 +161,11 @@ def walk(
             if entry.is_dir(follow_symlinks=False):
                 below = None
                 if meets(key_range, key + "/"):
-                    below = enter(level, entry.name, file_system)
+                    below = enter(level, entry.name, file_system, gone)
                 if below is not None:
                     levels.append(below)
             elif key in key_range and is_key(key):
-                found = _value(root, key, entry)
+                found = _value(root, key, entry, gone)
                 if found is not None:
                     yield found
     finally:
@@ -163,14 +173,18 @@ def walk(
             level.close()
 
 
-def scan(root: Root, file_system: FileSystem, prefix: str) -> Generator[ListEntry, None, None]:
+def scan(
+    root: Root, file_system: FileSystem, prefix: str, gone: frozenset[int] = GONE
+) -> Generator[ListEntry, None, None]:
     """What is directly below `prefix`, which is empty or ends in ``/``; not in order.
 
     Raises:
         OSError: The directory cannot be read.
     """
     start = prefix[:-1]
-    level = enter_start(root, file_system, start) if not start or is_key(start) else None
+    level = None
+    if not start or is_key(start):
+        level = enter_start(root, file_system, start, gone)
     if level is None:
         return
     try:
@@ -181,21 +195,21 @@ def scan(root: Root, file_system: FileSystem, prefix: str) -> Generator[ListEntr
             if entry.is_dir(follow_symlinks=False):
                 yield ListEntry(key + "/")
                 continue
-            found = _value(root, key, entry)
+            found = _value(root, key, entry, gone)
             if found is not None:
                 yield found
     finally:
         level.close()
 
 
-def _value(root: Root, key: str, entry: os.DirEntry[str]) -> ListEntry | None:
+def _value(root: Root, key: str, entry: os.DirEntry[str], gone: frozenset[int]) -> ListEntry | None:
     """Size and time of the value; None if the entry is no value."""
     try:
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
             status = root.status(key)
     except (OSError, InvalidArgument) as error:
-        if isinstance(error, OSError) and error.errno not in GONE:
+        if isinstance(error, OSError) and error.errno not in gone:
             raise
         return None
     return _entry(key, status)
@@ -207,7 +221,7 @@ def _entry(key: str, status: os.stat_result) -> ListEntry | None:
     return ListEntry(key, status.st_size, status.st_mtime_ns / 1e9)
 
 
-def one(root: Root, key: str) -> Generator[ListEntry, None, None]:
+def one(root: Root, key: str, gone: frozenset[int] = GONE) -> Generator[ListEntry, None, None]:
     """The entry of one key, if there is one: a directory of a million files is not read for it.
 
     Raises:
@@ -218,7 +232,7 @@ def one(root: Root, key: str) -> Generator[ListEntry, None, None]:
     try:
         found = _entry(key, root.status(key))
     except (OSError, InvalidArgument) as error:
-        if isinstance(error, OSError) and error.errno not in GONE:
+        if isinstance(error, OSError) and error.errno not in gone:
             raise
         return
     if found is not None:

@@ -25,9 +25,10 @@ directory that holds nothing is no obstacle, and makes way.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -39,7 +40,7 @@ from asynctensor.kvstores.file.directory import Settled
 from asynctensor.kvstores.file.file_system import FileSystem
 from asynctensor.kvstores.file.generation import generation_of
 from asynctensor.kvstores.file.key import check_key
-from asynctensor.kvstores.file.listing import one, scan, walk
+from asynctensor.kvstores.file.listing import GONE, one, scan, walk
 from asynctensor.kvstores.file.mapped_file import mapped
 from asynctensor.kvstores.file.open_file import NO_SUCH_FILE, OpenFile, open_file
 from asynctensor.kvstores.file.options import DEFAULT_OPTIONS, FileOptions
@@ -47,7 +48,7 @@ from asynctensor.kvstores.file.prepared import Writing
 from asynctensor.kvstores.file.read_group import read_group
 from asynctensor.kvstores.file.removal import remove
 from asynctensor.kvstores.file.replacement import replace
-from asynctensor.kvstores.file.retrying import retried
+from asynctensor.kvstores.file.retrying import relisted, retried
 from asynctensor.kvstores.file.root import Root
 from asynctensor.runtime.counters import store_counters
 from asynctensor.runtime.verbose_flag import verbose_flag
@@ -174,14 +175,21 @@ class FileStore(KeyValueStore):
 
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
         """See `KeyValueStore.list`."""
-        async for entry in self._pieces(self._face.walk(key_range)):
+        async for entry in self._listing(partial(self._face.walk, key_range)):
             yield entry
 
     def list_directory(self, prefix: str) -> AsyncIterator[ListEntry]:
         """See `KeyValueStore.list_directory`."""
-        return self._pieces(self._face.scan(prefix))
+        return self._listing(partial(self._face.scan, prefix))
 
-    async def _pieces(self, entries: Generator[ListEntry, None, None]) -> AsyncIterator[ListEntry]:
+    def _listing(
+        self, begin: Callable[[], Generator[ListEntry, None, None]]
+    ) -> AsyncGenerator[ListEntry, None]:
+        return relisted(self.options.retries, lambda: self._pieces(begin()))
+
+    async def _pieces(
+        self, entries: Generator[ListEntry, None, None]
+    ) -> AsyncGenerator[ListEntry, None]:
         try:
             while piece := await self._pool.run(_piece, self._path, entries, "list"):
                 for entry in piece:
@@ -255,6 +263,8 @@ class FileFace(BlockingFace):
         # What is written in place may be cut off while it is mapped.
         in_place = options.locking == "non_atomic"
         self._plain = options.mode == "default" or (options.mode == "memmap" and in_place)
+        # A stale handle is looked at again where that is asked for.
+        self._gone = GONE - {errno.ESTALE} if options.retries.max_retries else GONE
         self._buffers = DirectBuffers()
         self._counters = store_counters("file")
         self._verbose = verbose_flag("file")
@@ -343,13 +353,13 @@ class FileFace(BlockingFace):
         self._counters.list.value += 1
         key = key_range.inclusive_min
         if key_range == KeyRange.singleton(key):
-            return one(self._root, key)
-        return walk(self._root, self._file_system, key_range)
+            return one(self._root, key, self._gone)
+        return walk(self._root, self._file_system, key_range, self._gone)
 
     def scan(self, prefix: str) -> Generator[ListEntry, None, None]:
         """What is directly below `prefix`, in no particular order."""
         self._counters.list.value += 1
-        return scan(self._root, self._file_system, prefix)
+        return scan(self._root, self._file_system, prefix, self._gone)
 
     def remove(self, key_range: KeyRange) -> Generator[None, None, None]:
         """Deletes the keys of the range while it is iterated over."""

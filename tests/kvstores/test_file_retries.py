@@ -70,6 +70,85 @@ async def test_ranges_are_deleted_again(tmp_path: Path, faulty: FaultyFileSystem
     assert os.listdir(tmp_path) == ["c"]
 
 
+async def listed(store: FileStore) -> list[str]:
+    async def keys() -> list[str]:
+        return [entry.key async for entry in store.list(KeyRange())]
+
+    return await start(keys)
+
+
+class Stale:
+    """The entries of a directory, the handle of which becomes stale on the way."""
+
+    def __init__(self, entries: Any, count: int, code: int) -> None:
+        self._entries, self._left, self._code = entries, count, code
+        self.close = entries.close
+
+    def __iter__(self) -> Stale:
+        return self
+
+    def __next__(self) -> os.DirEntry[str]:
+        self._left -= 1
+        if self._left < 0:
+            raise OSError(self._code, os.strerror(self._code))
+        entry: os.DirEntry[str] = next(self._entries)
+        return entry
+
+
+def stale_on_the_way(faulty: FaultyFileSystem, times: int, count: int, code: int) -> None:
+    """Has the next `times` directories that are read fail after `count` entries."""
+    real, left = faulty.scandir, [None] * times
+
+    def scandir(directory: int | str) -> Any:
+        entries = real(directory)
+        return Stale(entries, count, code) if left and left.pop() is None else entries
+
+    faulty.scandir = scandir  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO])
+@pytest.mark.parametrize("count", [0, 1, 3])
+async def test_listings_go_on(
+    tmp_path: Path, faulty: FaultyFileSystem, code: int, count: int
+) -> None:
+    store = retrying(tmp_path, faulty)
+    keys = [f"{name}/{number}" for name in "ab" for number in range(4)]
+    for key in [*keys, "c"]:
+        await start(store.write, key, b"")
+    stale_on_the_way(faulty, 2, count, code)
+    assert sorted(await listed(store)) == [*keys, "c"]
+
+    async def names() -> list[str]:
+        return [entry.key async for entry in store.list_directory("a/")]
+
+    stale_on_the_way(faulty, 2, count, code)
+    assert sorted(await start(names)) == keys[:4]
+
+
+async def test_what_is_stale_is_no_reason_to_leave_it_out(
+    tmp_path: Path, faulty: FaultyFileSystem
+) -> None:
+    store = retrying(tmp_path, faulty)
+    for key in ("a/b", "c"):
+        await start(store.write, key, b"")
+    faulty.fail("open", errno.ESTALE, when=lambda path, *_, **__: path == "a")
+    assert sorted(await listed(store)) == ["a/b", "c"]
+
+
+async def test_a_listing_ends_in_an_error_where_nothing_new_comes(
+    tmp_path: Path, faulty: FaultyFileSystem
+) -> None:
+    store = retrying(tmp_path, faulty)
+    await start(store.write, "k", b"")
+    stale_on_the_way(faulty, 9, 0, errno.EIO)
+    with pytest.raises(Unavailable, match=r"\(3 attempts\).*operation='list'"):
+        await listed(store)
+    plain = FileStore(str(tmp_path), file_system=faulty)
+    with pytest.raises(Unavailable) as caught:
+        await listed(plain)
+    assert "attempts" not in str(caught.value)
+
+
 async def test_an_end_is_made_of_it(tmp_path: Path, faulty: FaultyFileSystem) -> None:
     store = retrying(tmp_path, faulty)
     faulty.fail("write", errno.EIO, times=9)
