@@ -8,14 +8,12 @@ import numpy.typing as npt
 
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction
 from asynctensor.chunked.view import View
-from asynctensor.errors import Aborted, FailedPrecondition, InvalidArgument
+from asynctensor.errors import FailedPrecondition, InvalidArgument
 from asynctensor.index_space.propagate_bounds import resolve_over
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.clock import NEVER
+from asynctensor.transaction.own_commit import in_one_commit
 from asynctensor.transaction.transaction import Transaction
-
-#: How often an append of its own is begun again because others changed the array meanwhile.
-_ATTEMPTS = 100
 
 
 async def append_to(
@@ -28,19 +26,12 @@ async def append_to(
     if driver.transaction is not None or found is None or found[0].commit_domain is None:
         await _append(driver, view.transform, data, axis, dimension, progress)
         return
-    for attempt in range(_ATTEMPTS):
-        transaction = Transaction()
-        try:
-            bound = driver.bound(transaction)
-            await _append(bound, view.transform, data, axis, dimension, progress)
-            await transaction.commit_async()
-            break
-        except Aborted:
-            if attempt == _ATTEMPTS - 1:
-                raise
-        finally:
-            if transaction.open:
-                transaction.abort()
+
+    async def appended(transaction: Transaction) -> None:
+        bound = driver.bound(transaction)
+        await _append(bound, view.transform, data, axis, dimension, progress)
+
+    await in_one_commit(appended)
     await driver.refresh()
 
 

@@ -13,17 +13,19 @@ from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
 
-async def join(token: SharedTransaction, context: Context | None) -> Transaction:
+async def join(token: SharedTransaction, context: Context | None, limit: int) -> Transaction:
     """See `Transaction.join`."""
-    return await _joined(token, context, part=True)
+    return await _joined(token, context, limit, part=True)
 
 
-async def resume(token: SharedTransaction, context: Context | None) -> Transaction:
+async def resume(token: SharedTransaction, context: Context | None, limit: int) -> Transaction:
     """See `Transaction.resume`."""
-    return await _joined(token, context, part=False)
+    return await _joined(token, context, limit, part=False)
 
 
-async def _joined(token: SharedTransaction, context: Context | None, *, part: bool) -> Transaction:
+async def _joined(
+    token: SharedTransaction, context: Context | None, limit: int, *, part: bool
+) -> Transaction:
     if not isinstance(token, SharedTransaction):
         raise InvalidArgument(f"{token!r} is no token: Transaction.share() gives one")
     known = Context() if context is None else context
@@ -36,6 +38,7 @@ async def _joined(token: SharedTransaction, context: Context | None, *, part: bo
         author=token.author,
         metadata=token.metadata,
         isolation=token.isolation,
+        staged_bytes_limit=limit,
     )
     mark = await (domain.join(token) if part else domain.resume(token))
     made.take_part(Sharing(token, domain, part=part), mark)

@@ -35,17 +35,9 @@ from asynctensor.chunked.read import Reader
 from asynctensor.chunked.shrink import delete_outside
 from asynctensor.chunked.source import shaped_source
 from asynctensor.chunked.stage import StagingWriter
-from asynctensor.chunked.stored import (
-    count_stored,
-    newest_change,
-    partition_of,
-    stored_entries,
-)
+from asynctensor.chunked.stored import count_stored, newest_change, partition_of, stored_entries
 from asynctensor.chunked.stored_metadata import StoredMetadata
-from asynctensor.errors import (
-    Error,
-    ResourceExhausted,
-)
+from asynctensor.errors import Error, ResourceExhausted
 from asynctensor.index_space.propagate_bounds import propagate_bounds
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.batch import Batch
@@ -56,12 +48,15 @@ from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Json, KeyValueStore, ListEntry
 from asynctensor.storage.value_history import ValueChange
+from asynctensor.transaction.own_commit import in_one_commit
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
 M = TypeVar("M")
 #: Index arrays of more points are sorted into chunks by a worker, not on the caller's thread.
 _INLINE_POINTS = 1024
+#: Attempts of a resize in which whatever others write to the array meanwhile is in its way.
+_LISTINGS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,11 +270,33 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             await self._stored.look_again()
 
     async def resize(self, request: ResizeRequest, progress: ProgressFunction | None) -> None:
+        store = self.store
+        if self.transaction or store.history is None or store.commit_domain is None:
+            await self._resize(request, progress, self.array.forget)
+            return
+        # Where there is a history, it is one step in it.
+        gone: list[tuple[int, ...]] = []
+
+        async def resized(transaction: Transaction) -> None:
+            gone.clear()
+            await self.bound(transaction)._resize(request, progress, gone.append)
+
+        await in_one_commit(resized, rests_on_reads=_LISTINGS)
+        for cell in gone:
+            self.array.forget(cell)
+        await self._stored.look_again()
+
+    async def _resize(
+        self,
+        request: ResizeRequest,
+        progress: ProgressFunction | None,
+        gone: Callable[[tuple[int, ...]], object],
+    ) -> None:
         # The new shape is what counts from here on: whatever a crash leaves of the chunks outside
         # it is not visible.
         shrinks = await self._stored.resize(request)
         if shrinks and not request.metadata_only:
-            await delete_outside(self.array, self._view, self._stored.look_again, progress)
+            await delete_outside(self.array, self._view, self._stored.look_again, progress, gone)
 
     async def grow(self, dimension: int, count: int) -> int:
         return await self._stored.grow(dimension, count)

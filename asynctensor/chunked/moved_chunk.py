@@ -34,12 +34,16 @@ class MovedChunk:
         """
         return None if self.value is None else await self.stash.read(key, self.value)
 
+    def marks(self, array: ChunkedArray) -> Array:
+        """Which elements were written, of those of a chunk."""
+        assert self.part is not None
+        mask = WrittenPart.decode(self.part, array.layout.chunk_shape).mask
+        assert mask is not None
+        return mask
+
     def elements(self, array: ChunkedArray, data: bytes) -> tuple[Array, Array]:
         """The written elements in a chunk of their own, and which they are."""
-        layout = array.layout
-        assert self.part is not None
-        mask = WrittenPart.decode(self.part, layout.chunk_shape).mask
-        assert mask is not None
+        layout, mask = array.layout, self.marks(array)
         values: Array = np.empty(layout.chunk_shape, layout.dtype)
         values[...] = layout.fill_value
         values[mask] = np.frombuffer(data, layout.dtype)

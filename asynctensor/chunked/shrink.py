@@ -26,6 +26,7 @@ async def delete_outside(
     view: KeyValueStore,
     look_again: Callable[[], Awaitable[object]],
     progress: ProgressFunction | None,
+    gone: Callable[[tuple[int, ...]], object],
 ) -> None:
     """Deletes the stored chunks that lie wholly outside the array.
 
@@ -37,12 +38,13 @@ async def delete_outside(
         view: Where it is stored, as the transaction sees it.
         look_again: Takes over the metadata that are stored now.
         progress: Told after each deleted chunk, from a worker.
+        gone: Told of the grid position of each.
     """
     deleted = 0
 
     async def delete(batch: Sequence[_Chunk]) -> None:
         nonlocal deleted
-        for _ in range(await _delete(array, view, look_again, batch)):
+        for _ in range(await _delete(array, view, look_again, batch, gone)):
             deleted += 1
             if progress is not None:
                 await array.workers.run(progress, Progress("resize", deleted, None))
@@ -63,6 +65,7 @@ async def _delete(
     view: KeyValueStore,
     look_again: Callable[[], Awaitable[object]],
     batch: Sequence[_Chunk],
+    gone: Callable[[tuple[int, ...]], object],
 ) -> int:
     """Deletes what of `batch` is outside; returns how many chunks that were."""
     generations: dict[str, bytes] = {}
@@ -78,7 +81,7 @@ async def _delete(
         nonlocal deleted
         key, cell = chunk
         await view.write(key, None, generations[key] if conditional else UNKNOWN)
-        array.forget(cell)
+        gone(cell)
         deleted += 1
 
     conditional = view.capabilities.can_compare_and_swap

@@ -162,8 +162,11 @@ class StagedChunk(StagedValue):
     def written(self) -> Written | None:
         """The elements that were written; see `StagedValue.written`."""
         form = self.array.form()
-        if form is None or self._before is not None:
+        if form is None:
             return None
+        if self._before is not None:
+            marks = self._marks()
+            return None if marks is None else Written(form, encode_mask(marks))
         with self._lock:
             if self._covered:
                 return None
@@ -175,6 +178,26 @@ class StagedChunk(StagedValue):
             self._fold()
             assert self._mask is not None
             return Written(form, encode_mask(self._mask))
+
+    def _marks(self) -> Array | None:
+        """Where elements were written, before it was moved too; None: it cannot be told, or all."""
+        with self._lock:
+            before, moved = self._before, self._moved
+            if self._covered:
+                return None
+            if moved is None:
+                self._fold()
+                assert self._mask is not None
+                marks = self._mask.copy()
+            else:
+                assert moved.part is not None
+                marks = moved.marks(self.array)
+        if before is None:
+            return marks
+        if not isinstance(before, StagedChunk) or before.array is not self.array:
+            return None
+        earlier = before._marks()
+        return None if earlier is None else marks | earlier
 
     @property
     def nbytes(self) -> int:

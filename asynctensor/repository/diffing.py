@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asynctensor.errors import DataLoss
 from asynctensor.index_space.domain import IndexDomain
+from asynctensor.kvstores.repo.damage import LostPage
 from asynctensor.kvstores.repo.difference import Difference
 from asynctensor.kvstores.repo.family import Family, coordinates
 from asynctensor.kvstores.repo.named_state import NamedState, named_state
@@ -39,7 +42,8 @@ class Diffing:
     """What differs in two states: ``await`` gives a `Diff`, ``async for`` one change after another.
 
     Each looks again. Pages of the index that both states share are not read, nor is any chunk. An
-    iteration holds some regions of each array that differs, and nothing else that grows.
+    iteration holds some regions of each array that differs, the keys of documents that do, and nothing
+    else that grows.
     """
 
     __slots__ = ("_a", "_b", "_state")
@@ -61,7 +65,8 @@ class Diffing:
             deadline: The same as a Unix time.
 
         Returns:
-            Future of it. It fails with `NotFound` if one of the states does not exist.
+            Future of it. It fails with `NotFound` if one of the states does not exist, and with
+            `DataLoss` if something is lost that it takes.
         """
         return start(self._all, timeout=timeout, deadline=deadline)
 
@@ -83,33 +88,113 @@ class Diffing:
 
 
 class _Comparison:
-    """One look at two states."""
+    """One look at two states.
+
+    Where pages of an index are lost, the states are read through other checkpoints, or the log, and
+    looked at anew. What is lost for good is passed over, so that all that can be told is, and
+    raised in the end.
+    """
 
     def __init__(self, state: RepositoryState, one: NamedState, other: NamedState) -> None:
-        self._difference = StateDifference(one.snapshot, other.snapshot)
+        self._sides = [one.snapshot, other.snapshot]
         self._nodes = NodePairs(state, one.snapshot, other.snapshot)
+        #: Families of which it is not known what differs, and documents.
+        self._lost: dict[Family, DataLoss] = {}
+        self._lost_documents: list[DataLoss] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._difference = StateDifference(*self._sides)
         self._regions: dict[str, Regions] = {}
         self._strays: dict[Family, tuple[Boxes, ChunkCounts]] = {}
 
     async def changes(self) -> AsyncIterator[Change]:
-        """All changes: arrays whose metadata differs as they are found, then the others."""
-        async for family in self._difference.families():
-            async for found in self._difference.space(family):
-                await self._chunks(family, found)
-        async for found in self._difference.space(None):
-            for key, kind in _documents(found):
-                async for change in self._document(key, kind):
-                    yield change
-        for path, regions in self._regions.items():
-            for pair in await self._nodes.at(path):
-                if pair.array:
-                    yield _array(pair, "changed", regions)
-                    break
+        """All changes: arrays whose metadata differs as they are found, then the others.
+
+        Raises:
+            DataLoss: Something is lost; all that does not depend on it was given.
+        """
+        await self._gather()
+        async for change in self._told():
+            if not (isinstance(change, ArrayChange) and self._is_hidden(change.path)):
+                yield change
         for family, (boxes, counts) in self._strays.items():
             domains = tuple(
                 IndexDomain(inclusive_min=low, exclusive_max=high) for low, high in boxes.corners()
             )
             yield ChunksChange(family.prefix, family.separator, counts, domains, boxes.exact)
+        for error in (*self._lost.values(), *self._lost_documents):
+            raise error
+
+    def _is_hidden(self, path: str) -> bool:
+        """Whether the array there, if there is one, may have chunks that are not known."""
+        return any(
+            path in _directories(family.prefix) or f"{path}/".startswith(family.prefix)
+            for family in self._lost
+        )
+
+    async def _gather(self) -> None:
+        """Looks at all families."""
+        while True:
+            self._begin()
+            family: Family | None = None
+            try:
+                async for each in self._difference.families():
+                    if each in self._lost:
+                        continue
+                    family = each
+                    async for found in self._difference.space(each):
+                        await self._chunks(each, found)
+                    family = None
+            except DataLoss as error:
+                if await self._mended(error):
+                    continue
+                if family is None:
+                    raise
+                self._lost[family] = error
+            else:
+                return
+
+    async def _told(self) -> AsyncIterator[Change]:
+        """Changes of documents, and of arrays whose chunks alone differ."""
+        given: set[str] = set()
+        while True:
+            try:
+                async for found in self._difference.space(None):
+                    for key, kind in _documents(found):
+                        if key not in given:
+                            given.add(key)
+                            for change in await self._document(key, kind):
+                                yield change
+                break
+            except LostPage as error:
+                if not await self._mended(error):
+                    raise
+                self._difference = StateDifference(*self._sides)
+        for path, regions in self._regions.items():
+            pair = await self._array_at(path)
+            if pair is not None:
+                yield _array(pair, "changed", regions)
+
+    async def _array_at(self, path: str) -> NodePair | None:
+        try:
+            return next((pair for pair in await self._nodes.at(path) if pair.array), None)
+        except DataLoss as error:
+            self._lost_documents.append(error)
+            return None
+
+    async def _mended(self, error: DataLoss) -> bool:
+        """Whether the states can be read through something else than what is lost."""
+        if not isinstance(error, LostPage):
+            return False
+        mended = False
+        for at, side in enumerate(self._sides):
+            # Which of them had the page is not known.
+            with suppress(DataLoss):
+                again = None if side.reopened is None else await side.reopened(side)
+                if again is not None:
+                    self._sides[at], mended = again, True
+        return mended
 
     # -- chunks -----------------------------------------------------------------------------
 
@@ -167,18 +252,21 @@ class _Comparison:
 
     # -- documents --------------------------------------------------------------------------
 
-    async def _document(self, key: str, kind: ChangeKind) -> AsyncIterator[Change]:
+    async def _document(self, key: str, kind: ChangeKind) -> list[Change]:
         directory, _, name = key.rpartition("/")
+        changes: list[Change] = []
         known = False
-        for pair in await self._nodes.at(directory):
-            if name not in pair.format.documents:
-                continue
-            known = True
-            if await self._nodes.speaks(pair, name):
-                for change in _node_changes(pair, self._regions):
-                    yield change
-        if not known:
-            yield DocumentChange(key, kind)
+        try:
+            for pair in await self._nodes.at(directory):
+                if name not in pair.format.documents:
+                    continue
+                known = True
+                if await self._nodes.speaks(pair, name):
+                    changes += _node_changes(pair, self._regions)
+        except DataLoss as error:
+            self._lost_documents.append(error)
+            return []
+        return changes if known else [DocumentChange(key, kind)]
 
 
 def _documents(found: Difference) -> Iterator[tuple[str, ChangeKind]]:

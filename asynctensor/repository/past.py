@@ -50,7 +50,9 @@ class Past:
 
         Returns:
             The changes that lead from `a` to `b`. It fails with `NotFound` if one of them does not
-            exist.
+            exist. Pages of the index that are lost are made up for by older ones and the log. What
+            is lost for good fails it with `DataLoss`: of an iteration, in the end, when all that
+            can be told without it was given.
         """
         return Diffing(self._state, a, b)
 

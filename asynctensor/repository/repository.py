@@ -196,8 +196,11 @@ class Repository(Past, Branching):
         metadata: Mapping[str, Any] | None = None,
         branch: str = MAIN,
         isolation: Isolation = "serializable",
+        caller_key: str | None = None,
     ) -> T:
         """Runs a transaction, again and again until nobody else is in its way.
+
+        It is committed once: where the store did not answer the commit, the log is asked first.
 
         ::
 
@@ -217,14 +220,18 @@ class Repository(Past, Branching):
             metadata: What else to note with the commit: JSON.
             branch: Where to.
             isolation: See `Transaction`.
+            caller_key: What is done, by which it is done once, also by other processes and later;
+                see `Transaction`. Where it was done before, `function` is run, and nothing of it
+                is committed.
 
         Returns:
             What `function` returned the time that was committed.
 
         Raises:
             Aborted: Somebody else was in the way each time.
-            CommitUnknown: The store did not say whether it was committed; it is not tried again.
-            InvalidArgument: `attempts` is not at least 1.
+            CommitUnknown: The store does not say whether it was committed, asked again or not; it
+                is not tried again.
+            InvalidArgument: `attempts` is not at least 1, or see `Transaction`.
 
         Whatever else `function` raises ends it. When a cancellation is delivered before the commit
         was begun, nothing was changed.
@@ -237,6 +244,7 @@ class Repository(Past, Branching):
                 metadata=metadata,
                 branch=branch,
                 isolation=isolation,
+                caller_key=caller_key,
             )
 
         return await retried(function, begin, attempts)

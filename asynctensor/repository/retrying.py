@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from asynctensor.errors import Aborted, InvalidArgument
+from asynctensor.errors import Aborted, CommitUnknown, Error, InvalidArgument
 from asynctensor.runtime.entropy import random_bytes
 from asynctensor.transaction.transaction import Transaction
 
@@ -23,6 +23,9 @@ async def retried(
 ) -> T:
     """What `function` gives in the first transaction that is committed.
 
+    A commit whose answer was lost is looked up: it counts if it stands, and is run again only once
+    it never can.
+
     Args:
         function: Called with a fresh transaction each time.
         begin: Makes one.
@@ -30,19 +33,48 @@ async def retried(
 
     Raises:
         Aborted: Somebody else was in the way each time.
+        CommitUnknown: The store did not say whether it was committed, and does not answer.
         InvalidArgument: `attempts` is not at least 1.
     """
     if attempts < 1:
         raise InvalidArgument(f"attempts is at least 1, not {attempts}")
     for attempt in range(attempts):
-        txn = begin()
         try:
-            async with txn:
-                return await function(txn)
+            async with begin() as txn:
+                result = await function(txn)
+                if not txn.aborted:
+                    await _decided(txn)
         except Aborted:
             if attempt == attempts - 1:
                 raise
+        else:
+            return result
         # Those who were in each other's way come back at different times.
         longest = min(_LONGEST_WAIT, _SHORTEST_WAIT * 2**attempt)
         await asyncio.sleep(longest * int.from_bytes(random_bytes(4), "big") / 2**32)
     raise AssertionError
+
+
+async def _decided(txn: Transaction) -> None:
+    """Commits; returns if that stands, though the answer was lost.
+
+    Raises:
+        Aborted: It does not, and never will.
+        CommitUnknown: The store does not say.
+    """
+    try:
+        await txn.commit_async()
+    except CommitUnknown as unknown:
+        if unknown.resolve is None:
+            raise
+        try:
+            outcome = await unknown.resolve()
+        except Error:
+            raise unknown from None
+        if outcome == "aborted":
+            raise Aborted(
+                "the store did not answer the commit, which was aborted then; run it again",
+                operation="commit",
+            ) from unknown
+        if outcome != "committed":
+            raise

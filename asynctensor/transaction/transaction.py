@@ -317,6 +317,7 @@ class Transaction(Life):
         token: SharedTransaction,
         *,
         context: Context | None = None,
+        staged_bytes_limit: int = DEFAULT_LIMIT,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Future[Transaction]:
@@ -329,6 +330,8 @@ class Transaction(Life):
         Args:
             token: What `share` gave.
             context: Resources to use, credentials among them; open the arrays with the same.
+            staged_bytes_limit: About how many bytes of staged data are held in memory here; see
+                `Transaction`.
             timeout: Seconds after which to give up.
             deadline: The same as a Unix time.
 
@@ -336,13 +339,14 @@ class Transaction(Life):
             Future of the part. It fails with `Aborted` if the transaction was aborted, with
             `FailedPrecondition` if it was committed, with `NotFound` if the store is another.
         """
-        return start(_join, token, context, timeout=timeout, deadline=deadline)
+        return start(_join, token, context, staged_bytes_limit, timeout=timeout, deadline=deadline)
 
     @staticmethod
     def resume(
         token: SharedTransaction,
         *,
         context: Context | None = None,
+        staged_bytes_limit: int = DEFAULT_LIMIT,
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Future[Transaction]:
@@ -354,6 +358,7 @@ class Transaction(Life):
         Args:
             token: What `share` gave.
             context: Resources to use, credentials among them.
+            staged_bytes_limit: See `Transaction`.
             timeout: Seconds after which to give up.
             deadline: The same as a Unix time.
 
@@ -362,7 +367,9 @@ class Transaction(Life):
             with `NotFound` if the store is another. Committing it fails with `AlreadyExists` if
             it was committed with other parts.
         """
-        return start(_resume, token, context, timeout=timeout, deadline=deadline)
+        return start(
+            _resume, token, context, staged_bytes_limit, timeout=timeout, deadline=deadline
+        )
 
     def finish(
         self,

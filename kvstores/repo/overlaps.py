@@ -32,8 +32,8 @@ _U64: TypeAlias = "NDArray[np.uint64]"
 _NAMED = 3
 #: An odd number whose multiples are far from each other.
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
-#: Keys that several may write in part: what is known of each stays in memory.
-_MOST_CLASHES = 1 << 16
+#: Keys of which it is known at a time who wrote which part of them: some hundred bytes of each.
+_AT_ONCE = 1 << 16
 
 #: Of a space, and a key in it, which part of the value was written; None: all.
 WrittenAt: TypeAlias = "Callable[[bytes, bytes], Written | None]"
@@ -100,10 +100,11 @@ class Clash:
 
 async def find_clashes(
     writers: Sequence[Writer], families: dict[bytes, Family], place: Place
-) -> list[Clash]:
-    """The keys that several wrote in part; refuses two who wrote all of one.
+) -> AsyncIterator[list[Clash]]:
+    """The keys that several wrote in part, some at a time; refuses two who wrote all of one.
 
-    They may have written the same small value.
+    They may have written the same small value. Where there are few keys, what is refused is so
+    before any is given.
 
     Args:
         writers: The parts, and what was written beside them.
@@ -111,32 +112,26 @@ async def find_clashes(
         place: Where the parts are.
 
     Raises:
-        FailedPrecondition: It says who wrote which keys; or far too many are written in part.
+        FailedPrecondition: It says who wrote which keys.
         DataLoss: A part is missing or damaged.
         Error: The store failed.
     """
     close = [writers[i] for i in sorted(_close(writers))]
-    found: list[Clash] = []
     if not close:
-        return found
+        return
+    found: list[Clash] = []
     pool = shared_pool("data_copy", os.cpu_count() or 1)
     for space in sorted({span.space for each in close for span in each.spans}):
-        twice = await _twice(close, space, place)
-        if not len(await pool.run(_repeated, twice)):
-            continue
-        family, marks = families.get(space), _repeated(twice)
-        # So many at a time as memory takes: the first that are refused end it.
-        for start in range(0, len(marks), _MOST_CLASHES):
-            some = marks[start : start + _MOST_CLASHES]
+        marks = await pool.run(_repeated, await _twice(close, space, place))
+        family = families.get(space)
+        for start in range(0, len(marks), _AT_ONCE):
+            some = marks[start : start + _AT_ONCE]
             found += await _clashes(close, space, family, some, place)
-            if len(found) <= _MOST_CLASHES:
-                continue
-            raise FailedPrecondition(
-                f"more than {_MOST_CLASHES} chunks were written in part by several workers: "
-                "nothing was committed. Let the regions that they write begin and end where "
-                "chunks do"
-            )
-    return found
+            if len(found) >= _AT_ONCE:
+                yield found
+                found = []
+    if found:
+        yield found
 
 
 def _close(writers: Sequence[Writer]) -> set[int]:

@@ -77,17 +77,40 @@ async def _read(claim: Claim, clash: Clash, place: Place) -> Contribution:
     return Contribution(claim.writer.name, value, claim.written)
 
 
-async def without_keys(place: Place, ref: PartRef, clashes: Sequence[Clash]) -> PartRef:
-    """A part without the keys that were merged; stored when this returns.
+class MergedKeys:
+    """The keys that were merged, by the parts that have them."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, dict[bytes, list[bytes]]] = {}
+
+    def add(self, clashes: Sequence[Clash]) -> None:
+        """Notes some more."""
+        for clash in clashes:
+            for claim in clash.claims:
+                part = claim.writer.part
+                if part is not None:
+                    mine = self._of.setdefault(part.object, {})
+                    mine.setdefault(clash.space, []).append(clash.key)
+
+    def of(self, part: PartRef) -> Mapping[bytes, Sequence[bytes]]:
+        """Those of a part, by space."""
+        return self._of.get(part.object, {})
+
+
+async def without_keys(
+    place: Place, ref: PartRef, keys: Mapping[bytes, Sequence[bytes]]
+) -> PartRef:
+    """A part without keys that were merged; stored when this returns.
+
+    Args:
+        place: Where the part is.
+        ref: The part.
+        keys: The keys, by space.
 
     Raises:
         DataLoss: The part is missing or damaged.
         Error: The store failed.
     """
-    keys: dict[bytes, list[bytes]] = {}
-    for clash in clashes:
-        if any(each.writer.part == ref for each in clash.claims):
-            keys.setdefault(clash.space, []).append(clash.key)
     if not keys:
         return ref
     part = await read_part(place, ref)

@@ -27,7 +27,7 @@ from asynctensor.kvstores.repo.lease import Lease
 from asynctensor.kvstores.repo.located import family_of
 from asynctensor.kvstores.repo.overlaps import Clash, Writer, WrittenAt, find_clashes
 from asynctensor.kvstores.repo.part import Part
-from asynctensor.kvstores.repo.part_merging import without_keys
+from asynctensor.kvstores.repo.part_merging import MergedKeys, without_keys
 from asynctensor.kvstores.repo.part_receipt import PartReceipt
 from asynctensor.kvstores.repo.part_ref import PartRef, Span
 from asynctensor.kvstores.repo.place import Created, Place
@@ -97,9 +97,12 @@ async def gathered(
     spans = tuple(Span.of(run) for run in runs if len(run))
     if spans:
         writers.append(Writer("whoever commits", spans, None, runs, written_at))
-    clashes = await find_clashes(writers, known, place)
-    merged = await merging(clashes) if clashes else {}
-    parts = [await without_keys(place, each.ref, clashes) for each in found]
+    merged: dict[str, Ref | None] = {}
+    taken = MergedKeys()
+    async for clashes in find_clashes(writers, known, place):
+        merged.update(await merging(clashes))
+        taken.add(clashes)
+    parts = [await without_keys(place, each.ref, taken.of(each.ref)) for each in found]
     ordered = tuple(sorted(known.values(), key=lambda family: family.key))
     reads = tuple(PartReads(each.ref, each.reads) for each in found if _rests(each.reads))
     return Gathered(tuple(each for each in parts if each.count), ordered, reads, merged)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import asynctensor as at
-from asynctensor.errors import DataLoss
+from asynctensor.errors import DataLoss, FailedPrecondition
 from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.kvstores.repo.opening import place_of
 from asynctensor.kvstores.repo.source import source_of
@@ -162,3 +162,54 @@ async def test_nothing_of_a_failed_write_is_left_in_the_store(repo, tmp_path) ->
     with pytest.raises(DataLoss):
         await image[:3].write(1)
     assert [each for each in (tmp_path / "lab/data").rglob("*") if each.is_file()] == []
+
+
+async def test_an_array_becomes_smaller_in_one_commit(repo) -> None:
+    image = await created(repo)
+    await image.write(7)
+    before = await commits(repo)
+    told: list[int] = []
+    smaller = await image.resize(
+        exclusive_max=[32, 16], progress=lambda each: told.append(each.done)
+    )
+    log = await commits(repo)
+    assert log[1:] == before
+    assert (smaller.shape, told) == ((32, 16), list(range(1, 15)))
+    assert [key for key in await repo.kvstore("image/").list() if key.startswith(b"c/")] == [
+        b"c/0/0", b"c/1/0",
+    ]  # fmt: skip
+    old = {"driver": "zarr3", "kvstore": repo.kvstore("image/", snapshot=before[0])}
+    assert (await (await at.open(old)).read() == 7).all()
+    for grown in ([64, 64], [64, 64]):
+        larger = await smaller.resize(exclusive_max=grown)
+    # What has that shape already is not committed.
+    assert len(await commits(repo)) == len(log) + 1
+    assert np.count_nonzero(await larger.read()) == 32 * 16
+    frozen = await at.open({"driver": "zarr3", "kvstore": repo.kvstore("image/", snapshot=log[0])})
+    with pytest.raises(FailedPrecondition, match="never changes"):
+        await frozen.resize(exclusive_max=[4, 4])
+
+
+async def test_chunks_that_went_with_a_resize_are_not_shown_from_memory(repo) -> None:
+    context = at.Context({"cache_pool": {"total_bytes_limit": 1 << 20}})
+    image = await created(repo, context=context, recheck_cached_data=False)
+    await image.write(7)
+    assert (await image.read() == 7).all()
+    smaller = await image.resize(exclusive_max=[16, 64])
+    larger = await smaller.resize(exclusive_max=[64, 64])
+    assert np.count_nonzero(await larger.read()) == 16 * 64
+
+
+async def test_whoever_writes_all_the_time_does_not_keep_an_array_from_becoming_smaller(
+    repo,
+) -> None:
+    image = await created(repo)
+    await image.write(7)
+    resizing = asyncio.ensure_future(image.resize(exclusive_max=[16, 64]))
+    written = 0
+    while not resizing.done():
+        written += 1
+        await image[:16, :16].write(written)
+    assert (await resizing).shape == (16, 64)
+    assert (await image[:16, :16].read() == written).all()
+    assert len(await repo.kvstore("image/c/").list()) == 4

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import asynctensor as at
 from asynctensor.errors import AlreadyExists, FailedPrecondition
+from asynctensor.kvstores.repo import overlaps
 
 
 @pytest.fixture
@@ -113,6 +114,63 @@ async def test_what_they_wrote_differently_is_refused_by_name(repo, one, other, 
     anew.add(txn.receipts[0] if txn.receipts else (await anew.find_receipts())[0])
     await anew.commit_async()
     assert (await seen(repo)).any()
+
+
+@pytest.mark.parametrize("at_once", [1, 5])
+async def test_more_chunks_than_are_known_of_at_once_are_merged(repo, monkeypatch, at_once) -> None:
+    monkeypatch.setattr(overlaps, "_AT_ONCE", at_once)
+    await created(repo)
+    other = await at.open(
+        {"driver": "zarr3", "kvstore": repo.kvstore("other/")}, create=True,
+        dtype="uint16", shape=[6], chunk_layout=at.ChunkLayout(chunk_shape=[2]),
+    )  # fmt: skip
+    txn = repo.transaction(message="parts")
+    token = txn.share()
+    for i in range(2):
+        async with await at.Transaction.join(token) as part:
+            image = await at.open(spec(repo), transaction=part)
+            await image[i::2].write(i + 1)
+            await other.with_transaction(part)[i::2].write(i + 3)
+            txn.add(await part.finish(worker=f"{i}"))
+    await txn.commit_async()
+    assert (await seen(repo)).tolist() == [[1] * 8, [2] * 8] * 8
+    assert (await other.read()).tolist() == [3, 4] * 3
+    assert (await repo.verify()).damaged == 0
+    (commit,) = [each async for each in repo.log(limit=1)]
+    assert commit.changes.chunks == {"image/c/": 8, "other/c/": 3}
+    # What is refused behind many that are merged is refused all the same.
+    txn = repo.transaction(message="parts")
+    token = txn.share()
+    work = {"a": [np.s_[::2], np.s_[15]], "b": [np.s_[1:15:2], np.s_[15]]}
+    for value, (worker, where) in enumerate(work.items(), 1):
+        txn.add(await worked(token, where, value, worker))
+    with pytest.raises(FailedPrecondition, match=r"both wrote elements \[15:16, 0:4\]"):
+        await txn.commit_async()
+    assert (await seen(repo)).tolist() == [[1] * 8, [2] * 8] * 8
+
+
+@pytest.mark.parametrize("twice", [False, True])
+async def test_what_was_moved_out_of_memory_and_written_again_is_a_part(repo, twice) -> None:
+    """And not all of the chunk: what another one wrote beside it stays."""
+    options = {"dtype": "uint8", "shape": [512, 512]}
+    image = await created(repo, **options, chunk_layout=at.ChunkLayout(chunk_shape=[256, 256]))
+    await image[300].write(7)
+    expected = await seen(repo)
+    txn = repo.transaction()
+    token = txn.share()
+    async with await at.Transaction.join(token, staged_bytes_limit=1 << 16) as part:
+        mine = image.with_transaction(part)
+        for turn in range(3 if twice else 2):
+            for row in range(10 * turn, 512, 64):
+                await mine[row : row + 15, 5:500].write(turn + 1)
+                expected[row : row + 15, 5:500] = turn + 1
+        txn.add(await part.finish(worker="rows"))
+    async with await at.Transaction.join(token) as part:
+        await image.with_transaction(part)[:, 500:].write(9)
+        expected[:, 500:] = 9
+        txn.add(await part.finish(worker="edge"))
+    await txn.commit_async()
+    assert np.array_equal(await seen(repo), expected)
 
 
 async def test_what_whoever_commits_wrote_is_merged_too(repo) -> None:

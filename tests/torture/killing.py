@@ -12,10 +12,11 @@ import random
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asynctensor as at
+from tests.torture.stranger import misread
 
 #: Seconds within which the children are killed after each of them has committed once.
 _LONGEST = 0.3
@@ -87,7 +88,9 @@ def run(folder: Path, *, kills: int, children: int, seed: int) -> Killed:
             # Closes the pipes. A last line that is not whole was cut off by the kill.
             numbers = ["1", *process.communicate()[0].split("\n")[:-1]]
             acknowledged[name] = int(numbers[-1])
-    return asyncio.run(_looked_at(place, acknowledged, kills * children))
+    found = asyncio.run(_looked_at(place, acknowledged, kills * children))
+    differing = asyncio.run(_read_by_a_stranger(place, folder, chance))
+    return replace(found, wrong=(*found.wrong, *differing))
 
 
 def _started(command: list[str]) -> subprocess.Popen[str]:
@@ -96,6 +99,10 @@ def _started(command: list[str]) -> subprocess.Popen[str]:
 
 async def _created(place: str) -> None:
     await at.Repository.open(place, create=True)
+
+
+async def _read_by_a_stranger(place: str, folder: Path, chance: random.Random) -> list[str]:
+    return await misread(await at.Repository.open(place, context=at.Context()), folder, chance)
 
 
 async def _looked_at(place: str, acknowledged: dict[str, int], kills: int) -> Killed:

@@ -2,7 +2,8 @@
 
 ``python -m tests.torture.programmes --seconds 60`` starts processes that run random programs
 (`programme.py`), kills each at a random moment, starts others, and judges what all of them were
-told against what is there in the end: isolation, all or nothing, exactly once, tags that stay.
+told against what is there in the end: isolation, all or nothing, exactly once, tags that stay. A
+reader that was written from the document of the format alone must find the same there.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from asynctensor.errors import NotFound
 from asynctensor.testing.history import Append, Operation, Outcome, Read, Transacted
 from asynctensor.testing.isolation_checker import check
 from tests.torture.programme import LISTS
+from tests.torture.stranger import misread
 
 
 @dataclass(slots=True)
@@ -82,17 +84,28 @@ class _Child:
         self._process.stdout.readline()
         self._lines: list[str] = []
         self._errors: list[str] = []
+        #: Of what it has told how it ended.
+        self._told = threading.Semaphore(0)
         self._readers = [
-            threading.Thread(target=self._read, args=each)
-            for each in ((self._process.stdout, self._lines), (self._process.stderr, self._errors))
+            threading.Thread(target=self._read, args=(self._process.stdout, self._lines)),
+            threading.Thread(target=self._read, args=(self._process.stderr, self._errors)),
         ]
         for reader in self._readers:
             reader.start()
 
-    @staticmethod
-    def _read(stream: IO[str] | None, lines: list[str]) -> None:
+    def _read(self, stream: IO[str] | None, lines: list[str]) -> None:
         assert stream is not None
-        lines.extend(stream)
+        for line in stream:
+            lines.append(line)
+            if line.startswith('{"ended"'):
+                self._told.release()
+        # Who waits for more waits in vain.
+        self._told.release(1 << 20)
+
+    def has_told(self, count: int) -> None:
+        """Returns once it has told of so many things how they ended, or is gone."""
+        for _ in range(count):
+            self._told.acquire()
 
     def go(self) -> None:
         """Lets it begin."""
@@ -124,7 +137,7 @@ class _Child:
         return list(told.values()), "".join(self._errors[-12:])
 
 
-def run(folder: Path, *, seconds: float, children: int, seed: int) -> Findings:
+def run(folder: Path, *, seconds: float, children: int, seed: int, least: int = 0) -> Findings:
     """Attacks a new repository in an empty folder.
 
     Args:
@@ -132,6 +145,7 @@ def run(folder: Path, *, seconds: float, children: int, seed: int) -> Findings:
         seconds: For so long, until something was committed and those who run then are killed.
         children: Processes at a time.
         seed: Of what they do, and of when they die.
+        least: Things that each has ended before.
     """
     chance = random.Random(f"programmes {seed}")
     place = f"file://{folder}/"
@@ -147,6 +161,7 @@ def run(folder: Path, *, seconds: float, children: int, seed: int) -> Findings:
         for child in running:
             child.go()
         for child in running:
+            child.has_told(least)
             time.sleep(chance.random() * max(0.3, min(4.0, seconds / 3)) / children)
             mine, errors = child.kill()
             told += mine
@@ -155,6 +170,7 @@ def run(folder: Path, *, seconds: float, children: int, seed: int) -> Findings:
                 findings.wrong.append(f"{child.name} ended by itself: {errors}")
     findings.counts.update((each.what["kind"], each.outcome.value) for each in told)
     findings.wrong += asyncio.run(_judged(place, told))
+    findings.wrong += asyncio.run(_read_by_a_stranger(place, folder, chance))
     return findings
 
 
@@ -184,6 +200,10 @@ async def _judged(place: str, told: list[Told]) -> list[str]:
             wrong += await _values(repo, each, undone.get(each.what["keys"][0]))
     wrong += await _names(repo, told)
     return wrong
+
+
+async def _read_by_a_stranger(place: str, folder: Path, chance: random.Random) -> list[str]:
+    return await misread(await at.Repository.open(place, context=at.Context()), folder, chance)
 
 
 async def _isolation(repo: at.Repository, told: Iterable[Told]) -> list[str]:

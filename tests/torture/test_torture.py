@@ -162,7 +162,7 @@ def test_killed_processes_leave_whole_commits(tmp_path) -> None:
 
 
 def test_processes_that_do_anything_and_are_killed(tmp_path) -> None:
-    found = programmes.run(tmp_path, seconds=1.5, children=2, seed=3)
+    found = programmes.run(tmp_path, seconds=1.0, children=2, seed=3, least=3)
     assert found.wrong == []
     assert found.killed >= 2
-    assert sum(n for (_, outcome), n in found.counts.items() if outcome == "committed") > 0
+    assert sum(n for (_, outcome), n in found.counts.items() if outcome != "unknown") >= 6

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
 from typing import Any
@@ -149,6 +150,25 @@ def spell(family: str, key: bytes) -> bytes:
     return (prefix + rest[0].join(numbers)).encode()
 
 
+@dataclass
+class Changes:
+    """What a commit does to the state before it: ranges that go first, and then keys."""
+
+    cleared: list[tuple[bytes, bytes]]
+    keys: dict[bytes, Where | None]
+
+    def apply(self, version: tuple[int, int], entries: dict[bytes, Where]) -> None:
+        """Makes a state that after this commit."""
+        for low, high in self.cleared:
+            for key in [key for key in entries if low <= key and (not high or key < high)]:
+                del entries[key]
+        for key, ref in self.keys.items():
+            if ref is None:
+                entries.pop(key, None)
+            else:
+                entries[key] = (*ref[:3], version)
+
+
 class Reader:
     """Reads the log of one branch that was never forked nor reset.
 
@@ -197,28 +217,28 @@ class Reader:
                 assert isinstance(value, bytes)
                 below = self.tree(msgpack.unpackb(value) or None)
                 entries.update({spell(key.decode(), each): ref for each, ref in below.items()})
+        closed = False
         for record in self.records(first, parent):
             for place, entry in enumerate(record[4]):
                 if entry[0] == 1:
-                    self._apply(msgpack.unpackb(entry[1]), (record[1], place), entries)
+                    commit = msgpack.unpackb(entry[1])
+                    assert element(commit, 12) != "reset"
+                    assert not closed
+                    self.changes(commit).apply((record[1], place), entries)
+                # Aborts, floors and sweeps change nothing, nor does what is not known.
+                closed = closed or entry[0] == 5
         return entries
 
-    def _apply(
-        self, commit: list[Any], version: tuple[int, int], entries: dict[bytes, Where]
-    ) -> None:
-        assert element(commit, 12) != "reset"
-        for low, high in ranges(element(commit, 8)):
-            for key in [key for key in entries if low <= key and (not high or key < high)]:
-                del entries[key]
+    def changes(self, commit: list[Any]) -> Changes:
+        """What a commit does to the state before it."""
         families = element(commit, 9) or []
         names = {blake2b(each.encode(), digest_size=8).digest(): each for each in families}
-        for space, changes in map(run, self._runs(commit)):
-            for key, ref in changes.items():
-                spelled = spell(names[space], key) if space else key
-                if ref is None:
-                    entries.pop(spelled, None)
-                else:
-                    entries[spelled] = (*ref[:3], version)
+        changed = {
+            spell(names[space], key) if space else key: ref
+            for space, changes in map(run, self._runs(commit))
+            for key, ref in changes.items()
+        }
+        return Changes(ranges(element(commit, 8)), changed)
 
     def _runs(self, commit: list[Any]) -> list[Any]:
         runs = list(commit[3])
@@ -272,6 +292,21 @@ class Reader:
         return data
 
 
+@dataclass
+class Commit:
+    """What a commit says of itself."""
+
+    version: tuple[int, int]
+    time: int
+    message: str | None
+    author: str | None
+    metadata: dict[str, Any]
+    isolation: str
+    kind: str
+    target: list[Any] | None
+    caller_key: str | None
+
+
 class Repository:
     """Names, forked branches, resets and older states of a repository.
 
@@ -282,6 +317,7 @@ class Repository:
     def __init__(self, objects: dict[str, bytes]) -> None:
         self._objects = objects
         self._main = Reader(objects.get).branch
+        self._read: dict[tuple[str, int], list[tuple[int, list[Any], Changes]]] = {}
         #: Of each branch that was forked: where, in whose log.
         self._forks: dict[str, tuple[str, int, int]] = {}
         for name, body in objects.items():
@@ -331,24 +367,85 @@ class Repository:
     def state(self, branch: str, version: tuple[int, int]) -> dict[bytes, Where]:
         """All spelled keys after a commit, by the log alone."""
         entries: dict[bytes, Where] = {}
-        reader = Reader(self._objects.get, branch)
-        for seq in range(1, version[0] + 1):
-            owner, last = branch, 4096
-            while owner in self._forks and seq <= self._forks[owner][1]:
-                if seq == self._forks[owner][1]:
-                    last = min(last, self._forks[owner][2])
-                owner = self._forks[owner][0]
-            record = payload(self._objects[f"log/{owner}/{2**63 - 1 - seq:016x}"], 2)
-            for place, entry in enumerate(record[4]):
-                if entry[0] != 1 or place > last or (seq, place) > version:
-                    continue
-                commit = msgpack.unpackb(entry[1])
-                if element(commit, 12) == "reset":
-                    _, to, at = commit[13]
-                    entries = self.state(branch, (to, at))
-                    commit[12] = None
-                reader._apply(commit, (seq, place), entries)
+        for each, commit, changes in self._commits(branch, version):
+            if element(commit, 12) == "reset":
+                _, seq, place = commit[13]
+                entries = self.state(branch, (seq, place))
+            changes.apply(each, entries)
         return entries
+
+    def log(self, branch: str, version: tuple[int, int]) -> list[Commit]:
+        """The commits that led to a state, oldest first; not those that a reset went back over."""
+        found: list[Commit] = []
+        for each, commit, _ in self._commits(branch, version):
+            said = Commit(
+                each, *(element(commit, at) for at in (2, 4, 5)),
+                json.loads(element(commit, 6) or "{}"), element(commit, 7) or "serializable",
+                element(commit, 12) or "commit", element(commit, 13), element(commit, 14),
+            )  # fmt: skip
+            if said.kind == "reset":
+                assert said.target is not None
+                found = self.log(branch, (said.target[1], said.target[2]))
+            found.append(said)
+        return found
+
+    def _commits(
+        self, branch: str, version: tuple[int, int]
+    ) -> Iterator[tuple[tuple[int, int], list[Any], Changes]]:
+        for seq in range(1, version[0] + 1):
+            owner, last = self._owner(branch, seq)
+            for place, commit, changes in self._record(owner, seq):
+                if place <= last and (seq, place) <= version:
+                    yield (seq, place), commit, changes
+
+    def _owner(self, branch: str, seq: int) -> tuple[str, int]:
+        """In whose log a record of a branch stands, and its last entry that is of the branch."""
+        owner, last = branch, 4096
+        while owner in self._forks and seq <= self._forks[owner][1]:
+            if seq == self._forks[owner][1]:
+                last = min(last, self._forks[owner][2])
+            owner = self._forks[owner][0]
+        return owner, last
+
+    def _record(self, owner: str, seq: int) -> list[tuple[int, list[Any], Changes]]:
+        found = self._read.get((owner, seq))
+        if found is None:
+            reader = Reader(self._objects.get, owner)
+            commits = [
+                (place, msgpack.unpackb(entry[1]))
+                for place, entry in enumerate(self._entries(owner, seq))
+                if entry[0] == 1
+            ]
+            found = [(place, commit, reader.changes(commit)) for place, commit in commits]
+            self._read[owner, seq] = found
+        return found
+
+    def _entries(self, owner: str, seq: int) -> list[list[Any]]:
+        entries: list[list[Any]] = payload(self._objects[f"log/{owner}/{2**63 - 1 - seq:016x}"], 2)[
+            4
+        ]
+        return entries
+
+    def closed(self, branch: str) -> bool:
+        """Whether a branch takes no more commits: none stands behind what says so."""
+        seqs = range(self._forks.get(branch, ("", 0, 0))[1] + 1, self.newest(branch)[0] + 1)
+        kinds = [entry[0] for seq in seqs for entry in self._entries(branch, seq)]
+        assert 5 not in kinds or 1 not in kinds[kinds.index(5) :]
+        return 5 in kinds
+
+    def floors(self, branch: str) -> list[tuple[int, list[str] | None]]:
+        """Of each floor: the first seq that stays, and which names hold older ones.
+
+        None: nobody has said so yet.
+        """
+        floors: dict[int, tuple[int, list[str] | None]] = {}
+        for seq in range(1, self.newest(branch)[0] + 1):
+            for entry in self._entries(self._owner(branch, seq)[0], seq):
+                if entry[0] == 3:
+                    floors[seq] = entry[1], None
+                elif entry[0] == 4 and floors[entry[1]][1] is None:
+                    floors[entry[1]] = floors[entry[1]][0], table(element(entry, 2))
+        return list(floors.values())
 
     def values(self, entries: dict[bytes, Where]) -> dict[str, bytes]:
         """The values of a state."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from asynctensor.kvstores.memory.store import MemoryStore
+from asynctensor.kvstores.repo import frame
+from asynctensor.kvstores.repo.commit_walk import CommitWalk
 from asynctensor.kvstores.repo.edits import Edits
 from asynctensor.kvstores.repo.folding import fold_branch
+from asynctensor.kvstores.repo.frame import Kind
 from asynctensor.kvstores.repo.lease import Lease
+from asynctensor.kvstores.repo.log import Filled
 from asynctensor.kvstores.repo.naming import Naming
+from asynctensor.kvstores.repo.objects import log_slot
+from asynctensor.kvstores.repo.record import AbortEntry, FloorEntry, SweepEntry
 from asynctensor.kvstores.repo.snapshot_id import parse_snapshot_id, snapshot_id
 from asynctensor.kvstores.repo.source import source_of
 from asynctensor.kvstores.repo.store import RepositoryStore
@@ -79,6 +87,89 @@ def test_a_stranger_reads_all_states_by_their_names() -> None:
             id_ = snapshot_id(main_id, (seq, 0))
             found = stranger.state(*_parsed(id_))
             assert stranger.values(found) == await contents(process, snapshot=id_)
+
+    simulate(main, 1)
+
+
+def test_a_stranger_reads_logs_that_collectors_and_merges_wrote_into() -> None:
+    """And the end of a branch; and an entry of a later version, which readers pass over."""
+
+    async def main() -> None:
+        base = MemoryStore()
+        process = await lived(base)
+        branch = await process.branch()
+        fix = await process.state.branch(".Fix")
+        merged = fix.newest().version
+        proposal = await process.proposal({"image/c/9/9": LARGE, "image/c/1/0": None})
+        pack = (await process.state.snapshot_of(f"{fix.id}-{merged[0]}")).tail.applied[-1]
+        adopted = pack.entry.runs[0].objects()
+        merge = replace(
+            proposal.entry, kind="merge", target=(fix.id, *merged[:1], 0), adopts=tuple(adopted),
+            message="merge", metadata={"by": "hand"},
+        )  # fmt: skip
+        floor = branch.log.tail + 1
+        for entries in (
+            (FloorEntry(4), AbortEntry(bytes(16)), merge),
+            (SweepEntry(floor, ("ref/t/V%201.%c3%a9/0", f"lease/{'0' * 16}/0")),),
+            # A second collector's, which does not count.
+            (SweepEntry(floor, ()), FloorEntry(5)),
+        ):
+            filled = await branch._fill(list(entries))
+            assert filled is Filled.OURS
+        await unknown_entry(base, process)
+        await fix.close()
+        stranger = Repository(await objects(base))
+        assert stranger.floors(branch.id) == [
+            (4, [f"lease/{'0' * 16}/0", "ref/t/V%201.%c3%a9/0"]), (5, None),
+        ]  # fmt: skip
+        last = stranger.log(branch.id, stranger.newest(branch.id))[-1]
+        assert (last.version, last.kind, last.target) == ((floor, 2), "merge", [
+            bytes.fromhex(fix.id), merged[0], 0,
+        ])  # fmt: skip
+        assert (last.message, last.metadata) == ("merge", {"by": "hand"})
+        assert stranger.closed(fix.id)
+        assert not stranger.closed(branch.id)
+        other = Process(base)
+        there = stranger.values(stranger.state(branch.id, stranger.newest(branch.id)))
+        assert there == await contents(other, branch="main")
+        assert there["image/c/9/9"] == LARGE
+        assert "image/c/1/0" not in there
+        there = stranger.values(stranger.state(fix.id, stranger.newest(fix.id)))
+        assert there == await contents(other, snapshot=snapshot_id(fix.id, (merged[0], 0)))
+
+    simulate(main, 1)
+
+
+async def unknown_entry(base: MemoryStore, process: Process) -> None:
+    """A record with nothing but an entry that nobody knows."""
+    branch = await process.branch()
+    seq = branch.log.tail + 1
+    body = frame.encode(
+        Kind.RECORD,
+        [bytes.fromhex(branch.id), seq, branch.log.digest, branch._next_time(), [[9, "later"]]],
+    )
+    await base.write(log_slot(branch.id, seq), body)
+
+
+def test_a_stranger_reads_the_log() -> None:
+    async def main() -> None:
+        base = MemoryStore()
+        process = await lived(base)
+        stranger = Repository(await objects(base))
+        for name in ("main", ".Fix", "further"):
+            id_ = stranger.branch(name)
+            walk = CommitWalk(process.state, name)
+            walked = []
+            while some := await walk.more():
+                walked += some
+            found = stranger.log(id_, stranger.newest(id_))
+            for mine, ours in zip(found[::-1], walked, strict=True):
+                _, version = parse_snapshot_id(ours.id)
+                entry = ours.entry
+                assert (mine.version, mine.time) == (version, entry.time)
+                assert (mine.message, mine.author) == (entry.message, entry.author)
+                assert (mine.metadata, mine.isolation) == (entry.metadata, entry.isolation)
+                assert (mine.kind, mine.caller_key) == (entry.kind, entry.caller_key)
 
     simulate(main, 1)
 
