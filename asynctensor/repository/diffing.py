@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -42,8 +41,8 @@ class Diffing:
     """What differs in two states: ``await`` gives a `Diff`, ``async for`` one change after another.
 
     Each looks again. Pages of the index that both states share are not read, nor is any chunk. An
-    iteration holds some regions of each array that differs, the keys of documents that do, and nothing
-    else that grows.
+    iteration holds some regions of each array that differs and the keys of documents that do, and
+    nothing else that grows.
     """
 
     __slots__ = ("_a", "_b", "_state")
@@ -187,13 +186,17 @@ class _Comparison:
         """Whether the states can be read through something else than what is lost."""
         if not isinstance(error, LostPage):
             return False
-        mended = False
-        for at, side in enumerate(self._sides):
+        sides = list(self._sides)
+        try:
             # Which of them had the page is not known.
-            with suppress(DataLoss):
+            for at, side in enumerate(self._sides):
                 again = None if side.reopened is None else await side.reopened(side)
-                if again is not None:
-                    self._sides[at], mended = again, True
+                sides[at] = side if again is None else again
+            await StateDifference(*sides).look()
+        except DataLoss:
+            return False
+        mended = sides != self._sides
+        self._sides = sides
         return mended
 
     # -- chunks -----------------------------------------------------------------------------

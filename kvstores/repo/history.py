@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 
-from asynctensor.errors import DataLoss, NotFound
+from asynctensor.errors import DataLoss, NotFound, Unimplemented
 from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.checkpoint import Checkpoint
 from asynctensor.kvstores.repo.lineage import LAST, Lineage
@@ -133,12 +134,36 @@ class History:
         """The record in a slot that must be filled.
 
         Raises:
-            NotFound: It is not.
+            NotFound: It is not, and none behind it is.
+            DataLoss: It is damaged, or gone.
+            Error: The store failed.
         """
-        record = await read_slot(self._place, lineage.at(seq).branch, seq)
-        if record is None:
-            raise NotFound(f"branch {lineage.branch} has no record {seq}")
-        return record
+        branch = lineage.at(seq).branch
+        record = await read_slot(self._place, branch, seq)
+        if record is not None:
+            return record
+        if await self._was_filled(branch, seq):
+            raise DataLoss(
+                f"record {seq} of branch {lineage.branch} is gone: what came behind it is there",
+                key=self._place.key(objects.log_slot(branch, seq)),
+            )
+        raise NotFound(f"branch {lineage.branch} has no record {seq}")
+
+    async def _was_filled(self, branch: str, seq: int) -> bool:
+        """Whether there is a record behind a slot, or a checkpoint of it or a later one."""
+        ordered = self._place.store.capabilities.lists_in_order
+        for prefix, least in (
+            (objects.log_prefix(branch), seq + 1),
+            (objects.checkpoint_prefix(branch), seq),
+        ):
+            with suppress(Unimplemented):
+                async for entry in self._place.names(prefix):
+                    found = objects.seq_of(entry.key)
+                    if found is not None and found >= least:
+                        return True
+                    if ordered and found is not None:
+                        break
+        return False
 
     async def durable(self, lineage: Lineage, seq: int) -> Record:
         """The record in a slot that must be filled, once it and all before it survive a crash.

@@ -77,6 +77,15 @@ class StateDifference:
         self._snapshots = (one, other)
         self._changes: tuple[Changes, Changes] | None = None
 
+    async def look(self) -> None:
+        """Reads what the tails come to, which everything else needs.
+
+        Raises:
+            DataLoss: A part of a commit is missing or damaged.
+            Error: The store failed.
+        """
+        await self._both()
+
     async def _both(self) -> tuple[Changes, Changes]:
         """What the tails come to; parts of their commits are read for it, once."""
         if self._changes is None:
