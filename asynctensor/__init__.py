@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from asynctensor.groups.last_change import LastChange, last_changed
     from asynctensor.groups.member import Member
     from asynctensor.groups.opening import create_group, open_attributes, open_group
+    from asynctensor.integrations.converting import convert
     from asynctensor.metrics import (
         experimental_collect_matching_metrics,
         experimental_collect_prometheus_format_metrics,
@@ -109,6 +110,7 @@ _LATER = {
     "create_group": "asynctensor.groups.opening",
     "open_attributes": "asynctensor.groups.opening",
     "open_group": "asynctensor.groups.opening",
+    "convert": "asynctensor.integrations.converting",
     "experimental_collect_matching_metrics": "asynctensor.metrics",
     "experimental_collect_prometheus_format_metrics": "asynctensor.metrics",
     "experimental_push_metrics_to_prometheus": "asynctensor.metrics",
@@ -196,6 +198,7 @@ __all__ = [
     "complex64",
     "complex128",
     "concat",
+    "convert",
     "copy",
     "create_group",
     "d",

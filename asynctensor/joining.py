@@ -39,6 +39,7 @@ async def _joined(
         metadata=token.metadata,
         isolation=token.isolation,
         staged_bytes_limit=limit,
+        caller_key=token.caller_key,
     )
     mark = await (domain.join(token) if part else domain.resume(token))
     made.take_part(Sharing(token, domain, part=part), mark)

@@ -8,12 +8,14 @@ from typing import Any
 
 #: What is asked for by name, and the extra that installs what it needs.
 _FACES = (
+    "arrow",
     "dask",
     "fsspec",
     "jax",
     "obstore",
     "opentelemetry",
     "ray",
+    "spark",
     "tensorflow",
     "torch",
     "xarray",

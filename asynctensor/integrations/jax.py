@@ -20,9 +20,12 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.tensorstore import TensorStore
 
-__all__ = ["GrainSource", "Samples", "from_jax", "to_jax"]
+__all__ = ["GrainSource", "Samples", "as_jax", "from_jax", "to_jax"]
 
 Array: TypeAlias = npt.NDArray[Any]
+
+#: JAX shares memory that is aligned to so many bytes.
+_ALIGNMENT = 64
 
 
 def to_jax(view: TensorStore, sharding: Any = None) -> Future[jax.Array]:
@@ -81,6 +84,38 @@ def _check(element: np.dtype[Any]) -> None:
             "one, array.astype(...), or turn on its 64-bit mode: "
             'jax.config.update("jax_enable_x64", True)'
         )
+
+
+def as_jax(array: Array, *, copy: bool | None = None) -> jax.Array:
+    """An array of JAX of the same elements, shape and data type, on the default device.
+
+    Args:
+        array: Of a data type that JAX has.
+        copy: False: never; True: always; None: where the memory cannot be shared. It can, on a
+            processor, that of arrays that are writable, contiguous, in this machine's byte order
+            and at an address that is a multiple of 64 bytes, as whatever asynctensor reads is; do
+            not change such an array any more.
+
+    Raises:
+        IncompatibleType: JAX lacks the data type; without its 64-bit mode, all of 64 bits.
+        ValueError: ``copy=False``, and it takes one.
+    """
+    _check(array.dtype.newbyteorder("="))
+    shared = (
+        array.dtype.isnative
+        and array.flags.writeable
+        and array.flags.c_contiguous
+        and array.__array_interface__["data"][0] % _ALIGNMENT == 0
+        and jax.default_backend() == "cpu"
+    )
+    if copy is False and not shared:
+        raise ValueError(
+            "JAX can share the memory of writable, contiguous arrays in this machine's byte order "
+            "that begin at a multiple of 64 bytes, on a processor; let it be copied"
+        )
+    if copy or not shared:
+        array = np.array(array, array.dtype.newbyteorder("="), order="C")
+    return jax.device_put(array, may_alias=not copy)
 
 
 def from_jax(array: jax.Array) -> Array:

