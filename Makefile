@@ -140,7 +140,8 @@ small_torch = $(1) -m pip install --quiet torch==2.13.0+cpu 2>/dev/null || true
 	@touch $@
 
 test-integrations: .venv-integrations/made .srv/has-moto
-	.venv-integrations/bin/python $(RUN_TESTS) --integrations tests/integrations/heavy $(PYTEST)
+	.venv-integrations/bin/python $(RUN_TESTS) --dist loadgroup --integrations \
+		tests/integrations/heavy $(PYTEST)
 
 clean:
 	rm -rf .venv .venv-* .srv build dist *.egg-info examples/output benchmarks/.data

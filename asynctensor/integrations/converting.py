@@ -113,9 +113,8 @@ async def _written(source: Any, to: Any, options: Mapping[str, Any]) -> TensorSt
     if isinstance(to, TensorStore):
         await copy(given, to)
         return to
-    schema = given.schema
-    wanted: dict[str, Any] = {"dtype": given.dtype}
-    labels = given.domain.labels
+    schema, labels = given.schema, given.domain.labels
+    wanted: dict[str, Any] = {"create": True, "dtype": given.dtype}
     if any(labels):
         wanted["domain"] = IndexDomain(shape=given.shape, labels=labels)
     else:
@@ -124,7 +123,8 @@ async def _written(source: Any, to: Any, options: Mapping[str, Any]) -> TensorSt
         wanted["dimension_units"] = schema.dimension_units
     if schema.fill_value is not None:
         wanted["fill_value"] = schema.fill_value
-    made = await open_array(to, **{"create": True, **wanted, **options})
+    wanted.update(options)
+    made = await open_array(to, **wanted)
     await copy(given, made)
     return made
 

@@ -181,6 +181,19 @@ async def test_workers_may_write_the_same_small_document(repo) -> None:
         await txn.commit_async()
 
 
+async def test_whoever_resumes_it_commits_under_the_callers_key(repo) -> None:
+    await created(repo)
+    ids = []
+    for value in (1, 2):
+        token = repo.transaction(message="night", caller_key="night 7").share()
+        anew = await at.Transaction.resume(pickle.loads(pickle.dumps(token)))
+        anew.add(await worked(token, slice(0, 4), value))
+        await anew.commit_async()
+        ids.append(anew.commit_id)
+    assert ids[0] == ids[1]
+    assert await seen(repo) == [1] * 4 + [0] * 12
+
+
 async def test_what_a_worker_changed_in_part_must_be_as_it_was(repo) -> None:
     await created(repo)
     txn = repo.transaction(isolation="blind")

@@ -19,13 +19,21 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 
 
+#: What takes long to start: the tests of each run in one process.
+SLOW = ("dask", "ray", "spark")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A process in which JAX was loaded warns of every fork, whoever forks."""
     for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(
-                pytest.mark.filterwarnings("ignore:os.fork\\(\\) was called:RuntimeWarning")
-            )
+        if HERE not in item.path.parents:
+            continue
+        item.add_marker(
+            pytest.mark.filterwarnings("ignore:os.fork\\(\\) was called:RuntimeWarning")
+        )
+        for name in SLOW:
+            if HERE / name in item.path.parents or f"integrations/{name}.md" in item.name:
+                item.add_marker(pytest.mark.xdist_group(name))
 
 
 #: Java without an argument that asks for a module which the Java of the tests does not have.
