@@ -16,7 +16,7 @@ from asynctensor.index_space.alignment import align_to
 from asynctensor.kvstore import KvStore
 from asynctensor.runtime.clock import SYSTEM_CLOCK, Clock
 from asynctensor.runtime.future import Future
-from asynctensor.schema.conversion import is_lossless
+from asynctensor.schema.conversion import can_convert, is_lossless
 from asynctensor.storage.generation import NO_VALUE
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ async def copy_view(
         IncompatibleType: The data type cannot be converted without loss.
     """
     theirs, ours = source.dtype, target.dtype
+    if not can_convert(theirs, ours):
+        raise IncompatibleType(f"There is no conversion {theirs.name} -> {ours.name}")
     if not is_lossless(theirs, ours):
         raise IncompatibleType(
             f"Explicit data type conversion required to convert {theirs.name} -> {ours.name}: "

@@ -60,7 +60,9 @@ class Error(Exception):
             )
             if value is not None
         ]
-        return f"{text} [{', '.join(where)}]" if where else text
+        text = f"{text} [{', '.join(where)}]" if where else text
+        # What was read from a store may hold half a surrogate pair, which nobody could print.
+        return text.encode(errors="backslashreplace").decode()
 
     def __reduce__(self) -> tuple[object, ...]:
         fields = {k: getattr(self, k) for k in ("key", "store", "operation", "array")}
@@ -220,8 +222,12 @@ class PermissionDenied(Error, ValueError, PermissionError):
     kind = "PERMISSION_DENIED"
 
 
-class Unimplemented(Error, NotImplementedError):
-    """This format, store or platform cannot do it."""
+class Unimplemented(Error, NotImplementedError, ValueError):
+    """This format, store or platform cannot do it.
+
+    Also a ValueError, which is what TensorStore raises for a codec or a data type that it does not
+    know.
+    """
 
     kind = "UNIMPLEMENTED"
     _word_in_text = False

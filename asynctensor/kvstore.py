@@ -15,6 +15,7 @@ from asynctensor.errors import (
     FailedPrecondition,
     IncompatibleType,
     InvalidArgument,
+    NotFound,
     Unimplemented,
 )
 from asynctensor.kvstore_handle import KvStoreHandle
@@ -340,12 +341,12 @@ class KvStore(KvStoreHandle):
         """The value of `key`.
 
         Raises:
-            KeyError: There is none. Its text is empty, as TensorStore's.
+            NotFound: There is none; it is a KeyError.
             Error: The store failed.
         """
         found = self.read(key).result()
         if found.state != "value":
-            raise KeyError("")
+            raise NotFound("nothing is stored under this key", key=to_key(key), operation="read")
         return found.value
 
     def __setitem__(self, key: KeyLike, value: ValueLike | None) -> None:

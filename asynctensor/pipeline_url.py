@@ -138,7 +138,8 @@ def _component(text: str, url: str) -> UrlComponent:
     if match is None:
         raise InvalidArgument(
             f'Parsing spec from url: "{shown_url(url)}": unsupported URL scheme: '
-            f'"{shown_url(text)}"; Expected scheme:path, such as file:///path'
+            f'"{shown_url(text)}"; Expected scheme:path, such as file:///path, or a '
+            "pathlib.Path"
         )
     rest = match["rest"] or ""
     if "#" in rest:

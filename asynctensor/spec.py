@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Unpack
 
 from asynctensor.display.page import Display, Displayed
-from asynctensor.errors import IncompatibleType, InvalidArgument
+from asynctensor.errors import InvalidArgument
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.indexable import Indexable
 from asynctensor.index_space.transform import IndexTransform
@@ -18,7 +18,7 @@ from asynctensor.schema.codec_spec import CodecSpec
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.json_value import check_document
-from asynctensor.schema.keywords import checked_type, in_keyword
+from asynctensor.schema.keywords import checked_type, in_keyword, unexpected_keyword
 from asynctensor.schema.schema import Schema, SchemaOptions
 from asynctensor.schema.schema_display import schema_display
 from asynctensor.schema.schema_properties import SchemaProperties
@@ -125,7 +125,7 @@ class Spec(SchemaProperties, Indexable, Displayed):
         """
         given = dict(changes)
         for name in given.keys() - SpecOptions.__annotations__.keys():
-            raise IncompatibleType(f"Unexpected keyword argument {name!r}")
+            raise unexpected_keyword(name, SpecOptions)
         state = _with_open_mode(self._state, given)
         for name in _KEYWORDS:
             if given.get(name) is not None:

@@ -18,6 +18,7 @@ from asynctensor.runtime.context import Context
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.schema.data_type import DTypeLike
 from asynctensor.schema.data_type import dtype as data_type
+from asynctensor.schema.keywords import unexpected_keyword
 from asynctensor.schema.schema import Schema
 from asynctensor.spec import Spec
 from asynctensor.spec_state import SpecState
@@ -325,7 +326,7 @@ def _stacked(
     constraints: StackOptions,
 ) -> TensorStore:
     for name in constraints.keys() - StackOptions.__annotations__:
-        raise IncompatibleType(f"Unexpected keyword argument {name!r}")
+        raise unexpected_keyword(name, StackOptions)
     schema = Schema()
     schema.update(**constraints)
     bound = Context() if context is None else context

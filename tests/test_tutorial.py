@@ -291,8 +291,8 @@ def key_value_stores(ts: Any, folder: Path, tell: Tell) -> None:
     tell(kv.list().result(), kv.spec().to_json()["driver"], str(kv.url)[:7])
     try:
         kv["a"]
-    except KeyError as error:
-        tell(str(error))
+    except KeyError:
+        tell("no such key")
 
 
 @program

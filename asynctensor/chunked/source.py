@@ -11,6 +11,7 @@ from asynctensor.errors import IncompatibleType, InvalidArgument, ResourceExhaus
 from asynctensor.index_space.alignment import align_shape_to
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.schema import data_type
+from asynctensor.schema.json_element import copied, copied_elements
 
 
 def as_source_of(value: object, element: data_type.dtype) -> Array:
@@ -20,9 +21,11 @@ def as_source_of(value: object, element: data_type.dtype) -> Array:
     and from nested sequences.
 
     Raises:
-        IncompatibleType: As for `as_source`; or an element is no string of that kind.
+        IncompatibleType: As for `as_source`; or an element is no string of that kind, or no JSON.
         OverflowError, InvalidArgument: As for `as_source`.
     """
+    if element.name == "json":
+        return copied_elements(as_source(value, element.numpy_dtype))
     if element.name not in ("string", "ustring"):
         return as_source(value, element.numpy_dtype)
     if not isinstance(value, np.ndarray | np.generic) and hasattr(value, "__array__"):
@@ -75,9 +78,13 @@ def as_source(value: object, dtype: np.dtype[Any]) -> Array:
 
 
 def json_source(value: object) -> Array:
-    """A JSON value as the array of rank 0 that holds it, arrays and sequences included."""
+    """A JSON value as the array of rank 0 that holds it, arrays and sequences included.
+
+    Raises:
+        IncompatibleType, InvalidArgument: As for `copied`.
+    """
     source = np.empty((), np.object_)
-    source[()] = value.tolist() if isinstance(value, np.ndarray) else value
+    source[()] = copied(value, finite=False)
     return source
 
 

@@ -125,9 +125,10 @@ def check_constant(dim: int, index: int, bounds: tuple[int, int]) -> None:
         OutOfRange: If it is outside, or no finite index at all.
     """
     if not (bounds[0] <= index < bounds[1] and UNBOUNDED_MIN < index < UNBOUNDED_MAX - 1):
+        hint = "; it is a position, and does not count from the end" if index < 0 else ""
         raise OutOfRange(
             f"Checking bounds of constant output index map for dimension {dim}: "
-            f"Index {index} is outside valid range {format_interval(*bounds)}"
+            f"Index {index} is outside valid range {format_interval(*bounds)}{hint}"
         )
 
 

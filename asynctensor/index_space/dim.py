@@ -173,16 +173,19 @@ class Dim:
 
         Raises:
             InvalidArgument: If both have labels and they differ.
+            IncompatibleType: If `other` is no `Dim`.
         """
-        return Dim.make(*hull(self._key(), other._key()), merge_label(self.label, other.label))
+        bounds = hull(self._key(), _dim(other)._key())
+        return Dim.make(*bounds, merge_label(self.label, other.label))
 
     def intersect(self, other: Dim) -> Dim:
         """What is in both; each bound brings its implicit bit.
 
         Raises:
             InvalidArgument: If both have labels and they differ.
+            IncompatibleType: If `other` is no `Dim`.
         """
-        bounds = intersect(self._key(), other._key())
+        bounds = intersect(self._key(), _dim(other)._key())
         return Dim.make(*bounds, merge_label(self.label, other.label))
 
     def _key(self) -> tuple[int, int, bool, bool]:
@@ -229,6 +232,12 @@ class Dim:
         if self.label:
             parts.append(f"label={_quoted(self.label)}")
         return f"Dim({', '.join(parts)})"
+
+
+def _dim(other: object) -> Dim:
+    if not isinstance(other, Dim):
+        raise IncompatibleType(f"expected a Dim, got {other!r:.80}")
+    return other
 
 
 def _quoted(label: str) -> str:

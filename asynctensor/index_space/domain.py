@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, SupportsIndex, overload
 
-from asynctensor.errors import InvalidArgument
+from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.index_space import operations
 from asynctensor.index_space.dim import Bounds, Dim, hull, intersect
 from asynctensor.index_space.dim_selection import (
@@ -283,6 +283,7 @@ class IndexDomain(Indexer):
 
         Raises:
             InvalidArgument: If ranks or labels differ.
+            IncompatibleType: If `other` is no domain.
         """
         return self._combine(other, hull, "hull")
 
@@ -291,12 +292,15 @@ class IndexDomain(Indexer):
 
         Raises:
             InvalidArgument: If ranks or labels differ.
+            IncompatibleType: If `other` is no domain.
         """
         return self._combine(other, intersect, "intersect")
 
     def _combine(
         self, other: IndexDomain, combine: Callable[[Bounds, Bounds], Bounds], verb: str
     ) -> IndexDomain:
+        if not isinstance(other, IndexDomain):
+            raise IncompatibleType(f"expected an IndexDomain to {verb} with, got {other!r:.80}")
         where = f"Cannot {verb} index domain {self} with index domain {other}: "
         if self.rank != other.rank:
             raise InvalidArgument(f"{where}Ranks do not match")

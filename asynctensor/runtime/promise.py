@@ -31,6 +31,9 @@ class Promise(Generic[T_contra]):
 
     _future: Future[Any]
 
+    def __init__(self) -> None:
+        raise IncompatibleType("a Promise is made together with its Future: use Promise.new()")
+
     @staticmethod
     def new(
         on_cancel: Callable[[], None] | None = None,
@@ -42,7 +45,7 @@ class Promise(Generic[T_contra]):
                 then stays pending until the producer says how it ended (`set_cancelled`, or
                 normally). Without it the Future is cancelled at once.
         """
-        promise: Promise[Any] = Promise()
+        promise: Promise[Any] = Promise.__new__(Promise)
         promise._future = Future._pending(on_cancel)
         return promise, promise._future
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from asynctensor.errors import InvalidArgument
 from asynctensor.schema.data_type import dtype
+from asynctensor.schema.fill_value import fill_value_from_json
 from asynctensor.schema.json_value import expected
 
 Array = npt.NDArray[Any]
@@ -31,7 +32,10 @@ _INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
 
 
 def _kind(data_type: dtype) -> str:
-    """``bool``, ``int``, ``float``, ``complex``, ``bytes``, ``text`` or ``json``."""
+    """``bool``, ``int``, ``float``, ``complex``, ``bytes``, ``text``, ``json`` and what is ours.
+
+    That is ``fixed``, texts of a fixed length, and ``other``: times and records.
+    """
     name = data_type.name
     if name in _BYTES:
         return "bytes"
@@ -41,7 +45,16 @@ def _kind(data_type: dtype) -> str:
         return name
     if name.startswith(("int", "uint")):
         return "int"
+    if data_type.numpy_dtype.kind == "U":
+        return "fixed"
+    if data_type.numpy_dtype.kind in "mM" or data_type.numpy_dtype.names:
+        return "other"
     return "complex" if name.startswith("complex") else "float"
+
+
+def is_ours(data_type: dtype) -> bool:
+    """Whether elements are texts of a fixed length, times or records, which TensorStore lacks."""
+    return _kind(data_type) in ("fixed", "other")
 
 
 _TARGETS: dict[str, frozenset[str]] = {
@@ -52,12 +65,14 @@ _TARGETS: dict[str, frozenset[str]] = {
     "bytes": frozenset({"bytes"}),
     "text": frozenset({"text", "json"}),
     "json": frozenset({"bool", "int", "float", "text", "json"}),
+    "fixed": frozenset({"text", "json"}),
+    "other": frozenset(),
 }
 
 
 def can_convert(source: dtype, target: dtype) -> bool:
     """Whether elements of `source` can be converted to `target` at all."""
-    return _kind(target) in _TARGETS[_kind(source)]
+    return source == target or _kind(target) in _TARGETS[_kind(source)]
 
 
 def is_lossless(source: dtype, target: dtype) -> bool:
@@ -68,7 +83,9 @@ def is_lossless(source: dtype, target: dtype) -> bool:
     if kinds == ("text", "text"):
         return source.name == "ustring"
     if kinds[1] == "json":
-        return kinds[0] != "bytes" and source.name != "string"
+        return kinds[0] not in ("bytes", "other") and source.name != "string"
+    if kinds == ("fixed", "text"):
+        return True
     if kinds == ("bytes", "bytes"):
         return True
     if not can_convert(source, target) or "text" in kinds or "json" in kinds or kinds[1] == "bool":
@@ -125,7 +142,7 @@ def convert(values: Array, source: dtype, target: dtype) -> Array:
     kinds = _kind(source), _kind(target)
     if kinds == ("bytes", "bytes"):
         return np.ascontiguousarray(values).view(target.numpy_dtype).reshape(values.shape)
-    if kinds[0] in ("text", "json") or kinds[1] in ("text", "json"):
+    if kinds[0] in ("text", "json", "fixed") or kinds[1] in ("text", "json"):
         return _each(values, _element_conversion(source, target), target.numpy_dtype)
     if kinds[1] == "bool":
         return np.asarray(values != values.dtype.type(0))
@@ -157,7 +174,7 @@ def _converted_numbers(values: Array, source: dtype, target: dtype) -> Array:
 def _each(values: Array, function: Callable[[Any], Any], wanted: np.dtype[Any]) -> Array:
     """`function` of every element, which are Python's own objects."""
     found = np.empty(values.size, wanted)
-    if values.dtype.kind not in "biufcO":
+    if values.dtype.kind not in "biufcOU":
         whole = values.dtype.name in _NARROW_INTEGERS
         values = values.astype(np.int8 if whole else np.float32)
     with np.errstate(all="ignore"):
@@ -168,6 +185,7 @@ def _each(values: Array, function: Callable[[Any], Any], wanted: np.dtype[Any]) 
 
 def _element_conversion(source: dtype, target: dtype) -> Callable[[Any], Any]:
     of, to = _kind(source), _kind(target)
+    of = "text" if of == "fixed" else of
     if to == "text":
         return _TO_TEXT[of] if target.name == "ustring" else _TO_BYTES[of]
     if of == "text":
@@ -228,6 +246,8 @@ def from_json(target: dtype) -> Callable[[Any], Any]:
     kind = _kind(target)
     if kind == "json":
         return lambda value: value
+    if kind in ("fixed", "other"):
+        return lambda value: fill_value_from_json(target.numpy_dtype, value, "array")
     if kind == "text":
         return _json_text if target.name == "ustring" else lambda v: _json_text(v).encode()
     if kind == "bool":

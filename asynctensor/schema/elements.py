@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from asynctensor.schema.conversion import convert
+from asynctensor.schema.conversion import convert, is_ours
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.data_type import json as json_type
 from asynctensor.schema.fill_constraint import fill_to_json
+from asynctensor.schema.fill_value import fill_value_to_json
 
 #: Data types whose elements are lists in JSON.
 LISTS = frozenset({"complex64", "complex128", "char", "byte"})
@@ -36,6 +37,8 @@ class Elements:
             InvalidArgument: A text is not UTF-8.
         """
         values = self.values
+        if is_ours(self.data_type):
+            return _nested(values)
         if self.data_type.name in LISTS:
             return fill_to_json(np.ascontiguousarray(values).reshape(values.shape))
         found = convert(values, self.data_type, json_type)
@@ -59,6 +62,13 @@ class Elements:
 
     def __repr__(self) -> str:
         return f"Elements(shape={self.values.shape}, dtype={self.data_type.name!r})"
+
+
+def _nested(values: npt.NDArray[Any]) -> Any:
+    """Nested lists of what zarr writes for each element."""
+    if values.ndim:
+        return [_nested(part) for part in values]
+    return fill_value_to_json(np.asarray(values))
 
 
 def _worded(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

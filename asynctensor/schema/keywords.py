@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from asynctensor.errors import Error, IncompatibleType
+from asynctensor.near_names import near
 from asynctensor.schema.json_value import annotated
 
 
@@ -21,10 +22,17 @@ def given_keywords(options: Any, known: Any) -> Iterator[tuple[str, Any]]:
         IncompatibleType: One of them is not declared.
     """
     for name in options.keys() - known.__annotations__.keys():
-        raise IncompatibleType(f"Unexpected keyword argument {name!r}")
+        raise unexpected_keyword(name, known)
     for name in known.__annotations__:
         if options.get(name) is not None:
             yield name, options[name]
+
+
+def unexpected_keyword(name: str, known: type) -> IncompatibleType:
+    """The error for a keyword that a call does not have; `known` declares those that it has."""
+    return IncompatibleType(
+        f"Unexpected keyword argument {name!r}{near(name, known.__annotations__)}"
+    )
 
 
 @contextmanager

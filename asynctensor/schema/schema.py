@@ -133,6 +133,11 @@ class Schema(SchemaProperties):
         """Its JSON; a schema has no defaults to include."""
         return self._state.to_json()
 
+    @property
+    def T(self) -> Schema:  # noqa: N802 (TensorStore's name)
+        """With the dimensions in reverse order; of an unknown rank, as it is."""
+        return self.copy() if self._state.rank is None else super().T
+
     def _indexing_transform(self) -> IndexTransform:
         state = self._state
         if state.domain is not None:

@@ -18,7 +18,7 @@ from asynctensor.chunked.codec import Array
 from asynctensor.chunked.destination import Into, output
 from asynctensor.chunked.driver_request import DriverRequest
 from asynctensor.chunked.explanation import Explanation
-from asynctensor.chunked.source import as_source, shaped_source
+from asynctensor.chunked.source import as_source, as_source_of, shaped_source
 from asynctensor.drivers.array.indexing import bounded, put, taken
 from asynctensor.drivers.array.spec import (
     array_schema,
@@ -38,6 +38,7 @@ from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.contradiction import contradiction
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.elements import Elements
+from asynctensor.schema.json_element import copied_elements
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_transform import transformed
 from asynctensor.storage.kvstore import Json, KeyValueStore
@@ -96,7 +97,7 @@ class InMemoryArray(ArrayDriver):
         def copied() -> Array:
             shape = tuple(view.input_shape)
             found = output(shape, self.array.dtype, into)
-            found[...] = taken(self.array, view)
+            found[...] = self._own(taken(self.array, view))
             if progress is not None:
                 progress(Progress("read", 1, 1))
             return found
@@ -114,12 +115,16 @@ class InMemoryArray(ArrayDriver):
         data = shaped_source(source, view.domain)
 
         def written() -> None:
-            put(self.array, view, data)
+            put(self.array, view, self._own(data))
             if progress is not None:
                 progress(Progress("write", 1, 1))
 
         done = self._done(written, view, limit)
         return WriteFutures(done, done)
+
+    def _own(self, elements: Array) -> Array:
+        """What can be handed over: a JSON value that changes there must not change here."""
+        return copied_elements(elements) if self.data_type.name == "json" else elements
 
     def _done(self, work: Callable[[], Any], view: IndexTransform, limit: Deadline) -> Future[Any]:
         if view.domain.size * self.array.itemsize <= _INLINE_BYTES:
@@ -241,15 +246,19 @@ def wrap(
     write: bool | None,
 ) -> InMemoryArray:
     """A driver over an array-like; see `asynctensor.array`."""
+    if data_type is not None and data_type.numpy_dtype.hasobject:
+        return _of_objects(as_source_of(values, data_type), data_type, workers, copy, write)
     try:
         found = np.array(values, copy=False) if copy is False else np.asarray(values)
     except ValueError as error:
         raise InvalidArgument(f"the source is no array that can be used: {error}") from error
+    if data_type is None and found.dtype.hasobject:
+        return _of_objects(found, dtype("json"), workers, copy, write)
     if data_type is None and found.dtype.kind == "S" and found.dtype.itemsize > 1:
         raise InvalidArgument(f"{found.dtype!r} holds texts: pass dtype=asynctensor.string")
     given = found
     if data_type is None:
-        data_type = dtype("json") if found.dtype == object else dtype(found.dtype)
+        data_type = dtype(found.dtype)
     else:
         found = as_source(
             found if isinstance(values, np.ndarray) else values, data_type.numpy_dtype
@@ -270,4 +279,18 @@ def wrap(
         if copy is False:
             raise InvalidArgument("the array is not writable; pass copy=None for a writable copy")
         found = found.copy()
+    return InMemoryArray(found, data_type, workers)
+
+
+def _of_objects(
+    values: Array, data_type: dtype, workers: WorkerPool, copy: bool | None, write: bool | None
+) -> InMemoryArray:
+    """Elements that are Python's objects, of which those in the array are its own."""
+    if copy is False:
+        raise InvalidArgument(
+            f"Unable to avoid copy: an array of {data_type.name} has elements of its own; "
+            "pass copy=None"
+        )
+    found = copied_elements(values) if data_type.name == "json" else values.copy()
+    found.flags.writeable = write is not False
     return InMemoryArray(found, data_type, workers)

@@ -24,7 +24,7 @@ from asynctensor.drivers.json.edit import Edit
 from asynctensor.drivers.json.pointer import Tokens, find, format_pointer, parse_pointer
 from asynctensor.drivers.json.spec import effective_schema
 from asynctensor.drivers.json.staged import StagedEdits
-from asynctensor.drivers.json.text import copied, parse
+from asynctensor.drivers.json.text import parse
 from asynctensor.errors import Error, NotFound, Unimplemented
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.index_space.transform import IndexTransform
@@ -34,6 +34,7 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.data_type import dtype
+from asynctensor.schema.json_element import copied
 from asynctensor.schema.schema import Schema
 from asynctensor.storage.directory import stat
 from asynctensor.storage.kvstore import Json, KeyValueStore, ListEntry

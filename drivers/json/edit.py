@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from asynctensor.drivers.json.pointer import ABSENT, Tokens, put
-from asynctensor.drivers.json.text import copied, parse, serialize
+from asynctensor.drivers.json.text import parse, serialize
 from asynctensor.errors import Error
+from asynctensor.schema.json_element import copied
 
 
 @dataclass(frozen=True, slots=True)

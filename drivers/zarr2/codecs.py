@@ -7,13 +7,14 @@ from typing import Any
 
 from asynctensor.chunked.compression.numcodecs_spec import (
     ARRAYS,
+    NAMES,
+    REFUSED,
     SERIALIZERS,
     STEPS,
     Numcodec,
     read_numcodec,
 )
 from asynctensor.chunked.compression.user_codec import (
-    OURS,
     is_user_codec,
     near_codecs,
     user_codec,
@@ -85,10 +86,10 @@ def _read(member: Member, *, stored: bool) -> Numcodec:
                 "there is no place in zarr v2"
             )
         return Numcodec.of(name, user.values)
-    if name not in OURS:
+    if name not in NAMES and name not in REFUSED:
         raise Unimplemented(
             f'member "{member.path}": the codec "{name}" cannot be used: it is not supported'
-            f"{near_codecs(name, OURS)}"
+            f"{near_codecs(name, NAMES)}"
         )
     found = read_numcodec(name, member, generous=stored, without="id")
     values = found.values

@@ -222,6 +222,8 @@ _REQUIRED = {
     "bitround": ("keepbits",),
     "categorize": ("labels", "dtype"),
 }
+#: Names of codecs that can be had.
+NAMES = tuple(_MEMBERS)
 #: Names of codecs that nobody gets here, and why.
 REFUSED = {
     "pickle": "it can run any code on reading",

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asynctensor.drivers.json.pointer import ABSENT, find, format_pointer, parse_pointer, put
-from asynctensor.drivers.json.text import MAX_DEPTH, copied, parse, serialize
+from asynctensor.drivers.json.text import parse, serialize
 from asynctensor.errors import DataLoss, Error, InvalidArgument
+from asynctensor.schema.json_element import MAX_DEPTH, copied
 
 #: RFC 6901, section 5.
 RFC = {

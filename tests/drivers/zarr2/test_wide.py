@@ -423,3 +423,17 @@ def test_damaged_chunks_are_typed_errors(
         (tmp_path / "0.0").write_bytes(bytes(bad))
         with contextlib.suppress(DataLoss):
             store[:2, :4].read().result()
+
+
+def test_codecs_that_are_not_known_are_named_with_those_that_are() -> None:
+    spec = {"driver": "zarr2", "kvstore": "memory://", "metadata": {"compressor": {"id": "zst"}}}
+    with pytest.raises(ValueError, match="did you mean 'zstd'"):
+        ts.Spec(spec)
+    spec["metadata"] = {"filters": [{"id": "pickle"}]}
+    with pytest.raises(ValueError, match="it can run any code"):
+        ts.Spec(spec)
+    spec["metadata"] = {"compressor": {"id": "qqqqqq"}}
+    with pytest.raises(ValueError, match="known are 'adler32'") as caught:
+        ts.Spec(spec)
+    for other in ("sharding_indexed", "transpose", "msgpack2", "pickle"):
+        assert other not in str(caught.value)
