@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from itertools import groupby, pairwise
 from typing import NamedTuple, TypeVar, cast
 
@@ -110,6 +110,5 @@ def not_above(page: Interior, key: bytes) -> int:
     lows = page.entries.keys
     if isinstance(lows, list):
         return bisect_right(lows, key)
-    # A longer key is above the one that it begins with, as "right" has it.
-    low = np.array(key[: lows.dtype.itemsize], dtype=lows.dtype)
-    return int(lows.searchsorted(low, side="right"))
+    # A longer key is above the one that it begins with. (As in `key_columns.position`.)
+    return bisect_right(cast("Sequence[bytes]", lows), key[: lows.dtype.itemsize].rstrip(b"\0"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from asynctensor.kvstores.repo.family import DOCUMENTS, Family, Keys
 
@@ -18,6 +19,7 @@ _MAX_RANK = 32
 _DIGITS = 18
 _DECIMAL = f"(?:0|[1-9][0-9]{{0,{_DIGITS - 1}}})"
 _SLASHED = re.compile(f"(?:^|(?<=/)){_DECIMAL}(?:/{_DECIMAL})*\\Z")
+_COORDINATE = re.compile(_DECIMAL)
 _DOTTED = re.compile(f"(?<![0-9]){_DECIMAL}(?:\\.{_DECIMAL})+\\Z")
 #: Families by prefix, separator and rank: most keys come from a few.
 _KNOWN: dict[tuple[str, str, int], Family] = {}
@@ -57,6 +59,40 @@ def located(key: str) -> tuple[bytes, bytes, Family | None]:
     inside = family.parse(key)
     assert inside is not None
     return family.id, inside, family
+
+
+@lru_cache(maxsize=1 << 16)
+def _coordinate(number: str) -> bytes | None:
+    """A coordinate in a family's space; None if `number` is none."""
+    return int(number).to_bytes(8, "big") if _COORDINATE.fullmatch(number) else None
+
+
+def of_one_family(keys: Sequence[str]) -> tuple[Family, list[bytes]] | None:
+    """The family that all of some keys are of, and what they are in its space, in that order.
+
+    None: they are of several, or documents are among them.
+    """
+    family: Family | None = None
+    found: list[bytes] = []
+    before: str | None = None
+    start = b""
+    for key in keys:
+        # Neighbours differ in the last number alone.
+        cut = len(key)
+        if family is not None:
+            cut = key.rfind(family.separator) + 1
+            if key[:cut] == before and (last := _coordinate(key[cut:])) is not None:
+                found.append(start + last)
+                continue
+        mine = family_of(key)
+        if mine is None or (family is not None and mine != family):
+            return None
+        inside = mine.parse(key)
+        assert inside is not None
+        family = mine
+        before, start = key[: key.rfind(mine.separator) + 1], inside[:-8]
+        found.append(inside)
+    return None if family is None else (family, found)
 
 
 def by_family(keys: Sequence[str]) -> tuple[list[str], list[tuple[Family, list[str], Keys]]]:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from asynctensor.kvstores.repo.checkpoint import unpack_root
 from asynctensor.kvstores.repo.family import Family
-from asynctensor.kvstores.repo.located import located
+from asynctensor.kvstores.repo.located import located, of_one_family
 from asynctensor.kvstores.repo.page import PageRef
 from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.tail import ELSEWHERE, Elsewhere, Tail, Version
-from asynctensor.kvstores.repo.tree import Pages, find
+from asynctensor.kvstores.repo.tree import Pages, find, find_each
 
 #: The version that wrote a value, and where it is.
 Found = tuple[Version, Ref]
@@ -74,10 +74,24 @@ def touched(tail: Tail, space: bytes, count: int) -> Pages[set[bytes]]:
 
 def lookup_many(tail: Tail, count: int, keys: Sequence[str]) -> Pages[list[Found | None]]:
     """`lookup` of many keys; pages that several of them need are asked for once."""
+    some = of_one_family(keys)
+    newest = None if some is None else tail.find_together(some[0].id, some[1], count)
     found: list[Found | None] = []
-    for key in keys:
-        one = yield from lookup(tail, count, key)
-        found.append(one)
+    if some is None or newest is None:
+        for key in keys:
+            one = yield from lookup(tail, count, key)
+            found.append(one)
+        return found
+    family, inside = some
+    left = [key for key, each in zip(inside, newest, strict=True) if each is ELSEWHERE]
+    older: list[Ref | None] = []
+    if left:
+        root = yield from family_root(tail, family)
+        older = yield from find_each(root, left)
+    rest = iter(older)
+    for each in newest:
+        version, ref = (None, next(rest)) if each is ELSEWHERE else each
+        found.append(None if ref is None else (ref.version if version is None else version, ref))
     return found
 
 

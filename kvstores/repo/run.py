@@ -40,7 +40,7 @@ U32 = NDArray[np.uint32]
 #: In `Run.of_columns`, the object index of a deleted key.
 DELETED = 0xFFFFFFFF
 #: Values of the column `where`; objects follow.
-_GONE, _INLINE, _FIRST = 0, 1, 2
+_GONE, _INLINE, FIRST_OBJECT = 0, 1, 2
 _SIZE_LIMIT = 1 << 63
 
 
@@ -90,7 +90,9 @@ class Run:
                 offsets.append(len(inline))
                 inline += ref.inline
             else:
-                where.append(_FIRST + names.setdefault(objects.packed(ref.object), len(names)))
+                where.append(
+                    FIRST_OBJECT + names.setdefault(objects.packed(ref.object), len(names))
+                )
                 offsets.append(ref.offset)
         return Run(
             space,
@@ -133,7 +135,7 @@ class Run:
         """
         index = np.asarray(object_index, dtype=np.uint32)
         # DELETED + 2 wraps to 1.
-        where = np.where(index == DELETED, np.uint32(_GONE), index + np.uint32(_FIRST))
+        where = np.where(index == DELETED, np.uint32(_GONE), index + np.uint32(FIRST_OBJECT))
         zeros = np.zeros(len(index), np.uint64)
         seqs, places = versions if versions is not None else (zeros, zeros)
         run = Run(
@@ -178,7 +180,9 @@ class Run:
         crc = int(self.crcs[index])
         if where == _INLINE:
             return Ref("", 0, size, crc, self.inline[offset : offset + size], version)
-        return Ref(objects.spelled(self.names[where - _FIRST]), offset, size, crc, None, version)
+        return Ref(
+            objects.spelled(self.names[where - FIRST_OBJECT]), offset, size, crc, None, version
+        )
 
     def items(self) -> Iterator[tuple[bytes, Ref | None]]:
         """Every key and its reference, ascending."""
@@ -244,19 +248,21 @@ class Run:
         """The names of the objects that a row refers to, in no particular order."""
         used = np.unique(self.where)
         return [
-            objects.spelled(self.names[index - _FIRST])
+            objects.spelled(self.names[index - FIRST_OBJECT])
             for index in used.tolist()
-            if index >= _FIRST
+            if index >= FIRST_OBJECT
         ]
 
     def payload(self) -> list[object]:
         """What a body holds of this run."""
         used, where = np.unique(self.where, return_inverse=True)
-        names = [self.names[index - _FIRST] for index in used.tolist() if index >= _FIRST]
+        names = [
+            self.names[index - FIRST_OBJECT] for index in used.tolist() if index >= FIRST_OBJECT
+        ]
         order = object_table.ordered(names)
         numbers = used.copy()
         first = len(used) - len(names)
-        numbers[first:][order] = np.arange(_FIRST, _FIRST + len(names))
+        numbers[first:][order] = np.arange(FIRST_OBJECT, FIRST_OBJECT + len(names))
         inlined = self.inlined
         offsets, inline = self.offsets, b""
         if inlined.any():
@@ -293,7 +299,9 @@ class Run:
         if rest:
             fields.fail(f"has {len(crcs)} bytes of checksums, 4 for each")
         names = object_table.unpack(fields, 4)
-        where = columns.unpack(fields, 3, "places of values", count, below=_FIRST + len(names))
+        where = columns.unpack(
+            fields, 3, "places of values", count, below=FIRST_OBJECT + len(names)
+        )
         offsets = columns.unpack(fields, 5, "offsets", count, below=_SIZE_LIMIT)
         sizes = columns.unpack(fields, 6, "sizes", count, below=_SIZE_LIMIT)
         inline = fields.binary(7, "inline values")
@@ -333,7 +341,9 @@ def joined(runs: Sequence[Run]) -> Run:
     names: dict[bytes, int] = {}
     where, offsets, shift = [], [], 0
     for run in runs:
-        numbers = np.array([0, 1, *(_FIRST + names.setdefault(n, len(names)) for n in run.names)])
+        numbers = np.array(
+            [0, 1, *(FIRST_OBJECT + names.setdefault(n, len(names)) for n in run.names)]
+        )
         where.append(numbers.astype(np.uint32)[run.where])
         offsets.append(run.offsets + np.where(run.inlined, np.uint64(shift), np.uint64(0)))
         shift += len(run.inline)

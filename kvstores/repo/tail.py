@@ -7,13 +7,14 @@ its commits.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
 from asynctensor.kvstores.repo.caller_keys import CallerKeys
 from asynctensor.kvstores.repo.family import Family
+from asynctensor.kvstores.repo.neighbours import refs_at, rows_of
 from asynctensor.kvstores.repo.page import PageRef
 from asynctensor.kvstores.repo.part_ref import PartPage
 from asynctensor.kvstores.repo.part_table import PartTable
@@ -217,6 +218,28 @@ class Tail:
             if other < count and any(spelled in r for r in self.applied[other].entry.cleared):
                 return other, None
         return place, ref
+
+    def find_together(
+        self, space: bytes, keys: Sequence[bytes], count: int
+    ) -> list[tuple[Version, Ref | None] | Elsewhere] | None:
+        """As `find` for keys of one family; None where each takes a look of its own.
+
+        That is where some of them are in small commits, or where parts or cleared ranges count.
+        """
+        small = self._small.get(space, _NOTHING)
+        if self._parts.get(space) or self._cleared or not small.keys().isdisjoint(keys):
+            return None
+        found: list[tuple[Version, Ref | None] | Elsewhere] = [ELSEWHERE] * len(keys)
+        for place, run in reversed(self._large.get(space, ())):
+            left = [i for i, each in enumerate(found) if each is ELSEWHERE]
+            if place >= count or not left:
+                continue
+            version = self._versions[place]
+            rows = rows_of(run, [keys[i] for i in left])
+            for i, row, ref in zip(left, rows, refs_at(run, rows), strict=True):
+                if row >= 0:
+                    found[i] = version, ref
+        return found
 
     def touched(self, space: bytes, count: int) -> set[bytes]:
         """The keys of a space that the first `count` commits wrote or deleted one by one."""

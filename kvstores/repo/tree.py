@@ -7,7 +7,7 @@ is raised; so no damaged tree makes a reader go in circles.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 from asynctensor.kvstores.repo import key_columns
 from asynctensor.kvstores.repo.descent import (
@@ -22,10 +22,11 @@ from asynctensor.kvstores.repo.descent import (
 from asynctensor.kvstores.repo.difference import Difference, difference
 from asynctensor.kvstores.repo.family import DOCUMENTS
 from asynctensor.kvstores.repo.key_columns import KeyColumn
+from asynctensor.kvstores.repo.neighbours import refs_at, rows_of
 from asynctensor.kvstores.repo.page import Interior, Leaf, Page, PageRef
 from asynctensor.kvstores.repo.run import Ref, Run, joined
 
-__all__ = ["Difference", "Pages", "Steps", "difference", "find", "find_many", "scan"]
+__all__ = ["Difference", "Pages", "Steps", "difference", "find", "find_each", "find_many", "scan"]
 
 Steps = Generator[list[PageRef] | Run, list[Page], None]
 
@@ -46,6 +47,30 @@ def find(root: PageRef | None, key: bytes) -> Pages[Ref | None]:
         page = checked((yield [node.ref])[0], node)
     at = page.entries.find(key)
     return page.entries.ref(at) if at >= 0 else None
+
+
+def find_each(root: PageRef | None, keys: Sequence[bytes]) -> Pages[list[Ref | None]]:
+    """`find` for each of some keys of one family, in any order; one yield a level."""
+    found: list[Ref | None] = [None] * len(keys)
+    wanted = [(Node(root), list(range(len(keys))))] if root is not None and keys else []
+    while wanted:
+        pages = yield [node.ref for node, _ in wanted]
+        deeper: list[tuple[Node, list[int]]] = []
+        for (node, some), page in zip(wanted, pages, strict=True):
+            checked(page, node)
+            if isinstance(page, Leaf):
+                rows = rows_of(page.entries, [keys[i] for i in some])
+                for i, row, ref in zip(some, rows, refs_at(page.entries, rows), strict=True):
+                    found[i] = ref if row >= 0 else None
+                continue
+            shares: dict[int, list[int]] = {}
+            for i in some:
+                shares.setdefault(not_above(page, keys[i]) - 1, []).append(i)
+            deeper += [
+                (Node(page.child(at), page, at), mine) for at, mine in shares.items() if at >= 0
+            ]
+        wanted = deeper
+    return found
 
 
 def find_many(root: PageRef | None, keys: KeyColumn) -> Pages[Run]:

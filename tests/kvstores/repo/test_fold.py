@@ -16,7 +16,7 @@ from asynctensor.kvstores.repo.family import CATALOG, DOCUMENTS, Family, keys_of
 from asynctensor.kvstores.repo.fold import LIMITS, Limits, fold
 from asynctensor.kvstores.repo.page import Interior, Leaf, PageRef, decode_page
 from asynctensor.kvstores.repo.run import Ref, Run
-from asynctensor.kvstores.repo.tree import difference, find, find_many, scan
+from asynctensor.kvstores.repo.tree import difference, find, find_each, find_many, scan
 from asynctensor.storage.key_range import KeyRange
 from tests.kvstores.repo.pages import SHORT, TINY, PageStore
 from tests.kvstores.repo.programs import refuses_damage
@@ -155,6 +155,9 @@ def _run_program(program, family, limits, keys) -> None:
         expected = world.read({key: world.model[key]}) if key in world.model else {}
         found = world.store.run(find(world.root, key))
         assert world.read({key: found} if found else {}) == expected
+    if family:
+        each = world.store.run(find_each(world.root, keys))
+        assert each == [world.store.run(find(world.root, key)) for key in keys]
     some = sorted(keys[1::2])
     column = np.array(some, dtype=(np.bytes_, family.width)) if family else some
     found = world.store.run(find_many(world.root, column))
