@@ -104,6 +104,10 @@ class RepositoryPeer(Protocol):
         """Reads rows of the newest version."""
         ...
 
+    async def settle(self, opened: Any) -> None:
+        """Waits for what goes on beside the commits."""
+        ...
+
 
 class StorePeer(Protocol):
     """A library that reads objects of a server."""

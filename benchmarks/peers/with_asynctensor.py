@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,6 +31,7 @@ class Peer(LikeTensorStore):
 
     async def create_repository(self, ground: Ground, count: int, length: int) -> Any:
         """See `RepositoryPeer`."""
+        self._ground = ground
         repository = await asynctensor.Repository.open(s3_base(ground), create=True)
         array = await asynctensor.open(
             {"driver": "zarr3", "kvstore": repository.kvstore("array/")},
@@ -64,6 +66,17 @@ class Peer(LikeTensorStore):
         """See `RepositoryPeer`."""
         found: Volume = await opened[1][first:last].read()
         return found
+
+    async def settle(self, opened: Any) -> None:
+        """See `RepositoryPeer`: of a repository that was made here, folds of the index."""
+        store = await asynctensor.KvStore.open(s3_base(self._ground))
+        index = asynctensor.KvStore.KeyRange("ckpt/", "idx0")
+        found, quiet = 0, 0
+        while quiet < 4:
+            await asyncio.sleep(0.5)
+            now = len(await store.list(index))
+            quiet = quiet + 1 if now == found else 0
+            found = now
 
 
 def s3_base(ground: Ground) -> dict[str, Any]:

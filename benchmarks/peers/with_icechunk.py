@@ -91,3 +91,6 @@ class Peer:
 
     def _read(self, opened: icechunk.Repository, first: int, last: int) -> Any:
         return zarr.open_array(opened.readonly_session("main").store)[first:last]
+
+    async def settle(self, opened: Any) -> None:
+        """See `RepositoryPeer`: nothing does."""

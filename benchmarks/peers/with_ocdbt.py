@@ -65,3 +65,6 @@ class Peer:
         """See `RepositoryPeer`."""
         found: Volume = await opened[first:last].read()
         return found
+
+    async def settle(self, opened: Any) -> None:
+        """See `RepositoryPeer`: nothing does."""

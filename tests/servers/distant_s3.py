@@ -5,6 +5,7 @@ many, and ListObjectsV2. Signatures are not looked at. Each request takes effect
 delay, and is answered after all of it.
 
 ``GET /-/counts`` gives, at once, what was asked since the last time: see `Counts`.
+``GET /-/delay/SECONDS`` changes the delay of what is asked from then on.
 
 ``python -m tests.servers.distant_s3 PORT SECONDS``
 """
@@ -75,6 +76,11 @@ class DistantS3:
         with urllib.request.urlopen(f"{self.endpoint}/-/counts") as answer:
             return Counts(**json.load(answer))
 
+    def delay(self, seconds: float) -> None:
+        """Changes the time after which it answers."""
+        with urllib.request.urlopen(f"{self.endpoint}/-/delay/{seconds}"):
+            pass
+
 
 @contextmanager
 def distant_s3(folder: Path, seconds: float) -> Iterator[DistantS3]:
@@ -113,8 +119,10 @@ class _Answer:
 class _Objects:
     """The objects, and what was asked of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, delay: float) -> None:
+        self.delay = delay
         self._values: dict[tuple[str, str], bytes] = {}
+        self._tags: dict[tuple[str, str], str] = {}
         self._times: dict[tuple[str, str], float] = {}
         self._keys: dict[str, list[str]] = {}
         self._asked: list[tuple[float, float, str, int, int]] = []
@@ -161,7 +169,7 @@ class _Objects:
         # Some leave out the quotes.
         wanted = request.head.get("if-match", "").strip('"')
         failed = request.head.get("if-none-match") == "*" and there is not None
-        if failed or (wanted and (there is None or _tag(there) != f'"{wanted}"')):
+        if failed or (wanted and self._tags.get(name) != f'"{wanted}"'):
             return _Answer("412 Precondition Failed", _error("PreconditionFailed"))
         body = request.body
         if "aws-chunked" in request.head.get("content-encoding", ""):
@@ -170,10 +178,12 @@ class _Objects:
             insort(self._keys.setdefault(name[0], []), name[1])
         self._values[name] = body
         self._times[name] = time.time()
-        return _Answer("200 OK", fields=f"ETag: {_tag(body)}\r\n")
+        tag = self._tags[name] = _tag(body)
+        return _Answer("200 OK", fields=f"ETag: {tag}\r\n")
 
     def _remove(self, name: tuple[str, str]) -> None:
         if self._values.pop(name, None) is not None:
+            del self._tags[name]
             keys = self._keys[name[0]]
             del keys[bisect_left(keys, name[1])]
 
@@ -181,7 +191,7 @@ class _Objects:
         value = self._values.get(name)
         if value is None:
             return _Answer("404 Not Found", _error("NoSuchKey"))
-        tag = _tag(value)
+        tag = self._tags[name]
         fields = f"ETag: {tag}\r\nLast-Modified: {formatdate(self._times[name], usegmt=True)}\r\n"
         if request.head.get("if-none-match") == tag:
             return _Answer("304 Not Modified", fields=fields)
@@ -224,7 +234,7 @@ class _Objects:
             found[key] = (
                 f"<Contents><Key>{escape(key)}</Key><Size>{size}</Size>"
                 f"<LastModified>{_iso(self._times[request.bucket, key])}</LastModified>"
-                f"<ETag>{escape(_tag(self._values[request.bucket, key]))}</ETag></Contents>"
+                f"<ETag>{escape(self._tags[request.bucket, key])}</ETag></Contents>"
             )
         more = at < len(keys) and keys[at].startswith(prefix)
         body = (
@@ -265,9 +275,8 @@ def _unchunked(body: bytes) -> bytes:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, objects: _Objects, delay: float) -> None:
+    def __init__(self, objects: _Objects) -> None:
         self._objects = objects
-        self._delay = delay
         self._held = bytearray()
         self._wanted = 0
         self._transport: asyncio.Transport | None = None
@@ -300,6 +309,10 @@ class _Connection(asyncio.Protocol):
 
     def _take(self, first: str, head: dict[str, str], body: bytes) -> None:
         method, target, _ = first.split(" ")
+        if target.startswith("/-/delay/"):
+            self._objects.delay = float(target.rpartition("/")[2])
+            self._say(method, _Answer("200 OK"))
+            return
         if target == "/-/counts":
             self._say(method, _Answer("200 OK", self._objects.counts()))
             return
@@ -308,9 +321,10 @@ class _Connection(asyncio.Protocol):
         found = parse_qs(query, keep_blank_values=True)
         request = _Request(method, bucket, unquote(key), found, head, body)
         loop = asyncio.get_running_loop()
-        loop.call_later(self._delay / 2, self._act, request, loop.time())
+        delay = self._objects.delay
+        loop.call_later(delay / 2, self._act, request, loop.time(), delay)
 
-    def _act(self, request: _Request, began: float) -> None:
+    def _act(self, request: _Request, began: float, delay: float) -> None:
         answer = self._objects.answer(request)
         loop = asyncio.get_running_loop()
 
@@ -318,7 +332,7 @@ class _Connection(asyncio.Protocol):
             self._objects.note(began, loop.time(), request, answer)
             self._say(request.method, answer)
 
-        loop.call_at(began + self._delay, done)
+        loop.call_at(began + delay, done)
 
     def _say(self, method: str, answer: _Answer) -> None:
         length = len(answer.body) if answer.length is None else answer.length
@@ -335,11 +349,9 @@ class _Connection(asyncio.Protocol):
 
 
 async def _main(port: str, seconds: str) -> None:
-    objects, delay = _Objects(), float(seconds)
+    objects = _Objects(float(seconds))
     loop = asyncio.get_running_loop()
-    await loop.create_server(
-        lambda: _Connection(objects, delay), "127.0.0.1", int(port), backlog=1024
-    )
+    await loop.create_server(lambda: _Connection(objects), "127.0.0.1", int(port), backlog=1024)
     await loop.create_future()
 
 
