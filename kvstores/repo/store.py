@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from asynctensor.errors import Aborted, DataLoss, FailedPrecondition
+from asynctensor.kvstores.repo.begun_read import begin_read
 from asynctensor.kvstores.repo.commits import RepositoryCommits
 from asynctensor.kvstores.repo.damage import LostPage, damaged, lost
 from asynctensor.kvstores.repo.face import RepositoryFace
@@ -32,6 +33,7 @@ from asynctensor.storage.kvstore import (
     ListEntry,
     ReadOptions,
     ReadResult,
+    Told,
 )
 
 
@@ -76,6 +78,13 @@ class RepositoryStore(KeyValueStore):
         """See `KeyValueStore.read`."""
         snapshot = await self.source.snapshot()
         return await snapshot.mended(lambda state: self._read(state, key, options))
+
+    def begin_read(self, key: str, options: ReadOptions, told: Told) -> Callable[[], object] | None:
+        """See `KeyValueStore.begin_read`."""
+        snapshot = self.source.known()
+        if snapshot is None or not self.state.place.store.capabilities.remote:
+            return None
+        return begin_read(snapshot.standing(), self.state.place, key, options, told)
 
     async def _read(self, snapshot: Snapshot, key: str, options: ReadOptions) -> ReadResult:
         found = await snapshot.pages.run(lookup(snapshot.tail, snapshot.count, key))
