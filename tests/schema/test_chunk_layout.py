@@ -162,9 +162,9 @@ def test_errors_of_json_name_the_path(json: object) -> None:
     with pytest.raises(InvalidArgument) as mine:
         ChunkLayout(json)
     # Between "shape" and the mismatch, ours also says of which chunk; after unknown members, which
-    # ones are known.
+    # ones are known, and after all, which members contradict each other.
     expected = str(theirs.value).split(": ")
-    assert set(expected) <= set(str(mine.value).partition("; known are")[0].split(": "))
+    assert set(expected) <= set(mine.value.message.partition("; known are")[0].split(": "))
 
 
 def test_a_mismatch_names_the_constraint_and_both_values() -> None:
