@@ -359,8 +359,10 @@ def index_space(ts: Any, folder: Path, tell: Tell) -> None:
 
 #: Reprs here are Python; their text is TensorStore's.
 TEXTS = ("IndexDomain", "IndexTransform", "Dim", "OutputIndexMap")
-#: Addresses, and what one of the two writes out that follows from the rest.
-VARYING = re.compile(r"0x[0-9a-f]+")
+#: Addresses, and the members that contradict each other, which ours names.
+VARYING = re.compile(
+    r"0x[0-9a-f]+|; member [^:]+ contradicts [^:]+: make them agree, or leave one out"
+)
 
 
 def shown(value: Any, folder: Path) -> Any:
