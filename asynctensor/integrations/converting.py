@@ -18,7 +18,6 @@ from asynctensor.index_space.domain import IndexDomain
 from asynctensor.opening import open as open_array
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
-from asynctensor.runtime.promise import Promise
 from asynctensor.spec import Spec
 from asynctensor.tensorstore import TensorStore
 from asynctensor.views import array
@@ -52,7 +51,14 @@ _LIBRARIES: Final = {
 _NAMES: Final = ("numpy", *_LIBRARIES)
 
 
-def convert(source: Any, to: Any, **options: Any) -> Future[Any]:
+def convert(
+    source: Any,
+    to: Any,
+    *,
+    timeout: float | None = None,
+    deadline: float | None = None,
+    **options: Any,
+) -> Future[Any]:
     """Makes of an array one of another library, or one in a store.
 
     >>> tensor = at.convert([[1.5, 2]], "numpy").result()
@@ -69,6 +75,8 @@ def convert(source: Any, to: Any, **options: Any) -> Future[Any]:
         to: ``"numpy"``, ``"torch"``, ``"tensorflow"``, ``"jax"`` or ``"arrow"``; or an opened array
             of the same shape, which is written; or a spec, its JSON, a URL or a path, where an
             array is created.
+        timeout: Seconds after which to give up.
+        deadline: The same as a Unix time.
         options: For ``to`` a library: ``copy``. For a place: what `open` takes besides, such as
             ``chunk_layout``, ``codec``, ``transaction``, ``delete_existing``.
 
@@ -86,12 +94,8 @@ def convert(source: Any, to: Any, **options: Any) -> Future[Any]:
         if not options.keys() <= {"copy"}:
             raise InvalidArgument(f"convert to {to!r} takes copy=, not {sorted(options)}")
         if _is_stored(source):
-            return start(_read_as, source, to, options)
-        promise: Promise[Any]
-        future: Future[Any]
-        promise, future = Promise.new()
-        promise.set_result(_made(_array_of(source), to, options))
-        return future
+            return start(_read_as, source, to, options, timeout=timeout, deadline=deadline)
+        return Future.resolved(_made(_array_of(source), to, options))
     if not (isinstance(to, (TensorStore, Spec, Mapping, os.PathLike)) or _is_url(to)):
         raise InvalidArgument(
             f"convert to what? One of {', '.join(_NAMES)}, or a place: a URL, a spec, an opened "
@@ -99,7 +103,8 @@ def convert(source: Any, to: Any, **options: Any) -> Future[Any]:
         )
     if isinstance(to, TensorStore) and options:
         raise InvalidArgument(f"an opened array takes no options, got {sorted(options)}")
-    return start(_written, source if _is_stored(source) else array(_array_of(source)), to, options)
+    given = source if _is_stored(source) else array(_array_of(source))
+    return start(_written, given, to, options, timeout=timeout, deadline=deadline)
 
 
 async def _read_as(source: Any, library: str, options: Mapping[str, Any]) -> Any:
