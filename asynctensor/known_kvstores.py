@@ -204,6 +204,7 @@ KVSTORES: Final = (
                 "host_header",
                 "requester_pays",
                 "unquoted_etags",
+                "checksum_algorithm",
                 "use_conditional_write",
             },
             resources=S3_RESOURCES,

@@ -236,6 +236,7 @@ KVSTORE_SPECS: dict[str, dict[str, Any]] = {
         "use_conditional_write": True,
         "conditional_delete": True,
         "unquoted_etags": False,
+        "checksum_algorithm": "SHA256",
         "aws_credentials": {"type": "profile", "profile": "p"},
         "s3_request_concurrency": {"limit": 3},
         "s3_request_retries": RETRIES,

@@ -48,6 +48,11 @@ class ReadWindow:
         self._came = 0
         self._measured: deque[tuple[int, float]] = deque(maxlen=_MEASURED)
 
+    @property
+    def is_far(self) -> bool:
+        """Whether the store is far away, as far as is known."""
+        return self.quickest >= _NEAR
+
     def came(self, values: int, seconds: float, now: float) -> int:
         """Takes in that values have come.
 

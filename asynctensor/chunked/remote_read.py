@@ -55,9 +55,12 @@ class _Fetch:
         tasks: Tasks that fetch the others.
         counts: What was read.
         since: When it began (monotonic).
+        has_left_the_way: Whether others may be under way in its place already.
     """
 
-    __slots__ = ("begun", "counts", "held", "item", "missing", "since", "tasks")
+    __slots__ = (
+        "begun", "counts", "has_left_the_way", "held", "item", "missing", "since", "tasks"
+    )  # fmt: skip
 
     def __init__(self, item: Task | TileTask) -> None:
         self.item = item
@@ -67,6 +70,7 @@ class _Fetch:
         self.tasks: set[asyncio.Task[HeldValue]] = set()
         self.counts = ChunkStatistics()
         self.since = 0.0
+        self.has_left_the_way = False
 
     def requests(self) -> list[ViewRequest]:
         """Who wants it."""
@@ -104,6 +108,8 @@ class RemoteStream:
         )
         #: How many more values may be under way.
         self._room = self._window.size
+        #: Values from far away that have come and wait to be decoded, and how many of them may.
+        self._backlog, self._most_backlog = 0, near
         self._per_worker = max(1, _HAND_OVER_BYTES // size)
         #: Those that wait for values.
         self._fetches: set[_Fetch] = set()
@@ -119,10 +125,13 @@ class RemoteStream:
         # Its requests take turns with those of others. (Connections that are made meanwhile keep
         # this: it must hold on to nothing.)
         FLOW.set(object())
+        planning = self._plan()
         try:
-            while (items := await self._array.workers.run(self._planned)) is not None:
+            while (items := await planning) is not None:
+                # While these are fetched: workers that decode have no time when room is there.
+                planning = self._plan()
                 for item in items:
-                    while self._room <= 0:
+                    while self._room <= 0 or self._backlog >= self._most_backlog:
                         await self._change()
                     self._begin(_Fetch(item))
                 # Not kept while the next are planned.
@@ -130,9 +139,13 @@ class RemoteStream:
             while self._fetches:
                 await self._change()
         finally:
+            planning.cancel()
             # None is kept: they would hold the output, in a circle, until the garbage is collected.
             while self._takebacks:
                 self._takebacks.pop()()
+
+    def _plan(self) -> asyncio.Task[list[Task | TileTask] | None]:
+        return self._loop.create_task(self._array.workers.run(self._planned))
 
     def _planned(self) -> list[Task | TileTask] | None:
         """On a worker: the next values to fetch; serves what needs none. None at the end."""
@@ -261,6 +274,11 @@ class RemoteStream:
         self._fetches.discard(fetch)
         if all(fetch.held):
             self._measure(fetch)
+            if self._window.is_far:
+                # The way is not left empty while they wait for a worker.
+                fetch.has_left_the_way = True
+                self._room += len(fetch.held)
+                self._backlog += len(fetch.held)
             self._arrived.append(fetch)
             if not self._handing_over:
                 self._handing_over = True
@@ -301,9 +319,10 @@ class RemoteStream:
             while self._arrived and values < self._per_worker:
                 together.append(self._arrived.popleft())
                 values += len(together[-1].held)
-            self._array.workers.post(self._serve, together, values)
+            left_the_way = sum([len(each.held) for each in together if each.has_left_the_way])
+            self._array.workers.post(self._serve, together, values, left_the_way)
 
-    def _serve(self, arrived: list[_Fetch], values: int) -> None:
+    def _serve(self, arrived: list[_Fetch], values: int, left_the_way: int) -> None:
         """On a worker: decodes values and copies them out."""
         done = ChunkStatistics()
         try:
@@ -320,10 +339,11 @@ class RemoteStream:
                     del fetch, held
                     yield_gil()
         finally:
-            self._loop.call_soon_threadsafe(self._served, values)
+            self._loop.call_soon_threadsafe(self._served, values, left_the_way)
 
-    def _served(self, values: int) -> None:
-        self._room += values
+    def _served(self, values: int, left_the_way: int) -> None:
+        self._backlog -= left_the_way
+        self._room += values - left_the_way
         self._notify()
 
 

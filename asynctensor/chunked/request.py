@@ -15,6 +15,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from itertools import count
 from typing import Any, Generic, TypeVar
 
 from asynctensor.errors import DeadlineExceeded, from_memory_error
@@ -48,6 +49,7 @@ class Request(Generic[T]):
         "_result",
         "_settled",
         "_untold",
+        "_watcher_numbers",
         "_watchers",
         "future",
         "stopped",
@@ -61,7 +63,9 @@ class Request(Generic[T]):
         self._reporting = False
         self._planned = False
         self._settled = False
-        self._watchers: tuple[Callable[[], object], ...] = ()
+        #: By a number each: many come and go while a request of many chunks is served.
+        self._watchers: dict[int, Callable[[], object]] = {}
+        self._watcher_numbers = count()
         self._cancelled = False
         self._error: BaseException | None = None
         self._result = result
@@ -155,8 +159,8 @@ class Request(Generic[T]):
             if self._error is None:
                 self._error = error
             self.stopped = True
-            watchers, self._watchers = self._watchers, ()
-        for watcher in watchers:
+            watchers, self._watchers = self._watchers, {}
+        for watcher in watchers.values():
             watcher()
 
     def cancel(self) -> None:
@@ -164,8 +168,8 @@ class Request(Generic[T]):
         with self._lock:
             self._cancelled = True
             self.stopped = True
-            watchers, self._watchers = self._watchers, ()
-        for watcher in watchers:
+            watchers, self._watchers = self._watchers, {}
+        for watcher in watchers.values():
             watcher()
         self._settle_if_over()
 
@@ -177,14 +181,15 @@ class Request(Generic[T]):
         """
         with self._lock:
             if not self.stopped:
-                self._watchers = (*self._watchers, watcher)
-                return lambda: self._forget(watcher)
+                number = next(self._watcher_numbers)
+                self._watchers[number] = watcher
+                return lambda: self._forget(number)
         watcher()
         return lambda: None
 
-    def _forget(self, watcher: Callable[[], object]) -> None:
+    def _forget(self, number: int) -> None:
         with self._lock:
-            self._watchers = tuple(w for w in self._watchers if w is not watcher)
+            self._watchers.pop(number, None)
 
     def expire(self, error: BaseException) -> None:
         """Stops it with `error`, and settles it once nothing is under way."""
@@ -227,23 +232,28 @@ async def unless_stopped(
         Stopped: They stopped first; the work was cancelled, and has ended.
     """
     enough = any if first else all
-    task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-    stopping = False
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    is_over = stopping = False
 
     def look() -> None:
         nonlocal stopping
-        if enough(request.stopped for request in requests) and not task.done():
+        if not is_over and not stopping and enough([request.stopped for request in requests]):
             stopping = True
             task.cancel()
 
     takebacks = [r.on_stop(lambda: loop.call_soon_threadsafe(look)) for r in requests]
     try:
-        return await task
+        return await work
     except asyncio.CancelledError:
-        if stopping and task.cancelled():
+        # Somebody else may want the task to end, too.
+        if stopping and task.uncancel() == 0:
+            stopping = False
             raise Stopped from None
         raise
     finally:
+        is_over = True
+        if stopping:
+            task.uncancel()
         for takeback in takebacks:
             takeback()

@@ -6,8 +6,7 @@ One for the process, used on the I/O loop alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from asynctensor.errors import DeadlineExceeded
@@ -56,10 +55,9 @@ class Gate:
         self._waiting: dict[Ticket, Callable[[], object]] = {}
         self._is_letting_through = False
 
-    @asynccontextmanager
-    async def admitted(
+    def admitted(
         self, host: Hashable, weight: int, most: int = GREATEST, limit: Deadline = NEVER
-    ) -> AsyncIterator[Outcome]:
+    ) -> _Turn:
         """Waits for a turn, and holds it inside.
 
         Args:
@@ -73,23 +71,13 @@ class Gate:
 
         A cancelled wait leaves the queue. The `WATCH` of whoever enters runs inside.
         """
-        watch = WATCH.get()
-        if watch is not None:
-            watch.queued = True
-        ticket = Ticket(host, FLOW.get(), weight)
+        return _Turn(self, Ticket(host, FLOW.get(), weight), most, limit)
+
+    async def enter(self, ticket: Ticket, most: int, limit: Deadline) -> None:
+        """Waits for the turn of a request; see `admitted`."""
         if not self._admission.admit_now(ticket, most):
             await self._turn(ticket, most, limit)
-        outcome = Outcome()
         ticket.began = SOURCES.monotonic()
-        if watch is not None:
-            watch.start(ticket.began)
-        try:
-            yield outcome
-        finally:
-            now = SOURCES.monotonic()
-            if watch is not None:
-                watch.stop(now)
-            self.release(ticket, now, pushed_back=outcome.pushed_back, ok=outcome.ok)
 
     async def _turn(self, ticket: Ticket, most: int, limit: Deadline) -> None:
         future = asyncio.get_running_loop().create_future()
@@ -172,6 +160,33 @@ class Gate:
     def limit_of(self, host: Hashable) -> int:
         """Requests that may be under way at a host."""
         return self._admission.limit_of(host)
+
+
+class _Turn:
+    """A turn at a gate, held inside of it."""
+
+    __slots__ = ("_gate", "_limit", "_most", "_outcome", "_ticket", "_watch")
+
+    def __init__(self, gate: Gate, ticket: Ticket, most: int, limit: Deadline) -> None:
+        self._gate, self._ticket, self._most, self._limit = gate, ticket, most, limit
+        self._outcome = Outcome()
+        self._watch = WATCH.get()
+
+    async def __aenter__(self) -> Outcome:
+        watch, ticket = self._watch, self._ticket
+        if watch is not None:
+            watch.queued = True
+        await self._gate.enter(ticket, self._most, self._limit)
+        if watch is not None and ticket.began is not None:
+            watch.start(ticket.began)
+        return self._outcome
+
+    async def __aexit__(self, *_: object) -> None:
+        now = SOURCES.monotonic()
+        if self._watch is not None:
+            self._watch.stop(now)
+        outcome = self._outcome
+        self._gate.release(self._ticket, now, pushed_back=outcome.pushed_back, ok=outcome.ok)
 
 
 def shared_gate() -> Gate:

@@ -42,6 +42,7 @@ class Asker(ABC):
         query: Pairs = (),
         url: str | None = None,
         fields: Pairs = (),
+        common: Pairs | None = None,
         body: Body | None = None,
         idempotent: bool = True,
         weight: int = 0,
@@ -55,6 +56,7 @@ class Asker(ABC):
             query: What the URL asks beyond the key.
             url: Where the request goes instead, as it is.
             fields: What the request says beside what all do.
+            common: What it says instead of what all do.
             body: What is sent.
             idempotent: See `Exchange.send`.
             weight: Bytes that the request and its answer are expected to have.
@@ -65,7 +67,8 @@ class Asker(ABC):
         """
         if not self._is_prepared():
             await self._prepare()
-        common = self._common() if body is None else await self._common_with(body)
+        if common is None:
+            common = self._common() if body is None else await self._common_with(body)
         for last in (False, True):
             target = self._url(key, query) if url is None else url
             request = Request(method, target, (*common, *fields), body, max_body)

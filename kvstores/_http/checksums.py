@@ -14,6 +14,7 @@ import google_crc32c
 import numpy as np
 
 from asynctensor.errors import DataLoss
+from asynctensor.kvstores._http.digests import digest_of
 from asynctensor.storage.kvstore import Buffer
 
 #: Bytes of which a worker thread takes the checksum: fewer are sooner done than handed over.
@@ -34,7 +35,7 @@ def crc32c(*pieces: Buffer) -> str:
 async def crc32c_of(body: Buffer) -> str:
     """The same of one body, without holding up the I/O loop."""
     if len(body) > _LARGE:
-        return await asyncio.to_thread(crc32c, body)
+        return await digest_of(crc32c, body)
     return crc32c(body)
 
 
@@ -46,7 +47,7 @@ def md5_digest(body: Buffer) -> str:
 async def md5_of(body: Buffer) -> str:
     """The same without holding up the I/O loop."""
     if len(body) > _LARGE_MD5:
-        return await asyncio.to_thread(md5_digest, body)
+        return await digest_of(md5_digest, body)
     return md5_digest(body)
 
 

@@ -32,7 +32,7 @@ def generation_of_etag(text: str) -> bytes:
         FailedPrecondition: It is none.
     """
     tag = text.removeprefix("W/").strip('"')
-    if not tag or not all("!" <= c <= "~" for c in tag):
+    if not tag or not tag.isascii() or not tag.isprintable() or " " in tag:
         raise FailedPrecondition("the server gave no ETag, by which versions of objects are told")
     return _ETAG + tag.encode()
 

@@ -179,8 +179,10 @@ class Exchange:
             answer: Response | NoAnswer
             try:
                 ready = request if self.sign is None else await self.sign(request)
-                sending = (self.transport or shared_transport()).send(ready, limit)
-                answer = await (sending if reads else _to_its_end(sending))
+                transport = self.transport or shared_transport()
+                answer = await (
+                    transport.send(ready, limit) if reads else _written(transport, ready, limit)
+                )
             except NoAnswer as error:
                 answer = error
             finally:
@@ -312,6 +314,36 @@ class _Begun:
             _COUNTERS.pushed_back.value += pushed_back
         ok = answer is not None and not pushed_back
         self._gate.release(ticket, now, pushed_back=pushed_back, ok=ok)
+
+
+async def _written(transport: Transport, request: Request, limit: Deadline) -> Response:
+    """Sends what writes, and where cancelled, tells so only when it is over."""
+    if not limit.never or not isinstance(transport, FastTransport):
+        return await _to_its_end(transport.send(request, limit))
+    loop = asyncio.get_running_loop()
+    came: list[Response | Error] = []
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def told(found: Response | Error) -> None:
+        came.append(found)
+        if not waiter.done():
+            waiter.set_result(None)
+
+    if not transport.begin_write(request, told):
+        return await _to_its_end(transport.send(request, limit))
+    cancelled = False
+    while not came:
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            cancelled = True
+            waiter = loop.create_future()
+    if cancelled:
+        raise asyncio.CancelledError
+    (found,) = came
+    if isinstance(found, Response):
+        return found
+    raise found
 
 
 async def _to_its_end(sending: Awaitable[T]) -> T:

@@ -12,17 +12,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from ssl import SSLContext, create_default_context
 from time import monotonic
 from typing import Final
 
-from asynctensor.errors import DeadlineExceeded
+from asynctensor.errors import DeadlineExceeded, Error
 from asynctensor.kvstores._http.aiohttp_transport import ConnectionOptions
 from asynctensor.kvstores._http.errors import NoAnswer
 from asynctensor.kvstores._http.fast_connection import BUFFER, FastConnection, Unexpected
+from asynctensor.kvstores._http.fast_host import (
+    PATIENCE,
+    FastHost,
+    fields_of,
+    no_whole_answer,
+    not_understood,
+    shun,
+    write_error,
+)
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.transport import Transport
 from asynctensor.runtime.clock import NEVER, Deadline
@@ -34,41 +41,11 @@ _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "POST", "PUT"})
 _READS: Final = frozenset({"GET", "HEAD"})
 #: Methods whose requests have no body unless they say so.
 _BODILESS: Final = frozenset({"DELETE", "GET", "HEAD"})
-#: A field that is sent as it is (RFC 9112, section 5).
-_FIELD: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e]*")
 #: Requests whose fields are remembered, of each host.
 _MOST_FIELDS: Final = 64
 _ROOT: Final = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.\-_]+)(?::(\d{1,5}))?")
 #: Seconds between two looks at the connections of a host.
 _SWEEP: Final = 5.0
-#: Unexpected answers in a row, and the seconds for which a host is left alone after them.
-_PATIENCE: Final = 3
-_SHUNNED: Final = 300.0
-
-
-@dataclass(slots=True, eq=False)
-class _Host:
-    """The connections to one host.
-
-    Attributes:
-        host: Its name or address.
-        port: Its port.
-        is_secure: Whether it is spoken to by TLS.
-        idle: Connections that wait for a request, the latest used last.
-        busy: Connections that wait for an answer.
-        fields: Fields of requests as they are sent, the end of the head included.
-        unexpected: Unexpected answers in a row.
-        shunned_until: When it may be asked again (monotonic).
-    """
-
-    host: str
-    port: int
-    is_secure: bool
-    idle: deque[FastConnection] = field(default_factory=deque)
-    busy: set[FastConnection] = field(default_factory=set)
-    fields: dict[tuple[tuple[str, str], ...], bytes] = field(default_factory=dict, repr=False)
-    unexpected: int = 0
-    shunned_until: float = 0.0
 
 
 class FastTransport:
@@ -82,7 +59,7 @@ class FastTransport:
     def __init__(self, behind: Transport, options: ConnectionOptions | None = None) -> None:
         self._behind = behind
         self._options = options or ConnectionOptions()
-        self._hosts: dict[str, _Host | None] = {}
+        self._hosts: dict[str, FastHost | None] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._context: SSLContext | None = None
         #: Shared by all connections: the loop reads when something has come, and what is read is
@@ -121,13 +98,11 @@ class FastTransport:
                 raise
             raise DeadlineExceeded(f"the time was over before {request!r} was done") from error
         except Unexpected:
+            if request.method not in _READS:
+                raise not_understood(host, request) from None
             host.unexpected += 1
-            reads = request.method in _READS
-            if host.unexpected >= _PATIENCE or not reads:
-                host.unexpected, host.shunned_until = 0, monotonic() + _SHUNNED
-            if not reads:
-                text = f"{host.host} answered {request!r} in a way that is not understood"
-                raise NoAnswer(text) from None
+            if host.unexpected >= PATIENCE:
+                shun(host)
             answer = None
         if answer is None:
             return await self._behind.send(request, limit)
@@ -159,9 +134,44 @@ class FastTransport:
             begun.connect(message, request.max_body)
         return begun.give_up
 
+    def begin_write(self, request: Request, told: Callable[[Response | Error], object]) -> bool:
+        """Sends a request that changes something, without a task, on a connection that is idle.
+
+        It cannot be given up: what is on its way may be done already.
+
+        Args:
+            request: What to send.
+            told: Called once, after this has returned, with the answer, or with what `send` would
+                have raised.
+
+        Returns:
+            Whether it was sent; if not, it is for `send`.
+        """
+        if request.method in _READS:
+            return False
+        plain = self._plain(request)
+        connection = None if plain is None else self._idle(plain[0])
+        if plain is None or connection is None:
+            return False
+        host, message = plain
+        host.busy.add(connection)
+
+        def answered(found: Response | Exception) -> None:
+            host.busy.discard(connection)
+            if isinstance(found, Response):
+                host.unexpected = 0
+                if not connection.closed:
+                    host.idle.append(connection)
+                told(found)
+            else:
+                told(write_error(host, request, found))
+
+        connection.ask(message, request.max_body, answered, request.body)
+        return True
+
     # -- which requests -----------------------------------------------------------------------
 
-    def _plain(self, request: Request) -> tuple[_Host, bytes] | None:
+    def _plain(self, request: Request) -> tuple[FastHost, bytes] | None:
         """The host, and the bytes to send it; None if the request is none for here."""
         url, method = request.url, request.method
         if method not in _METHODS or (request.body is not None and method in _READS):
@@ -186,7 +196,7 @@ class FastTransport:
             headers = headers[:-1]
         fields = host.fields.get(headers)
         if fields is None:
-            fields = _fields(root.partition("://")[2], headers)
+            fields = fields_of(root.partition("://")[2], headers)
             if fields is None:
                 return None
             if len(host.fields) >= _MOST_FIELDS:
@@ -197,7 +207,7 @@ class FastTransport:
         # `Request` has looked at the URL: it is visible ASCII.
         return host, f"{method} {path}{mark}{query} HTTP/1.1\r\n{part}".encode("ascii") + fields
 
-    def _host(self, url: str, root: str) -> _Host | None:
+    def _host(self, url: str, root: str) -> FastHost | None:
         if root in self._hosts:
             return None
         found = _ROOT.fullmatch(root)
@@ -207,12 +217,12 @@ class FastTransport:
             return None
         is_secure = found[1] == "https"
         port = int(found[3] or (443 if is_secure else 80))
-        made = self._hosts[root] = _Host(found[2].strip("[]"), port, is_secure)
+        made = self._hosts[root] = FastHost(found[2].strip("[]"), port, is_secure)
         return made
 
     # -- asking -------------------------------------------------------------------------------
 
-    async def _asked(self, host: _Host, message: bytes, request: Request) -> Response | None:
+    async def _asked(self, host: FastHost, message: bytes, request: Request) -> Response | None:
         """The answer; None where no connection came about, which the other one explains better."""
         connection = self._idle(host)
         while True:
@@ -230,7 +240,7 @@ class FastTransport:
 
     async def _exchanged(
         self,
-        host: _Host,
+        host: FastHost,
         connection: FastConnection,
         message: bytes,
         request: Request,
@@ -258,8 +268,7 @@ class FastTransport:
         except NoAnswer as error:
             if again and not connection.begun:
                 return None
-            text = f"{host.host} gave no whole answer to {request!r}: {error.message}"
-            raise NoAnswer(text) from None
+            raise no_whole_answer(host, request, error) from None
         finally:
             host.busy.discard(connection)
             if connection.closed or not connection.is_idle:
@@ -270,14 +279,14 @@ class FastTransport:
         return answer
 
     @staticmethod
-    def _idle(host: _Host) -> FastConnection | None:
+    def _idle(host: FastHost) -> FastConnection | None:
         while host.idle:
             connection = host.idle.pop()
             if not connection.closed:
                 return connection
         return None
 
-    async def _connected(self, host: _Host) -> FastConnection | None:
+    async def _connected(self, host: FastHost) -> FastConnection | None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._options.connect_timeout):
@@ -319,24 +328,13 @@ class FastTransport:
         self._sweeper = loop.call_later(_SWEEP, self._sweep) if left else None
 
 
-def _fields(authority: str, headers: tuple[tuple[str, str], ...]) -> bytes | None:
-    """The fields of a request, and its end; None if one cannot be sent as it is."""
-    lines = [f"{name}: {value}" for name, value in headers]
-    if not any([name in ("Host", "host") for name, _ in headers]):
-        lines.insert(0, f"Host: {authority}")
-    # No field may bring lines of its own.
-    if any([_FIELD.fullmatch(line) is None for line in lines]):
-        return None
-    return "\r\n".join([*lines, "", ""]).encode("ascii")
-
-
 class _Begun:
     """One request that `FastTransport.begin` sent, or is going to."""
 
     __slots__ = ("_connecting", "_connection", "_host", "_told", "_transport")
 
     def __init__(
-        self, transport: FastTransport, host: _Host, told: Callable[[Response | None], object]
+        self, transport: FastTransport, host: FastHost, told: Callable[[Response | None], object]
     ) -> None:
         self._transport, self._host = transport, host
         self._told: Callable[[Response | None], object] | None = told

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from asynctensor.errors import InvalidArgument, Unimplemented
@@ -27,6 +27,9 @@ _RESERVED_STARTS = ("xn--", "sthree-")
 _RESERVED_ENDS = ("-s3alias", "--ol-s3")
 #: Bytes of a key (S3's limit).
 MOST_KEY = 1024
+#: Checksums that can be sent, by S3's names.
+Algorithm: TypeAlias = Literal["CRC32C", "SHA256"]
+ALGORITHMS: Final[tuple[Algorithm, ...]] = ("CRC32C", "SHA256")
 _STRINGS = ("aws_region", "bucket", "endpoint", "host_header")
 _BOOLEANS = ("conditional_delete", "requester_pays", "unquoted_etags", "use_conditional_write")
 
@@ -99,6 +102,13 @@ def check_members(options: dict[str, Any], form: object) -> dict[str, Any]:
             if name in options:
                 with in_member(name):
                     check(options[name])
+    if "checksum_algorithm" in options:
+        with in_member("checksum_algorithm"):
+            if string(options["checksum_algorithm"]) not in ALGORITHMS:
+                raise InvalidArgument(
+                    f"Expected one of {', '.join(map(dump, ALGORITHMS))} but received: "
+                    f"{dump(options['checksum_algorithm'])}"
+                )
     bucket = options.get("bucket", "")
     if not options.get("endpoint"):
         if "host_header" in options:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import Any, Final
 
@@ -27,12 +26,9 @@ from asynctensor.kvstores.s3.signing import (
 from asynctensor.runtime.aws_credentials import AwsCredentials
 from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.runtime.process import PROCESS
-from asynctensor.storage.kvstore import size_of
 
 #: Where requests go as long as nothing else is known.
 FIRST_REGION: Final = "us-east-1"
-#: Bytes that a worker thread hashes: fewer are hashed sooner than handed over.
-_LARGE: Final = 1 << 16
 
 
 class S3Asker(Asker):
@@ -77,15 +73,18 @@ class S3Asker(Asker):
     def _common(self) -> Pairs:
         return (*self._said(), ("x-amz-content-sha256", EMPTY_PAYLOAD))
 
+    @property
+    def signs_bodies(self) -> bool:
+        """Whether signatures cover bodies: without TLS, nothing else protects them."""
+        return not (self.address.endpoint or "https:").startswith("https:")
+
     async def _common_with(self, body: Body) -> Pairs:
-        # Without TLS, the signature is all that protects the body.
-        if (self.address.endpoint or "https:").startswith("https:"):
-            digest = UNSIGNED_PAYLOAD
-        elif size_of(body) > _LARGE:
-            digest = await asyncio.to_thread(payload_hash, body)
-        else:
-            digest = payload_hash(body)
-        return (*self._said(), ("x-amz-content-sha256", digest))
+        # None of these is large: objects come with their digests.
+        return self.common_with(payload_hash(body) if self.signs_bodies else UNSIGNED_PAYLOAD)
+
+    def common_with(self, payload: str) -> Pairs:
+        """What every request says that has a body of this hash."""
+        return (*self._said(), ("x-amz-content-sha256", payload))
 
     def _said(self) -> Pairs:
         fields = [("Accept-Encoding", "identity")]

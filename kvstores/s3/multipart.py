@@ -15,14 +15,16 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from asynctensor.errors import Error, FailedPrecondition
-from asynctensor.kvstores._http.checksums import crc32c
+from asynctensor.kvstores._http.checksums import crc32c_of
 from asynctensor.kvstores._http.errors import refusal
 from asynctensor.kvstores._http.exchange import OutcomeUnknown
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.side_by_side import side_by_side
 from asynctensor.kvstores._http.xml_document import parse_document
+from asynctensor.kvstores.s3.address import Algorithm
 from asynctensor.kvstores.s3.asking import S3Asker
+from asynctensor.kvstores.s3.checksums import checksum_field, digests_of
 from asynctensor.kvstores.s3.errors import read_problem
 
 #: Parts that an object may have.
@@ -31,9 +33,10 @@ _MOST_PARTS: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Uploads:
-    """How large objects are sent.
+    """How objects are sent.
 
     Attributes:
+        checksum: Which checksum goes with each, for the service to check and to keep.
         whole: Bytes of the largest that is put in one request: below it, parts take longer, since
             they need two requests more.
         part: Bytes of a part, unless there would be more than 10,000 of them; S3 wants at least
@@ -44,6 +47,7 @@ class Uploads:
     whole: int = 64 << 20
     part: int = 16 << 20
     beside: int = 8
+    checksum: Algorithm = "CRC32C"
 
 
 class Upload:
@@ -82,10 +86,22 @@ class Upload:
             self._part(turn, number, self._body[start : start + size])
             for number, start in enumerate(starts, 1)
         ]
-        self._list = _list_of(await side_by_side(parts))
+        self._list = _list_of(await side_by_side(parts), self._uploads.checksum)
+
+    @property
+    def _checksum_type(self) -> tuple[str, str]:
+        # Of parts whose SHA-256 is known, that of the whole is not.
+        is_whole = self._uploads.checksum == "CRC32C"
+        return "x-amz-checksum-type", "FULL_OBJECT" if is_whole else "COMPOSITE"
+
+    async def whole_checksum(self) -> Pairs:
+        """What `complete` says of the whole object's checksum."""
+        if self._uploads.checksum != "CRC32C":
+            return (self._checksum_type,)
+        return (("x-amz-checksum-crc32c", await crc32c_of(self._body)), self._checksum_type)
 
     async def _begin(self, fields: Pairs) -> None:
-        kinds = (("x-amz-checksum-algorithm", "CRC32C"), ("x-amz-checksum-type", "FULL_OBJECT"))
+        kinds = (("x-amz-checksum-algorithm", self._uploads.checksum), self._checksum_type)
         answer = await self._asker.ask(
             "POST", self._key, query=(("uploads", ""),), fields=(*fields, *kinds)
         )
@@ -99,19 +115,21 @@ class Upload:
         self, turn: asyncio.Semaphore, number: int, piece: memoryview
     ) -> tuple[str, str]:
         async with turn:
-            checksum = await asyncio.to_thread(crc32c, piece)
-            answer = await self._asker.ask(
+            asker, algorithm = self._asker, self._uploads.checksum
+            digests = await digests_of(piece, algorithm, signed=asker.signs_bodies)
+            answer = await asker.ask(
                 "PUT",
                 self._key,
                 query=(("partNumber", str(number)), ("uploadId", self._id)),
-                fields=(("x-amz-checksum-crc32c", checksum),),
+                fields=((checksum_field(algorithm), digests.checksum),),
+                common=asker.common_with(digests.payload),
                 body=piece,
                 weight=len(piece),
             )
         tag = answer.headers.get("etag", "")
         if answer.status != 200 or not tag:
             raise self._asker.refused("PUT", self._key, answer)
-        return tag, checksum
+        return tag, digests.checksum
 
     async def complete(self, fields: Pairs) -> Response:
         """Puts the parts together: from then on the object is there.
@@ -152,10 +170,11 @@ class Upload:
                 await self._asker.ask("DELETE", self._key, query=(("uploadId", self._id),))
 
 
-def _list_of(parts: Sequence[tuple[str, str]]) -> bytes:
+def _list_of(parts: Sequence[tuple[str, str]], algorithm: Algorithm) -> bytes:
+    name = f"Checksum{algorithm}"
     items = [
         f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(tag)}</ETag>"
-        f"<ChecksumCRC32C>{checksum}</ChecksumCRC32C></Part>"
+        f"<{name}>{checksum}</{name}></Part>"
         for number, (tag, checksum) in enumerate(parts, 1)
     ]
     return (

@@ -6,6 +6,7 @@ from asynctensor.errors import Unimplemented
 from asynctensor.kvstores._http.endpoint import parse_endpoint
 from asynctensor.kvstores._http.opening import exchange_of
 from asynctensor.kvstores.s3.address import Address
+from asynctensor.kvstores.s3.multipart import Uploads
 from asynctensor.kvstores.s3.store import S3Store
 from asynctensor.kvstores.s3.writing import Conditions
 from asynctensor.storage.kvstore import KeyValueStore
@@ -39,5 +40,6 @@ def open_store(request: StoreRequest) -> tuple[KeyValueStore, str]:
             unquoted=options.get("unquoted_etags", False),
             parts=not endpoint,
         ),
+        uploads=Uploads(checksum=options.get("checksum_algorithm", "CRC32C")),
     )
     return store, request.path

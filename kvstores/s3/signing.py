@@ -14,16 +14,17 @@ The path is signed as it is sent: S3, unlike AWS's other services, does not enco
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from time import gmtime, strftime
 from typing import Final
-from urllib.parse import urlsplit
 
 from asynctensor.kvstores._http.message import Body, Request
 from asynctensor.kvstores._http.query import Pairs, encoded_query
 
+#: Where in a URL its path cannot have begun yet.
+_AUTHORITY: Final = len("https://")
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 #: Where a body is neither hashed nor signed: TLS, and checksums of its own, protect it.
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
@@ -59,8 +60,14 @@ def payload_hash(body: Body | None) -> str:
 
 def host_of(url: str) -> str:
     """What ``Host`` says in a request for a URL: without the port that its scheme has anyhow."""
-    scheme, _, rest = url.partition("://")
-    host = rest.partition("/")[0].partition("?")[0]
+    before = url.partition("?")[0]
+    end = before.find("/", _AUTHORITY)
+    return _host(before if end < 0 else before[:end])
+
+
+@lru_cache(maxsize=64)
+def _host(root: str) -> str:
+    scheme, _, host = root.partition("://")
     return host.removesuffix(":443" if scheme == "https" else ":80")
 
 
@@ -74,7 +81,7 @@ def signed(request: Request, keys: Keys, region: str, time: float) -> Request:
         region: Where the bucket is.
         time: Now, in Unix seconds.
     """
-    moment = strftime("%Y%m%dT%H%M%SZ", gmtime(time))
+    moment = _moment(int(time))
     fields = (*request.headers, ("x-amz-date", moment))
     if keys.session_token is not None:
         fields = (*fields, ("x-amz-security-token", keys.session_token))
@@ -88,7 +95,8 @@ def signed(request: Request, keys: Keys, region: str, time: float) -> Request:
         f"{_ALGORITHM} Credential={keys.access_key_id}/{scope}, SignedHeaders={names}, "
         f"Signature={signature}"
     )
-    return replace(request, headers=(*fields, ("Authorization", authorization)))
+    headers = (*fields, ("Authorization", authorization))
+    return Request(request.method, request.url, headers, request.body, request.max_body)
 
 
 def presigned(method: str, url: str, keys: Keys, region: str, time: float, seconds: int) -> str:
@@ -102,7 +110,7 @@ def presigned(method: str, url: str, keys: Keys, region: str, time: float, secon
         time: From when on, in Unix seconds.
         seconds: For how long: a week at most.
     """
-    moment = strftime("%Y%m%dT%H%M%SZ", gmtime(time))
+    moment = _moment(int(time))
     scope = f"{moment[:8]}/{region}/s3/aws4_request"
     pairs = [
         ("X-Amz-Algorithm", _ALGORITHM),
@@ -120,10 +128,15 @@ def presigned(method: str, url: str, keys: Keys, region: str, time: float, secon
     return f"{url}?{query}&X-Amz-Signature={_signature(keys, scope, moment, text)}"
 
 
+@lru_cache(maxsize=4)
+def _moment(seconds: int) -> str:
+    return strftime("%Y%m%dT%H%M%SZ", gmtime(seconds))
+
+
 def _target(url: str) -> tuple[str, str, str]:
-    parts = urlsplit(url)
-    path, mark, query = url[url.index("://") + 3 + len(parts.netloc) :].partition("?")
-    return path or "/", mark, query
+    before, mark, query = url.partition("?")
+    start = before.find("/", _AUTHORITY)
+    return "/" if start < 0 else before[start:], mark, query
 
 
 def _canonical_fields(fields: Pairs, url: str) -> tuple[str, str]:

@@ -39,7 +39,7 @@ class S3Store(ObjectStore[S3Asker, S3Reader, S3Writer]):
         region: In which region it is; empty: found out.
         requester_pays: Whether whoever asks agrees to pay.
         conditions: Which conditions the server checks.
-        uploads: How large objects are sent.
+        uploads: How objects are sent.
     """
 
     driver = "s3"
@@ -122,6 +122,8 @@ class S3Store(ObjectStore[S3Asker, S3Reader, S3Writer]):
             spec["conditional_delete"] = False
         if conditions.unquoted:
             spec["unquoted_etags"] = True
+        if self._writer.uploads.checksum != _UPLOADS.checksum:
+            spec["checksum_algorithm"] = self._writer.uploads.checksum
         return spec
 
     def url(self, path: str) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from asynctensor.errors import Unimplemented
-from asynctensor.kvstores._http.checksums import crc32c_of
 from asynctensor.kvstores._http.etags import etag_of, generation_of, write_condition
 from asynctensor.kvstores._http.lost_answers import ConditionalWrite, new_mark
 from asynctensor.kvstores._http.message import Response
@@ -14,6 +13,7 @@ from asynctensor.kvstores._http.object_reader import Question
 from asynctensor.kvstores._http.object_writer import ObjectWriter
 from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores.s3.asking import S3Asker
+from asynctensor.kvstores.s3.checksums import checksum_field, digests_of
 from asynctensor.kvstores.s3.errors import read_problem
 from asynctensor.kvstores.s3.multipart import Upload, Uploads
 from asynctensor.kvstores.s3.reading import MARK, S3Reader
@@ -52,7 +52,7 @@ class S3Writer(ObjectWriter[S3Asker]):
         asker: Who asks.
         reader: Looks at what is stored.
         conditions: Which conditions the server checks.
-        uploads: How large objects are sent.
+        uploads: How objects are sent.
     """
 
     def __init__(
@@ -70,7 +70,6 @@ class S3Writer(ObjectWriter[S3Asker]):
             condition = self._condition(if_equal)
             if condition is None:
                 return TimestampedStorageGeneration()
-        checksum = ("x-amz-checksum-crc32c", await crc32c_of(body))
         large = len(body) > self.uploads.whole
         # Nobody looks for what may simply be written once more.
         marked = large or condition is not None
@@ -79,18 +78,22 @@ class S3Writer(ObjectWriter[S3Asker]):
         fields = [("Content-Type", "application/octet-stream")]
         if large and (condition is None or self.conditions.parts):
             upload = Upload(self._asker, key, body, self.uploads)
-            end = [checksum, ("x-amz-checksum-type", "FULL_OBJECT")]
+            end = [*await upload.whole_checksum()]
             end += [condition] if condition is not None else []
             return await self._in_parts(key, upload, [*fields, (MARK, mark)], end, write)
-        fields.append(checksum)
+        asker, algorithm = self._asker, self.uploads.checksum
+        digests = await digests_of(body, algorithm, signed=asker.signs_bodies)
+        common = asker.common_with(digests.payload)
+        fields.append((checksum_field(algorithm), digests.checksum))
         if condition is not None:
             fields += [condition, (MARK, mark)]
 
         async def send() -> Response:
-            return await self._asker.ask(
+            return await asker.ask(
                 "PUT",
                 key,
                 fields=fields,
+                common=common,
                 body=body,
                 weight=len(body),
                 idempotent=condition is None,

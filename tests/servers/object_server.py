@@ -1,7 +1,8 @@
 """A store of objects in memory that is quicker than its clients, for benchmarks: S3 unchecked.
 
-It speaks just enough of HTTP and S3 for the libraries that are compared: whole and ranged GETs,
-HEAD, PUT with ``If-None-Match: *``; all else is refused. Signatures are not looked at. Below
+It speaks just enough of HTTP and S3 for the libraries that are compared, and of Google's and
+Azure's for whole reads: whole and ranged GETs, HEAD, PUT with ``If-None-Match: *``; all else is
+refused. Signatures are not looked at. Below
 ``repeated/``, there is an object under any name that ends in a digit, with the content of what was
 put as ``repeated/content``: terabytes for nothing.
 
@@ -120,6 +121,8 @@ class _Connection(asyncio.Protocol):
         head = b"HTTP/1.1 %s\r\nContent-Length: %d\r\n%s" % (status, len(body), field)
         if tag:
             head += b'ETag: "%s"\r\nLast-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n' % tag
+            # What Google calls a version.
+            head += b"X-Goog-Generation: %d\r\n" % int(tag[-16:], 16)
         self._write(head + b"\r\n" + (b"" if is_head else body))
 
     def _write(self, data: bytes) -> None:

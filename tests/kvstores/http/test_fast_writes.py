@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from asynctensor.kvstores._http.errors import NoAnswer
+from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.runtime.clock import Deadline
 from asynctensor.testing.fault_proxy import FaultProxy
@@ -155,3 +156,75 @@ async def test_answers_in_chunks(proxy: FaultProxy, pair: Pair) -> None:
     assert (await pair.get(proxy.url + "/none")).status == 404
     assert pair.behind.sent == 0
     assert pair.fast.connections() == (1, 0)
+
+
+async def begun(pair: Pair, url: str, body: Any) -> Any:
+    """What a write is told that was begun without a task."""
+    found: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    assert pair.fast.begin_write(Request("PUT", url, (), body), found.set_result)
+    async with asyncio.timeout(60):
+        return await found
+
+
+async def test_writes_are_begun_where_a_connection_is_idle(server: int, pair: Pair) -> None:
+    url = f"http://127.0.0.1:{server}/begun"
+    told: list[Any] = []
+    assert not pair.fast.begin_write(Request("PUT", url, (), b"1"), told.append)
+    assert not pair.fast.begin_write(Request("GET", url), told.append)
+    assert (await pair.get(url)).status == 404
+    for value in (b"", b"1", os.urandom(5_000_000)):
+        assert (await begun(pair, url, value)).status == 200
+        assert (await pair.get(url)).body == value
+    assert pair.fast.connections() == (1, 0)
+    assert (pair.behind.sent, told) == (0, [])
+
+
+async def test_begun_writes_whose_answer_is_lost(proxy: FaultProxy, pair: Pair) -> None:
+    for fault in (Reset(after=0), Reset(after=30)):
+        assert (await pair.get(proxy.url + "/none")).status == 404
+        proxy.plan(fault)
+        error = await begun(pair, proxy.url + "/lost", b"value")
+        assert isinstance(error, NoAnswer)
+        assert error.sent
+        assert "no whole answer" in error.message
+        assert sum(head.startswith(b"PUT") for head in proxy.statistics.requests) == 1
+        proxy.forget()
+        assert pair.fast.connections() == (0, 0)
+
+
+async def test_begun_writes_with_an_answer_of_another_kind(proxy: FaultProxy, pair: Pair) -> None:
+    assert (await pair.get(proxy.url + "/none")).status == 404
+    proxy.plan(Alter(change=lambda head: head.replace(b"HTTP/1.1", b"HTTP/1.0", 1)))
+    error = await begun(pair, proxy.url + "/k", b"value")
+    assert isinstance(error, NoAnswer)
+    assert "not understood" in error.message
+    # The host is left to who understands more.
+    request = Request("PUT", proxy.url + "/k", (), b"value")
+    assert not pair.fast.begin_write(request, lambda found: None)
+    assert (await pair.fast.send(request)).status == 200
+    assert pair.behind.sent == 1
+
+
+async def test_a_cancelled_write_is_told_so_when_it_has_happened(
+    proxy: FaultProxy, pair: Pair
+) -> None:
+    """Of an exchange, with and without a connection that is idle."""
+    exchange = Exchange(transport=pair.fast)
+    proxy.latency = 0.02
+    for turn in range(6):
+        url = f"{proxy.url}/cancelled-{turn}"
+        if turn % 2:
+            assert (await pair.get(url)).status == 404
+        writing = asyncio.ensure_future(exchange.send(Request("PUT", url, (), b"value")))
+        for _ in range(turn + 1):
+            await asyncio.sleep(0)
+        is_sent = bool(pair.fast.connections()[1])
+        writing.cancel()
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert pair.fast.connections()[1] == 0
+        found = await pair.get(url)
+        assert found.body == b"value" or not is_sent
+        if not turn % 2:
+            await pair.fast.close()

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import asynctensor as ts
+from asynctensor.kvstores.azure.address import Address as Container
+from asynctensor.kvstores.azure.store import AzureStore
+from asynctensor.kvstores.gcs.address import Address as GcsBucket
+from asynctensor.kvstores.gcs.store import GcsStore
+from asynctensor.kvstores.s3.address import Address as S3Bucket
+from asynctensor.kvstores.s3.store import S3Store
+from asynctensor.runtime.aws_credentials import AwsCredentials
+from asynctensor.runtime.azure_credentials import AzureCredentials
 from asynctensor.runtime.event_loop import start
+from asynctensor.runtime.google_credentials import GoogleCredentials
 from asynctensor.scheduler.gate import shared_gate
+from asynctensor.scheduler.scheduled_store import ScheduledStore
 from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
+from tests.servers.object_server import objects
 
+VALUE = b"value" * 2000
 WIDTH = 50
+#: One for each, so that no read is another one's.
+KEYS = [f"k{number}" for number in range(WIDTH)]
 ROUNDS = 10_000 // WIDTH
 #: Blocks of memory that may differ for other reasons: caches that fill, a connection more or less.
 _NOISE = 2000
 
 
 async def cancelled_by_task(store: KeyValueStore, turns: int) -> None:
-    tasks = [asyncio.ensure_future(store.read("k")) for _ in range(WIDTH)]
+    tasks = [asyncio.ensure_future(store.read(key)) for key in KEYS]
     for _ in range(turns):
         await asyncio.sleep(0)
     for task in tasks:
@@ -31,12 +48,19 @@ async def cancelled_by_task(store: KeyValueStore, turns: int) -> None:
 
 async def given_up(store: KeyValueStore, turns: int) -> None:
     told: list[Any] = []
-    begun = [store.begin_read("k", ReadOptions(), told.append) for _ in range(WIDTH)]
+    begun = [store.begin_read(key, ReadOptions(), told.append) for key in KEYS]
+    assert None not in begun
     for _ in range(turns):
         await asyncio.sleep(0)
     for give_up in begun:
-        if give_up is not None:
-            give_up()
+        assert give_up is not None
+        give_up()
+
+
+def blocks_in_use() -> int:
+    """Blocks of memory that are not garbage."""
+    gc.collect()
+    return sys.getallocatedblocks()
 
 
 def sockets_to(port: int) -> int:
@@ -47,12 +71,50 @@ def sockets_to(port: int) -> int:
     return sum(f"socket:[{row[9]}]" in ours for row in rows if row[2].endswith(f":{port:04X}"))
 
 
+def s3(url: str) -> tuple[KeyValueStore, str]:
+    keys = AwsCredentials("static", (("access_key_id", "k"),), "s")
+    return S3Store(S3Bucket("abc", url), credentials=keys, region="r"), "/abc/"
+
+
+def gcs(url: str) -> tuple[KeyValueStore, str]:
+    store = GcsStore(GcsBucket("abc", url), credentials=GoogleCredentials("anonymous"))
+    return store, "/storage/v1/b/abc/o/"
+
+
+def azure(url: str) -> tuple[KeyValueStore, str]:
+    store = AzureStore(Container("acc", "abc", url), credentials=AzureCredentials("anonymous"))
+    return store, "/abc/"
+
+
+@pytest.fixture(scope="module")
+def objects_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with objects(tmp_path_factory.mktemp("objects")) as port:
+        yield port
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("leave", [cancelled_by_task, given_up])
 async def test_cancelled_reads_leave_nothing(caddy, leave) -> None:
-    (caddy.folder / "k").write_bytes(b"value" * 2000)
+    for key in KEYS:
+        (caddy.folder / key).write_bytes(VALUE)
     opened = await ts.KvStore.open(caddy.url)
-    store = opened._store
+    await leaves_nothing(opened._store, caddy.port, leave)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leave", [cancelled_by_task, given_up])
+@pytest.mark.parametrize("cloud", [s3, gcs, azure])
+async def test_cancelled_reads_of_clouds_leave_nothing(objects_port, cloud, leave) -> None:
+    url = f"http://127.0.0.1:{objects_port}"
+    store, path = cloud(url)
+    for key in KEYS:
+        put = urllib.request.Request(f"{url}{path}{key}", data=VALUE, method="PUT")
+        await asyncio.to_thread(lambda: urllib.request.urlopen(put, timeout=60).close())  # noqa: B023
+    await leaves_nothing(ScheduledStore(store), objects_port, leave)
+
+
+async def leaves_nothing(store: KeyValueStore, port: int, leave: Any) -> None:
+    """Reads `VALUE` ten thousand times, and goes away before it is there."""
 
     async def run() -> None:
         known = shared_gate().statistics()
@@ -61,15 +123,18 @@ async def test_cancelled_reads_leave_nothing(caddy, leave) -> None:
             # Others come and go meanwhile.
             await leave(store, round_ % 16)
             if round_ == ROUNDS // 5:
-                assert len((await store.read("k")).value) == 10_000
-                blocks, tasks = sys.getallocatedblocks(), len(asyncio.all_tasks())
-        for _ in range(20):
+                assert (await store.read("k0")).value == VALUE
+                blocks, tasks = blocks_in_use(), len(asyncio.all_tasks())
+        # What was given up last is about to end.
+        for _ in range(3000):
+            if len(asyncio.all_tasks()) <= tasks and shared_gate().statistics() == known:
+                break
             await asyncio.sleep(0.01)
-        assert len((await store.read("k")).value) == 10_000
+        assert (await store.read("k0")).value == VALUE
         assert len(asyncio.all_tasks()) <= tasks
-        assert sys.getallocatedblocks() - blocks < _NOISE
+        assert blocks_in_use() - blocks < _NOISE
         assert shared_gate().statistics() == known
         # No more are kept than were in use at once.
-        assert sockets_to(caddy.port) <= WIDTH
+        assert sockets_to(port) <= WIDTH
 
     await start(run)
