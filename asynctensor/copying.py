@@ -16,6 +16,7 @@ from asynctensor.index_space.alignment import align_to
 from asynctensor.kvstore import KvStore
 from asynctensor.runtime.clock import SYSTEM_CLOCK, Clock
 from asynctensor.runtime.future import Future
+from asynctensor.runtime.seen_through import seen_through
 from asynctensor.schema.conversion import can_convert, is_lossless
 from asynctensor.storage.generation import NO_VALUE
 
@@ -225,6 +226,10 @@ class Record:
             await self._replace(None)
 
     async def _replace(self, value: bytes | None) -> None:
+        # Given up half way, it may be stored all the same, of a generation that nobody knows.
+        await seen_through(self._replaced(value))
+
+    async def _replaced(self, value: bytes | None) -> None:
         stamp = await self._store.write("", value, if_equal=self._generation)
         if not stamp.generation:
             raise Aborted("another copy uses the state given by resume=: let one of them end first")

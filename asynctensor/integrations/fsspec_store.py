@@ -26,8 +26,8 @@ from typing import Any, Final
 from asynctensor.errors import InvalidArgument, Unavailable, Unimplemented
 from asynctensor.integrations.fsspec_calls import FilesystemCalls
 from asynctensor.integrations.store_errors import errors_mapped
-from asynctensor.integrations.uninterrupted import uninterrupted
 from asynctensor.runtime.entropy import random_hex
+from asynctensor.runtime.seen_through import seen_through
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import (
@@ -184,9 +184,9 @@ class FsspecStore(KeyValueStore):
                 if if_equal == NO_VALUE:
                     absent = await self._info(path) is None
                     return TimestampedStorageGeneration.now(NO_VALUE if absent else UNKNOWN)
-                return await uninterrupted(self._delete(path))
+                return await seen_through(self._delete(path))
             write = self._write_beside if self._calls.module == _LOCAL else self._pipe
-            made = await uninterrupted(write(path, bytes(value), create=if_equal == NO_VALUE))
+            made = await seen_through(write(path, bytes(value), create=if_equal == NO_VALUE))
             return TimestampedStorageGeneration.now(made)
 
     async def _pipe(self, path: str, data: bytes, *, create: bool) -> bytes:

@@ -28,8 +28,8 @@ from obstore.store import LocalStore, MemoryStore
 from asynctensor.errors import InvalidArgument, PermissionDenied, Unavailable, Unimplemented
 from asynctensor.integrations.obstore_place import ObstorePlace
 from asynctensor.integrations.store_errors import errors_mapped
-from asynctensor.integrations.uninterrupted import uninterrupted
 from asynctensor.runtime.guest import Guest
+from asynctensor.runtime.seen_through import seen_through
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
@@ -185,8 +185,8 @@ class ObstoreStore(KeyValueStore):
                 raise Unimplemented("obstore cannot write here")
             try:
                 if value is None:
-                    return await uninterrupted(self._delete(key, if_equal))
-                return await uninterrupted(self._put(key, bytes(value), if_equal))
+                    return await seen_through(self._delete(key, if_equal))
+                return await seen_through(self._put(key, bytes(value), if_equal))
             except BaseError as error:
                 raise Unavailable(_first_line(error)) from error
 
@@ -231,7 +231,7 @@ class ObstoreStore(KeyValueStore):
         for first in range(0, len(keys), _GROUP):
             with errors_mapped(key_range.common_prefix, self, "delete"):
                 group = keys[first : first + _GROUP]
-                await uninterrupted(self._delete_all(group))
+                await seen_through(self._delete_all(group))
 
     async def _delete_all(self, keys: Sequence[str]) -> None:
         try:

@@ -15,11 +15,11 @@ from asynctensor.kvstores.repo.lookup import lookup, stands_in_log
 from asynctensor.kvstores.repo.members import write_url
 from asynctensor.kvstores.repo.place import Place
 from asynctensor.kvstores.repo.ref import Ref
-from asynctensor.kvstores.repo.seen_through import seen_through
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.source import BranchSource, FixedSource, Source, source_of
 from asynctensor.kvstores.repo.state import RepositoryState, state_of
 from asynctensor.kvstores.repo.value_changes import RepositoryHistory
+from asynctensor.runtime.seen_through import seen_through
 from asynctensor.storage.checksum import crc32c
 from asynctensor.storage.commit_domain import Commit
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration

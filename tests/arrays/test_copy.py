@@ -14,6 +14,7 @@ import pytest
 import asynctensor as ts
 from asynctensor.chunked import pieces
 from asynctensor.copy_state import CopyState
+from asynctensor.copying import Record
 from asynctensor.errors import (
     Aborted,
     DataLoss,
@@ -21,7 +22,9 @@ from asynctensor.errors import (
     IncompatibleType,
     InvalidArgument,
 )
+from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.runtime.event_loop import start
+from asynctensor.testing.faulty_store import FaultyStore
 
 SHAPE = (300, 250)
 VALUES = np.arange(SHAPE[0] * SHAPE[1], dtype=np.int32).reshape(SHAPE)
@@ -198,6 +201,30 @@ async def test_two_cannot_use_one_record(tmp_path: Path) -> None:
 
     with pytest.raises(Aborted, match="another copy uses"):
         await ts.copy(ts.array(VALUES), target, progress=meddle, resume=record)
+
+
+async def test_a_piece_given_up_while_the_state_is_saved_spoils_no_later_save(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where another piece fails: what was saved then must not pass for somebody else's."""
+    monkeypatch.setattr("asynctensor.copying._SAVE_SECONDS", 0.0)
+    faulty = FaultyStore(MemoryStore())
+    record = await Record.opened(ts.KvStore(faulty, "record"), "of this copy", 10)
+    gate = faulty.hold("write", after=True)
+    adding = asyncio.ensure_future(record.add(3))
+    await gate.reached()
+    adding.cancel()
+    for _ in range(10):
+        # Whatever the cancellation does, it does meanwhile.
+        await start(asyncio.sleep, 0)
+    gate.open()
+    with pytest.raises(asyncio.CancelledError):
+        await adding
+    await record.add(5)
+    stored = await start(faulty.base.read, "record")
+    assert list(CopyState.decoded(stored.value, "of this copy", 10).left()) == [
+        0, 1, 2, 4, 6, 7, 8, 9
+    ]  # fmt: skip
 
 
 async def test_records_lie_in_any_store(tmp_path: Path) -> None:

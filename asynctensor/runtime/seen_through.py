@@ -10,7 +10,11 @@ T = TypeVar("T")
 
 
 async def seen_through(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives; a cancellation is delivered once it has ended."""
+    """What `work` gives; a cancellation is delivered once it has ended.
+
+    So a write that is under way has happened when the cancellation arrives, and nothing of it
+    comes later.
+    """
     task = asyncio.ensure_future(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
