@@ -152,3 +152,21 @@ def span_of(byte_range: ByteRange) -> Span | None:
     """A range of known ends that is not empty; None for others."""
     start, stop = byte_range.inclusive_min, byte_range.exclusive_max
     return None if stop is None or start < 0 or stop <= start else (start, stop)
+
+
+def name_of(subject: Subject, byte_range: ByteRange) -> Name:
+    """What a request for a range of a subject asks for."""
+    return (*subject, byte_range.inclusive_min, byte_range.exclusive_max)
+
+
+def answer_task(answer: asyncio.Future[ReadResult], outcome: Outcome) -> None:
+    """Gives a reader that is a task what there is for it."""
+    if answer.done():
+        # It is about to leave.
+        return
+    if isinstance(outcome, Arrival):
+        answer.set_result(ReadResult(outcome.state, bytes(outcome.value), outcome.stamp))
+    elif outcome is None or isinstance(outcome, asyncio.CancelledError):
+        answer.cancel()
+    else:
+        answer.set_exception(outcome)

@@ -28,6 +28,8 @@ from asynctensor.scheduler.queued_read import (
     QueuedRequest,
     Subject,
     Torn,
+    answer_task,
+    name_of,
     span_of,
 )
 from asynctensor.scheduler.read_states import Event, State
@@ -45,6 +47,8 @@ Begin: TypeAlias = Callable[[str, ReadOptions, Told], Callable[[], object] | Non
 CAP = 16 * 2**20
 #: Size of the reads whose patience is shown: that of a small chunk.
 _SHOWN = 2**16
+#: Names that are remembered, of which few are ever there: a task comes for nearly all.
+_MOST_SENT_BACK = 256
 _COUNTERS = scheduler_counters()
 _VERBOSE = verbose_flag("scheduler")
 
@@ -75,6 +79,8 @@ class ReadQueue:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._under_way: dict[Name, QueuedRequest] = {}
         self._gap = gap
+        #: What was asked for in vain without a task, and is soon to be asked for by one.
+        self._sent_back: set[Name] = set()
 
     def statistics(self) -> QueueStatistics:
         """What the reads came to so far."""
@@ -94,7 +100,7 @@ class ReadQueue:
         """See `KeyValueStore.read`."""
         loop = self._attend()
         answer: asyncio.Future[ReadResult] = loop.create_future()
-        read = QueuedRead(key, options, partial(_answered, answer), True, FLOW.get())
+        read = QueuedRead(key, options, partial(answer_task, answer), True, FLOW.get())
         self._ask(loop, read)
         try:
             return await answer
@@ -113,7 +119,7 @@ class ReadQueue:
         read = QueuedRead(key, options, deliver, False, FLOW.get())
         if options.byte_range.is_full:
             # Whole values need not wait for the end of the turn: nothing can be merged with them.
-            request = self._whole(_name(read.subject, options.byte_range), options)
+            request = self._whole(name_of(read.subject, options.byte_range), options)
             if request is None:
                 return None
             self._count_read()
@@ -239,7 +245,7 @@ class ReadQueue:
         Returns:
             The request; None: it takes a task, and `by_task` is False.
         """
-        name = _name((key, options.if_equal, options.if_not_equal), options.byte_range)
+        name = name_of((key, options.if_equal, options.if_not_equal), options.byte_range)
         known = self._under_way.get(name)
         if (
             known is not None
@@ -250,7 +256,11 @@ class ReadQueue:
             self._count_shared()
             return known
         request = QueuedRequest(name, SOURCES.time())
-        if not self._begun(request, options):
+        if by_task and name in self._sent_back:
+            # Without a task it has just been tried.
+            self._sent_back.discard(name)
+            self._make(request, options)
+        elif not self._begun(request, options):
             if not by_task:
                 return None
             self._make(request, options)
@@ -284,7 +294,10 @@ class ReadQueue:
             self._make(request, options)
         else:
             self._over(request, None)
+        if len(self._sent_back) >= _MOST_SENT_BACK:
+            self._sent_back.clear()
         for read in left_out:
+            self._sent_back.add(name_of(read.subject, read.options.byte_range))
             self._send_back(read)
 
     def _make(self, request: QueuedRequest, options: ReadOptions) -> None:
@@ -399,23 +412,6 @@ class ReadQueue:
                 request.give_up()
         read.requests = ()
         return ending
-
-
-def _answered(answer: asyncio.Future[ReadResult], outcome: Outcome) -> None:
-    """Gives a reader that is a task what there is for it."""
-    if answer.done():
-        # It is about to leave.
-        return
-    if isinstance(outcome, Arrival):
-        answer.set_result(ReadResult(outcome.state, bytes(outcome.value), outcome.stamp))
-    elif outcome is None or isinstance(outcome, asyncio.CancelledError):
-        answer.cancel()
-    else:
-        answer.set_exception(outcome)
-
-
-def _name(subject: Subject, byte_range: ByteRange) -> Name:
-    return (*subject, byte_range.inclusive_min, byte_range.exclusive_max)
 
 
 def _bound(read: QueuedRead) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
@@ -145,7 +146,7 @@ class Exchange:
             request: What to send, which only reads.
             weight: As for `send`.
             told: Called once, after this has returned, with any answer; with None where there is
-                none. What is to be repeated is for `send`.
+                none, or where asking again may help and it is time to. That is for `send`.
 
         Returns:
             What gives it up: `told` is not called any more, and nothing is left behind. None: it is
@@ -157,9 +158,16 @@ class Exchange:
             return None
         if self.rates is not None and rate_gate(self.rates, writes=False) is not None:
             return None
-        begun = _Begun(transport, request, told, self.sign_at_once)
+        begun = _Begun(self, transport, request, told)
         most = GREATEST if self.concurrency is None else self.concurrency
         return begun.give_up if begun.begin(weight, most) else None
+
+    def wait_after(self, answer: Response) -> float | None:
+        """Seconds after which a request that was sent once may be sent again; None: it need not."""
+        if answer.status < 400 or not is_passing(answer, self.read_problem(answer)):
+            return None
+        asked = retry_after(answer.headers, SOURCES.time())
+        return self.retries.delay(1, 0.0, asked, math.inf, uniform)
 
     async def _attempt(
         self, request: Request, attempt: int, weight: int, limit: Deadline
@@ -231,18 +239,20 @@ class _Begun:
     """One request that `Exchange.begin` sent, or is going to when it is its turn."""
 
     __slots__ = (
-        "_gate", "_give_up", "_request", "_sign", "_ticket", "_told", "_transport", "_watch"
+        "_exchange", "_gate", "_give_up", "_request", "_ticket", "_timer", "_told", "_transport",
+        "_watch",
     )  # fmt: skip
 
     def __init__(
         self,
+        exchange: Exchange,
         transport: FastTransport,
         request: Request,
         told: Callable[[Response | None], object],
-        sign: SignerAtOnce | None,
     ) -> None:
         self._transport, self._request, self._told = transport, request, told
-        self._sign = sign
+        self._exchange = exchange
+        self._timer: asyncio.TimerHandle | None = None
         self._give_up: Callable[[], object] | None = None
         self._gate = shared_gate()
         self._ticket: Ticket | None = None
@@ -257,6 +267,8 @@ class _Begun:
         return not is_now or self._sent()
 
     def give_up(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         ticket = self._ticket
         if ticket is None:
             return
@@ -286,10 +298,11 @@ class _Begun:
         return True
 
     def _signed(self) -> Request | None:
-        if self._sign is None:
+        sign = self._exchange.sign_at_once
+        if sign is None:
             return self._request
         try:
-            return self._sign(self._request)
+            return sign(self._request)
         except Error:
             # To be found again by `Exchange.send`, which tells it.
             return None
@@ -297,7 +310,12 @@ class _Begun:
     def _answered(self, answer: Response | None) -> None:
         # First the next one is sent; then there is time for what this one brought.
         self._end(answer)
-        self._told(answer)
+        wait = None if answer is None else self._exchange.wait_after(answer)
+        if wait is None:
+            self._told(answer)
+            return
+        retry_counter(self._exchange.service).value += 1
+        self._timer = asyncio.get_running_loop().call_later(wait, self._told, None)
 
     def _end(self, answer: Response | None) -> None:
         ticket, self._ticket = self._ticket, None

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from asynctensor.testing.fault_proxy import FaultProxy
-from tests.servers import clouds, http_servers
+from tests.servers import clouds, faulty_servers, http_servers
 from tests.servers.clouds import CloudServer
+from tests.servers.faulty_servers import FaultyServer
 from tests.servers.http_servers import HttpServer
 
 
@@ -63,6 +64,14 @@ def caddy(servers: Servers) -> HttpServer:
 
 
 @pytest.fixture
+def faulty_server(request: pytest.FixtureRequest, servers: Servers) -> FaultyServer:
+    """A web server that fails by itself: one that a script says; nginx with Lua."""
+    start = (faulty_servers.PLAIN | faulty_servers.FURTHER)[request.param]
+    found: FaultyServer = servers.get(f"faulty-{request.param}", start)
+    return found
+
+
+@pytest.fixture
 def s3_server(request: pytest.FixtureRequest, servers: Servers) -> CloudServer:
     """A server that speaks S3: moto; radosgw; or the one that the environment names."""
     name = request.param
@@ -106,13 +115,15 @@ def names_of(fixture: str, *, all_servers: bool) -> list[str]:
     """The servers on which tests that take a fixture run."""
     if fixture == "http_server":
         return [*http_servers.PLAIN, *(http_servers.FURTHER if all_servers else ())]
+    if fixture == "faulty_server":
+        return [*faulty_servers.PLAIN, *(faulty_servers.FURTHER if all_servers else ())]
     if clouds.s3_elsewhere() is not None:
         return ["elsewhere"]
     return [*clouds.S3, *(clouds.S3_FURTHER if all_servers else ())]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    for fixture in ("http_server", "s3_server"):
+    for fixture in ("faulty_server", "http_server", "s3_server"):
         if fixture in metafunc.fixturenames:
             all_servers = metafunc.config.getoption("--all-servers")
             names = names_of(fixture, all_servers=all_servers)
