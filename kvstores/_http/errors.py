@@ -60,10 +60,12 @@ class NoAnswer(Unavailable):
     Attributes:
         sent: False: the server has certainly not seen the request.
         passing: Whether the same request may be answered later.
+        cut: What came of an answer that was cut off, if that was told.
     """
 
     sent: bool = True
     passing: bool = True
+    cut: Response | None = None
 
     @classmethod
     def unsent(cls, message: str) -> NoAnswer:

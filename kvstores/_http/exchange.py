@@ -20,6 +20,7 @@ from asynctensor.kvstores._http.errors import (
 from asynctensor.kvstores._http.fast_transport import FastTransport
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.redirects import origin
+from asynctensor.kvstores._http.resuming import Part, gone_on
 from asynctensor.kvstores._http.retry_after import retry_after
 from asynctensor.kvstores._http.shared_transport import shared_transport
 from asynctensor.kvstores._http.transport import Transport
@@ -68,6 +69,7 @@ class Exchange:
         transport: What sends them; None: the transport that all stores of the process share.
         rates: How many requests per second the store may send; None: as many as it likes.
         service: What its retries are counted as.
+        resumes: Whether of an answer that was cut off the rest is asked for (`resuming`).
     """
 
     retries: RetryPolicy = DEFAULT_RETRIES
@@ -78,6 +80,7 @@ class Exchange:
     transport: Transport | None = None
     rates: RateLimits | None = None
     service: str = "http"
+    resumes: bool = False
 
     async def send(
         self,
@@ -109,9 +112,13 @@ class Exchange:
         when the cancellation is delivered, it has either happened or will never happen.
         """
         attempt, delay = 0, 0.0
+        part: Part | None = None
         while True:
             attempt += 1
-            answer = await self._attempt(request, attempt, weight, limit)
+            asked_for = request if part is None else part.rest_of(request)
+            answer = await self._attempt(asked_for, attempt, weight, limit)
+            if self.resumes:
+                answer, part = gone_on(part, answer)
             if isinstance(answer, Response):
                 problem = self.read_problem(answer) if answer.status >= 400 else None
                 if problem is None or not is_passing(answer, problem):

@@ -177,7 +177,7 @@ class FastConnection(asyncio.BufferedProtocol):
         """Closes it at once; whoever waits for an answer gets none."""
         self.closed = True
         self._unsent.clear()
-        self._tell(NoAnswer("the connection was closed"))
+        self._tell(self._no_answer("the connection was closed"))
         if self._transport is not None:
             self._transport.abort()
 
@@ -238,7 +238,7 @@ class FastConnection(asyncio.BufferedProtocol):
             came = f"{self._came} of {head.length} bytes" if head.length else "not all chunks"
         else:
             came = f"{len(self._kept)} bytes of the head" if self.begun else "anything was answered"
-        self._tell(NoAnswer(f"the connection was lost after {came}"))
+        self._tell(self._no_answer(f"the connection was lost after {came}"))
 
     # -- steps --------------------------------------------------------------------------------
 
@@ -310,6 +310,13 @@ class FastConnection(asyncio.BufferedProtocol):
         if self.closed:
             self._unsent.clear()
             self._transport.abort()
+
+    def _no_answer(self, message: str) -> NoAnswer:
+        """The error that says that no whole answer came, with what did come."""
+        error, head, body = NoAnswer(message), self._head, self._body
+        if head is not None and body is not None:
+            error.cut = Response(head.status, head.headers, body[: self._came], self._time)
+        return error
 
     def _give_up(self, error: Exception) -> None:
         self._tell(error)

@@ -60,7 +60,9 @@ def not_understood(host: FastHost, request: Request) -> NoAnswer:
 
 def no_whole_answer(host: FastHost, request: Request, error: NoAnswer) -> NoAnswer:
     """Of a request whose connection was lost, closed or silent for too long."""
-    return NoAnswer(f"{host.host} gave no whole answer to {request!r}: {error.message}")
+    made = NoAnswer(f"{host.host} gave no whole answer to {request!r}: {error.message}")
+    made.cut = error.cut
+    return made
 
 
 def write_error(host: FastHost, request: Request, error: Exception) -> Error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 from asynctensor.errors import FailedPrecondition
@@ -36,7 +37,7 @@ class Asker:
     __slots__ = ("authorization", "exchange", "headers")
 
     def __init__(self, exchange: Exchange, headers: Fields, authorization: Authorization) -> None:
-        self.exchange = exchange
+        self.exchange = replace(exchange, resumes=True)
         self.headers = headers
         self.authorization = authorization
 
