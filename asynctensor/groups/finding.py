@@ -96,7 +96,8 @@ def find(
 
     Directories are listed, and the documents of nodes read, some dozens at a time; what is below an
     array (its chunks) is not looked at, and no data is read. What comes or goes meanwhile may or
-    may not be seen.
+    may not be seen. In a repository nothing is listed: its index says where all documents are, of
+    one state, and they are read together.
 
     Args:
         where: A path of the local file system, a URL, a `KvStore`, its spec or JSON.

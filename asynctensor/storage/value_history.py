@@ -1,9 +1,9 @@
-"""What a store that keeps the history of its values can say of them."""
+"""What a store that has an index of its values, and their history, can say of them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from asynctensor.storage.key_range import KeyRange
@@ -46,4 +46,22 @@ class ValueHistory(ABC):
 
         Raises:
             Error: The store failed, or is damaged.
+        """
+
+    @abstractmethod
+    def named(
+        self, prefix: str, names: Collection[str]
+    ) -> AsyncIterator[tuple[str, Mapping[str, bytes | None]]]:
+        """The values of some names, whatever directory they are in; all of one state.
+
+        Args:
+            prefix: What their keys begin with.
+            names: What is behind the last ``/`` of their keys.
+
+        Yields:
+            Each directory that has any, as a prefix of keys, nearer ones first; and these values by
+            their names. None: it is there, and has to be read by itself, which may fail.
+
+        Raises:
+            Error: The store failed, or its index is damaged.
         """

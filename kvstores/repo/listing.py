@@ -37,6 +37,12 @@ async def _listed(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[tupl
             yield each
 
 
+async def documents(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[tuple[str, Found]]:
+    """`listed` without the chunks."""
+    async for each in snapshot.mended_stream(lambda state: _documents(state, key_range)):
+        yield each
+
+
 async def families(snapshot: Snapshot, key_range: KeyRange) -> AsyncIterator[Family]:
     """The families that may have keys in a range, in the order of their catalog keys."""
     newer = {f.key.encode(): f for f in snapshot.tail.families(snapshot.count).values()}

@@ -1,15 +1,17 @@
-"""Which commit wrote the newest of some values of a repository."""
+"""What the index of a repository says of many values: which is the newest, what some names hold."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
 from asynctensor.errors import DataLoss
 from asynctensor.kvstores.repo.family import Family
+from asynctensor.kvstores.repo.listing import documents
 from asynctensor.kvstores.repo.record import CommitEntry
+from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.run import Run
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.snapshot_id import snapshot_id
@@ -17,9 +19,13 @@ from asynctensor.kvstores.repo.source import Source
 from asynctensor.kvstores.repo.state import RepositoryState
 from asynctensor.kvstores.repo.state_rows import state_rows
 from asynctensor.kvstores.repo.tail import Version
+from asynctensor.kvstores.repo.together import read_together
 from asynctensor.runtime.workers import shared_pool
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.value_history import ValueChange, ValueHistory
+
+#: Directories whose values are read together.
+_TOGETHER = 1024
 
 _Newest = tuple[int, tuple[Version, str] | None]
 
@@ -52,6 +58,24 @@ class RepositoryHistory(ValueHistory):
             return count, None
         return count, await self._change(snapshot, *found)
 
+    async def named(
+        self, prefix: str, names: Collection[str]
+    ) -> AsyncIterator[tuple[str, Mapping[str, bytes | None]]]:
+        """See `ValueHistory.named`; values that lie near each other are read together."""
+        found: dict[str, dict[str, Ref]] = {}
+        snapshot = await self._source.snapshot()
+        async for key, (_, ref) in documents(snapshot, KeyRange.prefix(prefix)):
+            name = key.rpartition("/")[2]
+            if name in names:
+                found.setdefault(key[: len(key) - len(name)], {})[name] = ref
+        order = sorted(found, key=_nearness)
+        for start in range(0, len(order), _TOGETHER):
+            some = order[start : start + _TOGETHER]
+            refs = [ref for directory in some for ref in found[directory].values()]
+            values = iter(await read_together(self._state.place, refs))
+            for directory in some:
+                yield directory, {name: next(values) for name in found.pop(directory)}
+
     async def _newest_in(
         self, snapshot: Snapshot, keys: KeyRange, accepts: Callable[[str], bool] | None
     ) -> _Newest:
@@ -72,6 +96,12 @@ class RepositoryHistory(ValueHistory):
         if not isinstance(entry, CommitEntry):
             raise DataLoss(f"the index says that {id_} wrote it, which is no commit", key=key)
         return ValueChange(key, id_, record.time / 1e6, entry.author, entry.message)
+
+
+def _nearness(directory: str) -> tuple[int, list[str]]:
+    """How far a directory is from the root, and its place among those as far."""
+    names = directory.split("/")[:-1]
+    return len(names), [f"{name}/" for name in names]
 
 
 def _newest(family: Family | None, run: Run, accepts: Callable[[str], bool] | None) -> _Newest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import asynctensor as at
+from asynctensor.errors import DataLoss
 from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.kvstores.repo.folding import fold_branch
 from asynctensor.kvstores.repo.opening import place_of
@@ -155,3 +157,107 @@ async def test_find_does_not_list_chunks() -> None:
     assert counting.count("list", lambda key: not key.startswith("ckpt/")) == 0
     everything = await at.last_changed(kvstore / "image/1/")
     assert everything.values == 150 * 150 + 1
+
+
+def zarr3(kind: str, **said: Any) -> bytes:
+    document: dict[str, Any] = {"zarr_format": 3, "node_type": kind, **said}
+    if kind == "array":
+        document |= {
+            "shape": [8], "data_type": "uint8", "fill_value": 0, "codecs": [{"name": "bytes"}],
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [2]}},
+            "chunk_key_encoding": {"name": "default"},
+        }  # fmt: skip
+    return json.dumps(document).encode()
+
+
+ZARR2 = (
+    b'{"zarr_format":2,"shape":[8],"chunks":[2],"dtype":"|u1","compressor":null,"fill_value":0,'
+    b'"order":"C","filters":null}'
+)
+N5 = b'{"dimensions":[8],"blockSize":[2],"dataType":"uint8","compression":{"type":"raw"}}'
+#: Nodes of several formats, in plain folders, below arrays, beside each other; some damaged.
+NODES = {
+    "zarr.json": zarr3("group", attributes={"a": 1}),
+    "g/zarr.json": zarr3("group"),
+    "g/a/zarr.json": zarr3("array", attributes={"long": "x" * 9000}),
+    "g/a/below/zarr.json": zarr3("array"),
+    "g/a/c/0": b"chunk",
+    "g-/a/zarr.json": zarr3("array"),
+    "plain/folder/b/.zarray": ZARR2,
+    "plain/folder/b/.zattrs": b'{"unit": "nm"}',
+    "plain/folder/b/0": b"chunk",
+    "plain/folder/b/c/.zarray": ZARR2,
+    "plain/.zgroup": b'{"zarr_format": 2}',
+    "n5/attributes.json": b'{"n5": "2.5.1"}',
+    "n5/s0/attributes.json": N5,
+    "both/zarr.json": zarr3("array"),
+    "both/.zarray": ZARR2,
+    "broken/zarr.json": b"{",
+    "broken/inner/zarr.json": zarr3("array"),
+    "notes.json": b"no node",
+}
+
+
+@pytest.mark.parametrize("prefix", ["", "g/", "plain/folder/", "g/a/", "nothing/"])
+@pytest.mark.parametrize("folded", [False, True])
+async def test_find_gives_what_a_walk_gives(prefix: str, folded: bool) -> None:
+    plain, base = MemoryStore(), MemoryStore()
+    state = RepositoryState(place_of(base, ""))
+    store = RepositoryStore(state, source_of(state, {}))
+
+    async def made() -> None:
+        await state.create()
+        assert store.commit_domain is not None
+        for key, value in NODES.items():
+            await plain.write(key, value)
+        some = dict(list(NODES.items())[::2])
+        await store.commit_domain.commit(Commit(values={**some, "g/zarr.json": b"older"}))
+        if folded:
+            await fold_branch(await state.branch("main"), state.place)
+        await store.commit_domain.commit(Commit(values=NODES))
+
+    await start(made)
+
+    async def found(each: Any) -> list[tuple[Any, ...]]:
+        kvstore = at.KvStore(each, prefix)
+        nodes = at.find(kvstore, damaged="skip")
+        return [(one.path, one.kind, one.driver, one.attributes) async for one in nodes]
+
+    assert await found(store) == await found(plain)
+    if not prefix:
+        with pytest.raises(DataLoss, match=r"broken/zarr\.json|broken/"):
+            await at.find(at.KvStore(store, ""))
+
+
+async def test_find_asks_for_the_documents_of_many_nodes_together() -> None:
+    base = MemoryStore()
+    state = RepositoryState(place_of(base, ""))
+    store = RepositoryStore(state, source_of(state, {}))
+    values = {
+        f"g{i // 20}/a{i}/zarr.json": zarr3("array", attributes={"number": i, "long": "x" * 300})
+        for i in range(400)
+    }
+
+    async def made() -> None:
+        await state.create()
+        assert store.commit_domain is not None
+        await store.commit_domain.commit(Commit(values=values))
+        await fold_branch(await state.branch("main"), state.place)
+
+    await start(made)
+    counting = FaultyStore(base)
+    reader = RepositoryState(place_of(counting, ""))
+    shown = at.KvStore(RepositoryStore(reader, source_of(reader, {})), "")
+    assert len(await at.find(shown, attributes={"number": 7})) == 1
+    assert counting.count("read", lambda key: key.startswith(("idx/", "data/"))) <= 6
+    assert counting.count("list", lambda key: not key.startswith("ckpt/")) == 0
+    # Of a document that is lost, the others are told all the same.
+    (pack,) = [e.key async for e in base.list(KeyRange.prefix("data/"))]
+    body = bytearray((await base.read(pack)).value)
+    body[len(body) // 2] ^= 1
+    await base.write(pack, bytes(body))
+    seen = []
+    with pytest.raises(DataLoss, match=r"a\d+/zarr\.json"):
+        async for each in at.find(shown):
+            seen.append(each.path)
+    assert 0 < len(seen) < 400

@@ -122,7 +122,9 @@ class _Child:
             reader.join()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert stream is not None
-            stream.close()
+            # What could not be told to one that had ended by itself is still to be written.
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
         told: dict[str, Told] = {}
         for line in self._lines:
             if not line.endswith("\n"):
