@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from asynctensor.testing.held_port import held_port
+
 ROOT = Path(__file__).parents[2]
 #: Where `make` puts the servers. Several checkouts may share one folder.
 INSTALLED = Path(os.environ.get("ASYNCTENSOR_SERVERS", ROOT / ".srv"))
@@ -30,16 +32,10 @@ _held: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port of the loopback for a server to listen on, which nobody else is given.
-
-    It stays bound here, but not listened on: who asks the kernel for any port gets another one,
-    and a server that sets ``SO_REUSEADDR``, as servers do, may still have it.
-    """
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", 0))
-    _held.append(sock)
-    port: int = sock.getsockname()[1]
+    """A port of the loopback for a server to listen on, which nobody else is given."""
+    held = held_port()
+    _held.append(held)
+    port: int = held.getsockname()[1]
     return port
 
 

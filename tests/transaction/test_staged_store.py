@@ -13,7 +13,7 @@ from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
-from asynctensor.testing.kvstore_suite import entries, keys, read, write
+from asynctensor.testing.kvstore_calls import entries, keys, read, write
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 

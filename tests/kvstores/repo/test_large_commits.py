@@ -17,7 +17,7 @@ from asynctensor.storage.commit_domain import Commit
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.stash import Stash
 from asynctensor.testing.faulty_store import FaultyStore
-from asynctensor.testing.kvstore_suite import keys, read, write
+from asynctensor.testing.kvstore_calls import keys, read, write
 from asynctensor.testing.open_over import open_over
 
 CHUNK = 1 << 16
