@@ -27,18 +27,66 @@ class _Source:
     """What the tasks of a Dask array read from: an array, from index 0."""
 
     def __init__(self, array: TensorStore) -> None:
-        self._array = array.translate_to[0] if array.rank else array
+        self.array = array.translate_to[0] if array.rank else array
         self.shape, self.ndim = tuple(array.shape), array.rank
         self.dtype = array.dtype.numpy_dtype
 
     def __dask_tokenize__(self) -> tuple[object, ...]:
-        version = self._array._driver.version()
-        return type(self).__qualname__, repr(self._array.spec().to_json()), version
+        version = self.array._driver.version()
+        return type(self).__qualname__, repr(self.array.spec().to_json()), version
 
     def __getitem__(self, key: Any) -> Array:
         if all(isinstance(each, (slice, int, np.integer)) for each in key):
-            return self._array[key].read().result()
-        return self._array.oindex[key].read().result()
+            return self.array[key].read().result()
+        return self.array.oindex[key].read().result()
+
+
+class _Read(da.Array):
+    """A Dask array that reads a view: what a list selects of it is all that is read.
+
+    Dask itself would read whole chunks, and select then.
+    """
+
+    _source: _Source
+
+    def __getitem__(self, index: Any) -> Any:
+        selected = _one_list(index, self.shape)
+        if selected is None:
+            return super().__getitem__(index)
+        dim, numbers, rest = selected
+        view = self._source.array.oindex[(*[slice(None)] * dim, numbers)]
+        edge = max(1, self.chunks[dim][0])
+        whole, left = divmod(len(numbers), edge)
+        along = (*[edge] * whole, *([left] if left or not whole else []))
+        chunks = (*self.chunks[:dim], along, *self.chunks[dim + 1 :])
+        return da.Array.__getitem__(_read(_Source(view), chunks), rest)
+
+
+def _one_list(
+    index: Any, shape: tuple[int, ...]
+) -> tuple[int, npt.NDArray[np.int64], tuple[Any, ...]] | None:
+    """The dimension of which a list selects, what, and the rest of the index.
+
+    None where there is no list, or more than one, or something else than slices and numbers.
+    """
+    terms = index if isinstance(index, tuple) else (index,)
+    lists = [dim for dim, term in enumerate(terms) if isinstance(term, (list, np.ndarray))]
+    plain = (slice, int, np.integer)
+    if len(lists) != 1 or len(terms) > len(shape):
+        return None
+    (dim,) = lists
+    numbers = np.asarray(terms[dim])
+    if not all(isinstance(each, plain) for i, each in enumerate(terms) if i != dim):
+        return None
+    size = shape[dim]
+    if numbers.dtype == np.bool_ and numbers.shape == (size,):
+        numbers = np.flatnonzero(numbers)
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or not numbers.size:
+        return None
+    if numbers.min() < -size or numbers.max() >= size:
+        return None
+    positions = np.where(numbers < 0, numbers + size, numbers).astype(np.int64)
+    return dim, positions, (*terms[:dim], slice(None), *terms[dim + 1 :])
 
 
 def to_dask(array: TensorStore, chunks: Any = None) -> da.Array:
@@ -46,8 +94,9 @@ def to_dask(array: TensorStore, chunks: Any = None) -> da.Array:
 
     Arrays of repositories are read as they are now, whatever is committed meanwhile. Its name is
     the same for the same view of the same snapshot, so that Dask finds again what it has computed;
-    that of an array of no repository, as long as its metadata are. To read selected indices only,
-    select them before: ``to_dask(array.oindex[[3, 17]])``.
+    that of an array of no repository, as long as its metadata are. Of ``to_dask(array)[[3, 17]]``
+    what the list selects is read, and nothing else; where a list follows other operations, or there
+    are several, select before: ``to_dask(array.oindex[[3, 17], [5, 6]])``.
 
     Args:
         array: Any view. Its tasks open it again by its spec.
@@ -65,9 +114,15 @@ def to_dask(array: TensorStore, chunks: Any = None) -> da.Array:
             "the array is in a transaction, which other processes do not see; open it without"
         )
     source = _Source(pinned(array).result())
-    found = _grid(array) if chunks is None else chunks
-    name = "asynctensor-" + tokenize(source, found)
-    return da.from_array(source, chunks=found, name=name, asarray=False, inline_array=True)
+    return _read(source, _grid(array) if chunks is None else chunks)
+
+
+def _read(source: _Source, chunks: Any) -> _Read:
+    name = "asynctensor-" + tokenize(source, chunks)
+    made = da.from_array(source, chunks=chunks, name=name, asarray=False, inline_array=True)
+    found = _Read(made.dask, made.name, made.chunks, dtype=made.dtype, meta=made._meta)
+    found._source = source
+    return found
 
 
 def _grid(array: TensorStore) -> tuple[tuple[int, ...], ...]:

@@ -64,13 +64,54 @@ def test_reading(tmp_path, client) -> None:
     assert to_dask(array[3, 4]).compute() == values()[3, 4]
 
 
-def test_lists_are_selected_before(tmp_path) -> None:
+def test_what_lists_select_is_all_that_is_read(tmp_path) -> None:
     array = made(f"file://{tmp_path}/a/")
     array.write(values()).result()
     opened = at.open(array.spec()).result()
+    found = to_dask(opened)
+    # One row of inner chunks, and not those of the shards around it.
+    assert (found[[3, 4, 3]].compute(scheduler="sync") == values()[[3, 4, 3]]).all()
+    assert opened.statistics().chunks_decoded == 8
+    opened = at.open(array.spec()).result()
     found = to_dask(opened.oindex[[3, 41], :][:, 2:4])
     assert (found.compute(scheduler="sync") == values()[[3, 41], 2:4]).all()
-    assert (to_dask(opened)[[3, 41]].compute(scheduler="sync") == values()[[3, 41]]).all()
+    assert opened.statistics().chunks_decoded == 2
+
+
+MASK = np.arange(50) % 3 == 0
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        [3, 41],
+        ([3, 41, 3], slice(5, 30, 2)),
+        (slice(10, 45), [36, 0]),
+        ([-1, 0], 7),
+        (7, [-1, 0]),
+        MASK,
+        (MASK.tolist(),),
+        list(range(50)),
+        [],
+        (None, [3, 4]),
+        (Ellipsis, [3, 4]),
+    ],
+)
+def test_lists_select_as_those_of_numpy(tmp_path, key) -> None:
+    array = made(f"file://{tmp_path}/a/")
+    array.write(values()).result()
+    found = to_dask(array)[key]
+    assert found.shape == values()[key].shape
+    assert (found.compute(scheduler="sync") == values()[key]).all()
+    assert (found.T + 1).sum().compute(scheduler="sync") == (values()[key] + 1).sum()
+    assert found.name == to_dask(at.open(array.spec()).result())[key].name
+
+
+def test_lists_that_select_nothing_there_is(tmp_path) -> None:
+    found = to_dask(made(f"file://{tmp_path}/a/"))
+    for key in ([50], [-51], ([0], [37]), [True, False], [1.5]):
+        with pytest.raises((IndexError, NotImplementedError)):
+            found[key]
 
 
 def test_names(tmp_path, repo) -> None:
