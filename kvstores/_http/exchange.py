@@ -119,6 +119,9 @@ class Exchange:
             answer = await self._attempt(asked_for, attempt, weight, limit)
             if self.resumes:
                 answer, part = gone_on(part, answer)
+            if not isinstance(answer, Response):
+                # Whoever keeps the error is not to keep what came.
+                answer.cut = None
             if isinstance(answer, Response):
                 problem = self.read_problem(answer) if answer.status >= 400 else None
                 if problem is None or not is_passing(answer, problem):

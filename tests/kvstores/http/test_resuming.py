@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from asynctensor.errors import Unavailable
+from asynctensor.kvstores._http.errors import NoAnswer
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores.http.address import Address
 from asynctensor.kvstores.http.store import HttpStore
@@ -150,6 +151,9 @@ async def test_what_tells_no_versions_apart_is_asked_for_as_a_whole(fields) -> N
 
     with ScriptedServer(script) as server:
         store = HttpStore(Address(server.url), EXCHANGE)
-        with pytest.raises(Unavailable, match="6 attempts"):
+        with pytest.raises(Unavailable, match="6 attempts") as caught:
             await start(store.read, "k")
+        cause = caught.value.__cause__
+        assert isinstance(cause, NoAnswer)
+        assert cause.cut is None
         assert ["if-range" in each.fields for each in server.asked] == [False] * 6
