@@ -1,6 +1,7 @@
 # Each target sets up what it needs under this folder (.venv*, .srv) and nothing outside it; only
 # test-servers installs packages of the system, where root runs it on Debian.
 #   make demo | test | check | bench        what users and developers run
+#   make bench-frameworks                   the cases of large libraries: --save, then --join
 #   make sweep                              the scheduler's adaptive parts against fixed settings
 #   make docs                               rewrites the generated parts of docs/
 #   make torture                            seeded worlds of faults, mutants; docs/reliability.md
@@ -37,7 +38,7 @@ export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/pyright
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export npm_config_cache := $(CURDIR)/.venv/npm
 
-.PHONY: help demo test check bench sweep docs torture test-pythons test-servers test-integrations clean
+.PHONY: help demo test check bench bench-frameworks sweep docs torture test-pythons test-servers test-integrations clean
 .DELETE_ON_ERROR:
 
 help:
@@ -89,6 +90,11 @@ check: .venv/has-check .venv/has-test
 
 bench: .venv/has-bench .srv/has-web
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# Cases of libraries that take long to install, in the environment of their tests.
+bench-frameworks: .venv-integrations/made .srv/has-web
+	.venv-integrations/bin/python -m pip install --quiet --editable ".[bench]"
+	.venv-integrations/bin/python -m benchmarks --only 'frameworks-*' $(BENCH)
 
 torture: .venv/has-test
 	$(BIN)/python -m tests.torture --mutants --kills 60 --programmes 60 --write $(TORTURE)

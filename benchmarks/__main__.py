@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import cases, report
 from benchmarks.case import Row, WrongResult
 from benchmarks.layouts import load_volume
-from benchmarks.part import Part
+from benchmarks.part import Part, joined
 from benchmarks.runner import Options, run_case
 
 HERE = Path(__file__).parent
@@ -45,7 +45,7 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     arguments = parse()
     if arguments.join:
-        write([Part.load(path) for path in arguments.join])
+        write(joined([Part.load(path) for path in arguments.join]))
         return 0
     chosen = [
         case

@@ -35,7 +35,7 @@ def dies_once(block: np.ndarray[Any, Any], folder: str, block_info: Any) -> np.n
     """Kills the process that computes it, the first time for some blocks."""
     place = block_info[0]["chunk-location"]
     mark = Path(folder) / "-".join(map(str, place))
-    if sum(place) == 4 and not mark.exists():
+    if sum(place) == 2 and not mark.exists():
         mark.touch()
         get_worker()
         os._exit(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import machine
@@ -74,3 +74,17 @@ class Part:
             f"{where['system']},\nfile system {where['file system']}. Up to {self.rounds} values "
             f"each. {versions}."
         )
+
+
+def joined(parts: list[Part]) -> list[Part]:
+    """The parts, each row where it was measured: not where its library was missing."""
+    measured = {row.name for part in parts for row in part.rows if row.best_of("asynctensor")}
+    return [
+        replace(
+            part,
+            rows=[
+                row for row in part.rows if row.best_of("asynctensor") or row.name not in measured
+            ],
+        )
+        for part in parts
+    ]

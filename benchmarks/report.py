@@ -133,6 +133,10 @@ ratio is the best peer's median divided by asynctensor's: above 1 asynctensor is
   run; obstore, which can be given none, is told to trust any.
 - Lateness: p99 and maximum in three seconds of whole reads one after the other, on asyncio's own
   event loop.
+- Services and frameworks: what is read comes from a web server that answers after 10 ms. The tile
+  service runs on uvicorn (uvloop, httptools) in a process of its own, over asynctensor the one of
+  `examples/tiles.py`, over zarr-python the same routes over `CacheStore`; all has been asked for
+  once before. `make bench-frameworks` measures what needs TensorFlow and Dask.
 - Repositories: chunks of 16 bytes in rows of 8 values, on a server in memory that speaks S3 and
   answers each request after 20 ms; it counts requests, those that had to wait for one another, and
   bytes. Arrays of 10⁶ chunks are written through each library and looked at before anything is

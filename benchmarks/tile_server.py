@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 
@@ -92,4 +93,6 @@ def _ends_with_its_parent() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(*sys.argv[1:]))
+    # As the command line of uvicorn does, where it is installed.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(*sys.argv[1:]))

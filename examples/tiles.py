@@ -79,7 +79,9 @@ async def paint(folder: Path) -> at.TensorStore:
 
 async def serve(folder: Path) -> None:
     """Serves the picture at a free port of this machine, and says its URL."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    # Said to be of TCP, so that asyncio has answers sent at once, head and body (TCP_NODELAY).
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
+        listening.bind(("127.0.0.1", 0))
         print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
         app = service(await paint(folder))
         await uvicorn.Server(uvicorn.Config(app, log_level="warning")).serve([listening])

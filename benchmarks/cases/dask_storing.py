@@ -45,7 +45,7 @@ class KilledTasks:
     name: str = "frameworks-dask-killed"
     rows: tuple[RowSpec, ...] = (
         RowSpec(
-            "the same, 5 processes killed in the middle of tasks: blocks that were lost, or "
+            "the same, 3 processes killed in the middle of tasks: blocks that were lost, or "
             "counted twice",
             "blocks",
             Target(0, 0, is_ratio=False),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.case import Outcome, Row, RowSpec, Target
+from benchmarks.cases import ALL
 from benchmarks.layouts import LAYOUTS, make_volume
+from benchmarks.part import Part, joined
 from benchmarks.report import failures, table
 
 RATIO = Target(1.3, 1.7)
@@ -45,6 +47,24 @@ def test_a_failure_is_shown_and_judged_as_nothing() -> None:
     assert failed.verdict() == ""
     assert "| failed |" in table([failed])
     assert "it broke" in failures([failed])[0]
+
+
+def test_a_row_is_shown_where_it_was_measured() -> None:
+    def part(*rows: Row) -> Part:
+        return Part(list(rows), "", {}, {}, 1, 16, 1.0)
+
+    def named(name: str, values: list[float]) -> Row:
+        return Row(name, RowSpec(name, "s"), [Outcome("asynctensor", "default", values)])
+
+    one, two = joined(
+        [part(named("a", [1]), named("b", []), named("c", [])), part(named("b", [2.0]))]
+    )
+    assert [row.name for row in one.rows] == ["a", "c"]
+    assert [row.name for row in two.rows] == ["b"]
+
+
+def test_names_of_cases_are_unique() -> None:
+    assert len({case.name for case in ALL}) == len(ALL)
 
 
 def test_names_of_layouts_are_unique() -> None:
