@@ -46,7 +46,7 @@ def service(picture: at.TensorStore) -> FastAPI:
     async def tile(request: Request, y: int, x: int) -> Response:
         view = picture[y * TILE : (y + 1) * TILE, x * TILE : (x + 1) * TILE]
         found = await until_disconnect(request, budget.read(view, timeout=30))
-        return Response(found.tobytes(), media_type="application/octet-stream")
+        return Response(memoryview(found).cast("B"), media_type="application/octet-stream")
 
     @app.get("/picture")
     async def whole() -> StreamingResponse:
@@ -82,6 +82,7 @@ async def serve(folder: Path) -> None:
     # Said to be of TCP, so that asyncio has answers sent at once, head and body (TCP_NODELAY).
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()
         print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
         app = service(await paint(folder))
         await uvicorn.Server(uvicorn.Config(app, log_level="warning")).serve([listening])

@@ -182,6 +182,8 @@ def parsed(text: bytes, texts: bytes | None) -> tuple[list[Leaf], str]:
         known = json.loads(texts) if texts is not None else {}
         found = [_parsed(entry, known) for entry in said["tree_metadata"].values()]
         return found, "zarr3" if said.get("use_zarr3") else "zarr"
+    except Unimplemented:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataLoss(f"{METADATA} does not say what is in the checkpoint: {error}") from error
 

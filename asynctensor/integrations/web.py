@@ -26,6 +26,7 @@ from asynctensor.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from asynctensor.runtime.future import Future
 from asynctensor.tensorstore import TensorStore
 
 T = TypeVar("T")
@@ -214,10 +215,15 @@ class Budget:
             Error: As for `TensorStore.read`.
         """
         size = math.prod(view.shape) * view.dtype.numpy_dtype.itemsize
+        begun: Future[Array] | None = None
+        if not self._waiting and self._fits(size):
+            begun = view.read(out=out)
+            if begun.done():
+                # It was in the cache; nothing is waited for.
+                return begun.result()
         try:
-            async with asyncio.timeout(timeout):
-                async with self.hold(size):
-                    return await view.read(out=out)
+            async with asyncio.timeout(timeout), self.hold(size):
+                return await (view.read(out=out) if begun is None else begun)
         except TimeoutError as error:
             if isinstance(error, Error):
                 raise

@@ -20,7 +20,7 @@ from benchmarks.far_server import FarServer, far_folder
 from benchmarks.loaded import need
 from tests.servers.delay_relay import Way
 
-EDGE, SHARD, CHUNK = 4096, 1024, 256
+EDGE, SHARD = 4096, 1024
 #: Processes that ask, and connections of each.
 CLIENTS, CONNECTIONS = 2, 16
 #: The servers that this process has started, by peer and setting: they are measured warm, and end
@@ -28,12 +28,12 @@ CLIENTS, CONNECTIONS = 2, 16
 _servers: dict[tuple[str, str], tuple[subprocess.Popen[str], int]] = {}
 
 
-def write_picture(scene: Scene) -> None:
+def write_picture(scene: Scene, chunk: int = 256) -> None:
     """Writes a picture of which each element tells where it is."""
     rows, columns = np.arange(EDGE), np.arange(EDGE)
     array = zarr.create_array(
         scene.folder / "picture", shape=(EDGE, EDGE), dtype="uint16", shards=(SHARD, SHARD),
-        chunks=(CHUNK, CHUNK),
+        chunks=(chunk, chunk),
     )  # fmt: skip
     array[...] = np.add.outer(rows * 3, columns).astype("uint16")
 
@@ -87,22 +87,29 @@ def answer(process: subprocess.Popen[str]) -> Any:
 class Tiles:
     """Random tiles for many connections at once; everything was asked for before."""
 
+    chunk: int
     peers: tuple[str, ...] = ("asynctensor", "zarr")
-    name: str = "web-tiles"
-    rows: tuple[RowSpec, ...] = (
-        RowSpec(
-            f"10 ms away: a tile of 256² by FastAPI, out of a picture of {EDGE}² in shards of "
-            f"{SHARD}² with chunks of {CHUNK}², over a cache of 64 MiB; {CLIENTS} client "
-            f"processes with {CONNECTIONS} connections each",
-            "ms",
-            Target(3.0, 6.0),
-        ),
-    )
     fresh_process: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"web-tiles-{self.chunk}"
+
+    @property
+    def rows(self) -> tuple[RowSpec, ...]:
+        return (
+            RowSpec(
+                f"10 ms away: a tile of 256² by FastAPI, out of a picture of {EDGE}² in shards of "
+                f"{SHARD}² with chunks of {self.chunk}², over a cache of 64 MiB; {CLIENTS} client "
+                f"processes with {CONNECTIONS} connections each",
+                "ms",
+                Target(3.0, 6.0),
+            ),
+        )
 
     def prepare(self, scene: Scene) -> None:
         need("fastapi", "uvicorn")
-        write_picture(scene)
+        write_picture(scene, self.chunk)
 
     def serve(self, folder: Path) -> AbstractContextManager[FarServer]:
         return far_folder(folder, Way(0.010))
@@ -158,4 +165,4 @@ class LittleBesideMuch:
         return {"": float(np.percentile(waits, 99)) * 1e3}
 
 
-CASES = (Tiles(), LittleBesideMuch())
+CASES = (Tiles(256), Tiles(64), LittleBesideMuch())

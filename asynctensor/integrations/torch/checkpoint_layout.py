@@ -132,6 +132,8 @@ def metadata_of(text: bytes, key: str) -> Metadata:
             {name: _entry(entry) for name, entry in value["entries"].items()},
             planner_data=_planner_data(value["planner"]),
         )
+    except Unimplemented:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError) as error:
         raise DataLoss(f"{key} does not say what is in the checkpoint: {error}") from error
 
