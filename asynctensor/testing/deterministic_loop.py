@@ -50,6 +50,8 @@ _EPOCH = 1_800_000_000.0
 _STEP = 1e-6
 #: The longest that a piece of a worker's work takes.
 _WORK = 1e-3
+#: Seconds in which a loop of the runtime's own comes to rest.
+_PATIENCE = 30.0
 #: Steps after which a run counts as one that never ends.
 _MOST_STEPS = 5_000_000
 
@@ -237,7 +239,7 @@ def simulate(
     if PROCESS.instead_of_workers is not None or _get_running_loop() is not None:
         raise SimulationError("another loop, or another simulation, is running here already")
     loop = DeterministicLoop(seed, most_steps=most_steps) if loop is None else loop
-    with _installed(loop, seed):
+    with _own_loops_held(), _installed(loop, seed):
         task = None
         try:
             task = loop.create_task(main())
@@ -266,6 +268,36 @@ def _end(loop: DeterministicLoop, main: asyncio.Task[Any] | None) -> None:
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             loop.failures.append({"message": f"{task.get_name()} failed", "exception": error})
     loop.close()
+
+
+@contextmanager
+def _own_loops_held() -> Iterator[None]:
+    """Keeps the runtime's own loops from running meanwhile.
+
+    What still goes on there, after some test, would take its time from the simulation, and hand
+    work to it that nobody does once it has ended.
+    """
+    owners = [owner for owner in (PROCESS.io, PROCESS.guests) if owner is not None]
+    go = threading.Event()
+    for owner in owners:
+        if isinstance(owner, IoLoop) and not owner.is_own:
+            continue
+        held = threading.Event()
+        try:
+            owner.loop.call_soon_threadsafe(_hold, held, go)
+        except RuntimeError:
+            # It is closed.
+            continue
+        held.wait(_PATIENCE)
+    try:
+        yield
+    finally:
+        go.set()
+
+
+def _hold(held: threading.Event, go: threading.Event) -> None:
+    held.set()
+    go.wait()
 
 
 @contextmanager

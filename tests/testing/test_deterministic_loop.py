@@ -259,6 +259,37 @@ def test_what_other_threads_noted_stays_noted() -> None:
     assert found == [True]
 
 
+def test_what_goes_on_elsewhere_rests_meanwhile() -> None:
+    """It would see the simulation's time, and hand it work that is never done."""
+    ticks: list[float] = []
+
+    async def tick() -> None:
+        while True:
+            ticks.append(SYSTEM_CLOCK.monotonic())
+            await asyncio.sleep(0)
+
+    async def program() -> int:
+        before = len(ticks)
+        # Long enough for any thread that can run.
+        for _ in range(500_000):
+            if len(ticks) > before:
+                break
+        return len(ticks) - before
+
+    began = time.monotonic()
+    ticking = start(tick)
+    try:
+        while not ticks:
+            time.sleep(0)
+        assert simulate(program, 1) == 0
+        there = len(ticks)
+        while len(ticks) == there:
+            time.sleep(0)
+    finally:
+        ticking.cancel()
+    assert all(each >= began for each in ticks)
+
+
 def test_one_simulation_at_a_time() -> None:
     async def main() -> None:
         with pytest.raises(SimulationError, match="already"):
