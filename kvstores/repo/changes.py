@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from asynctensor.kvstores.repo.family import Family
-from asynctensor.kvstores.repo.run import Run, merged, without
+from asynctensor.kvstores.repo.run import Run
+from asynctensor.kvstores.repo.run_layers import merged, without
 from asynctensor.kvstores.repo.tail import Applied, Tail, Version
 from asynctensor.kvstores.repo.tree import Pages
 from asynctensor.storage.key_range import KeyRange

@@ -13,7 +13,8 @@ from asynctensor.errors import DataLoss
 from asynctensor.kvstores.repo import key_columns
 from asynctensor.kvstores.repo.descent import Node, Pages, checked, children
 from asynctensor.kvstores.repo.page import Interior, Leaf, Page, PageRef
-from asynctensor.kvstores.repo.run import Run, contained, joined
+from asynctensor.kvstores.repo.run import Run
+from asynctensor.kvstores.repo.run_layers import contained, joined
 
 #: Leaves of each side that are read at once.
 AHEAD = 16

@@ -16,7 +16,8 @@ from asynctensor.kvstores.repo.family import CATALOG, Family
 from asynctensor.kvstores.repo.pack import PagePacks
 from asynctensor.kvstores.repo.page import Interior, Leaf, Page, PageRef
 from asynctensor.kvstores.repo.page_writer import Limits, PageWriter, Siblings
-from asynctensor.kvstores.repo.run import Run, contained, merged, without
+from asynctensor.kvstores.repo.run import Run
+from asynctensor.kvstores.repo.run_layers import contained, merged, without
 from asynctensor.storage.key_range import KeyRange
 
 __all__ = ["LIMITS", "Dead", "FoldedTree", "Limits", "PagePacks", "fold"]

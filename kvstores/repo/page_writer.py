@@ -13,7 +13,8 @@ from asynctensor.kvstores.repo import objects
 from asynctensor.kvstores.repo.descent import Node, Pages, checked
 from asynctensor.kvstores.repo.pack import PagePacks
 from asynctensor.kvstores.repo.page import Interior, Leaf, Page, PageRef
-from asynctensor.kvstores.repo.run import Run, joined
+from asynctensor.kvstores.repo.run import Run
+from asynctensor.kvstores.repo.run_layers import joined
 
 Row = tuple[bytes, PageRef]
 

@@ -18,7 +18,8 @@ from asynctensor.kvstores.repo.part import Part
 from asynctensor.kvstores.repo.part_ref import PartRef
 from asynctensor.kvstores.repo.part_runs import read_parts
 from asynctensor.kvstores.repo.place import Place
-from asynctensor.kvstores.repo.run import Run, joined
+from asynctensor.kvstores.repo.run import Run
+from asynctensor.kvstores.repo.run_layers import joined
 from asynctensor.runtime.workers import data_copy_pool
 
 #: Of so many keys one is looked at to find out how they are spread.

@@ -19,7 +19,8 @@ from asynctensor.kvstores.repo.family import DOCUMENTS, Family
 from asynctensor.kvstores.repo.listing import families
 from asynctensor.kvstores.repo.lookup import Found, family_root
 from asynctensor.kvstores.repo.page import PageRef
-from asynctensor.kvstores.repo.run import Run, contained, merged, without
+from asynctensor.kvstores.repo.run import Run
+from asynctensor.kvstores.repo.run_layers import contained, merged, without
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.state_rows import bounds
 from asynctensor.kvstores.repo.tree import find_many, scan

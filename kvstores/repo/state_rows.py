@@ -8,7 +8,8 @@ from asynctensor.kvstores.repo.changes import Changes, changes_of
 from asynctensor.kvstores.repo.family import DOCUMENTS, Family
 from asynctensor.kvstores.repo.listing import families
 from asynctensor.kvstores.repo.lookup import family_root
-from asynctensor.kvstores.repo.run import Run, contained, without
+from asynctensor.kvstores.repo.run import Run
+from asynctensor.kvstores.repo.run_layers import contained, without
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.tree import scan
 from asynctensor.storage.key_range import KeyRange

@@ -24,7 +24,8 @@ from asynctensor.kvstores.repo.family import DOCUMENTS
 from asynctensor.kvstores.repo.key_columns import KeyColumn
 from asynctensor.kvstores.repo.neighbours import refs_at, rows_of
 from asynctensor.kvstores.repo.page import Interior, Leaf, Page, PageRef
-from asynctensor.kvstores.repo.run import Ref, Run, joined
+from asynctensor.kvstores.repo.run import Ref, Run
+from asynctensor.kvstores.repo.run_layers import joined
 
 __all__ = ["Difference", "Pages", "Steps", "difference", "find", "find_each", "find_many", "scan"]
 

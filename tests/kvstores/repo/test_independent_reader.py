@@ -12,7 +12,8 @@ from asynctensor.kvstores.repo.family import CATALOG, DOCUMENTS, Family
 from asynctensor.kvstores.repo.fold import fold
 from asynctensor.kvstores.repo.part import Part
 from asynctensor.kvstores.repo.record import NO_PARENT, AbortEntry, CommitEntry, Record
-from asynctensor.kvstores.repo.run import Ref, Run, merged, without
+from asynctensor.kvstores.repo.run import Ref, Run
+from asynctensor.kvstores.repo.run_layers import merged, without
 from asynctensor.storage.key_range import KeyRange
 from tests.kvstores.repo.independent_reader import Reader, space_of
 from tests.kvstores.repo.pages import TINY, PageStore

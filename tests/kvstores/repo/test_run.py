@@ -12,7 +12,8 @@ from asynctensor.kvstores.repo import frame
 from asynctensor.kvstores.repo.columns import pack, unpack
 from asynctensor.kvstores.repo.family import DOCUMENTS, keys_of
 from asynctensor.kvstores.repo.fields import Fields
-from asynctensor.kvstores.repo.run import DELETED, Ref, Run, joined, merged, without
+from asynctensor.kvstores.repo.run import DELETED, Ref, Run
+from asynctensor.kvstores.repo.run_layers import joined, merged, without
 from asynctensor.storage.key_range import KeyRange
 from tests.kvstores.repo.programs import FAMILY, FAMILY_KEYS, STRING_KEYS, TEXT, runs
 
