@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from asynctensor.errors import Aborted, AlreadyExists, CommitUnknown, Error, FailedPrecondition
+from asynctensor.errors import Aborted, AlreadyExists, Error, FailedPrecondition
 from asynctensor.kvstores.repo.checkpoint import Checkpoint
 from asynctensor.kvstores.repo.combining import LOSSES, Combiner
 from asynctensor.kvstores.repo.damage import LostPage
+from asynctensor.kvstores.repo.fold_due import is_due
 from asynctensor.kvstores.repo.history import History, tail_of
 from asynctensor.kvstores.repo.intents import Intents
 from asynctensor.kvstores.repo.judging import Standing, deleted, judge, known, unknown_entry
@@ -33,6 +33,7 @@ from asynctensor.kvstores.repo.record import (
 )
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.tail import Tail, Version
+from asynctensor.kvstores.repo.waiting import Waiting
 from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.runtime.entropy import random_bytes
 from asynctensor.runtime.process import PROCESS
@@ -41,28 +42,10 @@ from asynctensor.runtime.process import PROCESS
 _GROUP = 1024
 _GROUP_BYTES = 4 * 2**20
 
-#: Records, and commits, after which the tail is folded.
-_FOLD_AFTER = 64
-_FOLD_COMMITS = 1024
-#: Bytes of records after which it is: whoever opens the branch reads them all.
-_FOLD_BYTES = 64 * 2**10
-#: Changes in parts after which it is folded at once: readers would load them whole.
-_FOLD_IN_PARTS = 1 << 16
-
 #: Clocks of two machines differ by so many microseconds without being wrong.
 _CLOCK_TOLERANCE = 10_000_000
 
 _log = logging.getLogger(__name__)
-
-_Outcome: TypeAlias = "asyncio.Future[Landed]"
-
-
-@dataclass(slots=True)
-class _Waiting:
-    proposal: Proposal
-    outcome: _Outcome
-    #: A slot up to which nothing speaks against it.
-    judged: int = 0
 
 
 class Branch:
@@ -101,7 +84,7 @@ class Branch:
         #: Whether strangers' transactions are taken along under contention; it needs a store
         #: whose listings show what was just created (R37).
         self.combines = log.place.store.capabilities.listable
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         #: Folds the tail into a checkpoint; called beside the commits.
         self.folder: Callable[[Branch], Coroutine[Any, Any, None]] | None = None
         self.after_fork()
@@ -160,11 +143,11 @@ class Branch:
         """
         # What cannot be encoded must not fail those that it would share a record with.
         _ = proposal.entry.encoded
-        outcome: _Outcome = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(proposal, outcome))
+        waiting = Waiting(proposal, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
         if self._committing is None:
             self._committing = asyncio.ensure_future(self._serve())
-        return await asyncio.shield(outcome)
+        return await asyncio.shield(waiting.outcome)
 
     async def close(self) -> None:
         """Closes the log: nothing is committed to the branch any more.
@@ -192,7 +175,7 @@ class Branch:
     # -- the committer ----------------------------------------------------------------------
 
     async def _serve(self) -> None:
-        group: list[_Waiting] = []
+        group: list[Waiting] = []
         try:
             while self._waiting:
                 group = []
@@ -205,13 +188,13 @@ class Branch:
                         self._give_up(each, error)
         except BaseException as error:
             for each in (*group, *self._waiting):
-                _fail(each, self._unknown(each, error))
+                each.fail(each.unknown(self.id, error))
             self._waiting = []
             raise
         finally:
             self._committing = None
 
-    async def _commit_group(self, group: list[_Waiting]) -> None:
+    async def _commit_group(self, group: list[Waiting]) -> None:
         """Brings those who wait to their outcomes, through `group`; the turn is held.
 
         Whoever comes meanwhile joins the group before the next record.
@@ -243,11 +226,11 @@ class Branch:
                     self._combiner.lost()
             await self._told(filled, accepted, combining=combining)
 
-    async def _told(self, filled: Filled, accepted: list[_Waiting], *, combining: bool) -> None:
+    async def _told(self, filled: Filled, accepted: list[Waiting], *, combining: bool) -> None:
         """Tells those whose record was sent how that ended, once the state has what landed."""
         if filled is Filled.UNKNOWN:
             for each in accepted:
-                _fail(each, self._unknown(each, None))
+                each.fail(each.unknown(self.id, None))
             return
         seq = self.log.tail
         try:
@@ -259,16 +242,16 @@ class Branch:
         finally:
             if filled is Filled.OURS:
                 for place, each in enumerate(accepted):
-                    _settle(each, Landed((seq, place), not each.proposal.abort))
-        if filled is Filled.OURS and self._should_fold():
+                    each.settle(Landed((seq, place), not each.proposal.abort))
+        if filled is Filled.OURS and not self._not_understood and is_due(self._tail, self.log.tail):
             self._start_folding()
 
-    async def _accepted(self, group: list[_Waiting]) -> tuple[list[_Waiting], list[Entry]]:
+    async def _accepted(self, group: list[Waiting]) -> tuple[list[Waiting], list[Entry]]:
         """Those of `group` that go into the next record; others may get their outcome here.
 
         Whatever stands in the way of those accepted before it stays for a later record (R6).
         """
-        accepted: list[_Waiting] = []
+        accepted: list[Waiting] = []
         entries: list[Entry] = []
         size = 0
         for each in group:
@@ -287,7 +270,7 @@ class Branch:
                 found = await self._judged(each.proposal, since, entries, tail)
                 found = self._behind_the_end(each.proposal, found)
             except (Aborted, AlreadyExists, FailedPrecondition) as error:
-                _fail(each, error)
+                each.fail(error)
             except Error as error:
                 self._give_up(each, error)
             else:
@@ -317,14 +300,14 @@ class Branch:
                     raise
                 self._tail, _ = self._tail.stands_for(self._version, 0)
 
-    async def _found(self, each: _Waiting, landed: Landed) -> None:
+    async def _found(self, each: Waiting, landed: Landed) -> None:
         """Tells of an outcome that was read, which survives a crash by then."""
         try:
             await self.log.confirm(landed.version[0])
         except Error as error:
-            _fail(each, self._unknown(each, error))
+            each.fail(each.unknown(self.id, error))
         else:
-            _settle(each, landed)
+            each.settle(landed)
 
     def _behind_the_end(self, proposal: Proposal, found: Landed | Standing) -> Landed | Standing:
         """What becomes of the undecided in a log that was closed, or is not understood."""
@@ -338,25 +321,12 @@ class Branch:
             raise unknown_entry(self._not_understood, self.name)
         return found
 
-    def _give_up(self, each: _Waiting, error: Error) -> None:
+    def _give_up(self, each: Waiting, error: Error) -> None:
         """Tells of an error that decides nothing: strangers may still commit what was offered."""
         if self._combiner.offered(each.proposal.entry.txn):
-            _fail(each, self._unknown(each, error))
+            each.fail(each.unknown(self.id, error))
         else:
-            _fail(each, error)
-
-    def _should_fold(self) -> bool:
-        """Whether it is our turn to fold: one process at a time, or all once nobody did."""
-        since = self.log.tail - self._tail.base[0]
-        due = since >= _FOLD_AFTER or len(self._tail) >= _FOLD_COMMITS
-        if self._not_understood:
-            return False
-        if self._tail.mended or self._tail.in_parts >= _FOLD_IN_PARTS:
-            return True
-        if self._tail.size >= _FOLD_BYTES and self._tail.size_before_last < _FOLD_BYTES:
-            # It is the turn of whoever wrote the record that is one too many.
-            return True
-        return due and (self.log.tail % _FOLD_AFTER == 0 or since >= 4 * _FOLD_AFTER)
+            each.fail(error)
 
     def _start_folding(self) -> None:
         if self.folder is None or self.folding is not None:
@@ -374,19 +344,6 @@ class Branch:
             self.id, self.log.tail + 1, self.log.digest, self._next_time(), tuple(entries)
         )
         return await self.log.fill(record)
-
-    def _unknown(self, waiting: _Waiting, error: BaseException | None) -> Error:
-        entry = waiting.proposal.entry
-        unknown = CommitUnknown(
-            "the store did not say whether the transaction was committed; await "
-            "error.resolve() to find out, or have it aborted",
-            transaction_id=entry.txn.hex(),
-            branch=self.id,
-            base=entry.base,
-            digest=entry.digest.hex(),
-        )
-        unknown.__cause__ = error
-        return unknown
 
     # -- what was committed -----------------------------------------------------------------
 
@@ -451,15 +408,3 @@ def _entry(proposal: Proposal) -> Entry:
     if proposal.abort:
         return AbortEntry(proposal.entry.txn)
     return proposal.entry
-
-
-def _settle(waiting: _Waiting, landed: Landed) -> None:
-    if not waiting.outcome.done():
-        waiting.outcome.set_result(landed)
-
-
-def _fail(waiting: _Waiting, error: Error) -> None:
-    if not waiting.outcome.done():
-        waiting.outcome.set_exception(error)
-        # Whoever waited may be gone.
-        waiting.outcome.exception()

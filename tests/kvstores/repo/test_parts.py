@@ -206,7 +206,7 @@ async def test_a_fold_adopts_parts_and_batches_give_the_same(tmp_path, monkeypat
 
 
 async def test_a_commit_with_many_changes_in_parts_is_folded_at_once(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("asynctensor.kvstores.repo.branch._FOLD_IN_PARTS", 10)
+    monkeypatch.setattr("asynctensor.kvstores.repo.fold_due._FOLD_IN_PARTS", 10)
     repo = await filled(tmp_path)
     branch = repo.kvstore().store.state.named["main"]
 
