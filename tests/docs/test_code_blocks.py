@@ -79,14 +79,25 @@ def test_readme_shows_ten_lines_and_two_commands() -> None:
 
 
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", *pages(), *pages(heavy=True), "docs/index.md", "docs/design.md"]
-)
-def test_links_lead_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    missing = [
-        link for link in LINK.findall(text) if not (ROOT / page).parent.joinpath(link).exists()
-    ]
-    assert missing == []
+def links(page: Path) -> list[Path]:
+    """Where the relative links of a page lead."""
+    found = LINK.findall(page.read_text(encoding="utf-8"))
+    return [page.parent.joinpath(link).resolve() for link in found]
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CHANGELOG.md", *PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    assert [link for link in links(page) if not link.exists()] == []
+
+
+def test_every_page_is_reached_from_the_index() -> None:
+    seen, left = set(), [(ROOT / "docs" / "index.md").resolve()]
+    while left:
+        page = left.pop()
+        if page not in seen and page.suffix == ".md":
+            seen.add(page)
+            left += links(page)
+    assert [page for page in PAGES if page.resolve() not in seen] == []
