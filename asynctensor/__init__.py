@@ -130,6 +130,11 @@ def __getattr__(name: str) -> Any:
     if name == "integrations":
         return importlib.import_module("asynctensor.integrations")
     module = _LATER.get(name)
+    if name == "ocdbt":
+        raise AttributeError(
+            "asynctensor has no OCDBT databases; asynctensor.Repository is for what they are for: "
+            "versions of many arrays, written together"
+        )
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(importlib.import_module(module), name)

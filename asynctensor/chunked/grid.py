@@ -14,18 +14,11 @@ from functools import cache
 from typing import Any, Self, TypeAlias, TypeVar
 
 from asynctensor.chunked.codec import Array
-from asynctensor.chunked.dim_sets import (
-    ConstantSet,
-    DimSet,
-    IndexSet,
-    Segment,
-    StridedSet,
-    Term,
-    aligned_sets,
-    dim_sets,
-    points_of,
-)
+from asynctensor.chunked.dim_sets import DimSet, aligned_sets, dim_sets
+from asynctensor.chunked.index_set import IndexSet
 from asynctensor.chunked.rows import copy_rows
+from asynctensor.chunked.segment import Segment, Term, points_of
+from asynctensor.chunked.strided_set import ConstantSet, StridedSet
 
 #: One touched cell: a segment of every group, in the order of `Partition.sets`.
 Cell: TypeAlias = tuple[Segment, ...]

@@ -13,8 +13,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 from asynctensor.chunked.codec import Array
-from asynctensor.chunked.dim_sets import StridedSet
 from asynctensor.chunked.grid import Cell, Partition, product_of_ranges
+from asynctensor.chunked.strided_set import StridedSet
 
 #: Decoded bytes of a tile at most. That rows of the output are long matters more than that a tile
 #: stays in a core's own cache: eight 64^3 chunks side by side are copied 2.6 times as fast as two.

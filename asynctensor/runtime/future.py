@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 from asyncio import AbstractEventLoop, CancelledError, current_task, get_running_loop
 from asyncio import Future as LoopFuture
 from asyncio.events import _get_running_loop
@@ -22,10 +21,8 @@ from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.inbox import inbox_of
 from asynctensor.runtime.job import CANCELLED, FAILED, PENDING, SUCCEEDED, Job
 from asynctensor.runtime.process import PROCESS
-from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.turn import breath_due, end_turn
 from asynctensor.runtime.waiter import BlockedThread, Callback, Waiter, WaitingTask
-from asynctensor.runtime.works_for import held_up
 
 T = TypeVar("T")
 #: What may stand where a result is expected: the result, or something that will give it.
@@ -33,8 +30,6 @@ FutureLike: TypeAlias = "Future[T] | Awaitable[T] | T"
 
 _STATUS_NAMES = ("pending", "succeeded", "failed", "cancelled")
 _new = object.__new__
-#: Seconds for which a blocked loop may keep coroutines of users' waiting that only it can run.
-_PATIENCE = 3.0
 
 
 class Future(Coroutine[Any, Any, T]):
@@ -291,7 +286,7 @@ class Future(Coroutine[Any, Any, T]):
         self._enter(entry)
         try:
             end_turn()
-            if not _acquired(entry, limit) and self._is_pending():
+            if not entry.wait(limit) and self._is_pending():
                 raise DeadlineExceeded(
                     "the result was not ready in the time given by timeout= or deadline=; "
                     "the operation goes on"
@@ -416,29 +411,6 @@ class Future(Coroutine[Any, Any, T]):
 
     def __repr__(self) -> str:
         return f"<Future {_STATUS_NAMES[self._status]}>"
-
-
-def _acquired(entry: BlockedThread, limit: Deadline) -> bool:
-    """Waits for the lock of `entry`; False if the time is over.
-
-    Raises:
-        FailedPrecondition: A coroutine has waited for the loop of this thread all the while.
-    """
-    loop = entry.loop
-    if loop is None:
-        seconds = -1.0 if limit.never else min(limit.remaining(), threading.TIMEOUT_MAX)
-        return entry.lock.acquire(timeout=seconds)
-    awaited, since = inbox_of(loop).awaited, SOURCES.monotonic()
-    while True:
-        seconds = _PATIENCE if limit.never else min(limit.remaining(), _PATIENCE)
-        if entry.lock.acquire(timeout=seconds):
-            return True
-        if not limit.never and limit.expired():
-            return False
-        # Whether the result needs that coroutine, nobody knows: what it is for goes on either way.
-        before = SOURCES.monotonic() - _PATIENCE
-        if any(max(began, since) <= before for began in list(awaited.values())):
-            raise held_up()
 
 
 def _current_task() -> Any:

@@ -10,7 +10,13 @@ from asyncio.events import _get_running_loop
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from asynctensor.runtime.inbox import LoopInbox, WakingAtOnce
+from asynctensor.runtime.clock import Deadline
+from asynctensor.runtime.inbox import LoopInbox, WakingAtOnce, inbox_of
+from asynctensor.runtime.sources import SOURCES
+from asynctensor.runtime.works_for import held_up
+
+#: Seconds for which a blocked loop may keep coroutines of users waiting that only it can run.
+PATIENCE = 3.0
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +69,29 @@ class BlockedThread:
     def fire(self, future: Any) -> None:
         """See `Waiter`."""
         self.lock.release()
+
+    def wait(self, limit: Deadline) -> bool:
+        """Waits until `fire` is called; False if the time is over before.
+
+        Raises:
+            FailedPrecondition: A user's coroutine has waited for the loop of this thread meanwhile,
+                for as long as it may.
+        """
+        loop = self.loop
+        if loop is None:
+            seconds = -1.0 if limit.never else min(limit.remaining(), threading.TIMEOUT_MAX)
+            return self.lock.acquire(timeout=seconds)
+        awaited, since = inbox_of(loop).awaited, SOURCES.monotonic()
+        while True:
+            seconds = PATIENCE if limit.never else min(limit.remaining(), PATIENCE)
+            if self.lock.acquire(timeout=seconds):
+                return True
+            if not limit.never and limit.expired():
+                return False
+            # Whether the result needs that coroutine, nobody knows: its work goes on either way.
+            before = SOURCES.monotonic() - PATIENCE
+            if any(max(began, since) <= before for began in list(awaited.values())):
+                raise held_up()
 
 
 class Callback:

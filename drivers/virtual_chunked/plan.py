@@ -9,8 +9,9 @@ from typing import Self
 import numpy as np
 
 from asynctensor.chunked.codec import Array
-from asynctensor.chunked.dim_sets import IndexSet, Segment, Term, points_of
 from asynctensor.chunked.grid import Cell, Partition
+from asynctensor.chunked.index_set import IndexSet
+from asynctensor.chunked.segment import Segment, Term, points_of
 from asynctensor.drivers.virtual_chunked.layout import VirtualLayout
 from asynctensor.errors import InvalidArgument, OutOfRange
 from asynctensor.index_space.interval import UNBOUNDED_MAX, UNBOUNDED_MIN

@@ -12,7 +12,7 @@ import pytest
 import asynctensor as ts
 from asynctensor.errors import FailedPrecondition
 from asynctensor.extending import register_kvstore
-from asynctensor.runtime import future
+from asynctensor.runtime import waiter
 
 
 class Shelf:
@@ -72,7 +72,7 @@ WAITS: dict[str, Callable[[ts.TensorStore], object]] = {
 async def test_a_loop_that_waits_for_itself(
     name: str, array: ts.TensorStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(future, "_PATIENCE", 0.05)
+    monkeypatch.setattr(waiter, "PATIENCE", 0.05)
     with pytest.raises(FailedPrecondition, match="await the operation there"):
         WAITS[name](array)
     # The loop goes on, and so does what was asked for, unless it failed by this very error.
@@ -84,7 +84,7 @@ async def test_a_loop_that_waits_for_itself(
 async def test_what_is_waited_for_goes_on(
     begun: bool, array: ts.TensorStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(future, "_PATIENCE", 0.05)
+    monkeypatch.setattr(waiter, "PATIENCE", 0.05)
     writing = array[:2].write(7)
     if begun:
         await asyncio.sleep(0)

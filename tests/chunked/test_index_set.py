@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynctensor.chunked.dim_sets import IndexSet
+from asynctensor.chunked.index_set import IndexSet
 
 
 def points_of(found: IndexSet, sizes: list[int]) -> list[tuple[Any, ...]]:
