@@ -139,9 +139,21 @@ ratio is the best peer's median divided by asynctensor's: above 1 asynctensor is
   once before. `make bench-frameworks` measures what needs TensorFlow and Dask.
 - Repositories: chunks of 16 bytes in rows of 8 values, on a server in memory that speaks S3 and
   answers each request after 20 ms; it counts requests, those that had to wait for one another, and
-  bytes. Arrays of 10⁶ chunks are written through each library and looked at before anything is
-  measured. Icechunk is used through zarr-python and rebases with its conflict detector; OCDBT is
-  used through tensorstore's zarr3. `make bench BENCH="--only 'repo-*'"` runs these alone.
+  bytes. Repositories of 10⁶ chunks and of 5,000 commits are made through each library by processes
+  of their own, without the delay, and looked at before anything is measured; every row that is
+  committed is read again. Commits to a large and a small one, to an old and a young one, take
+  turns. Icechunk is used through zarr-python and rebases with its conflict detector; OCDBT is used
+  through tensorstore's zarr3. `make bench BENCH="--only 'repo-*'"` runs these alone; with `--quick`
+  there are 20,000 chunks, 500 commits and 100 workers of 1,000 chunks each.
+- Cold: a new process, in which only the library has been used, opens the repository and reads.
+- 16 writers are processes that have opened the repository; all begin at once, and begin no commit
+  after three seconds. So do the 64 tasks of one process. Time per commit: from the beginning to the
+  last answer, divided by the number of commits. Where all have committed, each row is compared.
+- Whole reads through a repository and of a plain array take turns in one process; the least times
+  are compared. Far away, both are on the S3 server.
+- A thousand workers: two processes write the parts of one shared transaction in turn, 10,000 chunks
+  each; a third one adds their receipts and commits. The memory is the peak of what is resident
+  (`VmHWM`) less what was before the receipts came. Measured once a run.
 - Memory: the peak of resident memory (`VmHWM`) during the first whole read of a process, less
   what was resident before it and less the output.
 """

@@ -73,7 +73,9 @@ async def commit(peer: Any, ground: Ground, job: dict[str, Any]) -> Turn:
 
 
 async def cold(peer: Any, ground: Ground, job: dict[str, Any]) -> Turn:
-    """Opens a repository and reads one row; for one turn."""
+    """Opens a repository and reads one row; for one turn. Has read from another one before."""
+    other = await peer.open_repository(Ground(**job["other"]))
+    await peer.read_rows(other, 0, 1)
 
     async def turn() -> list[Any]:
         started = time.perf_counter()

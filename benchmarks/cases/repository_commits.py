@@ -152,6 +152,8 @@ class LargeRepository:
             "setting": setting,
             "ground": asdict(far(scene, peer, setting, many.name)),
             "row": number,
+            # What is not cold is the library.
+            "other": asdict(far(scene, peer, setting, "small")),
         }
         process = await asyncio.to_thread(Process, job)
         scene.server.counts()

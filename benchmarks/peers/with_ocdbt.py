@@ -17,7 +17,7 @@ class Peer:
 
     SETTINGS: ClassVar[dict[str, str]] = {
         "default": "as installed",
-        "tuned": "a `cache_pool` of 256 MB for its nodes; reads that are coalesced",
+        "tuned": "nodes of 64 KiB; a `cache_pool` of 256 MB for them; reads that are coalesced",
     }
 
     def __init__(self, setting: str) -> None:
@@ -28,6 +28,7 @@ class Peer:
         spec: dict[str, Any] = {"driver": "ocdbt", "base": s3_base(ground)}
         if self._tuned:
             spec |= {
+                "config": {"max_decoded_node_bytes": 65_536},
                 "cache_pool": {"total_bytes_limit": 256_000_000},
                 "experimental_read_coalescing_threshold_bytes": 1_000_000,
             }

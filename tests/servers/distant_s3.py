@@ -110,7 +110,7 @@ class _Request:
 @dataclass(frozen=True)
 class _Answer:
     status: str
-    body: bytes = b""
+    body: bytes | memoryview = b""
     fields: str = ""
     #: Where it is not that of the body.
     length: int | None = None
@@ -198,17 +198,18 @@ class _Objects:
         if request.head.get("if-match", tag) != tag:
             return _Answer("412 Precondition Failed", _error("PreconditionFailed"))
         status, part = "200 OK", _RANGE.fullmatch(request.head.get("range", ""))
+        shown = memoryview(value)
         if part is not None:
             size = len(value)
             start = int(part[1]) if part[1] else max(0, size - int(part[2]))
             stop = min(size, int(part[2]) + 1) if part[1] and part[2] else size
             if start >= size:
                 return _Answer("416 Range Not Satisfiable", _error("InvalidRange"))
-            status, value = "206 Partial Content", value[start:stop]
+            status, shown = "206 Partial Content", shown[start:stop]
             fields += f"Content-Range: bytes {start}-{stop - 1}/{size}\r\n"
         if request.method == "HEAD":
-            return _Answer(status, b"", fields, len(value))
-        return _Answer(status, value, fields)
+            return _Answer(status, b"", fields, len(shown))
+        return _Answer(status, shown, fields)
 
     def _list(self, request: _Request) -> _Answer:
         def given(name: str, default: str = "") -> str:
@@ -264,7 +265,8 @@ def _error(code: str) -> bytes:
 
 def _unchunked(body: bytes) -> bytes:
     """A body in the encoding in which the AWS libraries send checksums behind it."""
-    pieces, at = [], 0
+    pieces: list[bytes] = []
+    at = 0
     while True:
         end = body.index(b"\r\n", at)
         size = int(body[at:end].partition(b";")[0], 16)
@@ -341,11 +343,11 @@ class _Connection(asyncio.Protocol):
             f"HTTP/1.1 {answer.status}\r\nContent-Length: {length}\r\nDate: {date}\r\n"
             f"{answer.fields}\r\n"
         )
-        self._write(head.encode() + (b"" if method == "HEAD" else answer.body))
+        self._write(head.encode(), b"" if method == "HEAD" else answer.body)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, *pieces: bytes | memoryview) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+            self._transport.writelines(pieces)
 
 
 async def _main(port: str, seconds: str) -> None:
