@@ -61,6 +61,20 @@ async def check(peer: Any, opened: Any, rows: Iterable[int], salt: int) -> None:
             raise WrongResult(f"row {number} is not as it was committed")
 
 
+async def check_together(
+    peer: Any, opened: Any, count: int, rows: Iterable[int], salt: int
+) -> None:
+    """The same of many of the first `count` rows, which are read at once.
+
+    Raises:
+        WrongResult: One differs.
+    """
+    found = await peer.read_rows(opened, 0, count)
+    for number in rows:
+        if not np.array_equal(found[number : number + 1], row_of(number, LENGTH, salt)):
+            raise WrongResult(f"row {number} is not as it was committed")
+
+
 def far(scene: Scene, peer: str, setting: str, name: str) -> Ground:
     """Where a peer's repository is, on the server of the case."""
     return Ground(f"{peer}-{setting}-{name}", scene.server.endpoint)

@@ -13,7 +13,7 @@ from benchmarks.case import RowSpec, Scene, Target
 from benchmarks.cases.far_reads import loop, quantile
 from benchmarks.cases.repository_commits import opened
 from benchmarks.peers import peer_class
-from benchmarks.repositories import DELAY, Making, Process, check, far, made, turn_of
+from benchmarks.repositories import DELAY, Making, Process, check_together, far, made, turn_of
 from benchmarks.repository_worker import latencies
 from tests.servers.distant_s3 import DistantS3, distant_s3
 
@@ -99,7 +99,8 @@ class Writers:
         if peer == "asynctensor":
             # This process has opened it before, and has heard of no commit of others.
             await repository[0].refresh()
-        await check(fresh, repository, rows_done(found, WRITERS), salt)
+        rows = rows_done(found, WRITERS)
+        await check_together(fresh, repository, ARRAY.rows, rows, salt)
         taken = [one for each in found for one in each]
         return {"time": seconds / len(taken) * 1e3, "p95": quantile(taken, 0.95)}
 
@@ -139,7 +140,7 @@ class Tasks:
             *(latencies(instance, repository, mine, salt, seconds) for mine in rows)
         )
         taken = time.perf_counter() - began
-        await check(instance, repository, rows_done(found, TASKS), salt)
+        await check_together(instance, repository, ARRAY.rows, rows_done(found, TASKS), salt)
         return {"": taken / sum(map(len, found)) * 1e3}
 
 
