@@ -11,6 +11,7 @@ from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.member import dump_document
 from asynctensor.chunked.part import Part, only_field
 from asynctensor.drivers.zarr2.codec_chain import build_codec
+from asynctensor.drivers.zarr2.codecs import codec_to_json
 from asynctensor.drivers.zarr2.constraints import check_metadata, read_constraints
 from asynctensor.drivers.zarr2.create import create_metadata
 from asynctensor.drivers.zarr2.layout import array_layout
@@ -48,6 +49,12 @@ class Zarr2Format(ArrayFormat[Zarr2Metadata]):
 
     def serialize(self, metadata: Zarr2Metadata) -> bytes:
         return dump_document(metadata_to_json(metadata))
+
+    def spelled_out(self, constraints: dict[str, Json]) -> dict[str, Json]:
+        compressor = read_constraints(constraints).codecs.compressor
+        if compressor is None:
+            return constraints
+        return {**constraints, "compressor": codec_to_json(compressor)}
 
     def constraint_schema(self, constraints: dict[str, Json], schema: Schema) -> Schema:
         return spec_schema(read_constraints(constraints), schema)

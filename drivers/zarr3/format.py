@@ -10,6 +10,7 @@ import numpy as np
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.member import dump_document
 from asynctensor.chunked.part import Part, only_field
+from asynctensor.drivers.zarr3.codec_spelling import spelled_out_codecs
 from asynctensor.drivers.zarr3.constraints import check_metadata, read_constraints
 from asynctensor.drivers.zarr3.create import create_metadata
 from asynctensor.drivers.zarr3.layout import array_layout
@@ -52,6 +53,8 @@ class Zarr3Format(ArrayFormat[Zarr3Metadata]):
         # The kind of node is said with the rest, and says nothing alone.
         if found == {"node_type": "array"} or not found:
             return {}
+        if "codecs" in found:
+            found["codecs"] = spelled_out_codecs(found["codecs"])
         return {"node_type": "array", **found}
 
     def constraint_schema(self, constraints: dict[str, Json], schema: Schema) -> Schema:
