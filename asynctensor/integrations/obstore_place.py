@@ -54,6 +54,12 @@ class ObstorePlace:
         self.writable = not isinstance(store, HTTPStore)
         self.handle = HANDLES.add(self) if given else None
 
+    @property
+    def repeats(self) -> bool:
+        """Whether obstore may ask again by itself, so that a refusal may be of its own write."""
+        config = getattr(self.store, "retry_config", None)
+        return (config or {}).get("max_retries") != 0
+
     def __str__(self) -> str:
         return repr(self.url)
 

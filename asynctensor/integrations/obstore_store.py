@@ -202,7 +202,8 @@ class ObstoreStore(KeyValueStore):
         except (AlreadyExistsError, PreconditionError, FileNotFoundError, NotModifiedError) as e:
             if mode == "overwrite":
                 raise
-            if self.capabilities.remote and await self._is_stored(key, data):
+            repeats = self.capabilities.remote and self._place.repeats
+            if repeats and await self._is_stored(key, data):
                 # A repeated request may have met what the first one wrote.
                 raise Unavailable("whether this write or an equal one was done, is unknown") from e
             return TimestampedStorageGeneration.now(UNKNOWN)

@@ -33,6 +33,7 @@ from asynctensor.integrations.spark.blocks import Blocks, Condition
 from asynctensor.integrations.spark.options import Request
 from asynctensor.integrations.spark.reader import dimension_names, pixel_schema
 from asynctensor.integrations.spark.writer import ArrayWriter, Job
+from examples import segment
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -398,6 +399,16 @@ def test_a_job_with_a_key_is_done_once(spark, repo) -> None:
         writer = pixels(spark, values(seed)).write.format("asynctensor").mode("append")
         writer.option("caller_key", "night 7").save(repo_url(repo, "a/"))
     assert (stored(repo) == values(1)).all()
+    assert len(list(repo.log())) == before + 1
+
+
+def test_the_example(spark, repo) -> None:
+    image = segment.record(repo)
+    before = len(list(repo.log()))
+    counts = segment.segment(spark, repo)
+    assert counts.agg(f.sum("count")).first()[0] == 100 * 8 * 8
+    mask = stored(repo, "mask/")
+    assert (mask == (image.read().result() > segment.BRIGHT)).all()
     assert len(list(repo.log())) == before + 1
 
 

@@ -1,0 +1,66 @@
+"""obstore's stores on servers that stand for clouds: the public suite."""
+
+from __future__ import annotations
+
+import pytest
+from obstore.store import S3Store
+
+import asynctensor as at
+from asynctensor.errors import Unavailable
+from asynctensor.integrations.obstore import kvstore
+from asynctensor.integrations.obstore_place import ObstorePlace
+from asynctensor.integrations.obstore_store import ObstoreStore
+from asynctensor.storage.generation import NO_VALUE
+from asynctensor.storage.kvstore import KeyValueStore
+from asynctensor.testing.kvstore_suite import KeyValueStoreSuite
+from tests.kvstores.s3.buckets import new_bucket
+from tests.servers.clouds import CloudServer
+
+
+@pytest.fixture
+def s3(s3_server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> S3Store:
+    """A new bucket; the secrets stand in the environment, where whoever unpickles it finds them."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret_key)
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    return S3Store(
+        new_bucket(s3_server),
+        region=s3_server.region,
+        endpoint=s3_server.endpoint,
+        # So that whoever is refused knows that nothing of it was done.
+        retry_config={"max_retries": 0},
+    )
+
+
+class TestS3(KeyValueStoreSuite):
+    equal_bytes_may_be_equal_generations = True
+
+    @pytest.fixture
+    def store(self, s3: S3Store) -> KeyValueStore:
+        return ObstoreStore(ObstorePlace(s3))
+
+
+async def test_a_refusal_may_be_of_its_own_write_where_obstore_repeats(
+    s3: S3Store, s3_server: CloudServer
+) -> None:
+    patient = S3Store(s3.config["bucket"], region=s3_server.region, endpoint=s3_server.endpoint)
+    one, other = kvstore(s3), kvstore(patient)
+    await one.write("k", b"1", if_equal=NO_VALUE)
+    assert (await one.write("k", b"1", if_equal=NO_VALUE)).generation == b""
+    assert (await other.write("k", b"2", if_equal=NO_VALUE)).generation == b""
+    with pytest.raises(Unavailable, match="is unknown"):
+        await other.write("k", b"1", if_equal=NO_VALUE)
+
+
+async def test_a_repository_in_it(s3: S3Store) -> None:
+    opened = kvstore(s3, "lab/")
+    repo = await at.Repository.open(opened.spec(), create=True)
+    async with repo.transaction(message="first") as txn:
+        array = await at.open(
+            {"driver": "zarr3"}, kvstore=repo.kvstore("a/"), transaction=txn, create=True,
+            dtype=at.uint8, shape=[100],
+        )  # fmt: skip
+        await array[10:20].write(3)
+    found = await at.open({"driver": "zarr3"}, kvstore=repo.kvstore("a/"))
+    assert int((await found.read()).sum()) == 30
+    assert next(iter(repo.log())).message == "first"
