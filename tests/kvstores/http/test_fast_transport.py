@@ -211,8 +211,8 @@ async def test_a_stall_is_given_up(caddy, fault_proxy_to, monkeypatch) -> None:
         proxy.plan(Stall(after=after))
         with pytest.raises(NoAnswer):
             await pair.get(proxy.url + "/k")
+        assert pair.fast.connections() == (0, 0)
     await pair.behind.close()
-    await pair.fast.close()
     pair = Pair()
     proxy.plan(Stall(after=100))
     with pytest.raises(DeadlineExceeded):
