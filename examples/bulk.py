@@ -12,12 +12,16 @@ import asyncio
 import multiprocessing
 import os
 import pickle
+import sys
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 import asynctensor as at
+from asynctensor.errors import Aborted
 
 WIDTH, HEIGHT, ROWS = 256, 512, 16
 
@@ -63,7 +67,9 @@ async def begin(folder: Path, job: Path) -> at.Transaction:
     """A new transaction, whose token is kept in the file `job`; or the one that is kept there."""
     token = kept(job)
     if token is not None:
-        return await at.Transaction.resume(token)
+        # If somebody changed what it rested on, that stands in the log: all of it is done anew.
+        with suppress(Aborted):
+            return await at.Transaction.resume(token)
     repository = await at.Repository.open(folder, create=True)
     transaction = repository.transaction(message="the picture", author="bulk")
     await at.open(
@@ -78,11 +84,6 @@ async def begin(folder: Path, job: Path) -> at.Transaction:
     return transaction
 
 
-def show(done: int, of: int) -> None:
-    filled = 30 * done // of
-    print(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done}/{of} tasks", end="", flush=True)
-
-
 async def ingest(folder: Path, processes: int) -> str | None:
     """Does what is left to do, and commits; gives the commit's id."""
     job = folder / "bulk.job"
@@ -94,16 +95,19 @@ async def ingest(folder: Path, processes: int) -> str | None:
     left = [first for first in range(0, HEIGHT, ROWS) if f"rows {first}" not in done]
     token = transaction.share()
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
+    with (
+        ProcessPoolExecutor(processes, mp_context=spawn) as pool,
+        tqdm(
+            total=HEIGHT // ROWS, initial=len(done), unit="task", mininterval=0, file=sys.stdout
+        ) as bar,
+    ):
         loop = asyncio.get_running_loop()
         tasks = [loop.run_in_executor(pool, run_task, token, first) for first in left]
-        show(len(done), HEIGHT // ROWS)
         for task in asyncio.as_completed(tasks):
-            transaction.add(await task)
-            show(len(transaction.receipts), HEIGHT // ROWS)
+            bar.update(transaction.add(await task))
     await transaction.commit_async()
     job.unlink()
-    print(f"\ncommitted {transaction.commit_id}")
+    print(f"committed {transaction.commit_id}")
     return transaction.commit_id
 
 

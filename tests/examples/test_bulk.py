@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import asynctensor as at
+from asynctensor.errors import Aborted
 from examples import bulk
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +30,7 @@ async def test_a_killed_ingestion_leaves_nothing_and_is_resumed(tmp_path: Path) 
     first = started(tmp_path)
     assert first.stdout is not None
     said = b""
-    while not re.search(rb"[2-9]/32 tasks", said):
+    while not re.search(rb"[2-9]/32 \[", said):
         more = first.stdout.read(1)
         assert more, said
         said += more
@@ -45,7 +47,8 @@ async def test_a_killed_ingestion_leaves_nothing_and_is_resumed(tmp_path: Path) 
     before = re.match(r"(\d+) tasks were done before\n", answer)
     assert before is not None
     assert int(before[1]) >= 2
-    assert "32/32 tasks\ncommitted" in answer
+    assert "32/32 [" in answer
+    assert "\ncommitted " in answer
     await repository.refresh()
     (commit,) = [each async for each in repository.log()]
     assert (commit.message, commit.changes.chunks) == ("the picture", {"picture/c/": 128})
@@ -54,3 +57,17 @@ async def test_a_killed_ingestion_leaves_nothing_and_is_resumed(tmp_path: Path) 
     np.testing.assert_array_equal(await store.read(), np.concatenate(rows))
     # Nothing is left to do: the next one is a job of its own.
     assert not (tmp_path / "bulk.job").exists()
+
+
+async def test_a_job_whose_transaction_was_aborted_is_begun_anew(tmp_path: Path) -> None:
+    job = tmp_path / "bulk.job"
+    one = await bulk.begin(tmp_path / "repository", job)
+    one.abort()
+    with pytest.raises(Aborted):
+        await one.future
+    other = await bulk.begin(tmp_path / "repository", job)
+    assert other.open
+    assert bulk.kept(job) == other.share()
+    other.abort()
+    with pytest.raises(Aborted):
+        await other.future
