@@ -100,13 +100,12 @@ class IoLoop:
         local, arriving = PROCESS.local, self._arriving
         local.together = object()
         try:
-            # No more than there are now: each was asked for before any of them begins.
+            # No more than there are now: each was asked for before any of them begins. Whoever
+            # comes meanwhile calls this again.
             for _count in range(len(arriving)):
                 arriving.popleft().begin(self.loop)
         finally:
             local.together = None
-        if arriving:
-            inbox_of(self.loop).post(self._begin, None)
 
     def _refuse_arriving(self) -> None:
         error = FailedPrecondition(
