@@ -24,16 +24,23 @@ SLOW = ("dask", "ray", "spark")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A process in which JAX was loaded warns of every fork, whoever forks."""
+    """What the libraries do to all tests in their process, and how long they may take.
+
+    A process in which JAX was loaded warns of every fork, whoever forks; Spark's bridge to Java
+    drops sockets whenever the collector comes.
+    """
     for item in items:
         if HERE not in item.path.parents:
             continue
-        item.add_marker(
-            pytest.mark.filterwarnings("ignore:os.fork\\(\\) was called:RuntimeWarning")
-        )
+        for each in (
+            "ignore:os.fork\\(\\) was called:RuntimeWarning",
+            "ignore:unclosed:ResourceWarning",
+        ):
+            item.add_marker(pytest.mark.filterwarnings(each))
         for name in SLOW:
             if HERE / name in item.path.parents or f"integrations/{name}.md" in item.name:
                 item.add_marker(pytest.mark.xdist_group(name))
+                item.add_marker(pytest.mark.timeout(600))
 
 
 #: Java without an argument that asks for a module which the Java of the tests does not have.
