@@ -86,8 +86,10 @@ class QueuedRead:
         size = wanted.exclusive_max - wanted.inclusive_min
         value = first.value if len(arrivals) == 1 else b"".join([a.value for a in arrivals])
         if self.offset or len(value) != size:
-            # Copied: a part would keep all of it.
-            value = bytes(value[self.offset : self.offset + size])
+            value = memoryview(value)[self.offset : self.offset + size]
+            if self.by_task:
+                # Copied: a part would keep all of it. (Who takes no tasks is about to decode it.)
+                value = bytes(value)
         return Arrival("value", value, first.stamp)
 
 
