@@ -106,6 +106,18 @@ def test_grain(store, workers) -> None:
     assert sorted(np.concatenate([each["b"] for each in batches])) == sorted(VALUES[:, 0])
 
 
+async def test_what_is_made_of_a_branch_is_of_one_version(tmp_path) -> None:
+    repository = await at.Repository.open(tmp_path / "lab", create=True)
+    spec = {"driver": "zarr3", "kvstore": repository.kvstore("a/")}
+    store = await at.open(spec, create=True, dtype="float32", shape=[4, 4])
+    await store.write(1)
+    source, loading = GrainSource(store), to_jax(store)
+    assert (from_jax(await loading) == 1).all()
+    await store.write(2)
+    assert (pickle.loads(pickle.dumps(source))[3] == 1).all()
+    assert (from_jax(await to_jax(store[1:])) == 2).all()
+
+
 def test_grain_datasets(store) -> None:
     dataset = grain.MapDataset.source(GrainSource(Samples.windows(store, {0: 4}))).shuffle(1)
     found = np.concatenate(list(dataset.batch(2)))

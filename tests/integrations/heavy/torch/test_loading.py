@@ -173,6 +173,36 @@ def test_a_damaged_chunk(arrays, tmp_path, workers) -> None:
     assert loader.state_dict()["position"] == 20
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_all_that_is_made_of_a_branch_is_of_one_version(tmp_path, workers) -> None:
+    repository = at.Repository.open(tmp_path / "lab", create=True).result()
+    labels = at.open(
+        {"driver": "zarr3", "kvstore": repository.kvstore("labels/")}, create=True,
+        dtype="int64", shape=[COUNT], chunk_layout=at.ChunkLayout(chunk_shape=[10]),
+    ).result()  # fmt: skip
+    labels.write(np.arange(COUNT)).result()
+    dataset, stream = ArrayDataset(labels), ArrayStream(labels, 4, drop_last=True)
+    loader = Loader(labels, 4, workers=workers)
+    state = loader.state_dict()
+    batches = iter(stream)
+    assert next(batches).tolist() == [0, 1, 2, 3]
+    begun = stream.state_dict()
+    labels.write(-1).result()
+    found = DataLoader(dataset, batch_size=10, num_workers=workers)
+    assert flat(batch.tolist() for batch in found) == list(range(COUNT))
+    shared = DataLoader(stream, batch_size=None, num_workers=workers)
+    assert flat(batch.tolist() for batch in shared) == list(range(COUNT))
+    # Who comes later sees what is there, unless a state says what it was.
+    later, again = ArrayStream(labels, 4), Loader(labels, 4, workers=workers)
+    assert set(flat(batch.tolist() for batch in later)) == {-1}
+    later.load_state_dict(begun)
+    assert flat(batch.tolist() for batch in later) == list(range(4, COUNT))
+    assert flat(batch.tolist() for batch in later) == list(range(COUNT))
+    again.load_state_dict(state)
+    assert flat(batch.tolist() for batch in again) == list(range(COUNT))
+    assert set(flat(batch.tolist() for batch in Loader(labels, 4, workers=workers))) == {-1}
+
+
 def test_states_of_other_workers_are_refused(arrays) -> None:
     one = ArrayStream(arrays, 3, shuffle=True, rank=0, world_size=2)
     with pytest.raises(FailedPrecondition):
