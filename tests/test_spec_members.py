@@ -617,6 +617,16 @@ CONFLICTS: list[tuple[Any, str, str]] = [
         "transform.output[0].input_dimension",
         "transform.output[0].index_array",
     ),
+    (
+        zarr3(transform={"input_shape": [2], "output": [{}, {"input_dimension": 1}]}),
+        "transform.output[1].input_dimension",
+        "transform.input_shape",
+    ),
+    (
+        zarr3(transform={"input_rank": 1, "output": [{"index_array": [1, 2]}]}),
+        "transform.output[0].index_array",
+        "transform.input_rank",
+    ),
     (zarr3(metadata={"shape": [4], "chunk_grid": CHUNKS}), CHUNK_SHAPE, "metadata.shape"),
     (
         zarr3(metadata={"shape": [4], "dimension_names": ["a", "b"]}),

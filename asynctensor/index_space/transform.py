@@ -97,7 +97,12 @@ class IndexTransform(TransformRep, Indexer, Indexable):
                 implicit_upper_bounds=implicit_upper_bounds,
                 labels=input_labels,
             )
-        maps = identity_maps(rep.input_rank) if output is None else _checked_maps(rep, output)
+        said_by = "input_rank"
+        if isinstance(json, Mapping):
+            said_by = next((name for name in json if name != "output"), said_by)
+        maps = identity_maps(rep.input_rank)
+        if output is not None:
+            maps = _checked_maps(rep, output, said_by)
         for name in TransformRep.field_names():
             object.__setattr__(self, name, getattr(rep, name))
         object.__setattr__(self, "maps", maps)
@@ -367,12 +372,22 @@ def _from_json(json: object) -> tuple[TransformRep, list[OutputIndexMap] | None]
 
 
 def _checked_maps(
-    rep: TransformRep, output: Iterable[OutputIndexMap]
+    rep: TransformRep, output: Iterable[OutputIndexMap], said_by: str
 ) -> tuple[OutputIndexMap, ...]:
+    """The maps, each checked against the domain, which the member `said_by` says."""
     if isinstance(output, OutputIndexMap) or not isinstance(output, Iterable):
         raise IncompatibleType(f"output must be a sequence of OutputIndexMap, not {output!r}")
     empty = is_explicitly_empty(*rep.bounds)
-    return tuple(_checked_map(rep, out, item, empty) for out, item in enumerate(output))
+    checked = []
+    for out, item in enumerate(output):
+        try:
+            checked.append(_checked_map(rep, out, item, empty))
+        except InvalidArgument as error:
+            is_array = item.index_array is not None
+            name = "index_array" if is_array else "input_dimension"
+            error.contradicting = (f"output[{out}].{name}", said_by)
+            raise
+    return tuple(checked)
 
 
 def _checked_map(rep: TransformRep, out: int, item: object, empty: bool) -> OutputIndexMap:
