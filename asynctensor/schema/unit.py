@@ -18,6 +18,14 @@ _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _MISSING: Final[Any] = object()
 
 
+def _quotient(dividend: float, divisor: float) -> float:
+    """As floats of IEEE 754 are divided, by zero too."""
+    if divisor:
+        return dividend / divisor
+    sign = math.copysign(1.0, dividend) * math.copysign(1.0, divisor)
+    return math.copysign(math.inf, sign) if dividend else math.nan
+
+
 class Unit:
     """A physical quantity, such as one step along a dimension: ``Unit(4, "nm")``.
 
@@ -99,7 +107,7 @@ class Unit:
     def __truediv__(self, divisor: float) -> Unit:
         if not _is_number(divisor):
             return NotImplemented
-        return Unit(self.multiplier / float(divisor), self.base_unit)
+        return Unit(_quotient(self.multiplier, float(divisor)), self.base_unit)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Unit):

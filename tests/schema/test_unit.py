@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 
 import pytest
@@ -78,3 +79,11 @@ def test_units_are_values() -> None:
     assert as_unit(None) is None
     with pytest.raises(IncompatibleType):
         as_unit({})
+
+
+@pytest.mark.parametrize("multiplier", [4.0, -4.0, 0.0])
+@pytest.mark.parametrize("divisor", [0, 0.0, -0.0])
+def test_division_by_zero(multiplier: float, divisor: float) -> None:
+    ours = (Unit(multiplier, "nm") / divisor).multiplier
+    theirs = (ts.Unit(multiplier, "nm") / divisor).multiplier
+    assert ours == theirs or (math.isnan(ours) and math.isnan(theirs))
