@@ -15,8 +15,14 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ("tests.servers.fixtures",)
 
-# A busy machine is slow to make examples, which says nothing of the code.
-settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow])
+# A busy machine is slow to make examples, and to run them, which says nothing of the code. CI says
+# of a change whether it is right, and not whether it was lucky.
+settings.register_profile(
+    "busy",
+    suppress_health_check=[HealthCheck.too_slow],
+    deadline=None,
+    derandomize=bool(os.environ.get("CI_NO_SKIPS") or os.environ.get("CI")),
+)
 settings.load_profile("busy")
 
 ROWS = Path(__file__).with_name("known_servers.toml")

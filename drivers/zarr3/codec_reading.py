@@ -134,9 +134,8 @@ def _read_crc32c(configuration: Member) -> Crc32c:
 
 
 def _read_transpose(configuration: Member) -> Transpose:
-    order = configuration.object(("order",)).get("order")
-    if order is None:
-        return Transpose()
+    # Of no other codec TensorStore wants to know everything at once.
+    order = configuration.object(("order",), ("order",))["order"]
     if isinstance(order.value, str):
         return Transpose(order.string(("C", "F")))
     axes = order.sizes(0)

@@ -46,7 +46,13 @@ def test_codecs_are_objects(codecs: Any) -> None:
     assert metadata(ts, "zarr3", json) == metadata(tensorstore, "zarr3", json)
 
 
-@pytest.mark.parametrize("codecs", ["gzip", 5, [5], [None], [{"configuration": {}}], {"a": 1}])
+@pytest.mark.parametrize(
+    "codecs",
+    [
+        "gzip", 5, [5], [None], [{"configuration": {}}], {"a": 1}, ["transpose"],
+        [{"name": "transpose", "configuration": {}}],
+    ],
+)  # fmt: skip
 def test_what_is_wrong_is_told(codecs: Any) -> None:
     for library in (ts, tensorstore):
         with pytest.raises(ValueError, match="codecs"):
