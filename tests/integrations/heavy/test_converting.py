@@ -16,7 +16,7 @@ import torch
 import zarr
 
 import asynctensor as at
-from asynctensor.errors import IncompatibleType, InvalidArgument, NotFound
+from asynctensor.errors import AlreadyExists, IncompatibleType, InvalidArgument, NotFound
 
 LIBRARIES = ["numpy", "torch", "tensorflow", "jax", "arrow"]
 VALUES = np.array([[1, 0.5, 2], [8, 1, 4]])
@@ -111,7 +111,7 @@ async def test_places(tmp_path) -> None:
     assert (named.domain.labels, named.shape) == (("y", "x"), (2, 3))
     assert await at.convert(VALUES[0], made[1]) is not None
     assert (await at.convert(made, "numpy")).tolist() == [[1, 0.5, 2]] * 2
-    with pytest.raises(at.Error, match="exists"):
+    with pytest.raises(AlreadyExists, match="an array here already"):
         await at.convert(VALUES, url)
     await at.convert(np.ones(2), url, delete_existing=True)
     assert (await at.convert(url, "numpy")).tolist() == [1, 1]
