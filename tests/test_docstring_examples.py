@@ -70,7 +70,9 @@ async def outcome(source: str, scope: dict[str, Any]) -> tuple[str, ...]:
     except (Exception, asyncio.CancelledError) as error:
         kinds = [cls for cls in type(error).__mro__ if cls.__module__ == "builtins"]
         # A wrong index is a ValueError or an IndexError, as TensorStore pleases; here it is both.
-        return ("error", "ValueError" if kinds[0] is IndexError else kinds[0].__name__)
+        # So is a key with nothing there, of which TensorStore says KeyError.
+        said = KeyError if KeyError in kinds else ValueError if kinds[0] is IndexError else kinds[0]
+        return ("error", said.__name__)
     shown = str(value).rstrip() if type(value).__name__ in TEXTS else repr(value)
     return ("value", VARYING.sub("", shown))
 
