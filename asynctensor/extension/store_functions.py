@@ -12,6 +12,7 @@ from typing import Any
 
 from asynctensor.errors import IncompatibleType, InvalidArgument, Unimplemented
 from asynctensor.runtime.guest import Guest
+from asynctensor.runtime.sources import SOURCES
 from asynctensor.storage.byte_range import FULL, ByteRange
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
@@ -91,7 +92,7 @@ class FunctionCalls(StoreCalls):
         self._conditional = takes(self._write, "if_equal")
 
     async def read(self, key: str, options: ReadOptions) -> ReadResult:
-        read = _there(self._read, "read")
+        read, asked = _there(self._read, "read"), SOURCES.time()
         ranged = self._ranges and not options.byte_range.is_full
         if ranged:
             found = await self._guest.call(read, key, options.byte_range)
@@ -101,10 +102,10 @@ class FunctionCalls(StoreCalls):
             found = await self._guest.call(read, key)
         if found is None:
             unmet = options.if_equal not in (UNKNOWN, NO_VALUE)
-            stamp = TimestampedStorageGeneration.now(NO_VALUE)
+            stamp = TimestampedStorageGeneration(NO_VALUE, asked)
             return ReadResult("unspecified" if unmet else "missing", b"", stamp)
         value, generation = _value_and_generation(found, needs_generation=ranged)
-        stamp = TimestampedStorageGeneration.now(generation)
+        stamp = TimestampedStorageGeneration(generation, asked)
         if options.if_equal not in (UNKNOWN, generation) or options.if_not_equal == generation:
             return ReadResult("unspecified", b"", stamp)
         if not ranged:

@@ -28,6 +28,7 @@ from asynctensor.integrations.fsspec_calls import FilesystemCalls
 from asynctensor.integrations.store_errors import errors_mapped
 from asynctensor.runtime.entropy import random_hex
 from asynctensor.runtime.seen_through import seen_through
+from asynctensor.runtime.sources import SOURCES
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import (
@@ -134,8 +135,9 @@ class FsspecStore(KeyValueStore):
 
     async def _read(self, path: str, options: ReadOptions) -> ReadResult | None:
         """What is read; None if it was changed meanwhile."""
+        asked = SOURCES.time()
         info = await self._info(path)
-        now = TimestampedStorageGeneration.now(_generation(info))
+        now = TimestampedStorageGeneration(_generation(info), asked)
         if options.if_equal not in (UNKNOWN, now.generation) or (
             options.if_not_equal not in (UNKNOWN, NO_VALUE)
             and options.if_not_equal == now.generation

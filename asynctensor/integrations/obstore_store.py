@@ -30,6 +30,7 @@ from asynctensor.integrations.obstore_place import ObstorePlace
 from asynctensor.integrations.store_errors import errors_mapped
 from asynctensor.runtime.guest import Guest
 from asynctensor.runtime.seen_through import seen_through
+from asynctensor.runtime.sources import SOURCES
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
@@ -120,23 +121,22 @@ class ObstoreStore(KeyValueStore):
                 raise Unavailable(_first_line(error)) from error
 
     async def _read(self, key: str, options: ReadOptions) -> ReadResult:
-        asked = _asked(options)
+        asked, time = _asked(options), SOURCES.time()
         if options.byte_range == ByteRange(0, 0) or options.if_equal == NO_VALUE:
             return await self._look(key, options)
         try:
             meta, value = await self._get(key, asked)
         except FileNotFoundError:
             unmet = options.if_equal not in (UNKNOWN, NO_VALUE)
-            stamp = TimestampedStorageGeneration.now(NO_VALUE)
+            stamp = TimestampedStorageGeneration(NO_VALUE, time)
             return ReadResult("unspecified" if unmet else "missing", b"", stamp)
         except NotModifiedError:
-            return ReadResult(
-                "unspecified", b"", TimestampedStorageGeneration.now(options.if_not_equal)
-            )
+            stamp = TimestampedStorageGeneration(options.if_not_equal, time)
+            return ReadResult("unspecified", b"", stamp)
         except (BaseError, ValueError):
             # A condition that does not hold, or a range that is not there; which, a look tells.
             return await self._look(key, options)
-        stamp = TimestampedStorageGeneration.now(_generation(meta))
+        stamp = TimestampedStorageGeneration(_generation(meta), time)
         if _is_unmet(options, stamp.generation):
             return ReadResult("unspecified", b"", stamp)
         start, stop = options.byte_range.resolve(meta["size"])
@@ -155,13 +155,14 @@ class ObstoreStore(KeyValueStore):
 
     async def _look(self, key: str, options: ReadOptions) -> ReadResult:
         """What a read finds that needs no bytes, or cannot have them."""
+        time = SOURCES.time()
         try:
             meta = await self._call("head_async", key)
         except FileNotFoundError:
             unmet = options.if_equal not in (UNKNOWN, NO_VALUE)
-            stamp = TimestampedStorageGeneration.now(NO_VALUE)
+            stamp = TimestampedStorageGeneration(NO_VALUE, time)
             return ReadResult("unspecified" if unmet else "missing", b"", stamp)
-        stamp = TimestampedStorageGeneration.now(_generation(meta))
+        stamp = TimestampedStorageGeneration(_generation(meta), time)
         if _is_unmet(options, stamp.generation):
             return ReadResult("unspecified", b"", stamp)
         start, stop = options.byte_range.resolve(meta["size"])

@@ -51,6 +51,7 @@ from asynctensor.kvstores.file.replacement import replace
 from asynctensor.kvstores.file.retrying import relisted, retried
 from asynctensor.kvstores.file.root import Root
 from asynctensor.runtime.counters import store_counters
+from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.runtime.workers import WorkerPool, file_io_pool
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
@@ -331,14 +332,16 @@ class FileFace(BlockingFace):
 
     def read(self, key: str, options: ReadOptions) -> ReadResult:
         """See `KeyValueStore.read`."""
+        # Not the time after: what was opened may have been replaced by then.
+        asked = SOURCES.time()
         opened = self.open(key)
-        now = TimestampedStorageGeneration.now
         if opened is None:
             unmet = options.if_equal not in (UNKNOWN, NO_VALUE)
-            return ReadResult("unspecified" if unmet else "missing", b"", now(NO_VALUE))
+            stamp = TimestampedStorageGeneration(NO_VALUE, asked)
+            return ReadResult("unspecified" if unmet else "missing", b"", stamp)
         try:
             with os_errors_mapped(key=key, store=self._root.path, operation="read"):
-                stamp = now(opened.generation)
+                stamp = TimestampedStorageGeneration(opened.generation, asked)
                 if options.if_equal not in (UNKNOWN, opened.generation):
                     return ReadResult("unspecified", b"", stamp)
                 if options.if_not_equal == opened.generation:

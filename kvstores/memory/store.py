@@ -224,9 +224,10 @@ class MemoryStore(KeyValueStore):
         _check_key(key)
         counters = self.values.counters
         counters.read.value += 1
+        asked = SOURCES.time()
         found = self.values.get(key)
         generation = NO_VALUE if found is None else found[1]
-        stamp = TimestampedStorageGeneration.now(generation)
+        stamp = TimestampedStorageGeneration(generation, asked)
         if found is None:
             unmet = options.if_equal not in (UNKNOWN, NO_VALUE)
             return ReadResult("unspecified" if unmet else "missing", b"", stamp)

@@ -138,8 +138,12 @@ class HeldDirectory:
 
     # -- on worker threads ------------------------------------------------------------------
 
-    def of(self, opened: OpenValue) -> Version:
+    def of(self, opened: OpenValue, asked: float) -> Version:
         """The version that is open; read from it if it is not the one known.
+
+        Args:
+            opened: The zip file.
+            asked: A time before it was opened, at which it was the newest.
 
         Raises:
             DataLoss, Unimplemented, ResourceExhausted: It cannot be read; see `wanted_tail`.
@@ -151,7 +155,7 @@ class HeldDirectory:
             version = self.version
             if version is not None and version.stamp.generation == opened.generation:
                 return version
-            stamp = TimestampedStorageGeneration.now(opened.generation)
+            stamp = TimestampedStorageGeneration(opened.generation, asked)
             try:
                 version = Version(_read_open(opened), stamp, {})
             except Error as error:

@@ -34,6 +34,7 @@ from asynctensor.kvstores.zip.rewriting import check_key, compressed
 from asynctensor.kvstores.zip.value import ZipValue
 from asynctensor.kvstores.zip.writer import ZipWriter, replace
 from asynctensor.runtime.clock import SYSTEM_CLOCK
+from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.workers import WorkerPool, data_copy_pool
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
@@ -345,11 +346,12 @@ class ZipFace(BlockingFace):
 
     def open(self, key: str) -> ZipValue | None:
         """See `BlockingFace.open`."""
+        asked = SOURCES.time()
         opened = self._base.open(self._base_path)
         if opened is None:
             return None
         try:
-            version = self._held.of(opened)
+            version = self._held.of(opened, asked)
             entry = None if version.directory is None else version.directory.find(key)
             if entry is not None:
                 return ZipValue(opened, version, entry)
