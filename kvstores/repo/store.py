@@ -20,6 +20,7 @@ from asynctensor.kvstores.repo.source import BranchSource, FixedSource, Source, 
 from asynctensor.kvstores.repo.state import RepositoryState, state_of
 from asynctensor.kvstores.repo.value_changes import RepositoryHistory
 from asynctensor.runtime.seen_through import seen_through
+from asynctensor.runtime.sources import SOURCES
 from asynctensor.storage.checksum import crc32c
 from asynctensor.storage.commit_domain import Commit
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
@@ -76,8 +77,10 @@ class RepositoryStore(KeyValueStore):
 
     async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
         """See `KeyValueStore.read`."""
+        # Commits may come while it is read, of which the snapshot knows nothing.
+        asked = SOURCES.time()
         snapshot = await self.source.snapshot()
-        return await snapshot.mended(lambda state: self._read(state, key, options))
+        return await snapshot.mended(lambda state: self._read(state, asked, key, options))
 
     def begin_read(self, key: str, options: ReadOptions, told: Told) -> Callable[[], object] | None:
         """See `KeyValueStore.begin_read`."""
@@ -86,15 +89,17 @@ class RepositoryStore(KeyValueStore):
             return None
         return begin_read(snapshot.standing(), self.state.place, key, options, told)
 
-    async def _read(self, snapshot: Snapshot, key: str, options: ReadOptions) -> ReadResult:
+    async def _read(
+        self, snapshot: Snapshot, asked: float, key: str, options: ReadOptions
+    ) -> ReadResult:
         found = await snapshot.pages.run(lookup(snapshot.tail, snapshot.count, key))
         if found is None:
             unmet = options.if_equal not in (UNKNOWN, NO_VALUE)
-            stamp = TimestampedStorageGeneration.now(NO_VALUE)
+            stamp = TimestampedStorageGeneration(NO_VALUE, asked)
             return ReadResult("unspecified" if unmet else "missing", b"", stamp)
         ref = found[1]
         generation = snapshot.generation(found)
-        stamp = TimestampedStorageGeneration.now(generation)
+        stamp = TimestampedStorageGeneration(generation, asked)
         if options.if_equal not in (UNKNOWN, generation) or options.if_not_equal == generation:
             return ReadResult("unspecified", b"", stamp)
         start, stop = options.byte_range.resolve(ref.size)
