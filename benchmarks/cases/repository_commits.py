@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmarks.case import RowSpec, Scene, Target, WrongResult
-from benchmarks.cases.far_reads import loop
+from benchmarks.distant import Distant
 from benchmarks.peers import peer_class
 from benchmarks.repositories import (
-    DELAY,
     LENGTH,
     PEERS,
     Making,
@@ -25,7 +22,7 @@ from benchmarks.repositories import (
     row_of,
     turn_of,
 )
-from tests.servers.distant_s3 import DistantS3, distant_s3
+from tests.servers.distant_s3 import DistantS3
 
 #: What this process has opened, by peer, setting and name.
 _opened: dict[tuple[str, str, str], tuple[Any, Any]] = {}
@@ -84,7 +81,7 @@ async def compared(
 
 
 @dataclass(frozen=True)
-class LargeRepository:
+class LargeRepository(Distant):
     """Commits one chunk of a large array, and of a small one; opens the large one cold."""
 
     peers: tuple[str, ...] = PEERS
@@ -127,15 +124,6 @@ class LargeRepository:
     )
     fresh_process: bool = False
 
-    def prepare(self, scene: Scene) -> None:
-        pass
-
-    def serve(self, folder: Path) -> AbstractContextManager[DistantS3]:
-        return distant_s3(folder / "server", DELAY)
-
-    def measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
-        return loop().run(self._measure(peer, setting, scene))
-
     async def _measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
         few, many = Making("small", 1000), Making("large", 20_000 if scene.quick else 1_000_000)
         await made(scene, self.peers, [many, few], peer)
@@ -170,7 +158,7 @@ class LargeRepository:
 
 
 @dataclass(frozen=True)
-class LongHistory:
+class LongHistory(Distant):
     """Commits one chunk in a repository of 5,000 commits, and in one of 10."""
 
     peers: tuple[str, ...] = PEERS
@@ -186,15 +174,6 @@ class LongHistory:
         RowSpec("the same, the 5,000th: bytes written beyond the chunk", "", None, "bytes"),
     )
     fresh_process: bool = False
-
-    def prepare(self, scene: Scene) -> None:
-        pass
-
-    def serve(self, folder: Path) -> AbstractContextManager[DistantS3]:
-        return distant_s3(folder / "server", DELAY)
-
-    def measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
-        return loop().run(self._measure(peer, setting, scene))
 
     async def _measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
         few = Making("young", 1000, 10)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.case import RowSpec, Scene, Target, WrongResult
 from benchmarks.cases.far_reads import loop
+from benchmarks.distant import Distant
 from benchmarks.layouts import BLOSC
 from benchmarks.peers import Ground
 from benchmarks.peers.with_asynctensor import s3_base
-from benchmarks.repositories import DELAY
-from tests.servers.distant_s3 import DistantS3, distant_s3
 
 #: What this process has written, by case: through a repository, and plainly.
 _written: dict[str, tuple[Any, Any]] = {}
@@ -93,7 +90,7 @@ class NearRead:
 
 
 @dataclass(frozen=True)
-class FarRead:
+class FarRead(Distant):
     """Reads the whole volume from S3 with 20 ms for each request."""
 
     peers: tuple[str, ...] = ("asynctensor",)
@@ -107,16 +104,7 @@ class FarRead:
     )
     fresh_process: bool = False
 
-    def prepare(self, scene: Scene) -> None:
-        pass
-
-    def serve(self, folder: Path) -> AbstractContextManager[DistantS3]:
-        return distant_s3(folder / "server", DELAY)
-
-    def measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
-        return loop().run(self._measure(scene))
-
-    async def _measure(self, scene: Scene) -> dict[str, float]:
+    async def _measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
         arrays = await written(scene, self.name, Ground("lab", scene.server.endpoint))
         return await ratio(scene, arrays, 2)
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmarks.case import RowSpec, Scene, Target
-from benchmarks.cases.far_reads import loop, quantile
+from benchmarks.cases.far_reads import quantile
 from benchmarks.cases.repository_commits import opened
+from benchmarks.distant import Distant
 from benchmarks.peers import peer_class
-from benchmarks.repositories import DELAY, Making, Process, check_together, far, made, turn_of
+from benchmarks.repositories import Making, Process, check_together, far, made, turn_of
 from benchmarks.repository_worker import latencies
-from tests.servers.distant_s3 import DistantS3, distant_s3
 
 ARRAY = Making("array", 1024)
 WRITERS = 16
@@ -58,7 +56,7 @@ def rows_done(taken: list[list[float]], step: int) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Writers:
+class Writers(Distant):
     """16 processes commit to chunks of their own, as fast as they can."""
 
     peers: tuple[str, ...] = ("asynctensor", "icechunk")
@@ -73,15 +71,6 @@ class Writers:
         RowSpec("the same: p95 of a commit", "s", Target(1.0, 0.3, is_ratio=False), "p95"),
     )
     fresh_process: bool = False
-
-    def prepare(self, scene: Scene) -> None:
-        pass
-
-    def serve(self, folder: Path) -> AbstractContextManager[DistantS3]:
-        return distant_s3(folder / "server", DELAY)
-
-    def measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
-        return loop().run(self._measure(peer, setting, scene))
 
     async def _measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
         await made(scene, self.peers, [ARRAY], peer)
@@ -106,7 +95,7 @@ class Writers:
 
 
 @dataclass(frozen=True)
-class Tasks:
+class Tasks(Distant):
     """64 tasks of one process commit to chunks of their own, as fast as they can."""
 
     peers: tuple[str, ...] = ("asynctensor", "ocdbt")
@@ -119,15 +108,6 @@ class Tasks:
         ),
     )
     fresh_process: bool = False
-
-    def prepare(self, scene: Scene) -> None:
-        pass
-
-    def serve(self, folder: Path) -> AbstractContextManager[DistantS3]:
-        return distant_s3(folder / "server", DELAY)
-
-    def measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
-        return loop().run(self._measure(peer, setting, scene))
 
     async def _measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
         await made(scene, self.peers, [ARRAY], peer)
