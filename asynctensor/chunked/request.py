@@ -15,7 +15,6 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from itertools import count
 from typing import Any, Generic, TypeVar
 
 from asynctensor.errors import DeadlineExceeded, from_memory_error
@@ -49,8 +48,8 @@ class Request(Generic[T]):
         "_result",
         "_settled",
         "_untold",
-        "_watcher_numbers",
         "_watchers",
+        "_watchers_seen",
         "future",
         "stopped",
     )
@@ -65,7 +64,7 @@ class Request(Generic[T]):
         self._settled = False
         #: By a number each: many come and go while a request of many chunks is served.
         self._watchers: dict[int, Callable[[], object]] = {}
-        self._watcher_numbers = count()
+        self._watchers_seen = 0
         self._cancelled = False
         self._error: BaseException | None = None
         self._result = result
@@ -117,6 +116,8 @@ class Request(Generic[T]):
             self._tell(report, cells)
         with self._lock:
             self._active -= cells
+            if self._active:
+                return
         self._settle_if_over()
 
     def _tell(self, report: Callable[[int], object], cells: int) -> None:
@@ -181,7 +182,7 @@ class Request(Generic[T]):
         """
         with self._lock:
             if not self.stopped:
-                number = next(self._watcher_numbers)
+                number = self._watchers_seen = self._watchers_seen + 1
                 self._watchers[number] = watcher
                 return lambda: self._forget(number)
         watcher()

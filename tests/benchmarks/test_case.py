@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from benchmarks.case import Outcome, Row, RowSpec, Target
-from benchmarks.cases import ALL
+from benchmarks.every_case import ALL
 from benchmarks.layouts import LAYOUTS, make_volume
 from benchmarks.part import Part, joined
 from benchmarks.report import failures, table
@@ -75,3 +78,14 @@ def test_the_volume_is_the_same_each_time() -> None:
     volume = make_volume(16)
     assert (volume == make_volume(16)).all()
     assert volume.std() > 8
+
+
+def test_a_measuring_process_loads_no_peer_and_no_other_case() -> None:
+    # Each spawned process imports the main module and its case.
+    program = (
+        "import sys, benchmarks.__main__, benchmarks.cases.gathered_reads; print(*sys.modules)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert not {"asynctensor", "tensorstore", "zarr", "xarray", "obstore", "torch"} & set(loaded)
