@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from asynctensor.kvstores.memory.store import MemoryMap, MemoryStore
+from asynctensor.kvstores.memory.memory_map import MemoryMap
+from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.schema.json_value import boolean, in_member
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.store_request import StoreRequest

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import asynctensor as ts
-from asynctensor.kvstores.memory.store import MemoryFace, MemoryMap, MemoryStore
+from asynctensor.kvstores.memory.memory_map import MemoryMap
+from asynctensor.kvstores.memory.store import MemoryFace, MemoryStore
 from asynctensor.storage.kvstore import OpenValue
 from asynctensor.testing.open_over import open_over
 

@@ -13,7 +13,8 @@ import asynctensor as ts
 from asynctensor.errors import Aborted, InvalidArgument
 from asynctensor.kvstores.kvstack.layers import Layer, layer_of, resolved, within
 from asynctensor.kvstores.kvstack.store import KvStackStore
-from asynctensor.kvstores.memory.store import MemoryMap, MemoryStore
+from asynctensor.kvstores.memory.memory_map import MemoryMap
+from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.testing.kvstore_suite import KeyValueStoreSuite
 

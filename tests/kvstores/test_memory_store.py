@@ -6,7 +6,8 @@ import pickle
 
 import pytest
 
-from asynctensor.kvstores.memory.store import MemoryMap, MemoryStore
+from asynctensor.kvstores.memory.memory_map import MemoryMap
+from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.testing.kvstore_calls import keys, read, write
 from asynctensor.testing.kvstore_suite import KeyValueStoreSuite

@@ -5,9 +5,9 @@ A patch file opens with two headers, and continues as a unified diff against the
     What: the commit of `memory` does not look at what it rests on
     Test: tests/torture/test_torture.py::test_ten_worlds_without_anomaly
 
-    --- a/kvstores/memory/store.py
-    +++ b/kvstores/memory/store.py
-    @@ -94,3 +94,2 @@
+    --- a/kvstores/memory/memory_map.py
+    +++ b/kvstores/memory/memory_map.py
+    @@ -74,3 +74,3 @@
      ...
 
 Hunks are found by their lines, and by their number only where the lines occur more than once, so

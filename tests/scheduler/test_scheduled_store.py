@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from asynctensor.errors import OutOfRange, Unavailable
-from asynctensor.kvstores.memory.store import MemoryMap, MemoryStore
+from asynctensor.kvstores.memory.memory_map import MemoryMap
+from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.runtime.event_loop import start
 from asynctensor.scheduler import read_queue
 from asynctensor.scheduler.flow import FLOW
