@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import asynctensor as ts
-from asynctensor.drivers.downsample import driver as driver_module
-from asynctensor.drivers.downsample import large_cells
+from asynctensor.drivers.downsample import large_cells, reading
 from asynctensor.drivers.downsample.large_cells import accumulator
 from asynctensor.errors import ResourceExhausted
 
@@ -48,7 +47,7 @@ async def test_values(name: str, method: Any, monkeypatch: pytest.MonkeyPatch) -
     small = ts.downsample(base, [7, 13], method)
     expected = await small.read()
     points = ([0, 1, 1, -1], [1, 0, 2, 1])
-    monkeypatch.setattr(driver_module, "HELD_BYTES", 16)
+    monkeypatch.setattr(reading, "HELD_BYTES", 16)
     for view in (small, small.T, small[0], small.vindex[points], small[:, ::-1]):
         np.testing.assert_allclose(
             (await view.read()).astype(expected.dtype, copy=False),
