@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from asynctensor.errors import Aborted, AlreadyExists, Error, FailedPrecondition
 from asynctensor.kvstores.repo.checkpoint import Checkpoint
 from asynctensor.kvstores.repo.combining import LOSSES, Combiner
 from asynctensor.kvstores.repo.damage import LostPage
-from asynctensor.kvstores.repo.fold_due import is_due
+from asynctensor.kvstores.repo.fold_due import is_due, is_overdue
 from asynctensor.kvstores.repo.history import History, tail_of
 from asynctensor.kvstores.repo.intents import Intents
 from asynctensor.kvstores.repo.judging import Standing, deleted, judge, known, unknown_entry
@@ -332,12 +333,20 @@ class Branch:
         if self.folder is None or self.folding is not None:
             return
         self.folding = asyncio.ensure_future(self.folder(self))
-        self.folding.add_done_callback(self._folded)
+        self.folding.add_done_callback(partial(self._folded, self._tail.base))
 
-    def _folded(self, task: asyncio.Task[None]) -> None:
+    def _folded(self, base: Version, task: asyncio.Task[None]) -> None:
+        """Takes the turns that came during the fold, unless it brought nothing.
+
+        Args:
+            base: That of the tail before.
+            task: The fold.
+        """
         self.folding = None
         if not task.cancelled() and task.exception() is not None:
             _log.warning("Folding branch %r failed: %s", self.name, task.exception())
+        elif base < self._tail.base and is_overdue(self._tail, self.log.tail):
+            self._start_folding()
 
     async def _fill(self, entries: list[Entry]) -> Filled:
         record = Record(

@@ -30,3 +30,16 @@ def is_due(tail: Tail, newest: int) -> bool:
         return True
     due = since >= _FOLD_AFTER or len(tail) >= _FOLD_COMMITS
     return due and (newest % _FOLD_AFTER == 0 or since >= 4 * _FOLD_AFTER)
+
+
+def is_overdue(tail: Tail, newest: int) -> bool:
+    """Whether a tail is so long that it was somebody's turn while a fold was under way.
+
+    For whoever has just folded: turns that came meanwhile were missed.
+
+    Args:
+        tail: What the fold has left.
+        newest: The slot of the newest record.
+    """
+    long = newest - tail.base[0] >= _FOLD_AFTER or len(tail) >= _FOLD_COMMITS
+    return long or tail.size >= _FOLD_BYTES or tail.in_parts >= _FOLD_IN_PARTS
