@@ -272,7 +272,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     async def resize(self, request: ResizeRequest, progress: ProgressFunction | None) -> None:
         store = self.store
         if self.transaction or store.history is None or store.commit_domain is None:
-            await self._resize(request, progress, self.array.forget)
+            await self._resize(request, progress, self._forgetting())
             return
         # Where there is a history, it is one step in it.
         gone: list[tuple[int, ...]] = []
@@ -297,6 +297,25 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         shrinks = await self._stored.resize(request)
         if shrinks and not request.metadata_only:
             await delete_outside(self.array, self._view, self._stored.look_again, progress, gone)
+
+    def _forgetting(self) -> Callable[[tuple[int, ...]], object]:
+        """Forgets chunks that it is told of; outside of a transaction, when that is committed."""
+        array, view = self.array, self._view
+        base = array.base
+        if base is None or not isinstance(view, StagedStore):
+            return array.forget
+        cells: list[tuple[int, ...]] = []
+
+        def committed() -> None:
+            for cell in cells:
+                base.forget(cell)
+
+        def gone(cell: tuple[int, ...]) -> None:
+            array.forget(cell)
+            cells.append(cell)
+
+        view.staging().when_committed(committed)
+        return gone
 
     async def grow(self, dimension: int, count: int) -> int:
         return await self._stored.grow(dimension, count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from asynctensor.errors import Aborted, FailedPrecondition, Unimplemented
 from asynctensor.runtime.workers import data_copy_pool
@@ -60,6 +60,8 @@ class Staging(StagedKeys, Participant):
         self._scratch: Stash | None = None
         self._moved_for: SharedTransaction | None = None
         self._last: Stash | None = None
+        #: Who is told that it is committed.
+        self._told: list[Callable[[], object]] = []
 
     @property
     def commit_domain(self) -> CommitDomain | None:
@@ -262,9 +264,16 @@ class Staging(StagedKeys, Participant):
     def is_final(self, key: str) -> bool:
         return key in self.observed
 
+    def when_committed(self, call: Callable[[], object]) -> None:
+        """Has somebody told when all that was staged has been written; see `committed`."""
+        with self.lock:
+            self._told.append(call)
+
     def committed(self) -> None:
         for staged in list(self.values.values()):
             staged.committed()
+        for call in self._told:
+            call()
 
     def discard(self) -> None:
         with self.lock:
@@ -274,6 +283,7 @@ class Staging(StagedKeys, Participant):
             self.listed.clear()
             self.seen.clear()
             self.relied.clear()
+            self._told.clear()
 
     async def commit_isolated(self) -> None:
         for key_range in list(self.deleted):

@@ -200,6 +200,26 @@ async def test_chunks_that_went_with_a_resize_are_not_shown_from_memory(repo) ->
     assert np.count_nonzero(await larger.read()) == 16 * 64
 
 
+async def test_chunks_that_went_in_a_transaction_are_not_shown_from_memory(repo) -> None:
+    context = at.Context({"cache_pool": {"total_bytes_limit": 1 << 20}})
+    image = await created(repo, context=context, recheck_cached_data=False)
+    await image.write(7)
+    assert (await image.read() == 7).all()
+    async with repo.transaction() as txn:
+        await image.with_transaction(txn).resize(exclusive_max=[16, 64])
+        # Nobody outside knows of it yet.
+        assert (await image.read() == 7).all()
+    async with repo.transaction() as txn:
+        smaller = await image.with_transaction(txn).resolve()
+        await smaller.resize(exclusive_max=[64, 64])
+    larger = await image.resolve()
+    assert np.count_nonzero(await larger.read()) == 16 * 64
+    txn = repo.transaction()
+    await image.with_transaction(txn).resize(exclusive_max=[8, 64])
+    txn.abort()
+    assert np.count_nonzero(await larger.read()) == 16 * 64
+
+
 async def test_whoever_writes_all_the_time_does_not_keep_an_array_from_becoming_smaller(
     repo,
 ) -> None:
