@@ -97,7 +97,7 @@ def find(
     Directories are listed, and the documents of nodes read, some dozens at a time; what is below an
     array (its chunks) is not looked at, and no data is read. What comes or goes meanwhile may or
     may not be seen. In a repository nothing is listed: its index says where all documents are, of
-    one state, and they are read together.
+    one state, and they are read together; in a transaction, with what that has staged.
 
     Args:
         where: A path of the local file system, a URL, a `KvStore`, its spec or JSON.

@@ -196,7 +196,7 @@ async def _indexed(
     async for at, documents in history.named(prefix, names):
         if any(above in arrays for above in _above(at)):
             continue
-        found = {name: value for name, value in documents.items() if value is not None}
+        found = {name: each.value for name, each in documents.items() if each is not None}
         if len(found) < len(documents):
             found |= await read_documents(store, at, documents.keys() - found.keys())
         places = _places(store, at, formats, found)
@@ -204,6 +204,8 @@ async def _indexed(
             arrays.add(at)
         for place in places:
             yield place
+        if at == prefix and arrays:
+            return
 
 
 def _above(prefix: str) -> Iterator[str]:

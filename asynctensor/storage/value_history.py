@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from asynctensor.storage.key_range import KeyRange
 
@@ -26,6 +27,13 @@ class ValueChange:
     time: float
     author: str | None = None
     message: str | None = None
+
+
+class NamedValue(NamedTuple):
+    """A value that was found by its name, and its generation."""
+
+    value: bytes
+    generation: bytes
 
 
 class ValueHistory(ABC):
@@ -51,7 +59,7 @@ class ValueHistory(ABC):
     @abstractmethod
     def named(
         self, prefix: str, names: Collection[str]
-    ) -> AsyncIterator[tuple[str, Mapping[str, bytes | None]]]:
+    ) -> AsyncIterator[tuple[str, Mapping[str, NamedValue | None]]]:
         """The values of some names, whatever directory they are in; all of one state.
 
         Args:
@@ -59,9 +67,15 @@ class ValueHistory(ABC):
             names: What is behind the last ``/`` of their keys.
 
         Yields:
-            Each directory that has any, as a prefix of keys, nearer ones first; and these values by
-            their names. None: it is there, and has to be read by itself, which may fail.
+            Each directory that has any, as a prefix of keys, in the order of `nearness`; and these
+            values by their names. None: it is there, and has to be read by itself, which may fail.
 
         Raises:
             Error: The store failed, or its index is damaged.
         """
+
+
+def nearness(directory: str) -> tuple[int, list[str]]:
+    """How far a directory is from the root, and its place among those as far."""
+    names = directory.split("/")[:-1]
+    return len(names), [f"{name}/" for name in names]

@@ -8,7 +8,7 @@ transactions that write different parts of one value do not disturb each other.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import replace
 
 from asynctensor.errors import Aborted
@@ -26,6 +26,7 @@ from asynctensor.storage.kvstore import (
     ReadOptions,
     ReadResult,
 )
+from asynctensor.transaction.staged_history import StagedHistory
 from asynctensor.transaction.staged_value import Merge, Reliance, StagedDocument, WholeValue
 from asynctensor.transaction.staging import Staging
 from asynctensor.transaction.transaction import Transaction
@@ -224,6 +225,36 @@ class StagedStore(KeyValueStore):
         async for entry in list_directory(staging.frozen, prefix):
             if entry.key not in hidden and await self._is_left(staging, entry.key):
                 yield entry
+
+    def observe(self, key: str, generation: bytes) -> None:
+        """Has the commit rest on what is stored at `key`, as a read of it does.
+
+        Raises:
+            Aborted: It was read before, and was another one.
+        """
+        self._observe(self.staging(), key, generation)
+
+    def observe_listing(self, key_range: KeyRange) -> None:
+        """Has the commit rest on which keys of a range are stored, as a listing does."""
+        self._observe_listing(self.staging(), key_range)
+
+    def staged_names(self, prefix: str, names: Collection[str]) -> dict[str, set[str]]:
+        """Which of some names are staged below a prefix, by the directory that they are in."""
+        staging = self.staging()
+        with staging.lock:
+            keys = [key for key in staging.values if key.startswith(prefix)]
+        found: dict[str, set[str]] = {}
+        for key in keys:
+            name = key.rpartition("/")[2]
+            if name in names:
+                found.setdefault(key[: len(key) - len(name)], set()).add(name)
+        return found
+
+    @property
+    def history(self) -> StagedHistory | None:
+        """See `KeyValueStore.history`: of the state that the transaction reads."""
+        history = self.staging().frozen.history
+        return None if history is None else StagedHistory(history, self)
 
     def _observe_listing(self, staging: Staging, key_range: KeyRange) -> None:
         if not self.transaction.repeatable_read:

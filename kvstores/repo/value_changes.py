@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from asynctensor.errors import DataLoss
 from asynctensor.kvstores.repo.family import Family
 from asynctensor.kvstores.repo.listing import documents
+from asynctensor.kvstores.repo.lookup import Found
 from asynctensor.kvstores.repo.record import CommitEntry
-from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.run import Run
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.snapshot_id import snapshot_id
@@ -22,7 +22,12 @@ from asynctensor.kvstores.repo.tail import Version
 from asynctensor.kvstores.repo.together import read_together
 from asynctensor.runtime.workers import shared_pool
 from asynctensor.storage.key_range import KeyRange
-from asynctensor.storage.value_history import ValueChange, ValueHistory
+from asynctensor.storage.value_history import (
+    NamedValue,
+    ValueChange,
+    ValueHistory,
+    nearness,
+)
 
 #: Directories whose values are read together.
 _TOGETHER = 1024
@@ -60,21 +65,21 @@ class RepositoryHistory(ValueHistory):
 
     async def named(
         self, prefix: str, names: Collection[str]
-    ) -> AsyncIterator[tuple[str, Mapping[str, bytes | None]]]:
+    ) -> AsyncIterator[tuple[str, Mapping[str, NamedValue | None]]]:
         """See `ValueHistory.named`; values that lie near each other are read together."""
-        found: dict[str, dict[str, Ref]] = {}
+        places: dict[str, dict[str, Found]] = {}
         snapshot = await self._source.snapshot()
-        async for key, (_, ref) in documents(snapshot, KeyRange.prefix(prefix)):
+        async for key, found in documents(snapshot, KeyRange.prefix(prefix)):
             name = key.rpartition("/")[2]
             if name in names:
-                found.setdefault(key[: len(key) - len(name)], {})[name] = ref
-        order = sorted(found, key=_nearness)
+                places.setdefault(key[: len(key) - len(name)], {})[name] = found
+        order = sorted(places, key=nearness)
         for start in range(0, len(order), _TOGETHER):
             some = order[start : start + _TOGETHER]
-            refs = [ref for directory in some for ref in found[directory].values()]
+            refs = [ref for directory in some for _, ref in places[directory].values()]
             values = iter(await read_together(self._state.place, refs))
             for directory in some:
-                yield directory, {name: next(values) for name in found.pop(directory)}
+                yield directory, _with_generations(snapshot, places.pop(directory), values)
 
     async def _newest_in(
         self, snapshot: Snapshot, keys: KeyRange, accepts: Callable[[str], bool] | None
@@ -98,10 +103,15 @@ class RepositoryHistory(ValueHistory):
         return ValueChange(key, id_, record.time / 1e6, entry.author, entry.message)
 
 
-def _nearness(directory: str) -> tuple[int, list[str]]:
-    """How far a directory is from the root, and its place among those as far."""
-    names = directory.split("/")[:-1]
-    return len(names), [f"{name}/" for name in names]
+def _with_generations(
+    snapshot: Snapshot, places: Mapping[str, Found], values: Iterator[bytes | None]
+) -> dict[str, NamedValue | None]:
+    """The next values, which are those of some names."""
+    found: dict[str, NamedValue | None] = {}
+    for name, place in places.items():
+        value = next(values)
+        found[name] = None if value is None else NamedValue(value, snapshot.generation(place))
+    return found
 
 
 def _newest(family: Family | None, run: Run, accepts: Callable[[str], bool] | None) -> _Newest:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import asynctensor as at
-from asynctensor.errors import DataLoss
+from asynctensor.errors import Aborted, DataLoss
 from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.kvstores.repo.folding import fold_branch
 from asynctensor.kvstores.repo.opening import place_of
@@ -229,7 +229,68 @@ async def test_find_gives_what_a_walk_gives(prefix: str, folded: bool) -> None:
             await at.find(at.KvStore(store, ""))
 
 
-async def test_find_asks_for_the_documents_of_many_nodes_together() -> None:
+@pytest.mark.parametrize("prefix", ["", "g/", "g/a/", "plain/folder/", "new/"])
+async def test_find_in_a_transaction_gives_what_a_walk_gives(prefix: str) -> None:
+    """What is stored, what is staged over it, and what is deleted: from the index."""
+    plain = MemoryStore()
+    state = RepositoryState(place_of(MemoryStore(), ""))
+    store = RepositoryStore(state, source_of(state, {}))
+    nodes = {key: value for key, value in NODES.items() if "broken" not in key}
+
+    async def made() -> None:
+        await state.create()
+        assert store.commit_domain is not None
+        for key, value in nodes.items():
+            await plain.write(key, value)
+        await store.commit_domain.commit(Commit(values=nodes))
+        await fold_branch(await state.branch("main"), state.place)
+
+    await start(made)
+
+    async def found(each: Any, transaction: at.Transaction) -> list[tuple[Any, ...]]:
+        staged = at.KvStore(each, "", transaction=transaction)
+        await staged.write("g/zarr.json", zarr3("group", attributes={"staged": True}))
+        await staged.write("new/a/zarr.json", zarr3("array"))
+        await staged.write("new/zarr.json", zarr3("group"))
+        await staged.write("both/zarr.json", None)
+        await staged.write("notes/c/0", b"chunk")
+        await staged.delete_range(at.KvStore.KeyRange("plain/folder/b/", "plain/folder/b0"))
+        await staged.write("plain/folder/b/.zgroup", b'{"zarr_format": 2}')
+        kvstore = at.KvStore(each, prefix, transaction=transaction)
+        return [(one.path, one.kind, one.driver, one.attributes) async for one in at.find(kvstore)]
+
+    expected = await found(plain, at.Transaction(atomic=False))
+    assert expected
+    assert await found(store, at.Transaction()) == expected
+
+
+async def test_what_find_found_in_a_transaction_is_validated(repo: at.Repository) -> None:
+    await array(repo, "g/a/", create=True)
+    await array(repo, "h/a/", create=True)
+
+    async def looked(where: str, path: str, **options: Any) -> at.Transaction:
+        txn = repo.transaction(message="looked")
+        assert await at.find(repo.kvstore(where, transaction=txn))
+        await array(repo, path, **options)
+        return txn
+
+    for where, path in (("g/", "g/b/"), ("", "i/"), ("h/a/", "h/a/0/")):
+        txn = await looked(where, path, create=True)
+        if where == "h/a/":
+            # What is below an array was not looked at.
+            await txn.commit_async()
+            continue
+        with pytest.raises(Aborted):
+            await txn.commit_async()
+    txn = repo.transaction(message="looked")
+    assert await at.find(repo.kvstore("h/a/", transaction=txn))
+    await (await at.open_attributes(repo.kvstore("h/a/"))).update({"unit": "nm"})
+    with pytest.raises(Aborted):
+        await txn.commit_async()
+
+
+@pytest.mark.parametrize("transacted", [False, True])
+async def test_find_asks_for_the_documents_of_many_nodes_together(transacted: bool) -> None:
     base = MemoryStore()
     state = RepositoryState(place_of(base, ""))
     store = RepositoryStore(state, source_of(state, {}))
@@ -248,7 +309,8 @@ async def test_find_asks_for_the_documents_of_many_nodes_together() -> None:
     counting = FaultyStore(base)
     reader = RepositoryState(place_of(counting, ""))
     shown = at.KvStore(RepositoryStore(reader, source_of(reader, {})), "")
-    assert len(await at.find(shown, attributes={"number": 7})) == 1
+    txn = at.Transaction() if transacted else None
+    assert len(await at.find(shown, attributes={"number": 7}, transaction=txn)) == 1
     assert counting.count("read", lambda key: key.startswith(("idx/", "data/"))) <= 6
     assert counting.count("list", lambda key: not key.startswith("ckpt/")) == 0
     # Of a document that is lost, the others are told all the same.
