@@ -108,6 +108,11 @@ class Attributes(Mapping[str, Any]):
         store = self._store.base if isinstance(self._store, StagedStore) else self._store
         return store, self._prefix + self._format.attributes_document
 
+    @property
+    def node_format(self) -> NodeFormat:
+        """The format of the node."""
+        return self._format
+
     def _rely(self, names: Iterable[str] | None, *, needed: bool = False) -> None:
         """Has the commit of the transaction, if there is one, rest on attributes (None: all).
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from json import dumps
 
-from asynctensor.errors import Unimplemented
+from asynctensor.chunked.adapter import AdapterDriver
+from asynctensor.errors import DataLoss, Unimplemented
 from asynctensor.groups.attributes import Attributes
-from asynctensor.groups.location import locate
-from asynctensor.groups.opening import Where
+from asynctensor.groups.location import Location, locate
+from asynctensor.groups.opening import Where, open_attributes
 from asynctensor.groups.reading import ReadableGroup
 from asynctensor.hierarchy.documents import store_name
+from asynctensor.hierarchy.walk import look_at
+from asynctensor.registry import node_formats
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
@@ -37,6 +41,8 @@ class LastChange:
         commit: In a repository, the id of the commit that wrote it.
         author: By whom, where the commit says so.
         message: Why, where the commit says so.
+        format: In which format it is: the driver of the array or the node; None if it is of none.
+        attribute: The attribute that was asked for; None: whole values were.
     """
 
     time: float | None
@@ -46,6 +52,8 @@ class LastChange:
     commit: str | None = None
     author: str | None = None
     message: str | None = None
+    format: str | None = None
+    attribute: str | None = None
 
     @property
     def datetime(self) -> dt.datetime | None:
@@ -55,19 +63,24 @@ class LastChange:
         return dt.datetime.fromtimestamp(self.time, dt.UTC)
 
     def __str__(self) -> str:
+        what = "nothing" if self.attribute is None else f"no attribute {self.attribute!r}"
         if self.datetime is None:
-            return f"nothing is stored in {self.store}"
+            return f"{what} is stored in {self.store}"
+        what = repr(self.key)
+        if self.attribute is not None:
+            what = f"attribute {self.attribute!r} in {what}"
         when = self.datetime.isoformat(sep=" ", timespec="milliseconds")
         if self.commit is None:
-            return f"{self.key!r} was written last, at {when} by the clock of {self.store}"
+            return f"{what} was written last, at {when} by the clock of {self.store}"
         who = f" by {self.author}" if self.author else ""
         why = f": {self.message}" if self.message else ""
-        return f"{self.key!r} was written last, at {when}{who} in commit {self.commit}{why}"
+        return f"{what} was written last, at {when}{who} in commit {self.commit}{why}"
 
 
 def last_changed(
     what: TensorStore | ReadableGroup | Attributes | Where,
     *,
+    attribute: str | None = None,
     context: Context | None = None,
     timeout: float | None = None,
     deadline: float | None = None,
@@ -82,28 +95,32 @@ def last_changed(
             keys below. Attributes: the document that they are in. Or a path of the local file
             system, a URL, a `KvStore`, its spec or JSON: all keys below; if there are none, the
             key itself.
+        attribute: Only this attribute of the node that `what` is, or is a view of: the newest
+            commit of a repository that set it, changed it or deleted it. It costs some requests
+            for each 64 commits since.
         context: Resources to use.
         timeout: Seconds after which to give up.
         deadline: The same as a Unix time.
 
     Returns:
         Future of the newest time. It fails with `Unimplemented` if the store keeps no times, or
-        the array is stored in no chunks. What a transaction has staged is not stored yet, and
-        has no time.
+        of an attribute no history, or the array is stored in no chunks; and with `NotFound` if
+        an attribute is asked for where no node is. What a transaction has staged is not stored
+        yet, and has no time.
     """
+    bound = Context() if context is None else context
+    limits: dict[str, float | None] = {"timeout": timeout, "deadline": deadline}
+    if attribute is not None:
+        return start(_of_attribute, what, attribute, bound, **limits)
     if isinstance(what, TensorStore):
-        return start(_of_view, what, timeout=timeout, deadline=deadline)
+        return start(_of_view, what, **limits)
     if isinstance(what, Attributes):
         place, key = what.stored_in
         ranges = [KeyRange.singleton(key)]
-        return start(_of_ranges, place, ranges, key, timeout=timeout, deadline=deadline)
-    given = what.kvstore if isinstance(what, ReadableGroup) else what
-    location = locate(given, Context() if context is None else context)
-    prefix = location.prefix
-    ranges = [KeyRange.prefix(prefix)]
-    if prefix:
-        ranges.append(KeyRange.singleton(prefix.removesuffix("/")))
-    return start(_of_ranges, location.store, ranges, prefix, timeout=timeout, deadline=deadline)
+        return start(_of_ranges, place, ranges, key, what.node_format.driver, **limits)
+    driver = what.driver if isinstance(what, ReadableGroup) else None
+    location = locate(what.kvstore if isinstance(what, ReadableGroup) else what, bound, driver)
+    return start(_of_location, location, **limits)
 
 
 async def _of_view(view: TensorStore) -> LastChange:
@@ -111,36 +128,91 @@ async def _of_view(view: TensorStore) -> LastChange:
     kvstore = stored.kvstore
     if kvstore is None:
         raise Unimplemented("the array is not stored in chunks")
-    name = store_name(kvstore.store, kvstore.key_prefix)
+    name, driver = store_name(kvstore.store, kvstore.key_prefix), _format_of(stored)
     known = await stored._driver.last_change(stored._transform)
     if known is not None:
-        return _of_history(*known, name)
-    return await _newest(stored.stored_entries().search(), kvstore.store, name)
+        return _of_history(*known, name, driver)
+    return await _newest(stored.stored_entries().search(), kvstore.store, name, driver)
 
 
-async def _of_ranges(store: KeyValueStore, ranges: list[KeyRange], path: str) -> LastChange:
+def _format_of(view: TensorStore) -> str:
+    """The driver of the array that is stored, below whatever shows it otherwise."""
+    driver = view._driver
+    while isinstance(driver, AdapterDriver):
+        driver = driver.below
+    return driver.driver
+
+
+async def _of_location(location: Location) -> LastChange:
+    prefix, driver = location.prefix, location.driver
+    ranges = [KeyRange.prefix(prefix)]
+    if prefix:
+        ranges.append(KeyRange.singleton(prefix.removesuffix("/")))
+    if driver is None:
+        nodes = await look_at(location.store, prefix, node_formats())
+        driver = next((each.format.driver for each in nodes if each.format is not None), None)
+    return await _of_ranges(location.store, ranges, prefix, driver)
+
+
+async def _of_ranges(
+    store: KeyValueStore, ranges: list[KeyRange], path: str, driver: str | None
+) -> LastChange:
     """The newest in the first of some ranges in which anything is stored."""
     name, history = store_name(store, path), store.history
-    found = LastChange(None, None, 0, name)
+    found = LastChange(None, None, 0, name, format=driver)
     for each in ranges:
         if history is not None:
-            found = _of_history(*await history.newest(each), name)
+            found = _of_history(*await history.newest(each), name, driver)
         else:
-            found = await _newest(store.list(each), store, name)
+            found = await _newest(store.list(each), store, name, driver)
         if found.values:
             break
     return found
 
 
-def _of_history(count: int, newest: ValueChange | None, name: str) -> LastChange:
+async def _of_attribute(
+    what: TensorStore | ReadableGroup | Attributes | Where, attribute: str, context: Context
+) -> LastChange:
+    if isinstance(what, ReadableGroup):
+        what = what.attrs
+    if not isinstance(what, Attributes):
+        what = await open_attributes(what, context=context)
+    (store, key), fmt = what.stored_in, what.node_format
+    name, history = store_name(store, key), store.history
+    if history is None:
+        raise Unimplemented(
+            f'a "{store.driver}" store keeps no history: when one attribute was changed is not '
+            "known, but only when their document was (leave attribute= out)",
+            key=key,
+            store=name,
+            operation="last_changed",
+        )
+
+    def spelled(document: bytes | None) -> str | None:
+        try:
+            values = fmt.attributes(document)
+        except DataLoss:
+            # What was no document then had no attributes.
+            return None
+        return dumps(values[attribute], sort_keys=True) if attribute in values else None
+
+    found = _of_history(*await history.newest_of_part(key, spelled), name, fmt.driver)
+    return replace(found, attribute=attribute)
+
+
+def _of_history(
+    count: int, newest: ValueChange | None, name: str, driver: str | None
+) -> LastChange:
     if newest is None:
-        return LastChange(None, None, count, name)
+        return LastChange(None, None, count, name, format=driver)
     return LastChange(
-        newest.time, newest.key, count, name, newest.commit, newest.author, newest.message
+        newest.time, newest.key, count, name, newest.commit, newest.author, newest.message, driver
     )
 
 
-async def _newest(entries: AsyncIterator[ListEntry], store: KeyValueStore, name: str) -> LastChange:
+async def _newest(
+    entries: AsyncIterator[ListEntry], store: KeyValueStore, name: str, driver: str | None
+) -> LastChange:
     time: float | None = None
     key: str | None = None
     count = 0
@@ -155,4 +227,4 @@ async def _newest(entries: AsyncIterator[ListEntry], store: KeyValueStore, name:
         count += 1
         if time is None or entry.time > time:
             time, key = entry.time, entry.key
-    return LastChange(time, key, count, name)
+    return LastChange(time, key, count, name, format=driver)

@@ -57,6 +57,24 @@ class ValueHistory(ABC):
         """
 
     @abstractmethod
+    async def newest_of_part(
+        self, key: str, part: Callable[[bytes | None], object]
+    ) -> tuple[int, ValueChange | None]:
+        """The newest commit by which a part of a value became another one.
+
+        Args:
+            key: The value's key.
+            part: Of the value, or of none; compared by ``==``.
+
+        Returns:
+            How many of its values were looked at, and the commit; None if none is stored, or the
+            part was never another one than that of none.
+
+        Raises:
+            Error: The store failed, or is damaged.
+        """
+
+    @abstractmethod
     def named(
         self, prefix: str, names: Collection[str]
     ) -> AsyncIterator[tuple[str, Mapping[str, NamedValue | None]]]:

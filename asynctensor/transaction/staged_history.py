@@ -30,6 +30,12 @@ class StagedHistory(ValueHistory):
         """See `ValueHistory.newest`: of what is stored; what is staged was not committed yet."""
         return await self._base.newest(keys, accepts)
 
+    async def newest_of_part(
+        self, key: str, part: Callable[[bytes | None], object]
+    ) -> tuple[int, ValueChange | None]:
+        """See `ValueHistory.newest_of_part`; as `newest`."""
+        return await self._base.newest_of_part(key, part)
+
     async def named(
         self, prefix: str, names: Collection[str]
     ) -> AsyncIterator[tuple[str, Mapping[str, NamedValue | None]]]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 from asynctensor.errors import DataLoss, NotFound, Unimplemented
@@ -250,6 +251,23 @@ class History:
         """
         tail = await self.tail_at(lineage, version)
         return self.state(lineage, version, tail)
+
+    async def just_before(
+        self, lineage: Lineage, snapshot: Snapshot, version: Version
+    ) -> Snapshot | None:
+        """The state before a commit that a state has; None: there is nothing before it.
+
+        Raises:
+            NotFound, DataLoss, Error: See `tail_at`.
+        """
+        seq, place = version
+        before: Version = (seq, place - 1) if place else (seq - 1, LAST)
+        if not before[0]:
+            return None
+        tail = snapshot.tail
+        if before < tail.base:
+            return await self.snapshot(lineage, before)
+        return replace(snapshot, version=before, count=tail.count_at(before))
 
     def state(self, lineage: Lineage, version: Version, tail: Tail) -> Snapshot:
         """The state at the end of a tail, which can be read also where pages are lost."""

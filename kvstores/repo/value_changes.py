@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mappi
 import numpy as np
 
 from asynctensor.errors import DataLoss
+from asynctensor.kvstores.repo.damage import damaged
 from asynctensor.kvstores.repo.family import Family
 from asynctensor.kvstores.repo.listing import documents
 from asynctensor.kvstores.repo.lookup import Found
 from asynctensor.kvstores.repo.record import CommitEntry
+from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.run import Run
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.snapshot_id import snapshot_id
@@ -62,6 +64,35 @@ class RepositoryHistory(ValueHistory):
         if found is None:
             return count, None
         return count, await self._change(snapshot, *found)
+
+    async def newest_of_part(
+        self, key: str, part: Callable[[bytes | None], object]
+    ) -> tuple[int, ValueChange | None]:
+        """See `ValueHistory.newest_of_part`: states in which the value is another one are read."""
+        snapshot = await self._source.snapshot()
+        lineage = await self._state.lineage_of(snapshot.branch)
+        found = await snapshot.find(key)
+        if found is None:
+            return 0, None
+        current, count = part(await self._value(key, found[1])), 1
+        while True:
+            version = found[0]
+            state = await self._state.history.just_before(lineage, snapshot, version)
+            older = None if state is None else await state.find(key)
+            if older is None:
+                made = part(None) != current
+                return count, await self._change(snapshot, version, key) if made else None
+            count += 1
+            if part(await self._value(key, older[1])) != current:
+                return count, await self._change(snapshot, version, key)
+            assert state is not None
+            snapshot, found = state, older
+
+    async def _value(self, key: str, ref: Ref) -> bytes:
+        (value,) = await read_together(self._state.place, [ref])
+        if value is None:
+            raise damaged(key, ref.object, "it is not there, or has another checksum")
+        return value
 
     async def named(
         self, prefix: str, names: Collection[str]

@@ -224,6 +224,14 @@ async def test_a_store_that_knows_no_times() -> None:
     assert error.value.kind == "UNIMPLEMENTED"
 
 
+async def test_of_one_attribute_only_a_history_knows() -> None:
+    group = await ts.create_group(ts.KvStore(MemoryStore()), attributes={"a": 1})
+    assert (await ts.last_changed(group)).format == "zarr3"
+    with pytest.raises(ts.Error, match="keeps no history") as error:
+        await ts.last_changed(group, attribute="a")
+    assert error.value.kind == "UNIMPLEMENTED"
+
+
 async def test_what_is_not_stored() -> None:
     with pytest.raises(ts.Error) as error:
         await ts.last_changed(ts.array([1, 2]))

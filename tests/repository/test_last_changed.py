@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import asynctensor as at
-from asynctensor.errors import Aborted, DataLoss
+from asynctensor.errors import Aborted, DataLoss, NotFound
 from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.kvstores.repo.folding import fold_branch
 from asynctensor.kvstores.repo.opening import place_of
@@ -62,6 +62,7 @@ async def test_who_changed_what(repo: at.Repository, folded: bool) -> None:
         expected = ids[["ada", "bob", "eve"].index(author)]
         assert (found.author, found.commit, found.values) == (author, expected, count)
         assert found.message == commits[expected].message
+        assert found.format == (await at.last_changed(at.cast(view, "float32"))).format == "zarr3"
         assert found.datetime == commits[expected].time
         assert found.key.startswith("image/c/")
         assert f"by {author} in commit {expected}: commit" in str(found)
@@ -76,6 +77,92 @@ async def test_who_changed_what(repo: at.Repository, folded: bool) -> None:
     assert (nothing.time, nothing.commit, nothing.values) == (None, None, 0)
     old = await at.last_changed(repo.kvstore("image/", snapshot=ids[1]))
     assert old.commit == ids[1]
+
+
+NODE_KINDS = [(driver, kind) for driver in ("zarr3", "zarr", "n5") for kind in ("array", "group")]
+
+
+async def node(repo: at.Repository, driver: str, kind: str, *, create: bool = False) -> Any:
+    """An array or a group of a format at ``node/``."""
+    kvstore = repo.kvstore("node/")
+    if kind == "group":
+        return await (at.create_group if create else at.open_group)(kvstore, driver=driver)
+    given = {"create": True, "dtype": "uint8", "shape": [4]} if create else {}
+    return await at.open({"driver": driver, "kvstore": kvstore}, **given)
+
+
+@pytest.mark.parametrize("folds", [0, 1, 4])
+@pytest.mark.parametrize(("driver", "kind"), NODE_KINDS)
+async def test_who_changed_one_attribute(
+    repo: at.Repository, driver: str, kind: str, folds: int
+) -> None:
+    made = await node(repo, driver, kind, create=True)
+    steps: list[tuple[str, dict[str, Any]]] = [
+        ("ada", {"unit": "nm", "a": 1}), ("bob", {"a": 2}), ("eve", {"unit": "nm", "b": True}),
+        ("max", {"b": 1}), ("zoe", {"a": 3}), ("ivo", {"gone": 1}), ("kim", {"gone": ...}),
+        ("lea", {"a": 1}), ("una", {"c": 0}),
+    ]  # fmt: skip
+    ids: dict[str, str | None] = {}
+    for number, (author, values) in enumerate(steps):
+        async with repo.transaction(message=f"by {author}", author=author) as txn:
+            attributes = await at.open_attributes(
+                repo.kvstore("node/"), driver=driver, transaction=txn
+            )
+            for name, value in values.items():
+                await (attributes.delete(name) if value is ... else attributes.set(name, value))
+        ids[author] = txn.commit_id
+        if (number % 3 == 0 and folds == 4) or (number == 6 and folds == 1):
+            branch = await start(repo._state.branch, "main")
+            await start(fold_branch, branch, repo._state.place)
+    kvstore = repo.kvstore("node/")
+    attributes = await at.open_attributes(kvstore, driver=driver)
+    made = await node(repo, driver, kind)
+    expected = {"unit": "ada", "a": "lea", "b": "max", "gone": "kim", "c": "una"}
+    for what in (made, attributes, kvstore):
+        for name, author in expected.items():
+            found = await at.last_changed(what, attribute=name)
+            assert (found.author, found.commit) == (author, ids[author])
+            assert (found.message, found.attribute, found.format) == (f"by {author}", name, driver)
+            assert str(found).startswith(f"attribute '{name}' in 'node/")
+    never = await at.last_changed(made, attribute="never")
+    assert (never.time, never.commit) == (None, None)
+    assert str(never).startswith("no attribute 'never' is stored")
+    # Of an older state; and what a branch was reset to, of which what is undone says nothing.
+    old = repo.kvstore("node/", snapshot=ids["zoe"])
+    assert (await at.last_changed(old, attribute="a")).author == "zoe"
+    await repo.reset("main", ids["max"])
+    assert (await at.last_changed(kvstore, attribute="a")).author == "bob"
+    assert (await at.last_changed(kvstore, attribute="b")).author == "max"
+    assert (await at.last_changed(kvstore, attribute="c")).commit is None
+    await (await at.open_attributes(kvstore)).set("a", 9)
+    newest = await repo.refresh()
+    assert (await at.last_changed(kvstore, attribute="a")).commit == newest
+    assert (await at.last_changed(kvstore, attribute="unit")).author == "ada"
+    assert (await at.last_changed(kvstore)).format == driver
+
+
+async def test_attributes_set_when_the_node_was_made(repo: at.Repository) -> None:
+    async with repo.transaction(author="ada") as txn:
+        await at.create_group(repo.kvstore("g/"), attributes={"a": 1}, transaction=txn)
+    await (await at.open_attributes(repo.kvstore("g/"))).set("b", 1)
+    assert (await at.last_changed(repo.kvstore("g/"), attribute="a")).author == "ada"
+    # Deleted and made anew: that it was the same before does not count.
+    await repo.kvstore("g/").delete_range(at.KvStore.KeyRange())
+    async with repo.transaction(author="eve") as txn:
+        await at.create_group(repo.kvstore("g/"), attributes={"a": 1}, transaction=txn)
+    assert (await at.last_changed(repo.kvstore("g/"), attribute="a")).author == "eve"
+    with pytest.raises(NotFound):
+        await at.last_changed(repo.kvstore("nothing/"), attribute="a")
+
+
+async def test_one_attribute_costs_what_its_document_changed_since(repo: at.Repository) -> None:
+    """Other keys' commits are not looked at, however many they are."""
+    async with repo.transaction(author="ada") as txn:
+        await at.create_group(repo.kvstore("g/"), attributes={"a": 1}, transaction=txn)
+    for number in range(200):
+        await repo.kvstore().write(f"other{number}", b"x")
+    found = await at.last_changed(repo.kvstore("g/"), attribute="a")
+    assert (found.author, found.values) == ("ada", 1)
 
 
 @settings(max_examples=40, deadline=None)
