@@ -129,7 +129,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     def _shared_array(self, pools: Pools, metadata: M, base: ChunkedArray | None) -> ChunkedArray:
         """The array that all handles over this pool share; in a transaction, over `base`."""
         fmt, layout = self.format, self.format.layout(metadata)
-        kind = fmt.serialize(fmt.resized(metadata, (0,) * len(layout.shape)))
+        kind = fmt.kind(metadata)
         # Bytes of records and the records themselves are kept apart.
         document = self.path + fmt.metadata_key
         key = (self.store.identity, document, fmt.driver, kind, str(layout.dtype))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
@@ -269,6 +269,14 @@ class ArrayFormat(ABC, Generic[M]):
     @abstractmethod
     def resized(self, metadata: M, shape: tuple[int, ...]) -> M:
         """The same metadata with another shape."""
+
+    def kind(self, metadata: M) -> Hashable:
+        """What arrays that differ in nothing but their shape have in common, and no others.
+
+        By default their document without a shape. Asked for whenever an array is opened: a format
+        whose documents may be long gives something that takes no longer to make for that.
+        """
+        return self.serialize(self.resized(metadata, (0,) * len(self.layout(metadata).shape)))
 
     @abstractmethod
     def to_json(self, metadata: M) -> dict[str, Json]:

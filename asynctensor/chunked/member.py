@@ -45,17 +45,22 @@ class Member:
         self, known: Collection[str] | None = None, required: Collection[str] = ()
     ) -> dict[str, Member]:
         """An object's members, none but the `known` and all of the `required` ones."""
-        if not isinstance(self.value, dict):
-            raise self.error("an object")
+        found = self.mapping()
         for key in required:
-            if key not in self.value:
+            if key not in found:
                 raise InvalidArgument(f'member "{self.at(key, None).path}": it is missing')
         if known is not None:
-            for key in self.value:
+            for key in found:
                 if key not in known:
                     names = ", ".join(sorted(known)) or "none"
                     raise self.error(f'no member "{key}" (known are: {names})')
-        return {key: self.at(key, value) for key, value in self.value.items()}
+        return {key: self.at(key, value) for key, value in found.items()}
+
+    def mapping(self) -> dict[str, Any]:
+        """An object as it is, whose members nobody looks at here: there may be very many."""
+        if not isinstance(self.value, dict):
+            raise self.error("an object")
+        return self.value
 
     def array(self, length: int | None = None, said_by: Member | None = None) -> list[Member]:
         """A list's elements; of `length` if given, which the list `said_by` has."""

@@ -162,6 +162,9 @@ def _check_attributes(metadata: Zarr3Metadata, wanted: str | None) -> None:
 
 
 def _check_members(wanted: str | None, found: str | None, path: str) -> None:
+    members: dict[str, Any] = json.loads(wanted or "{}")
+    if not members:
+        return
     stored: dict[str, Any] = json.loads(found or "{}")
-    for key, value in json.loads(wanted or "{}").items():
+    for key, value in members.items():
         expect(f"{path}{key}", value, stored.get(key))

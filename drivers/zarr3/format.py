@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
 
@@ -105,6 +106,9 @@ class Zarr3Format(ArrayFormat[Zarr3Metadata]):
 
     def resized(self, metadata: Zarr3Metadata, shape: tuple[int, ...]) -> Zarr3Metadata:
         return replace(metadata, shape=tuple(shape[: metadata.rank]))
+
+    def kind(self, metadata: Zarr3Metadata) -> Hashable:
+        return replace(metadata, shape=(0,) * metadata.rank)
 
     def to_json(self, metadata: Zarr3Metadata) -> dict[str, Json]:
         return metadata_to_json(metadata)

@@ -255,8 +255,7 @@ def read_attributes(member: Member | None) -> str | None:
     """The attributes' JSON text; ``null`` counts as absent."""
     if member is None or member.value is None:
         return None
-    member.object()
-    return json.dumps(member.value)
+    return json.dumps(member.mapping())
 
 
 def metadata_to_json(metadata: Zarr3Metadata) -> dict[str, Json]:

@@ -21,6 +21,8 @@ from asynctensor.schema.unit import Unit, as_unit
 DRIVER = "zarr3"
 #: The attribute by which TensorStore keeps units.
 UNITS = "dimension_units"
+#: How its name is spelled in JSON text.
+_UNITS_NAME = json.dumps(UNITS)
 
 
 def metadata_schema(metadata: Zarr3Metadata) -> Schema:
@@ -118,7 +120,10 @@ CODEC_RULES = CodecRules(DRIVER, _read_members, _merge_members)
 def attribute_units(attributes: str | None, rank: int) -> tuple[Unit | None, ...]:
     """The units that the attribute gives; none where it is something else than TensorStore's."""
     unknown = (None,) * rank
-    found = json.loads(attributes).get(UNITS) if attributes else None
+    # Asked again and again: without the name there is nothing to parse, however much it is.
+    if attributes is None or _UNITS_NAME not in attributes:
+        return unknown
+    found = json.loads(attributes).get(UNITS)
     if not isinstance(found, list) or len(found) != rank:
         return unknown
     try:
