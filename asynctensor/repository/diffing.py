@@ -12,7 +12,7 @@ from asynctensor.errors import DataLoss
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.kvstores.repo.damage import LostPage
 from asynctensor.kvstores.repo.difference import Difference
-from asynctensor.kvstores.repo.family import Family, coordinates
+from asynctensor.kvstores.repo.family import DOCUMENTS, Family, coordinates
 from asynctensor.kvstores.repo.named_state import NamedState, named_state
 from asynctensor.kvstores.repo.state import RepositoryState
 from asynctensor.kvstores.repo.state_difference import StateDifference
@@ -139,6 +139,9 @@ class _Comparison:
             family: Family | None = None
             try:
                 async for each in self._difference.families():
+                    lost = self._difference.lost_in(each.id)
+                    if lost is not None:
+                        self._lost.setdefault(each, lost)
                     if each in self._lost:
                         continue
                     family = each
@@ -161,10 +164,16 @@ class _Comparison:
             try:
                 async for found in self._difference.space(None):
                     for key, kind in _documents(found):
-                        if key not in given:
+                        lost = self._difference.lost_in(
+                            DOCUMENTS, key.encode("utf-8", "surrogatepass")
+                        )
+                        if key not in given and lost is None:
                             given.add(key)
                             for change in await self._document(key, kind):
                                 yield change
+                lost = self._difference.lost_in(DOCUMENTS)
+                if lost is not None:
+                    self._lost_documents.append(lost)
                 break
             except LostPage as error:
                 if not await self._mended(error):
@@ -192,8 +201,13 @@ class _Comparison:
             for at, side in enumerate(self._sides):
                 again = None if side.reopened is None else await side.reopened(side)
                 sides[at] = side if again is None else again
-            await StateDifference(*sides).look()
+            difference = StateDifference(*sides)
+            await difference.look()
         except DataLoss:
+            return False
+        known = {each.error.key for each in self._difference.lost}
+        if any(each.error.key not in known for each in difference.lost):
+            # What one family would gain, others would lose.
             return False
         mended = sides != self._sides
         self._sides = sides

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -51,8 +51,15 @@ class PageCache:
         """See `AfterFork`."""
         self._lock = threading.Lock()
 
-    async def run(self, plan: Pages[T]) -> T:
+    async def run(
+        self, plan: Pages[T], instead: Callable[[PageRef, DataLoss], Page] | None = None
+    ) -> T:
         """Runs a generator that needs pages to its end.
+
+        Args:
+            plan: The generator.
+            instead: Gives what it is sent for a page that is missing or damaged; or raises. By
+                default that is an error.
 
         Raises:
             DataLoss: A page is missing or damaged.
@@ -61,7 +68,7 @@ class PageCache:
         try:
             wanted = next(plan)
             while True:
-                wanted = plan.send(await self._all(wanted))
+                wanted = plan.send(await self._all(wanted, instead))
         except StopIteration as done:
             result: T = done.value
             return result
@@ -149,13 +156,27 @@ class PageCache:
         except StopIteration as done:
             return (done.value,)
 
-    async def _all(self, wanted: list[PageRef]) -> list[Page]:
+    async def _all(
+        self,
+        wanted: list[PageRef],
+        instead: Callable[[PageRef, DataLoss], Page] | None = None,
+    ) -> list[Page]:
         known = [self._known(ref) for ref in wanted]
         missing = [ref for ref, page in zip(wanted, known, strict=True) if page is None]
         if missing:
-            loaded = iter(await asyncio.gather(*(self._load(ref) for ref in missing)))
+            loaded = iter(await asyncio.gather(*(self._loaded(ref, instead) for ref in missing)))
             known = [next(loaded) if page is None else page for page in known]
         return [page for page in known if page is not None]
+
+    async def _loaded(
+        self, ref: PageRef, instead: Callable[[PageRef, DataLoss], Page] | None
+    ) -> Page:
+        try:
+            return await self._load(ref)
+        except DataLoss as error:
+            if instead is None:
+                raise
+            return instead(ref, error)
 
     async def _load(self, ref: PageRef) -> Page:
         with _lost_unless_part(ref):

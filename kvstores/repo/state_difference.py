@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
+from asynctensor.errors import DataLoss
 from asynctensor.kvstores.repo.changes import Changes, changes_of
 from asynctensor.kvstores.repo.difference import Difference, compared, difference
 from asynctensor.kvstores.repo.family import DOCUMENTS, Family
 from asynctensor.kvstores.repo.listing import families
 from asynctensor.kvstores.repo.lookup import Found, family_root
-from asynctensor.kvstores.repo.page import PageRef
+from asynctensor.kvstores.repo.page import Page, PageRef
+from asynctensor.kvstores.repo.part import PartLeaf
+from asynctensor.kvstores.repo.part_ref import PartPage, Span
 from asynctensor.kvstores.repo.run import Run
 from asynctensor.kvstores.repo.run_layers import contained, merged, without
 from asynctensor.kvstores.repo.snapshot import Snapshot
@@ -63,6 +66,19 @@ class _Side:
         return merged(mine, await self.stored(rest), keep_deleted=False)
 
 
+@dataclass(frozen=True, slots=True)
+class LostPart:
+    """A part of a commit that is missing or damaged, as far as one space goes.
+
+    Attributes:
+        span: The keys that it had there, in short.
+        error: What is wrong with it.
+    """
+
+    span: Span
+    error: DataLoss
+
+
 class StateDifference:
     """What differs in two states.
 
@@ -77,27 +93,54 @@ class StateDifference:
     def __init__(self, one: Snapshot, other: Snapshot) -> None:
         self._snapshots = (one, other)
         self._changes: tuple[Changes, Changes] | None = None
+        #: Parts of commits of the tails that are missing or damaged: what each had keys of.
+        self.lost: list[LostPart] = []
 
     async def look(self) -> None:
         """Reads what the tails come to, which everything else needs.
 
+        Parts of commits that are missing or damaged are passed over, and are in `lost` then.
+
         Raises:
-            DataLoss: A part of a commit is missing or damaged.
+            DataLoss: The index is damaged.
             Error: The store failed.
         """
         await self._both()
 
+    def lost_in(self, space: bytes, key: bytes | None = None) -> DataLoss | None:
+        """What is wrong with a part that may have had a key of a space, or any; None: nothing."""
+        for each in self.lost:
+            if each.span.space == space and (key is None or each.span.may_hold(key)):
+                return each.error
+        return None
+
     async def _both(self) -> tuple[Changes, Changes]:
         """What the tails come to; parts of their commits are read for it, once."""
         if self._changes is None:
-            one, other = [
-                await each.pages.run(changes_of(each.tail, each.count)) for each in self._snapshots
-            ]
+            one, other = [await self._changes_of(each) for each in self._snapshots]
             self._changes = (one, other)
         return self._changes
 
+    async def _changes_of(self, snapshot: Snapshot) -> Changes:
+        tail = snapshot.tail
+        spans = {
+            (part.object, index): span
+            for applied in tail.applied[: snapshot.count]
+            for part in applied.entry.parts
+            for index, span in enumerate(part.spans)
+        }
+
+        def instead(ref: PageRef, error: DataLoss) -> Page:
+            if not isinstance(ref, PartPage):
+                raise error
+            span = spans[ref.object, ref.index]
+            self.lost.append(LostPart(span, error))
+            return PartLeaf(Run.of(span.space, ()))
+
+        return await snapshot.pages.run(changes_of(tail, snapshot.count), instead)
+
     async def families(self) -> AsyncIterator[Family]:
-        """The families in which something may differ, each once."""
+        """The families in which something may differ, each once; those of lost parts, too."""
         touched: dict[bytes, Family] = {}
         for changes in await self._both():
             touched.update(changes.families)

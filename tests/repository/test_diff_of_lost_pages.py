@@ -31,8 +31,11 @@ async def fold(repo: at.Repository) -> None:
     await start(fold_branch, branch, repo._state.place)
 
 
-async def lived(folder: Path) -> at.Repository:
-    """Two states, each with a checkpoint: `v1`, and the newest one, in which all of it differs."""
+async def lived(folder: Path, *, folded: bool = True) -> at.Repository:
+    """Two states, each with a checkpoint: `v1`, and the newest one, in which all of it differs.
+
+    If not folded, the newest has none: what differs stands in the parts of its commit.
+    """
     repo = await at.Repository.open(f"file://{folder}/", create=True)
     made = {"create": True, "dtype": "uint16", "shape": [40, 40]}
     layout = at.ChunkLayout(chunk_shape=[2, 2])
@@ -48,11 +51,14 @@ async def lived(folder: Path) -> at.Repository:
         async with await at.Transaction.join(txn.share()) as part:
             await (await array(repo, path, part))[:rows].write(2)
             txn.add(await part.finish(worker=path))
-    attributes = await at.open_attributes(repo.kvstore("three/"), transaction=txn)
-    await attributes.update({"long": "x" * 20000})
+    async with await at.Transaction.join(txn.share()) as part:
+        attributes = await at.open_attributes(repo.kvstore("three/"), transaction=part)
+        await attributes.update({"long": "x" * 20000})
+        txn.add(await part.finish(worker="three/"))
     await repo.kvstore(transaction=txn).write("note", b"second")
     await txn.commit_async()
-    await fold(repo)
+    if folded:
+        await fold(repo)
     return repo
 
 
@@ -151,6 +157,32 @@ async def test_what_does_not_need_the_lost_is_told(tmp_path: Path, path: str) ->
     assert {str(each) for each in found} == {each for each in EXPECTED if not each.startswith(lost)}
     with pytest.raises(DataLoss, match=root.object):
         await (await fresh(folder)).diff("v1")
+
+
+@pytest.mark.parametrize("path", ["one/", "two/", "three/"])
+@pytest.mark.parametrize("damage", ["gone", "flipped"])
+async def test_what_does_not_need_a_lost_part_of_a_commit_is_told(
+    tmp_path: Path, path: str, damage: str
+) -> None:
+    folder = tmp_path / "lab"
+    await lived(folder, folded=False)
+    truth, error = await differing(folder)
+    assert ({str(each) for each in truth}, error) == (EXPECTED, None)
+    lost = ""
+    for part in (folder / "part").rglob("*/*/*"):
+        if Part.decode(part.read_bytes(), object=part.name).worker == path:
+            lost = part.relative_to(folder).as_posix()
+            if damage == "gone":
+                await put(part, None)
+            else:
+                await flip(part, 40)
+    found, error = await differing(folder)
+    assert isinstance(error, DataLoss)
+    assert error.key == lost
+    unknown = f"~ array {path[:-1]}:"
+    expected = {each for each in EXPECTED if not each.startswith(unknown)}
+    assert {str(each) for each in found} == expected
+    assert len(found) == len(expected)
 
 
 async def test_a_document_that_is_lost_hides_its_node_alone(tmp_path: Path) -> None:
