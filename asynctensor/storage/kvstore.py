@@ -151,8 +151,8 @@ class KeyValueStore(ABC):
                 finds out what is wrong.
 
         Returns:
-            What gives the read up: `told` is not called any more, and nothing is left behind.
-            None: it was not begun, `read` is to be asked.
+            What gives the read up: `told` is not called any more, and what still goes on ends in
+            the next turn of the loop. None: it was not begun, `read` is to be asked.
         """
         return None
 

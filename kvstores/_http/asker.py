@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import ClassVar, Final
 
 from asynctensor.errors import Error
 from asynctensor.kvstores._http.errors import Problem, is_passing, refusal
-from asynctensor.kvstores._http.exchange import Exchange
+from asynctensor.kvstores._http.exchange import Exchange, Told
 from asynctensor.kvstores._http.message import Body, Request, Response
 from asynctensor.kvstores._http.query import Pairs
+from asynctensor.kvstores._http.resuming import Resuming
 
 #: Bytes of an answer that is no value.
 MOST_DOCUMENT: Final = 1 << 26
@@ -22,7 +23,12 @@ class Asker(ABC):
 
     Args:
         exchange: How requests are sent.
+
+    Attributes:
+        resuming: How the rest of an object is asked for.
     """
+
+    resuming: ClassVar[Resuming]
 
     def __init__(self, exchange: Exchange) -> None:
         self.retries = exchange.retries
@@ -32,6 +38,7 @@ class Asker(ABC):
             sign=self.signed,
             sign_at_once=self.signed_at_once,
             read_problem=self.read_problem,
+            resuming=self.resuming,
         )
 
     async def ask(
@@ -81,14 +88,14 @@ class Asker(ABC):
     def begin(
         self,
         key: str,
-        told: Callable[[Response | None], object],
+        told: Told,
         *,
         query: Pairs = (),
         fields: Pairs = (),
         weight: int = 0,
         max_body: int = MOST_DOCUMENT,
     ) -> Callable[[], object] | None:
-        """Begins a GET without a task; see `Exchange.begin`. It is sent once."""
+        """Begins a GET without a task; see `Exchange.begin`. It asks one place, as one user."""
         if not self._is_prepared():
             return None
         try:

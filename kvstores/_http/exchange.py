@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
-from asynctensor.errors import DeadlineExceeded, Error, Unavailable
-from asynctensor.kvstores._http.errors import (
-    UNTOUCHED_STATUSES,
-    NoAnswer,
-    ProblemReader,
-    is_passing,
-    plain_problem,
-    refusal,
-)
+from asynctensor.errors import Aborted, Error
+from asynctensor.kvstores._http.attempts import Attempts
+from asynctensor.kvstores._http.errors import NoAnswer, ProblemReader, plain_problem
 from asynctensor.kvstores._http.fast_transport import FastTransport
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.redirects import origin
-from asynctensor.kvstores._http.resuming import Part, gone_on
-from asynctensor.kvstores._http.retry_after import retry_after
+from asynctensor.kvstores._http.resuming import Resuming
 from asynctensor.kvstores._http.shared_transport import shared_transport
 from asynctensor.kvstores._http.transport import Transport
 from asynctensor.kvstores._http.wire_counters import retry_counter, wire_counters
 from asynctensor.runtime.clock import NEVER, Deadline
-from asynctensor.runtime.entropy import uniform
 from asynctensor.runtime.rate_limits import RateLimits
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.scheduler.admission import GREATEST, Ticket
-from asynctensor.scheduler.flow import WATCH
+from asynctensor.scheduler.flow import FLOW, WATCH
 from asynctensor.scheduler.gate import shared_gate
 from asynctensor.scheduler.rate_gate import rate_gate
 from asynctensor.scheduler.retry import RetryPolicy
@@ -42,6 +33,8 @@ T = TypeVar("T")
 Signer: TypeAlias = Callable[[Request], Awaitable[Request]]
 #: The same without waiting for anything; None: that cannot be done.
 SignerAtOnce: TypeAlias = Callable[[Request], Request | None]
+#: Told what a request came to that was begun; None: `Exchange.send` finds that out.
+Told: TypeAlias = "Callable[[Response | Error | None], object]"
 DEFAULT_RETRIES = RetryPolicy()
 #: Methods that change nothing: they are given up at once, and have the rate of reads.
 _READS = frozenset({"GET", "HEAD"})
@@ -49,10 +42,6 @@ _READS = frozenset({"GET", "HEAD"})
 PUSHING_BACK = (429, 503)
 _COUNTERS = wire_counters()
 _VERBOSE = verbose_flag("http_transport")
-
-
-class OutcomeUnknown(Unavailable):
-    """What became of a write cannot be told from the answer: look at what is stored now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +58,7 @@ class Exchange:
         transport: What sends them; None: the transport that all stores of the process share.
         rates: How many requests per second the store may send; None: as many as it likes.
         service: What its retries are counted as.
-        resumes: Whether of an answer that was cut off the rest is asked for (`resuming`).
+        resuming: How the rest of an answer is asked for that was cut off; None: all is asked for.
     """
 
     retries: RetryPolicy = DEFAULT_RETRIES
@@ -80,7 +69,7 @@ class Exchange:
     transport: Transport | None = None
     rates: RateLimits | None = None
     service: str = "http"
-    resumes: bool = False
+    resuming: Resuming | None = None
 
     async def send(
         self,
@@ -111,56 +100,45 @@ class Exchange:
         Of a cancelled call, what reads is given up. What writes is waited for, and not repeated:
         when the cancellation is delivered, it has either happened or will never happen.
         """
-        attempt, delay = 0, 0.0
-        part: Part | None = None
-        while True:
-            attempt += 1
-            asked_for = request if part is None else part.rest_of(request)
-            answer = await self._attempt(asked_for, attempt, weight, limit)
-            if self.resumes:
-                answer, part = gone_on(part, answer)
-            if not isinstance(answer, Response):
-                # Whoever keeps the error is not to keep what came.
-                answer.cut = None
-            if isinstance(answer, Response):
-                problem = self.read_problem(answer) if answer.status >= 400 else None
-                if problem is None or not is_passing(answer, problem):
-                    return answer
-                failure: Error = refusal(request, answer, problem)
-                untouched, passing = answer.status in UNTOUCHED_STATUSES, True
-                asked = retry_after(answer.headers, SOURCES.time())
-            else:
-                failure, asked = answer, None
-                untouched, passing = not answer.sent, answer.passing
-            if not idempotent and not untouched:
-                raise OutcomeUnknown(
-                    f"{failure.message}; whether it was done is not known"
-                ) from failure
-            after = None
-            if passing:
-                after = self.retries.delay(attempt, delay, asked, limit.remaining(), uniform)
-            if after is None:
-                raise self._given_up(failure, attempt, limit) from failure
-            delay = after
-            retry_counter(self.service).value += 1
-            # A connection that the server had closed meanwhile is no sign of trouble.
-            if attempt > 1 or isinstance(answer, Response) or untouched:
-                await asyncio.sleep(after)
+        return await self._seen_through(self._attempts(request, idempotent, limit), weight)
 
-    def begin(
-        self, request: Request, weight: int, told: Callable[[Response | None], object]
-    ) -> Callable[[], object] | None:
-        """Sends a request once, without a task, where that can be done; for the I/O loop alone.
+    async def _seen_through(self, attempts: Attempts, weight: int) -> Response:
+        """Makes one attempt after the other; see `send`."""
+        while True:
+            request = attempts.begin()
+            answer = await self._attempt(request, attempts.number, weight, attempts.limit)
+            found = self._judged(attempts, answer)
+            if isinstance(found, Response):
+                return found
+            if found:
+                await asyncio.sleep(found)
+
+    def _judged(self, attempts: Attempts, answer: Response | NoAnswer) -> Response | float:
+        """See `Attempts.judged`; counts what is made again."""
+        found = attempts.judged(answer)
+        if not isinstance(found, Response):
+            retry_counter(self.service).value += 1
+        return found
+
+    def _attempts(
+        self, request: Request, idempotent: bool = True, limit: Deadline = NEVER
+    ) -> Attempts:
+        return Attempts(request, self.retries, self.read_problem, self.resuming, idempotent, limit)
+
+    def begin(self, request: Request, weight: int, told: Told) -> Callable[[], object] | None:
+        """Sends a request without a task, where that can be done; for the I/O loop alone.
+
+        Where it has to be sent again, there is a task for that.
 
         Args:
             request: What to send, which only reads.
             weight: As for `send`.
-            told: Called once, after this has returned, with any answer; with None where there is
-                none, or where asking again may help and it is time to. That is for `send`.
+            told: Called once, after this has returned, with what `send` would have returned or
+                raised.
 
         Returns:
-            What gives it up: `told` is not called any more, and nothing is left behind. None: it is
-            for `send`.
+            What gives it up: `told` is not called any more, and nothing is left behind but a
+            request that was sent again: that ends in the next turn. None: it is for `send`.
         """
         transport = self.transport or shared_transport()
         is_signed_later = self.sign is not None and self.sign_at_once is None
@@ -168,16 +146,9 @@ class Exchange:
             return None
         if self.rates is not None and rate_gate(self.rates, writes=False) is not None:
             return None
-        begun = _Begun(self, transport, request, told)
+        begun = _Begun(self, transport, request, weight, told)
         most = GREATEST if self.concurrency is None else self.concurrency
-        return begun.give_up if begun.begin(weight, most) else None
-
-    def wait_after(self, answer: Response) -> float | None:
-        """Seconds after which a request that was sent once may be sent again; None: it need not."""
-        if answer.status < 400 or not is_passing(answer, self.read_problem(answer)):
-            return None
-        asked = retry_after(answer.headers, SOURCES.time())
-        return self.retries.delay(1, 0.0, asked, math.inf, uniform)
+        return begun.give_up if begun.begin(most) else None
 
     async def _attempt(
         self, request: Request, attempt: int, weight: int, limit: Deadline
@@ -236,21 +207,13 @@ class Exchange:
                 *(request, attempt, said, sent, received, 1000 * waited, 1000 * seconds),
             )
 
-    def _given_up(self, failure: Error, attempts: int, limit: Deadline) -> Error:
-        if attempts <= self.retries.max_retries and not limit.never:
-            return DeadlineExceeded(
-                f"the time is over before attempt {attempts + 1}; the last one: {failure.message}"
-            )
-        times = "1 attempt" if attempts == 1 else f"{attempts} attempts"
-        return type(failure)(f"{failure.message} ({times})")
-
 
 class _Begun:
-    """One request that `Exchange.begin` sent, or is going to when it is its turn."""
+    """A request that `Exchange.begin` sent, or is going to when it is its turn."""
 
     __slots__ = (
-        "_exchange", "_gate", "_give_up", "_request", "_ticket", "_timer", "_told", "_transport",
-        "_watch",
+        "_exchange", "_flow", "_gate", "_give_up", "_request", "_task", "_ticket", "_told",
+        "_transport", "_watch", "_weight",
     )  # fmt: skip
 
     def __init__(
@@ -258,31 +221,36 @@ class _Begun:
         exchange: Exchange,
         transport: FastTransport,
         request: Request,
-        told: Callable[[Response | None], object],
+        weight: int,
+        told: Told,
     ) -> None:
-        self._transport, self._request, self._told = transport, request, told
+        self._transport, self._request, self._weight = transport, request, weight
         self._exchange = exchange
-        self._timer: asyncio.TimerHandle | None = None
+        #: None once it has been given up.
+        self._told: Told | None = told
+        self._task: asyncio.Task[None] | None = None
         self._give_up: Callable[[], object] | None = None
         self._gate = shared_gate()
         self._ticket: Ticket | None = None
         self._watch = WATCH.get()
+        self._flow: Hashable = None
 
-    def begin(self, weight: int, most: int) -> bool:
+    def begin(self, most: int) -> bool:
         """Sends it, or waits for its turn; False if it cannot be sent from here."""
         if self._watch is not None:
             self._watch.queued = True
         host = origin(self._request.url)
-        self._ticket, is_now = self._gate.ask(host, weight, most, self._go)
+        self._ticket, is_now = self._gate.ask(host, self._weight, most, self._go)
         return not is_now or self._sent()
 
     def give_up(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._told = None
         ticket = self._ticket
-        if ticket is None:
+        if self._task is not None:
+            self._task.cancel()
+        elif ticket is None:
             return
-        if self._give_up is None:
+        elif self._give_up is None:
             self._ticket = None
             self._gate.withdraw(ticket)
         else:
@@ -291,7 +259,7 @@ class _Begun:
 
     def _go(self) -> None:
         if not self._sent():
-            self._told(None)
+            self._go_on(self._exchange._attempts(self._request))
 
     def _sent(self) -> bool:
         request = self._signed()
@@ -300,6 +268,7 @@ class _Begun:
         if self._give_up is None:
             ticket, self._ticket = self._ticket, None
             assert ticket is not None
+            self._flow = ticket.flow
             self._gate.release(ticket, SOURCES.monotonic(), pushed_back=False, ok=False)
             return False
         _COUNTERS.request_started.value += 1
@@ -317,30 +286,74 @@ class _Begun:
             # To be found again by `Exchange.send`, which tells it.
             return None
 
-    def _answered(self, answer: Response | None) -> None:
+    def _answered(self, answer: Response | Error | None) -> None:
         # First the next one is sent; then there is time for what this one brought.
         self._end(answer)
-        wait = None if answer is None else self._exchange.wait_after(answer)
-        if wait is None:
-            self._told(answer)
+        if isinstance(answer, Response) and answer.status < 400:
+            self._tell(answer)
             return
-        retry_counter(self._exchange.service).value += 1
-        self._timer = asyncio.get_running_loop().call_later(wait, self._told, None)
+        attempts, wait = self._exchange._attempts(self._request), 0.0
+        if isinstance(answer, Response | NoAnswer):
+            attempts.begin()
+            try:
+                found = self._exchange._judged(attempts, answer)
+            except Error as error:
+                self._tell(error)
+                return
+            if isinstance(found, Response):
+                self._tell(found)
+                return
+            wait = found
+        elif answer is not None:
+            self._tell(answer)
+            return
+        self._go_on(attempts, wait)
 
-    def _end(self, answer: Response | None) -> None:
+    def _go_on(self, attempts: Attempts, wait: float = 0.0) -> None:
+        """Has a task make the attempts that are left."""
+        self._task = asyncio.ensure_future(self._seen_through(attempts, wait))
+
+    async def _seen_through(self, attempts: Attempts, wait: float) -> None:
+        # A task of its own has a context of its own: nobody else sees this.
+        FLOW.set(self._flow)
+        WATCH.set(self._watch)
+        found: Response | Error | None
+        try:
+            if wait:
+                await asyncio.sleep(wait)
+            found = await self._exchange._seen_through(attempts, self._weight)
+        except Error as error:
+            found = error
+        except asyncio.CancelledError:
+            if self._told is None:
+                raise
+            found = Aborted("the I/O loop ended during the read")
+        except Exception:  # noqa: BLE001 -- it is raised again by whoever is asked next
+            found = None
+        self._task = None
+        self._tell(found)
+
+    def _tell(self, found: Response | Error | None) -> None:
+        told, self._told = self._told, None
+        if told is not None:
+            told(found)
+
+    def _end(self, answer: Response | Error | None) -> None:
         ticket, self._ticket = self._ticket, None
         assert ticket is not None
-        pushed_back = answer is not None and answer.status in PUSHING_BACK
+        self._flow = ticket.flow
+        is_answer = isinstance(answer, Response)
+        pushed_back = isinstance(answer, Response) and answer.status in PUSHING_BACK
         now = SOURCES.monotonic()
         if self._watch is not None:
             self._watch.stop(now)
         _COUNTERS.request_completed.value += 1
-        if answer is None:
-            _COUNTERS.unanswered.value += 1
-        else:
+        if isinstance(answer, Response):
             _COUNTERS.response_bytes.value += len(answer.body)
             _COUNTERS.pushed_back.value += pushed_back
-        ok = answer is not None and not pushed_back
+        else:
+            _COUNTERS.unanswered.value += 1
+        ok = is_answer and not pushed_back
         self._gate.release(ticket, now, pushed_back=pushed_back, ok=ok)
 
 

@@ -17,7 +17,7 @@ from ssl import SSLContext, create_default_context
 from time import monotonic
 from typing import Final
 
-from asynctensor.errors import DeadlineExceeded, Error
+from asynctensor.errors import Aborted, DeadlineExceeded, Error
 from asynctensor.kvstores._http.aiohttp_transport import ConnectionOptions
 from asynctensor.kvstores._http.errors import NoAnswer
 from asynctensor.kvstores._http.fast_connection import BUFFER, FastConnection, Unexpected
@@ -54,6 +54,9 @@ class FastTransport:
     Args:
         behind: What sends all else; it is closed by whoever made it.
         options: How connections are made.
+
+    Attributes:
+        is_closed: Whether nothing more is to be sent.
     """
 
     def __init__(self, behind: Transport, options: ConnectionOptions | None = None) -> None:
@@ -62,12 +65,14 @@ class FastTransport:
         self._hosts: dict[str, FastHost | None] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._context: SSLContext | None = None
+        self.is_closed = False
         #: Shared by all connections: the loop reads when something has come, and what is read is
         #: taken out at once. So it stays in the processor's cache.
         self._buffer = bytearray(BUFFER)
 
     async def close(self) -> None:
         """Closes all connections."""
+        self.is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -110,13 +115,14 @@ class FastTransport:
         return answer
 
     def begin(
-        self, request: Request, told: Callable[[Response | None], object]
+        self, request: Request, told: Callable[[Response | Error | None], object]
     ) -> Callable[[], object] | None:
         """Sends a request once, without a task.
 
         Args:
             request: What to send.
-            told: Called once with the answer, after this has returned; with None where none came.
+            told: Called once, after this has returned, with the answer, or with what `send` would
+                have raised; with None where that is for `send` to find out.
 
         Returns:
             What gives it up: its connection is closed, and `told` is not called any more. None: it
@@ -126,12 +132,12 @@ class FastTransport:
         if plain is None:
             return None
         host, message = plain
-        begun = _Begun(self, host, told)
+        begun = _Begun(self, host, message, request, told)
         connection = self._idle(host)
         if connection is not None:
-            begun.ask(connection, message, request.max_body)
+            begun.ask(connection)
         else:
-            begun.connect(message, request.max_body)
+            begun.connect()
         return begun.give_up
 
     def begin_write(self, request: Request, told: Callable[[Response | Error], object]) -> bool:
@@ -331,32 +337,40 @@ class FastTransport:
 class _Begun:
     """One request that `FastTransport.begin` sent, or is going to."""
 
-    __slots__ = ("_connecting", "_connection", "_host", "_told", "_transport")
+    __slots__ = (
+        "_connecting", "_connection", "_host", "_message", "_request", "_told", "_transport"
+    )  # fmt: skip
 
     def __init__(
-        self, transport: FastTransport, host: FastHost, told: Callable[[Response | None], object]
+        self,
+        transport: FastTransport,
+        host: FastHost,
+        message: bytes,
+        request: Request,
+        told: Callable[[Response | Error | None], object],
     ) -> None:
         self._transport, self._host = transport, host
-        self._told: Callable[[Response | None], object] | None = told
+        self._message, self._request = message, request
+        self._told: Callable[[Response | Error | None], object] | None = told
         self._connection: FastConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
 
-    def ask(self, connection: FastConnection, message: bytes, max_body: int) -> None:
+    def ask(self, connection: FastConnection) -> None:
         self._connection = connection
         self._host.busy.add(connection)
-        connection.ask(message, max_body, self._answered)
+        connection.ask(self._message, self._request.max_body, self._answered)
 
-    def connect(self, message: bytes, max_body: int) -> None:
-        self._connecting = asyncio.ensure_future(self._connected(message, max_body))
+    def connect(self) -> None:
+        self._connecting = asyncio.ensure_future(self._connected())
 
-    async def _connected(self, message: bytes, max_body: int) -> None:
+    async def _connected(self) -> None:
         connection = await self._transport._connected(self._host)
         if connection is None:
             self._tell(None)
         elif self._told is None:
             connection.close()
         else:
-            self.ask(connection, message, max_body)
+            self.ask(connection)
 
     def give_up(self) -> None:
         """Closes the connection."""
@@ -369,13 +383,24 @@ class _Begun:
         connection, host = self._connection, self._host
         assert connection is not None
         host.busy.discard(connection)
-        # Idle before anybody is told, who may have a next request for it.
-        if not connection.closed and isinstance(found, Response):
-            host.idle.append(connection)
-            host.unexpected = 0
-        self._tell(found if isinstance(found, Response) else None)
+        if isinstance(found, Response):
+            # Idle before anybody is told, who may have a next request for it.
+            if not connection.closed:
+                host.idle.append(connection)
+                host.unexpected = 0
+            self._tell(found)
+        elif not isinstance(found, NoAnswer):
+            self._tell(found if isinstance(found, Error) else None)
+        elif self._transport.is_closed:
+            self._tell(Aborted("the I/O loop ended during the read"))
+        elif connection.uses > 1 and not connection.begun:
+            # The server had closed it meanwhile. The others are as old.
+            self._connection = None
+            self.connect()
+        else:
+            self._tell(no_whole_answer(host, self._request, found))
 
-    def _tell(self, found: Response | None) -> None:
+    def _tell(self, found: Response | Error | None) -> None:
         told, self._told = self._told, None
         if told is not None:
             told(found)

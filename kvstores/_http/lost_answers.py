@@ -20,8 +20,8 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from asynctensor.errors import Error
+from asynctensor.kvstores._http.attempts import OutcomeUnknown
 from asynctensor.kvstores._http.errors import NoAnswer
-from asynctensor.kvstores._http.exchange import OutcomeUnknown
 from asynctensor.kvstores._http.message import Response
 from asynctensor.kvstores._http.stored import Head
 from asynctensor.runtime.clock import SYSTEM_CLOCK

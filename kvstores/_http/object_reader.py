@@ -199,9 +199,12 @@ class _Begun(Generic[A]):
         elif self.give_up_request is not None:
             self.give_up_request()
 
-    def answered(self, answer: Response | None) -> None:
-        """Tells what came of it; what may be otherwise soon is for `ObjectReader.read`."""
+    def answered(self, answer: Response | Error | None) -> None:
+        """Tells what came of it; what takes a further request is for `ObjectReader.read`."""
         self.give_up_request = None
+        if isinstance(answer, Error):
+            self._tell(answer)
+            return
         reader, arrival = self._reader, None
         try:
             if answer is not None:

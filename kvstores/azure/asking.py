@@ -9,6 +9,7 @@ from asynctensor.kvstores._http.errors import Problem
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.query import Pairs
+from asynctensor.kvstores._http.resuming import ByEtags
 from asynctensor.kvstores._http.who_asks import PENDING, shared_source
 from asynctensor.kvstores.azure.address import Address
 from asynctensor.kvstores.azure.credentials import CredentialSource
@@ -29,6 +30,8 @@ class AzureAsker(Asker):
         address: Where the container is.
         credentials: Who asks.
     """
+
+    resuming = ByEtags("If-Match", "x-ms-range")
 
     def __init__(self, exchange: Exchange, address: Address, credentials: AzureCredentials) -> None:
         super().__init__(exchange)

@@ -13,6 +13,7 @@ from asynctensor.kvstores._http.who_asks import PENDING, shared_source
 from asynctensor.kvstores.gcs.address import Address
 from asynctensor.kvstores.gcs.credentials import TokenSource
 from asynctensor.kvstores.gcs.errors import read_problem
+from asynctensor.kvstores.gcs.resuming import ByGenerations
 from asynctensor.runtime.google_credentials import ANONYMOUS, GcsUserProject, GoogleCredentials
 
 
@@ -25,6 +26,8 @@ class GcsAsker(Asker):
         credentials: Who asks.
         project: Who pays.
     """
+
+    resuming = ByGenerations()
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from asynctensor.errors import Error, FailedPrecondition, Unavailable
-from asynctensor.kvstores._http.exchange import OutcomeUnknown
+from asynctensor.kvstores._http.attempts import OutcomeUnknown
 from asynctensor.kvstores._http.message import Response
 from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.redirects import origin

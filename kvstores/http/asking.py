@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from asynctensor.errors import FailedPrecondition
 from asynctensor.kvstores._http.errors import is_passing, plain_problem
-from asynctensor.kvstores._http.exchange import Exchange
+from asynctensor.kvstores._http.exchange import Exchange, Told
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.redirects import (
     MOST_REDIRECTS,
@@ -16,6 +16,7 @@ from asynctensor.kvstores._http.redirects import (
     origin,
     redirect_target,
 )
+from asynctensor.kvstores._http.resuming import ByEtags
 from asynctensor.kvstores.http.credentials import Authorization
 
 Fields: TypeAlias = "tuple[tuple[str, str], ...]"
@@ -37,7 +38,7 @@ class Asker:
     __slots__ = ("authorization", "exchange", "headers")
 
     def __init__(self, exchange: Exchange, headers: Fields, authorization: Authorization) -> None:
-        self.exchange = replace(exchange, resumes=True)
+        self.exchange = replace(exchange, resuming=ByEtags("If-Range"))
         self.headers = headers
         self.authorization = authorization
 
@@ -91,7 +92,7 @@ class Asker:
         return (("Accept-Encoding", "identity"), *fields, *self.headers, *who)
 
     def begin(
-        self, url: str, all_fields: Fields, weight: int, told: Callable[[Response | None], object]
+        self, url: str, all_fields: Fields, weight: int, told: Told
     ) -> Callable[[], object] | None:
         """Begins a GET without a task; see `Exchange.begin`. Redirects are answers like others."""
         request = Request("GET", url, all_fields, max_body=max(weight, MOST_UNASKED))

@@ -69,9 +69,11 @@ def begin_value(
         told: Told what was found.
     """
 
-    def answered(answer: Response | None) -> None:
+    def answered(answer: Response | Error | None) -> None:
         found: Arrival | Error | None = None
-        if answer is not None and not codings(answer):
+        if isinstance(answer, Error):
+            found = answer
+        elif answer is not None and not codings(answer):
             try:
                 found = arrived(answer, options, _time(answer))
                 if found is None and asker.is_final(answer):

@@ -11,6 +11,7 @@ from asynctensor.kvstores._http.errors import Problem
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores._http.message import Body, Request, Response
 from asynctensor.kvstores._http.query import Pairs
+from asynctensor.kvstores._http.resuming import ByEtags
 from asynctensor.kvstores._http.who_asks import PENDING, shared_source
 from asynctensor.kvstores._http.xml_document import parse_document
 from asynctensor.kvstores.s3.address import Address
@@ -41,6 +42,8 @@ class S3Asker(Asker):
         credentials: Who asks.
         requester_pays: Whether whoever asks agrees to pay for the answer.
     """
+
+    resuming = ByEtags("If-Match")
 
     def __init__(
         self,

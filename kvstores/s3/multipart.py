@@ -15,9 +15,9 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from asynctensor.errors import Error, FailedPrecondition
+from asynctensor.kvstores._http.attempts import OutcomeUnknown
 from asynctensor.kvstores._http.checksums import crc32c_of
 from asynctensor.kvstores._http.errors import refusal
-from asynctensor.kvstores._http.exchange import OutcomeUnknown
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.side_by_side import side_by_side

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TypeVar
 
+from asynctensor.errors import Error
 from asynctensor.kvstores._http.network_store import NetworkStore
 from asynctensor.kvstores.azure.store import AzureStore
 from asynctensor.kvstores.gcs.store import GcsStore
@@ -35,7 +36,7 @@ class BegunReads(NetworkStore):
     arrived = 0
 
     async def read(self, key: str, options: ReadOptions = DEFAULT_READ) -> ReadResult:
-        found: asyncio.Future[Arrival | None] = asyncio.get_running_loop().create_future()
+        found: asyncio.Future[Arrival | Error | None] = asyncio.get_running_loop().create_future()
         give_up = self.begin_read(key, options, found.set_result)
         if give_up is None:
             return await super().read(key, options)
@@ -47,6 +48,8 @@ class BegunReads(NetworkStore):
             raise
         if arrival is None:
             return await super().read(key, options)
+        if isinstance(arrival, Error):
+            raise arrival
         self.arrived += 1
         return ReadResult(arrival.state, bytes(arrival.value), arrival.stamp)
 

@@ -9,9 +9,10 @@ from asynctensor.testing.fault_proxy import FaultProxy
 from asynctensor.testing.network_suite import NetworkSuite
 from tests.kvstores.azure.containers import new_store
 from tests.kvstores.begun import BegunAzureStore, only_reading
+from tests.kvstores.resuming_suite import ResumingSuite
 
 
-class TestAzureFaults(NetworkSuite):
+class TestAzureFaults(ResumingSuite, NetworkSuite):
     """Behind a proxy."""
 
     cancelled_reads = 160

@@ -9,9 +9,10 @@ from asynctensor.testing.fault_proxy import FaultProxy
 from asynctensor.testing.network_suite import NetworkSuite
 from tests.kvstores.begun import BegunGcsStore, only_reading
 from tests.kvstores.gcs.buckets import new_store
+from tests.kvstores.resuming_suite import ResumingSuite
 
 
-class TestGcsFaults(NetworkSuite):
+class TestGcsFaults(ResumingSuite, NetworkSuite):
     """Behind a proxy."""
 
     cancelled_reads = 160

@@ -54,8 +54,10 @@ async def test_what_keeps_failing_is_given_up(faulty_server, fault, name) -> Non
         await store.read("value")
     assert caught.value.operation == "read"
     assert caught.value.key == f"/f/{fault}/1000/{name}/value"
-    # One that was begun without a task, and those that are counted.
-    assert await asyncio.to_thread(faulty_server.count, name) == 6
+    # Also the first one counts, which was made without a task. On a connection that had been used
+    # before, to close it without a word is no answer to the request: that is sent on another one.
+    asked = await asyncio.to_thread(faulty_server.count, name)
+    assert asked == 5 or (fault == "closed" and asked == 6)
 
 
 async def test_many_reads_at_once(faulty_server, fault, name) -> None:

@@ -14,13 +14,25 @@ from asynctensor.kvstores.http.address import Address
 from asynctensor.kvstores.http.store import HttpStore
 from asynctensor.runtime.event_loop import start
 from asynctensor.scheduler.retry import RetryPolicy
+from asynctensor.scheduler.scheduled_store import ScheduledStore
 from asynctensor.storage.byte_range import ByteRange
-from asynctensor.storage.kvstore import ReadOptions
+from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
 from asynctensor.testing.network_faults import Reset, Truncate
 from tests.servers.scripted import Asked, Said, ScriptedServer
 
 EXCHANGE = Exchange(RetryPolicy(5, 0.001, 0.002))
 OLD, NEW = os.urandom(300_000), os.urandom(300_000)
+
+
+@pytest.fixture(params=["by a task", "begun"])
+def opened(request) -> Callable[[str], KeyValueStore]:
+    """Opens a store whose reads are made by a task, or begun without one."""
+
+    def open_store(url: str) -> KeyValueStore:
+        store = HttpStore(Address(url), EXCHANGE)
+        return ScheduledStore(store) if request.param == "begun" else store
+
+    return open_store
 
 
 def ranges_asked(requests: list[bytes]) -> list[tuple[str, str]]:
@@ -36,10 +48,10 @@ def ranges_asked(requests: list[bytes]) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("fault", [Truncate, Reset])
 @pytest.mark.parametrize("wanted", [ByteRange(), ByteRange(50_000, 290_000), ByteRange(-280_000)])
-async def test_the_rest_is_asked_for(http_server, fault_proxy_to, fault, wanted) -> None:
+async def test_the_rest_is_asked_for(http_server, fault_proxy_to, opened, fault, wanted) -> None:
     (http_server.folder / "k").write_bytes(OLD)
     proxy = fault_proxy_to(http_server.host, http_server.port)
-    store = HttpStore(Address(proxy.url), EXCHANGE)
+    store = opened(proxy.url)
     proxy.plan(fault(after=120_000))
     found = await start(store.read, "k", ReadOptions(wanted))
     begin, end = wanted.resolve(len(OLD))
@@ -114,16 +126,16 @@ def elsewhere(asked: Asked) -> Said:
     ],
     ids=["same", "replaced", "unheeded", "less", "elsewhere"],
 )
-async def test_two_versions_are_never_put_together(after, wanted, requests) -> None:
+async def test_two_versions_are_never_put_together(opened, after, wanted, requests) -> None:
     with ScriptedServer(cut_once(after)) as server:
-        store = HttpStore(Address(server.url), EXCHANGE)
+        store = opened(server.url)
         assert (await start(store.read, "k")).value == wanted
         assert len(server.asked) == requests
         assert server.asked[1].fields["if-range"] == '"old"'
         assert server.asked[1].fields["range"] == "bytes=200000-299999"
 
 
-async def test_what_has_come_is_kept_while_the_server_is_busy_or_cuts_again() -> None:
+async def test_what_has_come_is_kept_while_the_server_is_busy_or_cuts_again(opened) -> None:
     def script(asked: Asked) -> Said:
         said = part_of(OLD, '"old"', asked)
         number = len(server.asked)
@@ -135,7 +147,7 @@ async def test_what_has_come_is_kept_while_the_server_is_busy_or_cuts_again() ->
         return Said(said.status, (*said.fields, size), said.body[:80_000], length=False)
 
     with ScriptedServer(script) as server:
-        store = HttpStore(Address(server.url), EXCHANGE)
+        store = opened(server.url)
         assert (await start(store.read, "k")).value == OLD
         asked = [each.fields.get("range") for each in server.asked]
         again = "bytes=80000-299999"
@@ -145,12 +157,12 @@ async def test_what_has_come_is_kept_while_the_server_is_busy_or_cuts_again() ->
 @pytest.mark.parametrize(
     "fields", [(("ETag", 'W/"old"'),), (), (("ETag", '"old"'), ("Content-Encoding", "gzip"))]
 )
-async def test_what_tells_no_versions_apart_is_asked_for_as_a_whole(fields) -> None:
+async def test_what_tells_no_versions_apart_is_asked_for_as_a_whole(opened, fields) -> None:
     def script(asked: Asked) -> Said:
         return Said(200, (*fields, ("Content-Length", "300000")), OLD[:200_000], length=False)
 
     with ScriptedServer(script) as server:
-        store = HttpStore(Address(server.url), EXCHANGE)
+        store = opened(server.url)
         with pytest.raises(Unavailable, match="6 attempts") as caught:
             await start(store.read, "k")
         cause = caught.value.__cause__

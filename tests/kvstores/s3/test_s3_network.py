@@ -8,10 +8,11 @@ from asynctensor.kvstores.s3.store import S3Store
 from asynctensor.testing.fault_proxy import FaultProxy
 from asynctensor.testing.network_suite import NetworkSuite
 from tests.kvstores.begun import BegunS3Store, only_reading
+from tests.kvstores.resuming_suite import ResumingSuite
 from tests.kvstores.s3.buckets import new_store
 
 
-class TestS3Faults(NetworkSuite):
+class TestS3Faults(ResumingSuite, NetworkSuite):
     """Behind a proxy."""
 
     cancelled_reads = 160
