@@ -130,7 +130,7 @@ async def _written(store: ts.TensorStore, source: Any) -> None:
 async def test_what_waits_for_room_is_not_written_after_a_cancellation(
     over: Over, faulty: FaultyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asynctensor.chunked.write._WINDOW_VALUES", (3, 3))
+    monkeypatch.setattr("asynctensor.chunked.remote_write._WINDOW_VALUES", (3, 3))
     store = await over()
     gate = faulty.hold("write", when=is_chunk)
     writing = store.write(np.arange(40, dtype=np.int32))
