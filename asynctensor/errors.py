@@ -182,6 +182,7 @@ class CommitUnknown(Unavailable):
             stands in the log; if neither does, it is aborted there. ``"unknown"`` where records
             are damaged that may have it. An error that came from another process has none:
             ``Repository.resolve(error)`` does the same.
+        commit_id: The id of the commit, once it was resolved to be committed.
     """
 
     kind = "COMMIT_UNKNOWN"
@@ -202,6 +203,7 @@ class CommitUnknown(Unavailable):
         self.base = base
         self.digest = digest
         self.resolve: Callable[[], Awaitable[str]] | None = None
+        self.commit_id: str | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
         names = ("key", "store", "operation", "array")

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -99,16 +98,19 @@ class Laboratory:
 
     async def _committed(self, message: str, change: Change) -> str:
         """Makes a change, again if somebody else changed what it rests on; gives the commit."""
-        for attempt in range(ATTEMPTS):
-            try:
-                async with self.repository.transaction(message=message) as transaction:
-                    await change(transaction)
-            except Aborted:
-                await asyncio.sleep(random.uniform(0, 0.002 * 2 ** min(attempt, 6)))
-            else:
-                assert transaction.commit_id is not None
-                return transaction.commit_id
-        raise web.HTTPServiceUnavailable(text="others changed the same all the time")
+        made: list[at.Transaction] = []
+
+        async def run(transaction: at.Transaction) -> None:
+            made[:] = [transaction]
+            await change(transaction)
+
+        try:
+            await self.repository.retry(run, attempts=ATTEMPTS, message=message)
+        except Aborted:
+            raise web.HTTPServiceUnavailable(text="others changed the same all the time") from None
+        commit = made[0].commit_id
+        assert commit is not None
+        return commit
 
 
 async def _opened(repository: at.Repository, **state: Any) -> dict[str, at.TensorStore]:

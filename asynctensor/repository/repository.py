@@ -225,7 +225,8 @@ class Repository(Past, Branching):
                 is committed.
 
         Returns:
-            What `function` returned the time that was committed.
+            What `function` returned the time that was committed. The transaction that it was called
+            with last has the `commit_id` then.
 
         Raises:
             Aborted: Somebody else was in the way each time.

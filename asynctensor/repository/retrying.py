@@ -78,3 +78,4 @@ async def _decided(txn: Transaction) -> None:
             ) from unknown
         if outcome != "committed":
             raise
+        txn._commit_id = unknown.commit_id

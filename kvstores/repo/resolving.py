@@ -10,6 +10,7 @@ from asynctensor.kvstores.repo.lineage import Lineage
 from asynctensor.kvstores.repo.log import read_slot
 from asynctensor.kvstores.repo.proposal import Proposal
 from asynctensor.kvstores.repo.record import AbortEntry, CommitEntry
+from asynctensor.kvstores.repo.snapshot_id import snapshot_id
 from asynctensor.kvstores.repo.state import RepositoryState
 from asynctensor.runtime.event_loop import start
 
@@ -29,17 +30,22 @@ async def resolve(state: RepositoryState, unknown: CommitUnknown) -> str:
         entry = CommitEntry(txn, unknown.base, now())
         landed = await branch.commit(Proposal(entry, abort=True))
     except (DataLoss, NotFound):
-        return await _looked_up(state, lineage, txn, unknown.base)
-    return "committed" if landed.committed else "aborted"
+        return await _looked_up(state, lineage, txn, unknown)
+    if not landed.committed:
+        return "aborted"
+    unknown.commit_id = snapshot_id(lineage.at(landed.version[0]).branch, landed.version)
+    return "committed"
 
 
-async def _looked_up(state: RepositoryState, lineage: Lineage, txn: bytes, base: int) -> str:
+async def _looked_up(
+    state: RepositoryState, lineage: Lineage, txn: bytes, unknown: CommitUnknown
+) -> str:
     """The outcome where some record since the base is damaged or gone, so that none is written.
 
     Returns:
         What stands in a record that can be read; else "unknown".
     """
-    seq = base
+    seq = unknown.base
     while True:
         seq += 1
         try:
@@ -48,10 +54,13 @@ async def _looked_up(state: RepositoryState, lineage: Lineage, txn: bytes, base:
             continue
         if record is None:
             return "unknown"
-        for entry in record.entries:
+        for place, entry in enumerate(record.entries):
             if isinstance(entry, CommitEntry | AbortEntry) and entry.txn == txn:
                 await state.history.durable(lineage, seq)
-                return "committed" if isinstance(entry, CommitEntry) else "aborted"
+                if isinstance(entry, AbortEntry):
+                    return "aborted"
+                unknown.commit_id = snapshot_id(lineage.at(seq).branch, (seq, place))
+                return "committed"
 
 
 def resolvable(state: RepositoryState, unknown: CommitUnknown) -> CommitUnknown:

@@ -72,9 +72,17 @@ async def counting() -> Counting:
 
 async def test_what_landed_unanswered_is_not_done_again(counting: Counting) -> None:
     counting.dumb(landed=True)
-    assert await counting.repo.retry(counting.one_more, message="unheard") == 2
+    transactions: list[at.Transaction] = []
+
+    async def kept(txn: at.Transaction) -> int:
+        transactions.append(txn)
+        return await counting.one_more(txn)
+
+    assert await counting.repo.retry(kept, message="unheard") == 2
     assert counting.runs == 2
     assert await counting.messages() == ["unheard", "first"]
+    (transaction,) = transactions
+    assert transaction.commit_id == (await anext(aiter(counting.opened().log()))).id
 
 
 async def test_what_was_lost_is_done_again(counting: Counting) -> None:
