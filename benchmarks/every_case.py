@@ -16,6 +16,7 @@ from benchmarks.cases import (
     http_read,
     import_time,
     indexing,
+    killed_jobs,
     loop_lateness,
     peak_memory,
     plan,
@@ -48,5 +49,6 @@ ALL: tuple[Case, ...] = (
     *web_tiles.CASES,
     *tensorflow_loading.CASES,
     *dask_storing.CASES,
+    *killed_jobs.CASES,
     *import_time.CASES,
 )

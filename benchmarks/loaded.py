@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from typing import Any
 
 from benchmarks.case import WrongResult
@@ -24,26 +28,62 @@ def need(*modules: str) -> None:
         )
 
 
-def timed(module: str, job: dict[str, Any]) -> Any:
-    """Runs ``python -m MODULE JOB``, JOB being JSON, and gives its last line, which is JSON.
+#: Seconds after which a job is given up, and its processes are killed.
+_PATIENCE = 240.0
 
-    When it has said ``ready`` on a line of its own, it is told to go on.
+
+def timed(module: str, job: dict[str, Any], patience: float = _PATIENCE) -> Any:
+    """Runs ``python -m MODULE JOB``, JOB being JSON, and gives its answer: its next line of JSON.
+
+    When it has said ``ready`` on a line of its own, it is told to go on. Once it has answered, it
+    and all processes that it has started are killed.
+
+    Args:
+        module: What is run.
+        job: What it is to do.
+        patience: Seconds after which it is given up.
 
     Raises:
         RuntimeError: It did not come so far.
     """
     command = [sys.executable, "-m", module, json.dumps(job)]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as worker:
-        assert worker.stdout is not None
-        while (line := worker.stdout.readline()) != "ready\n":
-            if not line:
-                raise RuntimeError(f"{module} did not start for {job.get('peer')}")
-        output, _ = worker.communicate("go\n")
-    if not output.strip():
-        raise RuntimeError(f"{module} ended with {worker.returncode} for {job.get('peer')}")
-    return json.loads(output.splitlines()[-1])
+        giving_up = threading.Timer(patience, _kill, [worker])
+        giving_up.daemon = True
+        giving_up.start()
+        try:
+            assert worker.stdin is not None
+            _line(worker, "ready\n", module, job)
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+            answer = json.loads(_line(worker, "[", module, job))
+        finally:
+            giving_up.cancel()
+            _kill(worker)
+    return answer
+
+
+def _line(worker: subprocess.Popen[str], start: str, module: str, job: dict[str, Any]) -> str:
+    """The next line that begins so."""
+    assert worker.stdout is not None
+    while not (line := worker.stdout.readline()).startswith(start):
+        if not line:
+            raise RuntimeError(
+                f"{module} gave no answer for {job.get('peer')}: it ended with {worker.wait()}"
+            )
+    return line
+
+
+def _kill(worker: subprocess.Popen[str]) -> None:
+    """Ends a process and all that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(worker.pid, signal.SIGKILL)
 
 
 def loaded(module: str, job: dict[str, Any], samples: int, total: int | None) -> float:

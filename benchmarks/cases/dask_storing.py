@@ -31,38 +31,9 @@ class MisalignedShards:
     def measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
         need("distributed")
         with tempfile.TemporaryDirectory(dir=scene.folder) as folder:
-            wrong, _, _ = timed(
-                "benchmarks.dask_worker", {"peer": peer, "folder": folder, "kills": False}
-            )
+            job = {"peer": peer, "folder": folder, "kills": False}
+            (wrong,) = timed("benchmarks.dask_worker", job)
         return {"": wrong}
 
 
-@dataclass(frozen=True)
-class KilledTasks:
-    """The same while processes are killed, each in the middle of a task."""
-
-    peers: tuple[str, ...] = ("asynctensor",)
-    name: str = "frameworks-dask-killed"
-    rows: tuple[RowSpec, ...] = (
-        RowSpec(
-            "the same, 3 processes killed in the middle of tasks: blocks that were lost, or "
-            "counted twice",
-            "blocks",
-            Target(0, 0, is_ratio=False),
-        ),
-    )
-    fresh_process: bool = True
-
-    def prepare(self, scene: Scene) -> None:
-        del scene
-
-    def measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
-        need("distributed")
-        with tempfile.TemporaryDirectory(dir=scene.folder) as folder:
-            _, lost, more = timed(
-                "benchmarks.dask_worker", {"peer": peer, "folder": folder, "kills": True}
-            )
-        return {"": lost + abs(more)}
-
-
-CASES = (MisalignedShards(), KilledTasks())
+CASES = (MisalignedShards(),)

