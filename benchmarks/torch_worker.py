@@ -85,9 +85,9 @@ def loader(job: dict[str, Any]) -> Iterable[Any]:
     if job["how"] == "loader":
         _, array = opened("asynctensor", job["setting"], job["location"])
         if not crop:
-            return Loader(array, BATCH, shuffle=True, ahead=2)
+            return Loader(array, BATCH, shuffle=True)
         size = dict.fromkeys(range(3), CROP)
-        return Loader(Samples.crops(array, size, count), CROP_BATCH, ahead=2)
+        return Loader(Samples.crops(array, size, count), CROP_BATCH)
     regions = crops(count, job["edge"]) if crop else rows(count)
     kinds: dict[str, Callable[..., OneByOne]] = {"one": OneByOne, "futures": InFutures}
     return DataLoader(

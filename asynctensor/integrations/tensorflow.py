@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, TypeAlias, Unpack
 
 import ml_dtypes
@@ -16,6 +15,7 @@ from asynctensor.integrations.loading.amplification import AmplificationWarning
 from asynctensor.integrations.loading.arrays import Arrays
 from asynctensor.integrations.loading.group import Values
 from asynctensor.integrations.loading.samples import Samples
+from asynctensor.integrations.tensorflow_generator import generated
 
 __all__ = [
     "AmplificationWarning",
@@ -183,10 +183,7 @@ def to_tf_dataset(
     else:
         made = Loader(samples, batch_size, **options)
 
-    def batches() -> Iterator[Any]:
-        return iter(made)
-
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=made.signature)
+    dataset = generated(made.unconverted, made.signature)
     if given:
         # Of an epoch that is resumed, less is left; and its state is to be that of the consumer.
         exact = tf.data.Options()

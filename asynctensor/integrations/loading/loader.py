@@ -20,10 +20,14 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 
 T = TypeVar("T")
+U = TypeVar("U")
 _Reading: TypeAlias = tuple[Group, Future[Values]]
 
 #: What is read together is no larger than this, unless it is one batch.
 _GROUP_BYTES = 128 * 2**20
+#: Batches that are read ahead, where nobody says how many: two, and of small ones more, up to so
+#: many bytes. What is far away takes as long as a dozen small batches take to be decoded.
+_AHEAD, _MOST_AHEAD, _AHEAD_BYTES = 2, 8, 16 * 2**20
 
 
 class LoaderOptions(TypedDict, total=False):
@@ -38,9 +42,9 @@ class LoaderOptions(TypedDict, total=False):
         rank: This process's part of each step; None: that of the framework's processes, where it
             knows them, else the only one.
         world_size: How many processes load together.
-        ahead: Batches that are read ahead, 2 by default; by each worker, if there are any. Those
-            whose samples share chunks are read together, up to 128 MiB, and two such groups are
-            in memory.
+        ahead: Batches that are read ahead; by each worker, if there are any. By default 2, and of
+            small ones as many as are 16 MiB, up to 8. Those whose samples share chunks are read
+            together, up to 128 MiB, and two such groups are in memory.
     """
 
     shuffle: bool
@@ -49,7 +53,7 @@ class LoaderOptions(TypedDict, total=False):
     drop_last: bool
     rank: int | None
     world_size: int | None
-    ahead: int
+    ahead: int | None
 
 
 class Loader(Generic[T]):
@@ -75,7 +79,7 @@ class Loader(Generic[T]):
         drop_last: bool = False,
         rank: int | None = None,
         world_size: int | None = None,
-        ahead: int = 2,
+        ahead: int | None = None,
     ) -> None:
         """Nothing is read before the first iteration.
 
@@ -94,14 +98,18 @@ class Loader(Generic[T]):
         Raises:
             InvalidArgument: A number is out of range.
         """
-        if ahead < 0:
+        if ahead is not None and ahead < 0:
             raise InvalidArgument(f"`ahead` is at least 0, got {ahead}")
-        self.samples, self._ahead, self._convert = samples, ahead, convert
+        self.samples, self._convert = samples, convert
         # As they were given: on branches, maybe. And what is loaded instead, once that is fixed.
         self._given = samples
         self._pinned: PinnedSamples | None = None
         self._order = samples.order(shuffle=shuffle, seed=seed, window=window)
         self._cut = Cut(batch_size, drop_last, *given_ranks(rank, world_size))
+        if ahead is None:
+            fitting = _AHEAD_BYTES // max(1, batch_size * samples.nbytes)
+            ahead = max(_AHEAD, min(fitting, _MOST_AHEAD))
+        self._ahead = ahead
         self._epoch, self._position = 0, 0
         self._begun = False
 
@@ -235,6 +243,13 @@ class Loader(Generic[T]):
         return max(1, _GROUP_BYTES // max(1, self._cut.batch_size * self.samples.nbytes))
 
     def __iter__(self) -> Iterator[T]:
+        return self._loaded(self._convert)
+
+    def unconverted(self) -> Iterator[Values]:
+        """The batches as they were read: otherwise what ``for`` gives."""
+        return self._loaded(lambda values: values)
+
+    def _loaded(self, convert: Callable[[Values], U]) -> Iterator[U]:
         self.pin().result()
         groups, reading = self._groups(), deque[_Reading]()
         try:
@@ -247,7 +262,7 @@ class Loader(Generic[T]):
                         raise
                     self._read_singly(group, reading)
                     continue
-                yield from self._handed_out(group, values, groups, reading)
+                yield from self._handed_out(group, values, groups, reading, convert)
             self._ended()
         finally:
             for _, future in reading:
@@ -266,7 +281,7 @@ class Loader(Generic[T]):
                         raise
                     self._read_singly(group, reading)
                     continue
-                for batch in self._handed_out(group, values, groups, reading):
+                for batch in self._handed_out(group, values, groups, reading, self._convert):
                     yield batch
             self._ended()
         finally:
@@ -300,13 +315,18 @@ class Loader(Generic[T]):
             )
 
     def _handed_out(
-        self, group: Group, values: Values, groups: Iterator[Group], reading: deque[_Reading]
-    ) -> Iterator[T]:
+        self,
+        group: Group,
+        values: Values,
+        groups: Iterator[Group],
+        reading: deque[_Reading],
+        convert: Callable[[Values], U],
+    ) -> Iterator[U]:
         left = len(group.behind)
         for batch, behind in zip(group.batches(values), group.behind, strict=True):
             left -= 1
             self._begin(groups, reading, left)
-            found = self._convert(batch)
+            found = convert(batch)
             self._position = behind
             yield found
 

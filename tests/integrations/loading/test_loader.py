@@ -231,3 +231,26 @@ def test_bad_options() -> None:
             loader(rows(), **options)
     with pytest.raises(InvalidArgument):
         loader(rows()).set_epoch(-1)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "given", "ahead"), [(1, None, 8), (4, None, 4), (16, None, 2), (1, 3, 3)]
+)
+def test_how_many_batches_are_read_ahead(batch_size, given, ahead) -> None:
+    begun = []
+
+    class Told(Samples):
+        def read(self, numbers, **options):
+            begun.append(len(numbers))
+            return super().read(numbers, **options)
+
+    # Rows of a MiB, of which nothing is stored.
+    store = at.open(
+        "memory://|zarr3", create=True, dtype="uint8", shape=[256, 2**20],
+        chunk_layout=at.ChunkLayout(chunk_shape=[1, 2**20]),
+    ).result()  # fmt: skip
+    batches = iter(Loader(Told.rows(store), batch_size, convert=len, ahead=given))
+    assert next(batches) == batch_size
+    # The one that was handed out, the next one, and those behind it.
+    assert begun == [batch_size] * (ahead + 2)
+    batches.close()
