@@ -2,7 +2,8 @@
 
 Creating only if absent needs no lock: ``link(2)`` is one step on every file system, network ones
 included. Its reply may be lost there; a repeated request then answers ``EEXIST``, and the link
-count of our own new file tells that it was we who won.
+count of our own new file tells that it was we who won. A repeated ``rename(2)`` answers ``ENOENT``;
+then our own file is looked for at the key.
 """
 
 from __future__ import annotations
@@ -61,18 +62,39 @@ class Prepared:
 
 def publish(writing: Writing, prepared: Prepared) -> bool:
     """Gives the written file the name of its key; False if a link lost to another."""
-    directory = prepared.directory
     if prepared.how == "in_place":
         return True
     if prepared.how == "link":
         return _link(writing, prepared)
-    writing.file_system.rename(
-        directory.name(prepared.temporary),
-        directory.name(prepared.name),
-        src_dir_fd=directory.fd,
-        dst_dir_fd=directory.fd,
-    )
+    _rename(writing, prepared)
     return True
+
+
+def _rename(writing: Writing, prepared: Prepared) -> None:
+    directory = prepared.directory
+    try:
+        writing.file_system.rename(
+            directory.name(prepared.temporary),
+            directory.name(prepared.name),
+            src_dir_fd=directory.fd,
+            dst_dir_fd=directory.fd,
+        )
+    except FileNotFoundError:
+        if not _has_its_name(writing, prepared):
+            raise
+
+
+def _has_its_name(writing: Writing, prepared: Prepared) -> bool:
+    """Whether the written file is the one at the key: it was renamed, and the reply was lost."""
+    file_system, directory = writing.file_system, prepared.directory
+    try:
+        found = file_system.stat(
+            directory.name(prepared.name), dir_fd=directory.fd, follow_symlinks=False
+        )
+    except FileNotFoundError:
+        return False
+    mine = file_system.fstat(prepared.fd)
+    return (found.st_ino, found.st_dev) == (mine.st_ino, mine.st_dev)
 
 
 def _link(writing: Writing, prepared: Prepared) -> bool:
@@ -107,12 +129,7 @@ def _rename_if_absent(writing: Writing, prepared: Prepared) -> bool:
     try:
         won = status_of(writing, prepared.key, name, directory) is None
         if won:
-            writing.file_system.rename(
-                directory.name(prepared.temporary),
-                directory.name(name),
-                src_dir_fd=directory.fd,
-                dst_dir_fd=directory.fd,
-            )
+            _rename(writing, prepared)
         else:
             writing.file_system.unlink(directory.name(prepared.temporary), dir_fd=directory.fd)
     finally:

@@ -15,9 +15,9 @@ Promises, and what keeps them:
   if it leads out, and never writes through it.
   (Checking directories once and remembering them would be no cheaper than the kernel's check, and
   wrong as soon as somebody replaces one.)
-- *Network file systems.* A lost reply to ``link`` is recognised, a stale file handle opened again,
-  nothing is mapped into memory there, and ``locking="lockfile"`` needs no locks of the system.
-  What fails may be tried again (`retrying`).
+- *Network file systems.* Lost replies to ``link`` and ``rename`` are recognised, stale file handles
+  opened again, nothing is mapped into memory there, and ``locking="lockfile"`` needs no locks of
+  the system. What fails may be tried again (`retrying`).
 
 As in TensorStore, a key whose path is a directory has no value, and cannot be written; but a
 directory that holds nothing is no obstacle, and makes way.

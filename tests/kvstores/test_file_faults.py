@@ -194,6 +194,28 @@ def test_lost_reply_to_link_means_won(
     assert names(tmp_path) == ["k"]
 
 
+@pytest.mark.parametrize("mode", ["os", "lockfile", "none"])
+def test_lost_reply_to_rename_means_replaced(tmp_path: Path, mode: LockingMode) -> None:
+    """The same of a value that is replaced: the file asked for again is not there any more."""
+    faulty = FaultyFileSystem()
+    face = FileFace(str(tmp_path / "root"), FileOptions(locking=mode), faulty)
+    before = put(face, "k", b"before")
+    faulty.fail("rename", errno.ENOENT, after=True)
+    stamp = put(face, "k", b"mine", before.generation)
+    assert stamp.generation == face.generation("k") != UNKNOWN
+    assert face.read("k", WHOLE).value == b"mine"
+    assert names(tmp_path) == ["k"]
+
+
+def test_lost_reply_to_rename_where_there_are_no_links(
+    tmp_path: Path, face: FileFace, faulty: FaultyFileSystem
+) -> None:
+    faulty.fail("link", errno.EPERM)
+    faulty.fail("rename", errno.ENOENT, after=True)
+    assert put(face, "k", b"mine", NO_VALUE).generation == face.generation("k") != UNKNOWN
+    assert names(tmp_path) == ["k"]
+
+
 def test_link_that_lost_to_another(face: FileFace, faulty: FaultyFileSystem) -> None:
     """Somebody else creates the key between our look and our link."""
     other = FileFace(face._root.path, FileOptions(), FaultyFileSystem())

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.mutants.__main__ import try_all
 from tests.mutants.laboratory import Trial, Verdict
 from tests.mutants.mutant import every
-from tests.torture import programmes
+from tests.torture import plain, programmes
 from tests.torture.domains import DOMAINS
 from tests.torture.killing import Killed, run
 from tests.torture.report import PAGE, Tally, commit_id, page
@@ -67,12 +67,21 @@ def play(options: argparse.Namespace) -> tuple[dict[str, Tally], int]:
 
 
 def attacked(seconds: float, seed: int) -> int:
-    """Lets processes do anything, and be killed, for so long; how much was wrong then."""
+    """Lets processes do anything, and be killed, for so long; how much was wrong then.
+
+    First to a repository; then, for half as long, to a plain array.
+    """
     with tempfile.TemporaryDirectory() as folder:
         found = programmes.run(Path(folder), seconds=seconds, children=3, seed=seed)
     tried = ", ".join(f"{n:,} {kind} {end}" for (kind, end), n in sorted(found.counts.items()))
     print(f"programmes: {found.killed:,} processes killed; {tried}; wrong: {found.wrong or 0}")
-    return len(found.wrong)
+    with tempfile.TemporaryDirectory() as folder:
+        parts = plain.run(Path(folder), seconds=seconds / 2, children=3, seed=seed)
+    print(
+        f"plain layouts: {parts.killed:,} processes killed; {parts.acknowledged:,} writes "
+        f"acknowledged; wrong: {parts.wrong or 0}"
+    )
+    return len(found.wrong) + len(parts.wrong)
 
 
 def main() -> int:

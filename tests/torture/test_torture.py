@@ -13,7 +13,7 @@ from asynctensor.testing.fault_presets import PRESETS, Faults
 from asynctensor.testing.history import Outcome
 from tests.mutants.laboratory import Trial, Verdict
 from tests.mutants.mutant import ROOT, Mutant
-from tests.torture import killing, programmes
+from tests.torture import killing, plain, programmes
 from tests.torture.domains import DOMAINS
 from tests.torture.report import Tally, page
 from tests.torture.toys import (
@@ -166,3 +166,10 @@ def test_processes_that_do_anything_and_are_killed(tmp_path) -> None:
     assert found.wrong == []
     assert found.killed >= 2
     assert sum(n for (_, outcome), n in found.counts.items() if outcome != "unknown") >= 6
+
+
+def test_killed_processes_leave_whole_parts_of_plain_arrays(tmp_path) -> None:
+    found = plain.run(tmp_path, seconds=0.0, children=2, seed=1)
+    assert found.wrong == []
+    assert found.killed == 2
+    assert found.acknowledged >= 2
