@@ -322,8 +322,11 @@ async def test_begun_reads_are_merged_and_shared_like_others(begins: Begins) -> 
         ]  # fmt: skip
         await begins.answer()
         assert [bytes(each[0].value) for each in told] == [VALUE[a:b] for a, b in spans]
-        # Of one body, which nobody copied; but for a task, which may keep its part for long.
+        # Of the one body that came, which nobody copied, and nobody can write into; but for a
+        # task, which may keep its part for long.
         assert told[0][0].value.obj is told[1][0].value.obj
+        assert type(told[0][0].value.obj) is bytearray
+        assert told[0][0].value.readonly
         assert (await reading).value == VALUE[12:30]
         assert type((await reading).value) is bytes
 
