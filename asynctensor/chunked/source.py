@@ -29,7 +29,7 @@ def as_source_of(value: object, element: data_type.dtype) -> Array:
     if element.name not in ("string", "ustring"):
         return as_source(value, element.numpy_dtype)
     if not isinstance(value, np.ndarray | np.generic) and hasattr(value, "__array__"):
-        value = np.asarray(value)
+        value = _array_of(value)
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "T":
         # NumPy would give None for what StringDType calls missing; the check below refuses it.
         array = np.asarray(value).astype(object)
@@ -63,7 +63,7 @@ def as_source(value: object, dtype: np.dtype[Any]) -> Array:
             )
         return value
     if not isinstance(value, np.generic) and hasattr(value, "__array__"):
-        return as_source(np.asarray(value), dtype)
+        return as_source(_array_of(value), dtype)
     if dtype.kind == "U":
         # Told its length, NumPy would cut off what is too long.
         return as_source(np.asarray(value), dtype)
@@ -75,6 +75,22 @@ def as_source(value: object, dtype: np.dtype[Any]) -> Array:
         raise
     except ValueError as error:
         raise InvalidArgument(f"cannot convert to {dtype.name}: {error}") from error
+
+
+def _array_of(value: object) -> Array:
+    """What another library's array gives to NumPy.
+
+    Raises:
+        IncompatibleType: It gives nothing: it is on a device, say, or NumPy lacks its data type.
+    """
+    try:
+        return np.asarray(value)
+    except (TypeError, RuntimeError) as error:
+        raise IncompatibleType(
+            f"{type(value).__module__}.{type(value).__name__} gives NumPy no array: {error} "
+            'Either convert(value, store) writes it, or convert(value, "numpy") makes an array of '
+            "it, if it is one of PyTorch, TensorFlow, JAX or Arrow"
+        ) from error
 
 
 def json_source(value: object) -> Array:

@@ -113,9 +113,13 @@ def as_jax(array: Array, *, copy: bool | None = None) -> jax.Array:
             "JAX can share the memory of writable, contiguous arrays in this machine's byte order "
             "that begin at a multiple of 64 bytes, on a processor; let it be copied"
         )
-    if copy or not shared:
-        array = np.array(array, array.dtype.newbyteorder("="), order="C")
-    return jax.device_put(array, may_alias=not copy)
+    if jax.default_backend() == "cpu":
+        if copy or not shared:
+            array = np.array(array, array.dtype.newbyteorder("="), order="C")
+        return jax.device_put(array, may_alias=not copy)
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    # Copied there, and that is over before whoever called can change the array.
+    return jax.device_put(native).block_until_ready()
 
 
 def from_jax(array: jax.Array) -> Array:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from asynctensor.integrations.loading.places import Int64Array
 
 #: What is read of a batch: an array of shape ``(samples, ...)``, or one for each name.
 Values: TypeAlias = "Array | dict[str, Array]"
+#: Gives an array of a shape and data type, with arbitrary content, to be filled and handed out.
+Memory: TypeAlias = Callable[[tuple[int, ...], np.dtype[Any]], Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +50,23 @@ class Group:
             numbers = self.numbers if places is None else self.numbers[places]
             yield Group(self.epoch, numbers, (None,), (behind,))
 
-    def batches(self, values: Values) -> Iterator[Values]:
-        """What was read, as batches with memory of their own."""
+    def batches(self, values: Values, memory: Memory = new_output) -> Iterator[Values]:
+        """What was read, as batches with memory of their own.
+
+        Args:
+            values: What was read of `numbers`; of a single batch, already in its memory.
+            memory: Gives memory to each of several batches.
+        """
         for places in self.places:
             if places is None:
                 yield values
             elif isinstance(values, dict):
-                yield {name: _taken(value, places) for name, value in values.items()}
+                yield {name: _taken(value, places, memory) for name, value in values.items()}
             else:
-                yield _taken(values, places)
+                yield _taken(values, places, memory)
 
 
-def _taken(values: Array, places: Int64Array) -> Array:
-    found = new_output((len(places), *values.shape[1:]), values.dtype)
+def _taken(values: Array, places: Int64Array, memory: Memory) -> Array:
+    found = memory((len(places), *values.shape[1:]), values.dtype)
     found[...] = values[places]
     return found

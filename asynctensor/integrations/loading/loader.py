@@ -9,9 +9,11 @@ from copy import copy
 from dataclasses import replace
 from typing import Any, Generic, TypeAlias, TypedDict, TypeVar
 
+from asynctensor.chunked.codec import Array
+from asynctensor.chunked.scratch import new_output
 from asynctensor.errors import Error, InvalidArgument
 from asynctensor.integrations.loading.cut import Cut
-from asynctensor.integrations.loading.group import Group, Values
+from asynctensor.integrations.loading.group import Group, Memory, Values
 from asynctensor.integrations.loading.pinned_samples import PinnedSamples, pinned_samples
 from asynctensor.integrations.loading.ranks import given_ranks
 from asynctensor.integrations.loading.resume_state import ResumeState
@@ -73,6 +75,7 @@ class Loader(Generic[T]):
         batch_size: int,
         *,
         convert: Callable[[Values], T],
+        memory: Memory = new_output,
         shuffle: bool = False,
         seed: int = 0,
         window: int | None = None,
@@ -87,6 +90,7 @@ class Loader(Generic[T]):
             samples: What is loaded.
             batch_size: Samples of a batch of one rank.
             convert: Makes of what was read what is handed out.
+            memory: Gives the memory that batches are read into.
             shuffle: This and what follows: see `LoaderOptions`.
             seed: Of the shuffle.
             window: Of the shuffle.
@@ -100,7 +104,7 @@ class Loader(Generic[T]):
         """
         if ahead is not None and ahead < 0:
             raise InvalidArgument(f"`ahead` is at least 0, got {ahead}")
-        self.samples, self._convert = samples, convert
+        self.samples, self._convert, self._memory = samples, convert, memory
         # As they were given: on branches, maybe. And what is loaded instead, once that is fixed.
         self._given = samples
         self._pinned: PinnedSamples | None = None
@@ -303,16 +307,24 @@ class Loader(Generic[T]):
                 break
             # The first groups are small on purpose.
             warn = len(group.behind) == self._together()
-            reading.append((group, self.samples.read(group.numbers, epoch=group.epoch, warn=warn)))
+            reading.append((group, self._read(group, warn=warn)))
             ahead += len(group.behind)
         return bool(reading)
+
+    def _read(self, group: Group, *, warn: bool) -> Future[Values]:
+        out: dict[str, Array] | None = None
+        if self._memory is not new_output and len(group.behind) == 1:
+            dtypes = self.samples.dtypes
+            out = {
+                name: self._memory((len(group.numbers), *shape), dtypes[name])
+                for name, shape in self.samples.shapes.items()
+            }
+        return self.samples.read(group.numbers, epoch=group.epoch, out=out, warn=warn)
 
     def _read_singly(self, group: Group, reading: deque[_Reading]) -> None:
         """Has each batch of a group read, so that each has its own error."""
         for each in reversed(list(group.single())):
-            reading.appendleft(
-                (each, self.samples.read(each.numbers, epoch=each.epoch, warn=False))
-            )
+            reading.appendleft((each, self._read(each, warn=False)))
 
     def _handed_out(
         self,
@@ -323,7 +335,8 @@ class Loader(Generic[T]):
         convert: Callable[[Values], U],
     ) -> Iterator[U]:
         left = len(group.behind)
-        for batch, behind in zip(group.batches(values), group.behind, strict=True):
+        batches = group.batches(values, self._memory)
+        for batch, behind in zip(batches, group.behind, strict=True):
             left -= 1
             self._begin(groups, reading, left)
             found = convert(batch)

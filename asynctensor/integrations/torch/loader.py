@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal, TypeAlias, Unpack
 
+import torch
 from torch.utils.data import DataLoader, Dataset
 
+from asynctensor.chunked.scratch import new_output
 from asynctensor.errors import Error, InvalidArgument
 from asynctensor.integrations.loading import loader
 from asynctensor.integrations.loading.arrays import Arrays
@@ -18,6 +20,7 @@ from asynctensor.integrations.torch.dataset import (
     samples_of,
     tensors,
 )
+from asynctensor.integrations.torch.tensors import pinned_copy, tensor_memory, tensor_of
 
 StartMethod: TypeAlias = Literal["fork", "spawn", "forkserver"]
 
@@ -58,7 +61,10 @@ class Loader(loader.Loader[Any]):
             transform: Called with each batch: a tensor, or one for each array's name.
             workers: Processes that read and transform.
             start_method: How they are made; None: as is usual on this system.
-            pin_memory: Copy batches to page-locked memory; only with `workers`.
+            pin_memory: Have batches in page-locked memory, from which copies to a device take no
+                time of this thread's: ``batch.to("cuda", non_blocking=True)``. They are read right
+                into it; what `workers` or `transform` made is copied there. Without an accelerator
+                it changes nothing.
             options: See `LoaderOptions`; ranks are those of `torch.distributed`, if it is
                 initialised.
 
@@ -73,7 +79,12 @@ class Loader(loader.Loader[Any]):
         options["rank"], options["world_size"] = checked_ranks(
             options.get("rank"), options.get("world_size")
         )
-        super().__init__(found, batch_size, convert=partial(_converted, transform), **options)
+        convert, memory = partial(_converted, transform), new_output
+        if pin_memory and not workers:
+            pinned = torch.accelerator.is_available()
+            convert = partial(_in_memory, transform, pinned)
+            memory = partial(tensor_memory, pinned=pinned)
+        super().__init__(found, batch_size, convert=convert, memory=memory, **options)
         self._workers, self._start_method, self._pins = workers, start_method, pin_memory
 
     def __iter__(self) -> Iterator[Any]:
@@ -120,6 +131,19 @@ class _Batches(Dataset[Any]):
                 return found
             return [error]
         return [_converted(self._transform, batch) for batch in group.batches(values)]
+
+
+def _in_memory(transform: Callable[[Any], Any] | None, pinned: bool, values: Values) -> Any:
+    """A batch that is in the memory of tensors, as it is handed out."""
+    found: Any
+    if isinstance(values, dict):
+        found = {name: tensor_of(value) for name, value in values.items()}
+    else:
+        found = tensor_of(values)
+    if transform is None:
+        return found
+    found = transform(found)
+    return pinned_copy(found) if pinned else found
 
 
 def _converted(transform: Callable[[Any], Any] | None, values: Values) -> Any:

@@ -120,3 +120,39 @@ def from_torch(tensor: torch.Tensor, *, copy: bool = False) -> Array:
     else:
         found = here.numpy()
     return found.copy() if copy else found
+
+
+def tensor_memory(shape: tuple[int, ...], element: np.dtype[Any], *, pinned: bool) -> Array:
+    """An array with arbitrary content, whose memory is that of a tensor; see `tensor_of`.
+
+    Args:
+        shape: Of both.
+        element: Of a data type that PyTorch has.
+        pinned: Whether it is page-locked, which needs an accelerator.
+    """
+    return from_torch(torch.empty(shape, dtype=dtype_of(element), pin_memory=pinned))
+
+
+def tensor_of(array: Array) -> torch.Tensor:
+    """The tensor whose memory an array of `tensor_memory` is.
+
+    It must be that one: PyTorch does not use page-locked memory for something else while it is
+    being copied to a device, but knows whose it is only by the tensor that it was made for.
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if not isinstance(base, torch.Tensor) or tuple(base.shape) != array.shape:
+        return to_torch(array)
+    return base.view(dtype_of(array.dtype))
+
+
+def pinned_copy(batch: Any) -> Any:
+    """`batch` with its tensors in page-locked memory: those that are not are copied."""
+    if isinstance(batch, torch.Tensor):
+        return batch.pin_memory() if batch.device.type == "cpu" else batch
+    if isinstance(batch, dict):
+        return {name: pinned_copy(each) for name, each in batch.items()}
+    if isinstance(batch, (list, tuple)) and not hasattr(batch, "_fields"):
+        return type(batch)(pinned_copy(each) for each in batch)
+    return batch

@@ -222,3 +222,12 @@ def test_bad_input(arrays) -> None:
     ).result()  # fmt: skip
     with pytest.raises(IncompatibleType, match="PyTorch has no data type"):
         Loader(Samples.rows(times), 2)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_batches_in_the_memory_of_tensors(arrays, shuffle) -> None:
+    # Groups of several batches, and single ones: what a chunk has of a label is in several.
+    loader = Loader(arrays, 6, shuffle=shuffle, pin_memory=True)
+    assert checked(loader) == checked(Loader(arrays, 6, shuffle=shuffle))
+    images = list(Loader(arrays["image"], 40, pin_memory=True, transform=torch.sum))
+    assert images == [sum(range(COUNT)) * 20]

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+import asynctensor as at
 from asynctensor.errors import IncompatibleType
 from asynctensor.integrations.torch import dtype_of, from_torch, to_torch
+from asynctensor.integrations.torch.tensors import tensor_memory, tensor_of
 
 SHARED = [
     *("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
@@ -82,3 +84,33 @@ def test_what_numpy_lacks() -> None:
         from_torch(torch.eye(3).to_sparse())
     with pytest.raises(IncompatibleType, match="NumPy has no"):
         from_torch(torch.empty(2, dtype=torch.uint4))
+
+
+def storage(tensor: torch.Tensor) -> int:
+    """Which of PyTorch's storages a tensor is in."""
+    return tensor.untyped_storage()._cdata
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float8_e5m2", "bool", "complex64"])
+def test_arrays_in_the_memory_of_tensors(dtype) -> None:
+    element = at.dtype(dtype).numpy_dtype
+    array = tensor_memory((3, 4), element, pinned=False)
+    assert array.dtype == element
+    assert array.ctypes.data % 64 == 0
+    array[...] = np.arange(12).reshape(3, 4).astype(element)
+    tensor = tensor_of(array)
+    # No tensor beside it that shares its memory: the very one that the memory was made for.
+    assert storage(tensor) == storage(tensor_of(array)) != storage(to_torch(array))
+    assert np.array_equal(from_torch(tensor).view(np.uint8), array.view(np.uint8))
+    for other in (array[1:], np.array(array)):
+        assert torch.equal(tensor_of(other), to_torch(np.array(other)))
+    assert tensor_memory((0, 4), element, pinned=False).shape == (0, 4)
+
+
+def test_what_gives_numpy_nothing_is_refused() -> None:
+    store = at.open("memory://|zarr3", create=True, dtype="float32", shape=[2]).result()
+    for tensor in (torch.ones(2, dtype=torch.bfloat16), torch.ones(2, requires_grad=True)):
+        with pytest.raises(IncompatibleType, match=r"torch\.Tensor gives NumPy no array.*convert"):
+            store.write(tensor).result()
+    at.convert(torch.ones(2, requires_grad=True), store).result()
+    assert store.read().result().tolist() == [1, 1]
