@@ -255,8 +255,10 @@ def check_domain(new: Participant, others: Iterable[Participant]) -> None:
         theirs = other.commit_domain
         assert theirs is not None
         if theirs.identity != domain.identity:
+            alike = new.description == other.description
+            how = ", opened with other credentials or in another Context" if alike else ""
             raise FailedPrecondition(
                 f"an atomic transaction cannot span {other.description} and "
-                f"{new.description}: nothing commits to both at once; use one store, or "
+                f"{new.description}{how}: nothing commits to both at once; use one store, or "
                 "Transaction(atomic=False)"
             )

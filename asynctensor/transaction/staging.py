@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 from asynctensor.errors import Aborted, FailedPrecondition, Unimplemented
 from asynctensor.runtime.workers import data_copy_pool
@@ -89,10 +91,12 @@ class Staging(StagedKeys, Participant):
 
     @property
     def description(self) -> str:
-        try:
+        with suppress(Unimplemented):
             return self.base.url("")
-        except Unimplemented:
-            return self.base.driver
+        with suppress(Unimplemented):
+            # Some have no URL: a cloud at an endpoint of one's own.
+            return json.dumps(self.base.spec_json(""), sort_keys=True)
+        return self.base.driver
 
     async def prepare(self, shared: SharedTransaction | None = None) -> Commit:
         expected: dict[str, bytes] = {}

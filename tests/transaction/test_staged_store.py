@@ -150,10 +150,22 @@ async def test_stores_without_a_commit_domain() -> None:
     assert await keys(base) == ["k"]
 
 
+async def test_a_domain_without_a_url_is_refused_by_its_spec(base: MemoryStore) -> None:
+    class Nameless(MemoryStore):
+        def url(self, path: str) -> str:
+            raise Unimplemented("it has none")
+
+    txn = Transaction()
+    await write(StagedStore(base, txn), "k", b"1")
+    with pytest.raises(FailedPrecondition, match=r'memory:// and \{"driver": "memory"\}: nothing'):
+        await write(StagedStore(Nameless(), txn), "k", b"1")
+    txn.abort()
+
+
 async def test_two_domains_are_refused_by_name(base: MemoryStore) -> None:
     txn = Transaction()
     await write(StagedStore(base, txn), "k", b"1")
-    with pytest.raises(FailedPrecondition, match="cannot span memory:// and memory://"):
+    with pytest.raises(FailedPrecondition, match="span memory:// and memory://, opened with"):
         await write(StagedStore(MemoryStore(), txn), "k", b"1")
     assert txn.open
     await write(StagedStore(MemoryStore(base.values), txn), "j", b"1")
