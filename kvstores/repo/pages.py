@@ -50,6 +50,9 @@ class PageCache:
     def after_fork(self) -> None:
         """See `AfterFork`."""
         self._lock = threading.Lock()
+        #: Pages that are on their way, on the I/O loop.
+        self._coming: dict[tuple[str, int], asyncio.Event] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(
         self, plan: Pages[T], instead: Callable[[PageRef, DataLoss], Page] | None = None
@@ -179,6 +182,25 @@ class PageCache:
             return instead(ref, error)
 
     async def _load(self, ref: PageRef) -> Page:
+        """A page from the store; those who want one that is on its way wait for it."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # What an I/O loop that has ended was waiting for never comes.
+            self._loop, self._coming = loop, {}
+        place, coming = _place(ref), self._coming
+        if place in coming:
+            await coming[place].wait()
+            page = self._known(ref)
+            # If it did not come, each finds out why.
+            return await self._fetched(ref) if page is None else page
+        came = coming[place] = asyncio.Event()
+        try:
+            return await self._fetched(ref)
+        finally:
+            del coming[place]
+            came.set()
+
+    async def _fetched(self, ref: PageRef) -> Page:
         with _lost_unless_part(ref):
             data = await self._place.get_part(ref.object, ref.offset, ref.size)
         return self._decoded(ref, data)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
@@ -73,3 +75,39 @@ async def test_roots_that_cannot_be_had_beforehand_are_asked_for_later(base) -> 
     base.fail("read", Unavailable("not now"), when=lambda key: key.startswith("idx/"))
     array = await open_over(opened(base))
     assert (await array[77].read()).tolist() == [78] * 8
+
+
+def is_index(key: str) -> bool:
+    return key.startswith("idx/")
+
+
+async def found_together(base: FaultyStore, keys: list[str], cancelled: int, failed: int) -> list:
+    """Finds keys at once that a process knows nothing of.
+
+    The first so many are given up, or requests of the index fail.
+    """
+    snapshot = await opened(base).source.snapshot()
+    base.requests.clear()
+    gate = base.hold("read", when=is_index)
+    base.fail("read", Unavailable("lost"), when=is_index, times=failed)
+    finding = [asyncio.ensure_future(snapshot.find(key)) for key in keys]
+    await gate.reached()
+    for each in finding[:cancelled]:
+        each.cancel()
+    gate.open()
+    return await asyncio.gather(*finding, return_exceptions=True)
+
+
+async def test_who_wants_a_page_that_is_on_its_way_waits_for_it(base) -> None:
+    keys = [f"c/{row}/0" for row in range(0, ROWS, 100)]
+    found = await start(found_together, base, keys, 0, 0)
+    assert len(set(found)) == len(keys)
+    # 20,000 rows are some leaves of at most 4,096 keys.
+    assert base.count("read", is_index) <= 10
+    # Whoever gives up, or fails, takes the page from nobody else.
+    others = await start(found_together, base, keys, 1, 0)
+    assert isinstance(others[0], asyncio.CancelledError)
+    assert others[1:] == found[1:]
+    others = await start(found_together, base, keys, 0, 1)
+    assert isinstance(others[0], Unavailable)
+    assert others[1:] == found[1:]
