@@ -7,7 +7,7 @@ from typing import Any
 
 from asynctensor.errors import InvalidArgument
 from asynctensor.runtime.context import Context, ContextResource, ContextSpec
-from asynctensor.runtime.resource_type import quoted
+from asynctensor.runtime.resource_type import ResourceType, quoted
 from asynctensor.runtime.resources import STANDARD_RESOURCES
 from asynctensor.schema.json_value import in_member
 
@@ -16,7 +16,8 @@ def checked_resources(options: Mapping[str, Any], resources: frozenset[str]) -> 
     """`options` with the members that are `resources` in their normal form.
 
     A name (``"cache_pool#a"``) stays, but for that of the context's own; a definition is parsed and
-    written as short as can be; a bound resource and null, which asks for a new default, stay.
+    written as short as can be, or bound, where it holds a secret, which no JSON shows; a bound
+    resource and null, which asks for a new default, stay.
 
     Raises:
         InvalidArgument: A definition is wrong; the message gives its path.
@@ -75,4 +76,18 @@ def _checked(name: str, value: Any) -> Any:
             f"{quoted(name + '#name')}, or define it)"
         )
     kind = STANDARD_RESOURCES.of_key(name)
-    return kind.to_json(kind.parse(value), False)
+    config = kind.parse(value)
+    found = kind.to_json(config, False)
+    if _says_all(kind, found, config):
+        return found
+    # Of what has a secret, no JSON is made that could be opened: it is held as it is.
+    return ContextResource(STANDARD_RESOURCES, name, config)
+
+
+def _says_all(kind: ResourceType, json: Any, config: Any) -> bool:
+    """Whether JSON that was made of a configuration gives it again."""
+    try:
+        again = kind.parse(json)
+    except InvalidArgument:
+        return False
+    return bool(again == config)
