@@ -58,6 +58,12 @@ def not_understood(host: FastHost, request: Request) -> NoAnswer:
     return NoAnswer(f"{host.host} answered {request!r} in a way that is not understood")
 
 
+def no_connection_in_time(host: FastHost) -> NoAnswer:
+    """Of a host that says neither yes nor no."""
+    doubt = "; does it speak TLS there?" if host.is_secure else ""
+    return NoAnswer.unsent(f"no connection to {host.host} came about in time{doubt}")
+
+
 def no_whole_answer(host: FastHost, request: Request, error: NoAnswer) -> NoAnswer:
     """Of a request whose connection was lost, closed or silent for too long."""
     made = NoAnswer(f"{host.host} gave no whole answer to {request!r}: {error.message}")

@@ -25,6 +25,7 @@ from asynctensor.kvstores._http.fast_host import (
     PATIENCE,
     FastHost,
     fields_of,
+    no_connection_in_time,
     no_whole_answer,
     not_understood,
     shun,
@@ -293,6 +294,11 @@ class FastTransport:
         return None
 
     async def _connected(self, host: FastHost) -> FastConnection | None:
+        """A new connection; None where it was refused: why, the other one says better.
+
+        Raises:
+            NoAnswer: None came about in time. To try once more, elsewhere, would only take as long.
+        """
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._options.connect_timeout):
@@ -302,7 +308,9 @@ class FastTransport:
                     host.port,
                     ssl=await self._trusted() if host.is_secure else None,
                 )
-        except (OSError, TimeoutError):
+        except TimeoutError:
+            raise no_connection_in_time(host) from None
+        except OSError:
             return None
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
@@ -364,7 +372,11 @@ class _Begun:
         self._connecting = asyncio.ensure_future(self._connected())
 
     async def _connected(self) -> None:
-        connection = await self._transport._connected(self._host)
+        try:
+            connection = await self._transport._connected(self._host)
+        except NoAnswer as error:
+            self._tell(error)
+            return
         if connection is None:
             self._tell(None)
         elif self._told is None:

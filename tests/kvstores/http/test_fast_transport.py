@@ -246,6 +246,33 @@ async def test_kept_connections_that_the_server_closed_are_replaced(
     assert pair.behind.sent == 0
 
 
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_host_that_says_nothing_is_waited_for_once(begun) -> None:
+    """As servers without TLS do that wait for the rest of what is no request to them."""
+    # The system accepts its connections, and nobody reads from them.
+    server = socket.create_server(("127.0.0.1", 0))
+    port = server.getsockname()[1]
+    silent = Pair(ConnectionOptions(connect_timeout=0.3))
+    request = Request("GET", f"https://127.0.0.1:{port}/k")
+    told: asyncio.Future[Response | Exception | None]
+    told = asyncio.get_running_loop().create_future()
+    if begun:
+        assert silent.fast.begin(request, told.set_result) is not None
+    else:
+        sending = asyncio.ensure_future(silent.fast.send(request))
+        sending.add_done_callback(lambda done: told.set_result(done.exception()))
+    error = await told
+    assert isinstance(error, NoAnswer)
+    assert str(error).endswith(
+        "no connection to 127.0.0.1 came about in time; does it speak TLS there?"
+    )
+    assert not error.sent
+    assert silent.behind.sent == 0
+    server.close()
+    await silent.fast.close()
+    await silent.behind.close()
+
+
 async def test_cancelled_reads_leave_nothing(caddy, pair: Pair) -> None:
     (caddy.folder / "k").write_bytes(BODY)
 
