@@ -132,8 +132,9 @@ def __getattr__(name: str) -> Any:
     module = _LATER.get(name)
     if name == "ocdbt":
         raise AttributeError(
-            "asynctensor has no OCDBT databases; asynctensor.Repository is for what they are for: "
-            "versions of many arrays, written together"
+            "asynctensor only reads OCDBT databases, by the kvstore of that name; "
+            "asynctensor.Repository is for what they are for: versions of many arrays, written "
+            "together"
         )
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -120,6 +120,16 @@ KVSTORES: Final = (
     ),
     KnownKvStore(
         KvStoreRules(
+            "ocdbt",
+            scheme="ocdbt",
+            members=CACHE_RESOURCES,
+            resources=CACHE_RESOURCES,
+            adapter=True,
+        ),
+        "asynctensor.kvstores.ocdbt.opening",
+    ),
+    KnownKvStore(
+        KvStoreRules(
             "kvstack",
             members=frozenset({"layers"}),
             has_layers=True,

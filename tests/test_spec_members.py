@@ -184,6 +184,7 @@ KVSTORE_SPECS: dict[str, dict[str, Any]] = {
         "compression": "deflate",
         **POOLS,
     },
+    "ocdbt": {"driver": "ocdbt", "base": MEMORY, "path": "x", **POOLS},
     "kvstack": {
         "driver": "kvstack",
         "layers": [

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asynctensor.chunked.pieces import for_each
-from asynctensor.errors import AlreadyExists, InvalidArgument, NotFound, Unimplemented
-from asynctensor.integrations.given_kvstore import State, given_kvstore
+from asynctensor.errors import AlreadyExists, InvalidArgument, NotFound
+from asynctensor.integrations.given_kvstore import State, given_kvstore, target_of
 from asynctensor.integrations.orbax_layout import (
     CHECKPOINT_METADATA,
     COMMITTED,
@@ -27,6 +27,7 @@ from asynctensor.integrations.orbax_layout import (
     tree_of,
 )
 from asynctensor.kvstore import KvStore
+from asynctensor.kvstores.ocdbt.store import OcdbtStore
 from asynctensor.opening import open as open_array
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
@@ -148,7 +149,7 @@ def open_checkpoint(
     snapshot: str | None = None,
     as_of: str | dt.datetime | None = None,
 ) -> Future[Any]:
-    """Opens a checkpoint that Orbax, or `write_checkpoint`, wrote without OCDBT.
+    """Opens a checkpoint that Orbax, or `write_checkpoint`, wrote.
 
     Args:
         where: Its folder, as for `write_checkpoint`; of Orbax's ``CheckpointManager`` that of an
@@ -163,8 +164,8 @@ def open_checkpoint(
     Returns:
         Future of the tree: a `TensorStore` for each array and each number, which nothing is read
         of yet; lists for sequences. It fails with `NotFound` if there is no checkpoint, with
-        `Unimplemented` if it is in OCDBT or has leaves of another kind, and with `DataLoss` if it
-        is damaged. A cancelled call leaves nothing behind.
+        `Unimplemented` if it has leaves of another kind, and with `DataLoss` if it is damaged. A
+        cancelled call leaves nothing behind.
 
     Raises:
         InvalidArgument: `where` is no folder.
@@ -215,23 +216,24 @@ async def _opened(folder: KvStore) -> list[tuple[Leaf, Any]]:
             store=folder.url,
             key=METADATA,
         )
-    if manifest.state == "value":
-        raise Unimplemented(
-            "the checkpoint is in OCDBT, which cannot be read here; save it with "
-            "PyTreeCheckpointHandler(use_ocdbt=False)",
-            store=folder.url,
-        )
+    arrays = _inside(folder) if manifest.state == "value" else folder
     leaves, driver = parsed(text.value, texts.value if texts.state == "value" else None)
 
     async def opened(leaf: Leaf) -> tuple[Leaf, Any]:
         if not leaf.is_array:
             return leaf, leaf.value
-        spec = {"driver": driver, "kvstore": folder / (leaf.name + "/")}
+        spec = {"driver": driver, "kvstore": arrays / (leaf.name + "/")}
         return leaf, await open_array(
-            spec, read=True, context=folder.context, transaction=folder.transaction
+            spec, read=True, context=arrays.context, transaction=arrays.transaction
         )
 
     return await _all([opened(leaf) for leaf in leaves])
+
+
+def _inside(folder: KvStore) -> KvStore:
+    """What is in the OCDBT database of a checkpoint: its arrays."""
+    store = OcdbtStore(target_of(folder), folder.key_prefix)
+    return KvStore(store, "", context=folder.context)
 
 
 async def _all(work: list[Any]) -> list[Any]:

@@ -170,15 +170,10 @@ def parsed(text: bytes, texts: bytes | None) -> tuple[list[Leaf], str]:
 
     Raises:
         DataLoss: It is damaged.
-        Unimplemented: It is in OCDBT, or has leaves of a kind that is not known.
+        Unimplemented: It has leaves of a kind that is not known.
     """
     try:
         said = json.loads(text)
-        if said.get("use_ocdbt"):
-            raise Unimplemented(
-                "the checkpoint is in OCDBT, which cannot be read here; save it with "
-                "PyTreeCheckpointHandler(use_ocdbt=False)"
-            )
         known = json.loads(texts) if texts is not None else {}
         found = [_parsed(entry, known) for entry in said["tree_metadata"].values()]
         return found, "zarr3" if said.get("use_zarr3") else "zarr"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 import subprocess
 import sys
 
 import ml_dtypes
 import numpy as np
 import pytest
+import tensorstore
 
 import asynctensor as at
 from asynctensor.errors import (
@@ -138,7 +140,6 @@ def leaf(*keys, kind="scalar") -> dict:
         ({"tree_metadata": {"x": leaf("a", kind="string")}}, DataLoss, "'a'"),
         ({"tree_metadata": {"x": leaf("a", "..")}}, DataLoss, "name a folder"),
         ({"tree_metadata": {"x": leaf("a", kind="jax.random.key")}}, Unimplemented, "random.key"),
-        ({"tree_metadata": {}, "use_ocdbt": True}, Unimplemented, "use_ocdbt=False"),
         ({"tree_metadata": {"x": leaf("a", kind="None"), "y": leaf("a", "b", kind="None")}},
          DataLoss, "below the leaf"),
         ({"tree_metadata": {"x": leaf("a", "b", kind="None"), "y": leaf("a", kind="None")}},
@@ -157,11 +158,26 @@ async def test_damaged_checkpoints(tmp_path, document, error, match) -> None:
         await read_checkpoint(tmp_path)
 
 
-async def test_ocdbt_is_refused(tmp_path) -> None:
-    (tmp_path / "_METADATA").write_text('{"tree_metadata": {}}')
-    (tmp_path / "manifest.ocdbt").write_bytes(b"")
-    with pytest.raises(Unimplemented, match="OCDBT"):
-        await open_checkpoint(tmp_path)
+async def test_arrays_in_ocdbt(tmp_path) -> None:
+    """As Orbax lays them out: the metadata beside the database that holds the arrays."""
+    await write_checkpoint(tmp_path / "plain", TREE)
+    into = {"driver": "ocdbt", "base": f"file://{tmp_path}/one/"}
+    database = await tensorstore.KvStore.open(into)
+    for file in (tmp_path / "plain").rglob("*"):
+        if file.is_file():
+            name = file.relative_to(tmp_path / "plain").as_posix()
+            if name.startswith("_"):
+                (tmp_path / "one").mkdir(exist_ok=True)
+                (tmp_path / "one" / name).write_bytes(file.read_bytes())
+            else:
+                await database.write(name, file.read_bytes())
+    assert same(await read_checkpoint(tmp_path / "one"), TREE)
+    opened = await open_checkpoint(tmp_path / "one")
+    weight = pickle.loads(pickle.dumps(opened["params"]["w"]))
+    assert (await weight[1].read()).tolist() == [3, 4, 5]
+    (tmp_path / "one" / "manifest.ocdbt").write_bytes(b"cut")
+    with pytest.raises(DataLoss, match=r"manifest\.ocdbt"):
+        await read_checkpoint(tmp_path / "one")
 
 
 def test_no_library_is_needed() -> None:

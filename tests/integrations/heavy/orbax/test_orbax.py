@@ -9,7 +9,6 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from asynctensor.errors import Unimplemented
 from asynctensor.integrations.orbax import open_checkpoint, read_checkpoint, write_checkpoint
 
 #: What Orbax says of itself.
@@ -87,8 +86,21 @@ def test_what_orbax_saves_is_read(tmp_path, zarr3) -> None:
     assert opened["jax"]["w"][1].read().result().tolist() == [2, 3]
 
 
-def test_ocdbt_is_refused(tmp_path) -> None:
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(tmp_path / "one", {"w": jnp.ones(3)})
-    with pytest.raises(Unimplemented, match="use_ocdbt=False"):
-        read_checkpoint(tmp_path / "one").result()
+@pytest.mark.parametrize("zarr3", [False, True])
+def test_what_orbax_saves_by_default_is_read(tmp_path, zarr3) -> None:
+    """In OCDBT, whose database refers to one of each process."""
+    mine = {**tree(), "jax": {"w": jnp.arange(6.0).reshape(3, 2), "s": jnp.bfloat16(3)}}
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_zarr3=zarr3)) as checkpointer:
+        checkpointer.save(tmp_path / "one", mine)
+    assert (tmp_path / "one" / "manifest.ocdbt").exists()
+    assert_same(read_checkpoint(tmp_path / "one").result(), mine)
+    opened = open_checkpoint(tmp_path / "one").result()
+    assert opened["jax"]["w"][1].read().result().tolist() == [2, 3]
+
+
+def test_what_a_manager_saves_is_read(tmp_path) -> None:
+    with ocp.CheckpointManager(tmp_path) as manager:
+        manager.save(1, args=ocp.args.StandardSave({"w": jnp.ones(3), "step": 5}))
+        manager.wait_until_finished()
+    found = read_checkpoint(tmp_path / "1" / "default").result()
+    assert_same(found, {"w": np.ones(3, "float32"), "step": 5})
