@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from asynctensor.errors import CommitUnknown, Error, FailedPrecondition, Unimplemented
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
+from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.promise import Promise
 from asynctensor.runtime.workers import data_copy_pool
 from asynctensor.storage.commit_domain import CommitDomain
@@ -37,6 +38,7 @@ class Life:
 
     def __init__(self, *, atomic: bool, limit: int = DEFAULT_LIMIT) -> None:
         self._atomic = atomic
+        self._epoch = PROCESS.epoch
         self._memory = StagedMemory(limit)
         self._mark: object = None
         self._sharing: Sharing | None = None
@@ -72,9 +74,11 @@ class Life:
         """The participant known by `key`, made on first use.
 
         Raises:
-            FailedPrecondition: The transaction is not open, or spans two commit domains.
+            FailedPrecondition: The transaction is not open, or is of the process that this one was
+                forked from, or spans two commit domains.
             Unimplemented: It is atomic, and the store cannot commit many keys at once.
         """
+        self._check_process()
         with self._lock:
             self._move(self._staging_event())
             known = self._participants.get(key)
@@ -86,7 +90,12 @@ class Life:
             return known  # type: ignore[return-value]
 
     def slot(self, name: str, make: Callable[[], T]) -> T:
-        """What somebody keeps for the life of the transaction, by name; made on first use."""
+        """What somebody keeps for the life of the transaction, by name; made on first use.
+
+        Raises:
+            FailedPrecondition: It is of the process that this one was forked from.
+        """
+        self._check_process()
         with self._lock:
             if name not in self._slots:
                 self._slots[name] = make()
@@ -97,8 +106,9 @@ class Life:
         """Refuses to go on once it was committed or aborted.
 
         Raises:
-            FailedPrecondition: It is not open.
+            FailedPrecondition: It is not open, or is of the process that this one was forked from.
         """
+        self._check_process()
         with self._lock:
             self._move(self._staging_event())
 
@@ -134,8 +144,10 @@ class Life:
         """Has the commit wait until `staging` is done; its error fails the commit.
 
         Raises:
-            FailedPrecondition: The transaction is not open.
+            FailedPrecondition: The transaction is not open, or is of the process that this one was
+                forked from.
         """
+        self._check_process()
         with self._lock:
             self._move(self._staging_event())
             self._staging.add(staging)
@@ -163,6 +175,20 @@ class Life:
                 await each.move_out(shared)
         finally:
             self._memory.moved(sum(each.held() for each in self._all()))
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether it began in this process, and not in one that this was forked from."""
+        return self._epoch == PROCESS.epoch
+
+    def _check_process(self) -> None:
+        # Asked before the lock is taken: another thread may have held it when the process forked.
+        if not self._is_here:
+            raise FailedPrecondition(
+                "this transaction is of the process that this one was forked from: what is staged "
+                "here would never be committed; give it the token of the transaction's share(), "
+                "and join() by it"
+            )
 
     def _move(self, event: Event) -> None:
         following = next_state(self._state, event)

@@ -83,8 +83,10 @@ class SharedWork(Life):
             call stores nothing that anybody will see.
 
         Raises:
-            FailedPrecondition: This is no part, or it is aborted.
+            FailedPrecondition: This is no part, or it is aborted, or was joined in the process that
+                this one was forked from.
         """
+        self._check_process()
         if not self._is_part:
             raise FailedPrecondition("only a part can be finished: see Transaction.join")
         with self._lock:

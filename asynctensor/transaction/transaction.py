@@ -188,6 +188,7 @@ class Transaction(SharedWork):
             Error: The store failed; nothing was written if atomic.
         """
         limit = Deadline.of(timeout, deadline)
+        self._check_process()
         if self._is_part:
             raise FailedPrecondition(_PART)
         with self._lock:
@@ -208,11 +209,13 @@ class Transaction(SharedWork):
 
         That a shared transaction is aborted is noted in the store: `future` is done once it is,
         and fails with `CommitUnknown` if the store does not say so. Of a part, only what was
-        staged here is forgotten.
+        staged here is forgotten. In a forked child it does nothing: it is the parent's.
 
         Raises:
             FailedPrecondition: The commit was started.
         """
+        if not self._is_here:
+            return
         with self._lock:
             again = self.aborted
             self._move(Event.ABORT)
@@ -240,7 +243,7 @@ class Transaction(SharedWork):
         if kind is None:
             if not (self.aborted or self._is_part):
                 await self.commit_async()
-        elif self.open:
+        elif self.open and self._is_here:
             self.abort()
             with suppress(Aborted):
                 await self.future
@@ -258,7 +261,7 @@ class Transaction(SharedWork):
         if kind is None:
             if not (self.aborted or self._is_part):
                 self.commit_sync()
-        elif self.open:
+        elif self.open and self._is_here:
             self.abort()
             with suppress(Aborted):
                 self.future.result()
