@@ -100,7 +100,8 @@ def find(
     one state, and they are read together; in a transaction, with what that has staged.
 
     Args:
-        where: A path of the local file system, a URL, a `KvStore`, its spec or JSON.
+        where: A path of the local file system, a URL, a `KvStore`, its spec or JSON; or a
+            `Repository`.
         kind: Only arrays, or only groups.
         format: Only this format, by its driver's name: ``"zarr3"``, ``"zarr2"``, ``"n5"``.
         dtype: Only arrays of this data type; the format's own name of one that is none here.

@@ -93,8 +93,8 @@ def last_changed(
     Args:
         what: A view of an array: the chunks that it touches, and not its metadata. A group: all
             keys below. Attributes: the document that they are in. Or a path of the local file
-            system, a URL, a `KvStore`, its spec or JSON: all keys below; if there are none, the
-            key itself.
+            system, a URL, a `KvStore`, its spec or JSON, a `Repository`: all keys below; if there
+            are none, the key itself.
         attribute: Only this attribute of the node that `what` is, or is a view of: the newest
             commit of a repository that set it, changed it or deleted it. It costs some requests
             for each 64 commits since.

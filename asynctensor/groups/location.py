@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.hierarchy.node_path import as_directory
@@ -18,6 +18,14 @@ from asynctensor.runtime.context import Context
 from asynctensor.spec import Spec
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.transaction.transaction import Transaction
+
+
+class HoldsNodes(Protocol):
+    """What a `Repository` is here: it has a kvstore, of the newest state of its main branch."""
+
+    def kvstore(self) -> KvStore:
+        """The kvstore."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,7 @@ def locate(
 
     Args:
         where: A path of the local file system; a URL, perhaps with a format; a `KvStore`, its
-            spec or JSON; a `Spec` or its JSON.
+            spec or JSON; a `Spec` or its JSON; a `Repository`.
         context: Resources to use.
         driver: The format that is named beside it.
         transaction: The transaction that is named beside it.
@@ -55,6 +63,9 @@ def locate(
         InvalidArgument: It is none, or names two formats, or part of an array.
         IncompatibleType: It is of another type.
     """
+    held = getattr(where, "kvstore", None)
+    if callable(held):
+        where = held()
     if isinstance(where, KvStore):
         bound = where.context if isinstance(where.context, Context) else context
         own = where.transaction if transaction is None else transaction
@@ -78,7 +89,7 @@ def _kvstore(where: Any) -> tuple[KvStoreSpec, str | None]:
         return KvStoreSpec(where).as_directory(), None
     if not isinstance(where, (str, Mapping, Spec)):
         raise IncompatibleType(
-            f"expected a path, a URL, a kvstore or a spec, not {type(where).__name__}"
+            f"expected a path, a URL, a kvstore, a spec or a repository, not {type(where).__name__}"
         )
     spec = where if isinstance(where, Spec) else Spec(where)
     kvstore = spec.state.kvstore

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from asynctensor.errors import FailedPrecondition, InvalidArgument, NotFound
 from asynctensor.groups.attributes import Attributes
 from asynctensor.groups.group import Group
-from asynctensor.groups.location import Location, locate
+from asynctensor.groups.location import HoldsNodes, Location, locate
 from asynctensor.groups.place import GroupPlace
 from asynctensor.hierarchy.attribute_values import attribute_values
 from asynctensor.hierarchy.consolidation import drop_copies_above, read_consolidated
@@ -27,8 +27,10 @@ from asynctensor.runtime.future import Future
 from asynctensor.tensorstore import TensorStore
 from asynctensor.transaction.transaction import Transaction
 
-#: Where a group is: a path, a URL, a kvstore or its spec, or a spec with a driver.
-Where: TypeAlias = "KvStore | KvStore.Spec | Mapping[str, Any] | str | os.PathLike[str]"
+#: Where a group is: a path, a URL, a kvstore or its spec, a spec with a driver, or a repository.
+Where: TypeAlias = (
+    "KvStore | KvStore.Spec | Mapping[str, Any] | str | os.PathLike[str] | HoldsNodes"
+)
 _DEFAULT = "zarr3"
 
 
@@ -53,7 +55,8 @@ def open_group(
 
     Args:
         spec: A path of the local file system; a URL (``"file:///data/a/"``, perhaps with
-            ``|zarr3:``); a `KvStore`, its spec or JSON; or JSON with ``driver`` and ``kvstore``.
+            ``|zarr3:``); a `KvStore`, its spec or JSON; JSON with ``driver`` and ``kvstore``; or a
+            `Repository`, for its root.
         read: Allow reading. Without `read` and `write`, both are allowed.
         write: Allow writing.
         open: Open a group that exists; the default unless `create` is given alone.

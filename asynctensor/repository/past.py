@@ -22,7 +22,7 @@ class Past:
     _state: RepositoryState
 
     def log(self, branch: str = MAIN, *, limit: int | None = None) -> CommitLog:
-        """The commits of a branch, newest first: iterate over it with ``async for`` or ``for``.
+        """The commits of a branch, newest first: ``async for`` or ``for``, or ``await`` for a list.
 
         Args:
             branch: A branch, a tag, or the id of a commit to begin with. A name that is both

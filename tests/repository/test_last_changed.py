@@ -36,6 +36,18 @@ async def array(repo: at.Repository, path: str, txn: Any = None, **options: Any)
     return await at.open(spec, transaction=txn, **options)
 
 
+async def test_a_repository_is_a_place_to_look_at(repo: at.Repository) -> None:
+    root = await at.create_group(repo, attributes={"lab": "north"})
+    await root.create_array("a", dtype="uint8", shape=[2])
+    assert (await at.open_group(repo)).attrs == {"lab": "north"}
+    assert await at.open_attributes(repo) == {"lab": "north"}
+    assert [each.path for each in await at.find(repo)] == ["", "a"]
+    newest = (await repo.log(limit=1))[0]
+    assert (await at.last_changed(repo)).commit == newest.id
+    with pytest.raises(TypeError, match="a repository, not int"):
+        at.find(5)
+
+
 @pytest.mark.parametrize("folded", [False, True])
 async def test_who_changed_what(repo: at.Repository, folded: bool) -> None:
     ids = []

@@ -41,6 +41,19 @@ async def log(repo: at.Repository, source: str = "main") -> list[str | None]:
     return [each.message async for each in repo.log(source)]
 
 
+async def test_a_log_is_a_list_to_who_awaits_it(repo) -> None:
+    for number in range(3):
+        await repo.kvstore().write(f"key{number}", b"value")
+    found = [each async for each in repo.log()]
+    assert len(found) == 3
+    assert await repo.log() == found
+    assert await repo.log(limit=2) == found[:2]
+    assert await repo.log().all(timeout=60) == found
+    assert await asyncio.to_thread(repo.log().result) == found
+    with pytest.raises(at.errors.NotFound):
+        await repo.log("nothing")
+
+
 async def test_two_arrays_are_committed_at_once(repo) -> None:
     outside = repo.kvstore()
     async with repo.transaction(message="plate 7", author="ada", metadata={"plate": 7}) as txn:
