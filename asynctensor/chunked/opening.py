@@ -157,16 +157,13 @@ async def open_chunked(fmt: ArrayFormat[M], request: OpenRequest) -> ChunkedDriv
     view = request.store
     if request.transaction is not None:
         view = StagedStore(request.store, request.transaction)
-    options = request.options
-    if options.recheck_data == -1.0:
-        options = replace(options, recheck_data=SYSTEM_CLOCK.time())
     try:
         metadata, generation = await _metadata(fmt, view, path, key, request)
     except Error as error:
         error.located(store=_store_url(request.store, path), key=key, operation="open")
         raise
     driver = ChunkedDriver(
-        fmt, request.store, path, metadata, generation, options, request.pools,
+        fmt, request.store, path, metadata, generation, request.options, request.pools,
         request.transaction,
     )  # fmt: skip
     # In a transaction, handles share the array, which may have been made anew since.

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorstore
 
 import asynctensor as ts
 from asynctensor.errors import FailedPrecondition
@@ -196,6 +197,22 @@ async def test_what_another_process_wrote_is_seen_as_asked(tmp_path: Path, reche
     await reader[0, 0].write(9)
     assert await reader[0, 0].read() == 9
     assert await reader[0, 1].read() == 2
+
+
+@pytest.mark.parametrize("library", [ts, tensorstore])
+@pytest.mark.parametrize(("recheck", "seen"), [(-1.0, 1), (-2.0, 1), (2.0**40, 2), ("open", 2)])
+async def test_what_is_as_new_as_a_time_is_not_asked_for_again(
+    tmp_path: Path, library: Any, recheck: Any, seen: int
+) -> None:
+    spec = {"driver": "zarr3", "kvstore": f"file://{tmp_path}/a/"}
+    writer = await made(spec)
+    await writer.write(1)
+    cache = library.Context({"cache_pool": {"total_bytes_limit": 10**6}})
+    first = await library.open(spec, context=cache)
+    assert (await first.read() == 1).all()
+    await writer.write(2)
+    later = await library.open(spec, context=cache, recheck_cached_data=recheck)
+    assert (await later.read() == seen).all()
 
 
 async def test_the_cache_keeps_to_its_limit() -> None:
