@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from asynctensor.display.page import Display, Displayed
 from asynctensor.errors import Error
-from asynctensor.kvstore_spec import KvStoreSpec
+from asynctensor.kvstore_spec import KvStoreSpec, joined
 from asynctensor.kvstore_values import KeyLike, to_key
 from asynctensor.public_kvstore_spec import PublicKvStoreSpec
 from asynctensor.scheduler.scheduled_store import ScheduledStore
@@ -147,7 +147,7 @@ class KvStoreHandle(Displayed):
 
     def __truediv__(self, component: KeyLike) -> Self:
         """The store with `component` after the path, and a ``/`` between them."""
-        return self._below(_joined(self._path, to_key(component)))
+        return self._below(joined(self._path, to_key(component)))
 
     def _below(self, path: str) -> Self:
         return self._with(path, self._transaction)
@@ -172,10 +172,3 @@ class KvStoreHandle(Displayed):
         if self._transaction is not None:
             rows.append(("transaction", "open" if self._transaction.open else "ended"))
         return Display("KvStore", self.place, tuple(row for row in rows if row[1]))
-
-
-def _joined(path: str, component: str) -> str:
-    """`component` after `path`, with a ``/`` between them if neither has one (TensorStore's)."""
-    if not path or not component or path.endswith("/") or component.startswith("/"):
-        return path + component
-    return f"{path}/{component}"

@@ -369,7 +369,7 @@ def _read_back(form: Any, rules: SpecRules) -> KvStoreSpec:
 
 
 def joined(path: str, component: str) -> str:
-    """`path` and `component` with a ``/`` between them, if neither has one there."""
+    """`path` and `component` with a ``/`` between them, if neither has one (TensorStore's)."""
     if not path or not component or path.endswith("/") or component.startswith("/"):
         return path + component
     return f"{path}/{component}"

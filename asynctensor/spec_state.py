@@ -19,15 +19,13 @@ from asynctensor.resource_names import ResourceNames
 from asynctensor.runtime.context import Context, ContextResource
 from asynctensor.schema.contradiction import between, in_schema, joined, same
 from asynctensor.schema.elements import Elements
-from asynctensor.schema.json_value import (
-    in_member,
-)
+from asynctensor.schema.json_value import in_member
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_inverse import inverse_transformed
 from asynctensor.schema.schema_state import NO_SCHEMA, SchemaState
 from asynctensor.spec_rules import DriverRules, SpecRules
 
-#: Members of every spec of a chunked format, with their defaults (facts: TensorStore's schemas).
+#: Members of every spec of a chunked format, with their defaults, which are TensorStore's.
 CHUNKED_DEFAULTS: Final[Mapping[str, Any]] = {
     "recheck_cached_data": True,
     "recheck_cached_metadata": "open",

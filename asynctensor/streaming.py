@@ -1,4 +1,4 @@
-"""`Stream`: a view block by block, read ahead as far as its consumer keeps up."""
+"""A view block by block, read ahead as far as its consumer keeps up."""
 
 from __future__ import annotations
 

@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from asynctensor.errors import InvalidArgument, Unimplemented
+from asynctensor.errors import InvalidArgument
+from asynctensor.kvstores._http.bucket_url import read_bucket_url, write_bucket_url
 from asynctensor.kvstores._http.query import Pairs, encoded_key, encoded_query
-from asynctensor.pipeline_url import UrlComponent, encoded_path
+from asynctensor.pipeline_url import UrlComponent
 from asynctensor.schema.json_value import dump, in_member, string
 
 _GOOGLE: Final = "https://storage.googleapis.com"
@@ -134,12 +135,7 @@ def check_bucket(name: str) -> None:
 
 def read_url(component: UrlComponent) -> tuple[dict[str, Any], str]:
     """Members and path that a URL stands for."""
-    if component.query is not None:
-        raise InvalidArgument("Query string not supported")
-    bucket, _, path = component.path.partition("/")
-    check_bucket(bucket)
-    decoded = UrlComponent(component.scheme, path, is_root=True).decoded_path()
-    return {"bucket": bucket}, decoded
+    return read_bucket_url(component, check_bucket)
 
 
 def write_url(options: Mapping[str, Any], path: str) -> str:
@@ -148,9 +144,7 @@ def write_url(options: Mapping[str, Any], path: str) -> str:
     Raises:
         Unimplemented: There is none for a bucket with an endpoint of its own.
     """
-    if options.get("endpoint"):
-        raise Unimplemented("GCS URL syntax not supported with explicit endpoint")
-    return f"gs://{options['bucket']}/{encoded_path(path)}"
+    return write_bucket_url("gs", "GCS", options, path)
 
 
 def emulator_of(text: str | None) -> str | None:
