@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from json import dumps
 
 from asynctensor.chunked.adapter import AdapterDriver
-from asynctensor.errors import DataLoss, Unimplemented
+from asynctensor.errors import DataLoss, IncompatibleType, Unimplemented
 from asynctensor.groups.attributes import Attributes
 from asynctensor.groups.location import Location, locate
 from asynctensor.groups.opening import Where, open_attributes
@@ -107,10 +107,17 @@ def last_changed(
         of an attribute no history, or the array is stored in no chunks; and with `NotFound` if
         an attribute is asked for where no node is. What a transaction has staged is not stored
         yet, and has no time.
+
+    Raises:
+        IncompatibleType: `attribute` is no string, or `what` is nothing of these.
     """
     bound = Context() if context is None else context
     limits: dict[str, float | None] = {"timeout": timeout, "deadline": deadline}
     if attribute is not None:
+        if not isinstance(attribute, str):
+            raise IncompatibleType(
+                f"names of attributes are str, not {type(attribute).__name__}: {attribute!r}"
+            )
         return start(_of_attribute, what, attribute, bound, **limits)
     if isinstance(what, TensorStore):
         return start(_of_view, what, **limits)

@@ -230,6 +230,8 @@ async def test_of_one_attribute_only_a_history_knows() -> None:
     with pytest.raises(ts.Error, match="keeps no history") as error:
         await ts.last_changed(group, attribute="a")
     assert error.value.kind == "UNIMPLEMENTED"
+    with pytest.raises(ts.Error, match="are str, not int: 5"):
+        await ts.last_changed(group, attribute=5)  # type: ignore[arg-type]
 
 
 async def test_what_is_not_stored() -> None:
