@@ -46,6 +46,7 @@ from asynctensor.runtime.future import Future
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.schema import Schema
+from asynctensor.schema.schema_state import SchemaState
 from asynctensor.storage.kvstore import Json, KeyValueStore, ListEntry
 from asynctensor.storage.value_history import ValueChange
 from asynctensor.transaction.own_commit import in_one_commit
@@ -99,26 +100,28 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         options: ChunkedOptions,
         pools: Pools,
         transaction: Transaction | None = None,
+        schema: SchemaState | None = None,
     ) -> None:
+        """`schema` is what the metadata say, if that is known already."""
         self.format, self.store, self.path = fmt, store, path
         self.options, self.pools = options, pools
         self.transaction = transaction
         self.driver = fmt.driver
         layout = fmt.layout(metadata)
-        schema = fmt.schema(metadata)
+        schema = fmt.schema(metadata).state if schema is None else schema
         assert schema.dtype is not None
         self.data_type = schema.dtype
         self._view = store if transaction is None else StagedStore(store, transaction)
-        self.array = self._shared_array(pools, metadata, None)
+        self.array = self._shared_array(pools, metadata, layout, None)
         if transaction is None:
             self.array.layout = layout
         else:
             # Nothing is cached in a transaction, but its handles share their arrays.
             cache = transaction.slot("chunks", lambda: ChunkCache(0))
             pools = Pools(cache, pools.workers, pools.io_workers)
-            self.array = self._shared_array(pools, metadata, self.array)
+            self.array = self._shared_array(pools, metadata, layout, self.array)
             self.array.form = form_of(fmt, metadata)
-        self._stored = StoredMetadata(fmt, self._view, self.array, metadata, generation)
+        self._stored = StoredMetadata(fmt, self._view, self.array, metadata, generation, schema)
         self._reader = Reader(self.array)
         self._stager = (
             None
@@ -126,9 +129,11 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
             else StagingWriter(self.array, StagedStore(store, transaction), transaction)
         )
 
-    def _shared_array(self, pools: Pools, metadata: M, base: ChunkedArray | None) -> ChunkedArray:
+    def _shared_array(
+        self, pools: Pools, metadata: M, layout: ArrayLayout, base: ChunkedArray | None
+    ) -> ChunkedArray:
         """The array that all handles over this pool share; in a transaction, over `base`."""
-        fmt, layout = self.format, self.format.layout(metadata)
+        fmt = self.format
         kind = fmt.kind(metadata)
         # Bytes of records and the records themselves are kept apart.
         document = self.path + fmt.metadata_key
@@ -355,7 +360,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         return self._stored.value
 
     def schema(self) -> Schema:
-        return self.format.schema(self._stored.value)
+        return Schema.from_state(self._stored.schema)
 
     def spec_json(self) -> dict[str, Json]:
         spec: dict[str, Json] = {
@@ -376,10 +381,10 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         """The same array in `transaction`, with the metadata known here."""
         if transaction is self.transaction:
             return self
-        stored = self._stored
+        value, generation, schema = self._stored.known
         return ChunkedDriver(
-            self.format, self.store, self.path, stored.value, stored.generation, self.options,
-            self.pools, transaction,
+            self.format, self.store, self.path, value, generation, self.options, self.pools,
+            transaction, schema,
         )  # fmt: skip
 
     def statistics(self) -> ChunkStatistics:

@@ -12,7 +12,7 @@ from asynctensor.chunked.relied_metadata import MetadataReliance, extents, impli
 from asynctensor.chunked.staged_append import StagedAppend
 from asynctensor.errors import Error, FailedPrecondition, InvalidArgument, NotFound
 from asynctensor.index_space.transform import IndexTransform
-from asynctensor.schema.schema import Schema
+from asynctensor.schema.schema_state import SchemaState
 from asynctensor.storage.generation import UNKNOWN
 from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
 from asynctensor.transaction.staged_keys import is_staged
@@ -31,9 +31,11 @@ class StoredMetadata(Generic[M]):
         array: The array, whose layout follows it.
         value: The metadata.
         generation: Its generation.
+        schema: What it says, as a schema.
 
     Attributes:
         key: Where it is stored.
+        known: The metadata, its generation, and what it says as a schema: of one version.
         transform: The array's domain under it.
     """
 
@@ -44,14 +46,30 @@ class StoredMetadata(Generic[M]):
         array: ChunkedArray,
         value: M,
         generation: bytes,
+        schema: SchemaState,
     ) -> None:
         self._format, self._view, self._array = fmt, view, array
         self.key = array.path + fmt.metadata_key
-        self.value, self.generation = value, generation
-        self.transform = _domain_transform(fmt.schema(value))
+        self.known = value, generation, schema
+        self.transform = _domain_transform(schema)
         self._reliance: MetadataReliance | None = None
         #: Whether it is still to be told what is relied upon.
         self._unsaid = isinstance(view, StagedStore) and view.transaction.repeatable_read
+
+    @property
+    def value(self) -> M:
+        """The metadata."""
+        return self.known[0]
+
+    @property
+    def generation(self) -> bytes:
+        """Its generation."""
+        return self.known[1]
+
+    @property
+    def schema(self) -> SchemaState:
+        """What it says, as a schema."""
+        return self.known[2]
 
     def rely(self, view: IndexTransform, bounded: IndexTransform, *, writes: bool) -> None:
         """Has the commit rest on what reading or writing a view takes.
@@ -256,8 +274,9 @@ class StoredMetadata(Generic[M]):
 
     def _adopt(self, value: M, generation: bytes) -> None:
         self._check_kind(value)
-        self.value, self.generation = value, generation
-        self.transform = _domain_transform(self._format.schema(value))
+        schema = self._format.schema(value).state
+        self.known = value, generation, schema
+        self.transform = _domain_transform(schema)
         self._array.layout = self._format.layout(value)
 
     def _check_kind(self, value: M) -> None:
@@ -280,7 +299,7 @@ class StoredMetadata(Generic[M]):
             raise InvalidArgument(f"the array cannot get this shape: {error.message}") from error
 
 
-def _domain_transform(schema: Schema) -> IndexTransform:
+def _domain_transform(schema: SchemaState) -> IndexTransform:
     domain = schema.domain
     assert domain is not None
     return IndexTransform(domain)

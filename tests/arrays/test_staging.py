@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import asynctensor as ts
+from asynctensor.drivers.zarr3.format import Zarr3Format
+from asynctensor.drivers.zarr3.metadata import Zarr3Metadata
 
 URL = "memory://a/|zarr3:"
 
@@ -51,6 +53,27 @@ async def test_a_thousand_handles_stage_into_one_chunk() -> None:
         for k in range(1500):
             await store.with_transaction(txn)[k % 100].write(k)
     assert (await store[:100].read() == np.arange(1400, 1500)).all()
+
+
+async def test_handles_in_a_transaction_know_what_the_array_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = await made(ts.Context())
+    schema, asked = Zarr3Format.schema, []
+
+    def counted(fmt: Zarr3Format, metadata: Zarr3Metadata) -> ts.Schema:
+        asked.append(metadata)
+        return schema(fmt, metadata)
+
+    monkeypatch.setattr(Zarr3Format, "schema", counted)
+    async with ts.Transaction() as txn:
+        handles = [store.with_transaction(txn) for _ in range(3)]
+        assert all(each.schema == store.schema for each in handles)
+        assert asked == []
+        await handles[0].resize(exclusive_max=[500])
+        assert asked
+        assert (await handles[0].resolve()).schema.domain.shape == (500,)
+    assert (await store.resolve()).schema.domain.shape == (500,)
 
 
 async def test_conditions_of_concurrent_writes_of_one_key_are_kept() -> None:
