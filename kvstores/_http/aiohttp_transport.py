@@ -7,6 +7,7 @@ import socket
 import time
 from dataclasses import dataclass
 from ssl import SSLContext, SSLError
+from typing import Final
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -57,6 +58,14 @@ class ConnectionOptions:
     max_connections: int = 256
     ssl: SSLContext | None = None
     proxies: Proxies = NO_PROXIES
+
+
+#: What errors of aiohttp say of an answer.
+_MEANINGS: Final = (
+    (aiohttp.ClientResponseError, "what it said is no answer in HTTP"),
+    (aiohttp.ClientPayloadError, "the body was cut off, or is not what its head says"),
+    (aiohttp.ServerDisconnectedError, "it closed the connection"),
+)
 
 
 class AiohttpTransport:
@@ -136,28 +145,33 @@ class AiohttpTransport:
             allow_redirects=False,
             proxy=self.options.proxies.of(request.url),
         ) as answer:
-            body = await _read(answer, request)
-            headers = Headers(answer.headers.items())
-            return Response(answer.status, headers, body, moment)
+            return await _read(answer, request, moment)
 
 
-async def _read(answer: aiohttp.ClientResponse, request: Request) -> bytes:
+async def _read(answer: aiohttp.ClientResponse, request: Request, moment: float) -> Response:
     expected = answer.content_length
     if expected is not None and expected > request.max_body and request.method != "HEAD":
         raise _too_long(request)
     pieces: list[bytes] = []
     size = 0
+    failure: Error | None = None
     try:
         while piece := await answer.content.readany():
             size += len(piece)
             if size > request.max_body:
                 raise _too_long(request)
             pieces.append(piece)
-    except aiohttp.ClientPayloadError:
-        # The status says enough. rclone promises a body with 412 and sends none.
-        if answer.status < 400:
-            raise
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    except (aiohttp.ClientError, OSError) as error:
+        # Its text may show what was received. Where the status says enough, none is needed: rclone
+        # promises a body with 412 and sends none.
+        failure = None if answer.status >= 400 else _no_answer(request, error)
+    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    response = Response(answer.status, Headers(answer.headers.items()), body, moment)
+    if failure is None:
+        return response
+    if isinstance(failure, NoAnswer) and expected is not None:
+        failure.cut = response
+    raise failure
 
 
 def _too_long(request: Request) -> ResourceExhausted:
@@ -201,6 +215,9 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     # The texts of aiohttp's other errors may quote what was received, or the URL.
+    for kind, meaning in _MEANINGS:
+        if isinstance(error, kind):
+            return meaning
     return type(error).__name__
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
 from asynctensor.errors import Unavailable
+from asynctensor.kvstores._http.aiohttp_transport import AiohttpTransport
 from asynctensor.kvstores._http.errors import NoAnswer
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores.http.address import Address
@@ -24,15 +26,19 @@ EXCHANGE = Exchange(RetryPolicy(5, 0.001, 0.002))
 OLD, NEW = os.urandom(300_000), os.urandom(300_000)
 
 
-@pytest.fixture(params=["by a task", "begun"])
-def opened(request) -> Callable[[str], KeyValueStore]:
-    """Opens a store whose reads are made by a task, or begun without one."""
+@pytest.fixture(params=["by a task", "begun", "by aiohttp"])
+async def opened(request) -> AsyncIterator[Callable[[str], KeyValueStore]]:
+    """Opens a store whose reads are made by a task, begun without one, or made by aiohttp."""
+    behind = AiohttpTransport()
 
     def open_store(url: str) -> KeyValueStore:
+        if request.param == "by aiohttp":
+            return HttpStore(Address(url), replace(EXCHANGE, transport=behind))
         store = HttpStore(Address(url), EXCHANGE)
         return ScheduledStore(store) if request.param == "begun" else store
 
-    return open_store
+    yield open_store
+    await start(behind.close)
 
 
 def ranges_asked(requests: list[bytes]) -> list[tuple[str, str]]:
