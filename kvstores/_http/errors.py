@@ -125,7 +125,7 @@ def refusal(request: Request, response: Response, problem: Problem) -> Error:
             cls = FailedPrecondition
     said = f" {problem.code}" if problem.code else ""
     if problem.message:
-        text = problem.message
+        text = problem.message.removesuffix(".")
         said += f": {text[:_QUOTED]}{'...' if len(text) > _QUOTED else ''}"
     return cls(f"the server answered {status}{said} to {request!r}{_remedy(status)}")
 

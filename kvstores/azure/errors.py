@@ -114,5 +114,5 @@ def _problem(code: str, message: str, detail: str) -> Problem:
         else:
             remedy = "are the key and the name of the account right?"
     if remedy:
-        words = f"{words} ({remedy})" if words else remedy
+        words = f"{words.removesuffix('.')} ({remedy})" if words else remedy
     return Problem(code, words, error, True if code in _PASSING else None)

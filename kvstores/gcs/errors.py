@@ -79,6 +79,7 @@ def read_problem(response: Response) -> Problem:
     words = " ".join(message.split()) if isinstance(message, str) else ""
     if reason in _REMEDIES and response.status in (400, 401):
         words = f"{words} ({_REMEDIES[reason]})"
+    words = _with_remedy(words)
     if reason in _PASSING:
         return Problem(reason, words, Unavailable, passing=True)
     return Problem(reason, words, _BY_REASON.get(reason))
@@ -89,7 +90,13 @@ def _words(response: Response) -> str:
     kind, body = response.headers.get("content-type", ""), bytes(response.body)
     if not kind.startswith("text/") or body.lstrip().startswith(b"<"):
         return ""
-    return " ".join(body.decode("utf-8", "replace").split())
+    return _with_remedy(" ".join(body.decode("utf-8", "replace").split()))
+
+
+def _with_remedy(words: str) -> str:
+    if not words.startswith(_NO_BUCKET):
+        return words
+    return f"{words.removesuffix('.')} (is its name right? It has to be created elsewhere)"
 
 
 def is_missing(answer: Response) -> bool:

@@ -88,6 +88,6 @@ def problem(code: str, message: str) -> Problem:
     """What a code and a message say."""
     words = " ".join(message.split())
     if code in _REMEDIES:
-        words = f"{words} ({_REMEDIES[code]})" if words else _REMEDIES[code]
+        words = f"{words.removesuffix('.')} ({_REMEDIES[code]})" if words else _REMEDIES[code]
     passing = True if code in _PASSING else None
     return Problem(code, words, _BY_CODE.get(code) or _PASSING.get(code), passing)

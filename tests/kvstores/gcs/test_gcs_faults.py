@@ -184,7 +184,7 @@ async def test_a_bucket_that_is_not_there(gcs_server) -> None:
         lambda: write(store, "k", None), lambda: entries(store),
         lambda: start(store.delete_range, KeyRange()),
     ):  # fmt: skip
-        with pytest.raises(NotFound, match="bucket"):
+        with pytest.raises(NotFound, match=r"bucket does not exist \(is its name right"):
             await call()
 
 
