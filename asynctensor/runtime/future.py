@@ -18,7 +18,7 @@ from asynctensor.errors import (
     InvalidArgument,
 )
 from asynctensor.runtime.clock import NEVER, Deadline
-from asynctensor.runtime.inbox import inbox_of
+from asynctensor.runtime.inbox import inbox_of, wake_now
 from asynctensor.runtime.job import CANCELLED, FAILED, PENDING, SUCCEEDED, Job
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.turn import breath_due, end_turn
@@ -286,6 +286,8 @@ class Future(Coroutine[Any, Any, T]):
         self._enter(entry)
         try:
             end_turn()
+            # What it waits for may depend on a loop that this very thread has yet to wake.
+            wake_now()
             if not entry.wait(limit) and self._is_pending():
                 raise DeadlineExceeded(
                     "the result was not ready in the time given by timeout= or deadline=; "

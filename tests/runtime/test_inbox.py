@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.inbox import (
     PATIENCE,
     LoopInbox,
@@ -227,6 +228,14 @@ def test_a_stretch_that_fails_wakes_the_loop_all_the_same() -> None:
     inbox.post(got.append, 3)
     assert loop.wakes == 2
     loop.close()
+
+
+def test_a_worker_that_waits_for_a_result_wakes_whoever_works_it_out() -> None:
+    async def work() -> int:
+        return 7
+
+    with WakingTogether():
+        assert start(work).result(timeout=30) == 7
 
 
 def test_what_may_wait_finds_the_loops_woken_and_wakes_them_itself() -> None:

@@ -143,6 +143,19 @@ async def test_arrays_on_files_are_read_by_worker_threads(tmp_path: Path) -> Non
     assert min(await other.kvstore().list()) == b"image/c/0/0"
 
 
+async def test_a_page_that_worker_threads_find_damaged(tmp_path: Path) -> None:
+    """They wait for the I/O loop then, which they themselves have yet to wake."""
+    await folded_lab(f"file://{tmp_path}/lab/")
+    (pack,) = (tmp_path / "lab" / "idx").iterdir()
+    body = bytearray(pack.read_bytes())
+    # The first page is that of the chunks; those of the documents and the catalog come behind it.
+    body[20] ^= 1
+    pack.write_bytes(body)
+    other = await at.Repository.open({"driver": "file", "path": f"{tmp_path}/lab/"})
+    image = await at.open({"driver": "zarr3", "kvstore": other.kvstore("image/")})
+    assert (await image.read(timeout=60) == PIXELS).all()
+
+
 async def test_what_the_log_lacks_too_is_lost() -> None:
     base = MemoryStore()
     writer = Process(base)
