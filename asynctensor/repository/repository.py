@@ -15,7 +15,7 @@ from asynctensor.kvstores.repo.description import MAIN
 from asynctensor.kvstores.repo.opening import place_of
 from asynctensor.kvstores.repo.place import Place
 from asynctensor.kvstores.repo.source import source_of
-from asynctensor.kvstores.repo.state import RepositoryState, state_of
+from asynctensor.kvstores.repo.state import RepositoryState, current_state, state_of
 from asynctensor.kvstores.repo.store import RepositoryStore
 from asynctensor.opening import open_store
 from asynctensor.public_kvstore_spec import kvstore_value
@@ -95,12 +95,12 @@ class Repository(Past, Branching):
 
         async def opened() -> Repository:
             place = place_of(*open_store(bound, known))
-            state = state_of(replace(place, single_writer=unsafe))
+            state = await current_state(replace(place, single_writer=unsafe))
             if create:
                 await state.create(probe=True)
             if unsafe and not (await state.description()).single_writer:
                 # Made without, so that others may write it: they are kept apart as ever.
-                state = state_of(place)
+                state = await current_state(place)
             await state.description()
             return Repository(state, bound, known)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from weakref import WeakValueDictionary
 
 from asynctensor.errors import (
+    DataLoss,
     FailedPrecondition,
     NotFound,
 )
@@ -18,6 +19,7 @@ from asynctensor.kvstores.repo.history import History
 from asynctensor.kvstores.repo.lineage import LAST, Lineage
 from asynctensor.kvstores.repo.pages import PageCache
 from asynctensor.kvstores.repo.place import Created, Place
+from asynctensor.kvstores.repo.presence import Presence
 from asynctensor.kvstores.repo.probe import Probe, probed
 from asynctensor.kvstores.repo.refs import Ref, RefEntry, Refs
 from asynctensor.kvstores.repo.snapshot import Snapshot
@@ -41,6 +43,7 @@ class RepositoryState:
         self.refs = Refs(place)
         self._opening = BranchOpening(place, self.pages, self.history)
         self._description: Description | None = None
+        self._presence = Presence(place)
         self._lineages: dict[str, Lineage] = {}
         #: Branches, by id, whose names survive a crash as far as they must.
         self._durable: set[str] = set()
@@ -114,6 +117,28 @@ class RepositoryState:
             )
         return found == mine
 
+    async def is_current(self) -> bool:
+        """Whether what is known here is still of the repository that is in the place.
+
+        Raises:
+            DataLoss, Unimplemented, Error: See `Presence.is_of`.
+        """
+        return self._description is None or await self._presence.is_of(self._description)
+
+    async def _check_place(self) -> None:
+        """Refuses to write where the repository was deleted or replaced.
+
+        Raises:
+            DataLoss: It was.
+        """
+        if not await self._presence.remains(await self.description()):
+            forget(self)
+            raise DataLoss(
+                "the repository that was opened here is gone, or another one is in its place: open "
+                "it again; nothing was committed",
+                key=self.place.key(objects.REPOSITORY),
+            )
+
     async def may_write(self, branch: Branch | None = None) -> None:
         """Checks that this process may write, and that what it would rest on survives a crash.
 
@@ -123,8 +148,12 @@ class RepositoryState:
         Raises:
             FailedPrecondition: The repository was made for a single writer, who says so.
             Unavailable: The branch's name may not survive a crash.
+            DataLoss: On local files: the repository is gone, or was replaced.
             Error: The store failed.
         """
+        if self.place.may_forget:
+            # Elsewhere it would cost each commit a request.
+            await self._check_place()
         if (await self.description()).single_writer and not self.place.single_writer:
             raise FailedPrecondition(
                 "this repository was made with unsafe=True, in a store that does not keep writers "
@@ -365,3 +394,23 @@ def state_of(place: Place) -> RepositoryState:
         if found is None:
             found = _KNOWN[place.identity] = RepositoryState(place)
         return found
+
+
+async def current_state(place: Place) -> RepositoryState:
+    """`state_of`, without what is known of a repository that is gone from the place.
+
+    Raises:
+        DataLoss, Unimplemented, Error: See `RepositoryState.is_current`.
+    """
+    found = state_of(place)
+    if not await found.is_current():
+        forget(found)
+        found = state_of(place)
+    return found
+
+
+def forget(state: RepositoryState) -> None:
+    """Has whoever opens the place next find out anew what is there."""
+    with PROCESS.lock:
+        if _KNOWN.get(state.place.identity) is state:
+            del _KNOWN[state.place.identity]

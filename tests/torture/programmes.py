@@ -181,7 +181,9 @@ def _any_committed(told: Iterable[Told]) -> bool:
 
 
 async def _created(place: str) -> None:
-    await at.Repository.open(place, create=True)
+    repo = await at.Repository.open(place, create=True)
+    # Whoever begins with a tag needs a commit.
+    await repo.kvstore().write("begun", b"")
 
 
 async def _judged(place: str, told: list[Told]) -> list[str]:
