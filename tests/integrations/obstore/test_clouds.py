@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
-from obstore.store import S3Store
+from obstore.store import AzureStore, S3Store
 
 import asynctensor as at
 from asynctensor.errors import Unavailable
@@ -13,6 +15,7 @@ from asynctensor.integrations.obstore_store import ObstoreStore
 from asynctensor.storage.generation import NO_VALUE
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.testing.kvstore_suite import KeyValueStoreSuite
+from tests.kvstores.azure.containers import new_container
 from tests.kvstores.s3.buckets import new_bucket
 from tests.servers.clouds import CloudServer
 
@@ -38,6 +41,30 @@ class TestS3(KeyValueStoreSuite):
     @pytest.fixture
     def store(self, s3: S3Store) -> KeyValueStore:
         return ObstoreStore(ObstorePlace(s3))
+
+
+@pytest.fixture
+def azure(azure_server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> AzureStore:
+    """A new container, as for S3."""
+    for name in ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME"):
+        monkeypatch.setenv(name, azure_server.access_key)
+    for name in ("AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY"):
+        monkeypatch.setenv(name, azure_server.secret_key)
+    monkeypatch.setenv("AZURE_ALLOW_HTTP", "true")
+    return AzureStore(
+        new_container(azure_server),
+        endpoint=azure_server.endpoint,
+        retry_config={"max_retries": 0},
+    )
+
+
+class TestAzure(KeyValueStoreSuite):
+    # Azure takes backslashes for slashes.
+    special_keys: ClassVar = [key for key in KeyValueStoreSuite.special_keys if "\\" not in key]
+
+    @pytest.fixture
+    def store(self, azure: AzureStore) -> KeyValueStore:
+        return ObstoreStore(ObstorePlace(azure))
 
 
 async def test_a_refusal_may_be_of_its_own_write_where_obstore_repeats(
