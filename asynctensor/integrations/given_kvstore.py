@@ -75,8 +75,15 @@ def given_kvstore(
     return found + "/" if path and not path.endswith("/") else found
 
 
+def _is_path(given: Any) -> bool:
+    if isinstance(given, str):
+        # A URL has a scheme.
+        return bool(given) and ":" not in given and "|" not in given
+    return isinstance(given, os.PathLike)
+
+
 def _spec_of(given: Any) -> KvStoreSpec:
-    if isinstance(given, os.PathLike):
+    if _is_path(given):
         path = os.path.abspath(os.fspath(given))  # noqa: PTH100 -- links stay as they are
         return KvStoreSpec.of("file", path)
     return kvstore_value(given)

@@ -15,6 +15,7 @@ from asynctensor.integrations.loading.amplification import AmplificationWarning
 from asynctensor.integrations.loading.arrays import Arrays
 from asynctensor.integrations.loading.group import Values
 from asynctensor.integrations.loading.samples import Samples
+from asynctensor.integrations.other_dtype import advice
 from asynctensor.integrations.tensorflow_generator import generated
 
 __all__ = [
@@ -46,8 +47,7 @@ def dtype_of(element: npt.DTypeLike) -> tf.DType:
         return tf.dtypes.as_dtype(native)
     except TypeError:
         raise IncompatibleType(
-            f"TensorFlow has no data type like {native.name}; read the array as another one: "
-            'array.astype("float32")'
+            f"TensorFlow has no data type like {native.name}; {advice(native)}"
         ) from None
 
 

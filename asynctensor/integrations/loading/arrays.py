@@ -68,9 +68,9 @@ def _dimension(array: TensorStore, dim: Dimension, name: str) -> int:
         return labels.index(dim)
     if isinstance(dim, int) and -array.rank <= dim < array.rank:
         return dim % array.rank
-    raise InvalidArgument(
-        f"array {name!r} of rank {array.rank} and labels {list(labels)} has no dimension {dim!r}"
-    )
+    which = f"array {name!r}" if name else "the array"
+    named_so = f" and labels {list(labels)}" if any(labels) else ""
+    raise InvalidArgument(f"{which} of rank {array.rank}{named_so} has no dimension {dim!r}")
 
 
 def place_of(array: TensorStore) -> list[str]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from asynctensor.chunked.destination import checked_output
 from asynctensor.chunked.scratch import new_output
-from asynctensor.errors import InvalidArgument, OutOfRange
+from asynctensor.errors import IncompatibleType, InvalidArgument, OutOfRange
 from asynctensor.integrations.loading.amplification import AmplificationWarning, amplification
 from asynctensor.integrations.loading.arrays import Arrays, Dimension, cut, named, place_of
 from asynctensor.integrations.loading.gathering import all_of
@@ -271,9 +271,10 @@ class Samples:
 
         Raises:
             OutOfRange: There is no such sample.
+            IncompatibleType: Something else than whole numbers is given.
             InvalidArgument: `out` does not fit.
         """
-        chosen = np.asarray(numbers, np.int64).reshape(-1)
+        chosen = _whole_numbers(numbers)
         if chosen.size and not (chosen.min() >= 0 and chosen.max() < len(self)):
             wrong = chosen[(chosen < 0) | (chosen >= len(self))][0]
             raise OutOfRange(f"there is no sample {wrong}: there are {len(self)}, from 0")
@@ -357,6 +358,13 @@ class Samples:
                     AmplificationWarning,
                     stacklevel=3,
                 )
+
+
+def _whole_numbers(given: Any) -> Int64Array:
+    numbers = np.asarray(given)
+    if numbers.size and numbers.dtype.kind not in "iu":
+        raise IncompatibleType(f"samples go by whole numbers, got {given!r:.100}")
+    return numbers.astype(np.int64, copy=False).reshape(-1)
 
 
 def _made_again(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 from asynctensor.errors import InvalidArgument
@@ -118,6 +119,9 @@ def _specs(given: Mapping[str, str]) -> dict[str, Spec]:
 def _spec(option: str, given: Any) -> Spec:
     if isinstance(given, str) and given.lstrip().startswith("{"):
         given = _json_object(option, given)
+    elif isinstance(given, str) and Path(given).is_absolute():
+        # As for Spark's own formats. What is relative is so to another folder on each machine.
+        given = Path(given).as_uri()
     try:
         return Spec(given)
     except (InvalidArgument, TypeError) as error:

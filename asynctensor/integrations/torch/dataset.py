@@ -97,7 +97,7 @@ class ArrayDataset(Dataset[Any]):
         return [_part(batch, i) for i in range(len(numbers))]
 
     def _batch(self, numbers: Sequence[int] | torch.Tensor) -> Tensors:
-        return tensors(self.samples.read(np.asarray(numbers, np.int64)).result())
+        return tensors(self.samples.read(np.asarray(numbers)).result())
 
 
 def _part(batch: Tensors, i: int) -> Tensors:

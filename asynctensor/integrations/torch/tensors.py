@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from asynctensor.errors import IncompatibleType
+from asynctensor.integrations.other_dtype import advice
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -44,10 +45,7 @@ def dtype_of(element: npt.DTypeLike) -> torch.dtype:
     native = np.dtype(element).newbyteorder("=")
     found = _NATIVE.get(native) or _FOREIGN.get(native)
     if found is None:
-        raise IncompatibleType(
-            f"PyTorch has no data type like {native.name}; read the array as another one: "
-            'array.astype("float32")'
-        )
+        raise IncompatibleType(f"PyTorch has no data type like {native.name}; {advice(native)}")
     return found
 
 

@@ -192,6 +192,10 @@ def test_batches_across_chunks_are_warned_of_once() -> None:
         (lambda a: Samples.crops(a, {0: 1}, -1), InvalidArgument, "-1 crops"),
         (lambda a: Samples.rows(a).read([20]), OutOfRange, "no sample 20: there are 20"),
         (lambda a: Samples.rows(a).read([-1]), OutOfRange, "no sample -1"),
+        (lambda a: Samples.rows(a).read([1.5]), IncompatibleType, r"whole numbers, got \[1.5\]"),
+        (lambda a: Samples.rows(a).read("x"), IncompatibleType, "whole numbers, got 'x'"),
+        (lambda a: Samples.rows(a).read([True]), IncompatibleType, "whole numbers"),
+        (lambda a: Samples.rows(a[0, 0, 0]), InvalidArgument, "the array of rank 0 has"),
         (lambda a: Samples.rows(a).order(shuffle=True, window=0), InvalidArgument, "window"),
     ],
 )

@@ -50,8 +50,8 @@ async def test_all_that_names_a_kvstore(tmp_path: Path) -> None:
     await opened.write("k", b"1")
     repo = await at.Repository.open(tmp_path / "lab", create=True)
     for given in (
-        tmp_path / "a", url, url + "/", {"driver": "file", "path": f"{tmp_path}/a"}, opened,
-        at.KvStore.Spec(url),
+        tmp_path / "a", str(tmp_path / "a"), url, url + "/",
+        {"driver": "file", "path": f"{tmp_path}/a"}, opened, at.KvStore.Spec(url),
     ):  # fmt: skip
         store = Store(given)
         assert await get(store, "k") == "1"
@@ -60,7 +60,15 @@ async def test_all_that_names_a_kvstore(tmp_path: Path) -> None:
     without_slash = Store(await at.KvStore.open(url))
     assert (await get(without_slash, "k"), str(without_slash)) == ("1", url)
     assert await get(Store(repo), "k") is None
-    for wrong in (5, "nowhere://a", {"driver": "file", "pat": "/a"}, None):
+    for wrong in (
+        5,
+        "",
+        "nowhere://a",
+        "nowhere:a",
+        "a|zip",
+        {"driver": "file", "pat": "/a"},
+        None,
+    ):
         with pytest.raises(InvalidArgument):
             Store(wrong)
 

@@ -436,6 +436,12 @@ def test_wrong_options(options, match) -> None:
         Request.of(options)
 
 
+def test_an_array_is_named_by_its_folder(tmp_path) -> None:
+    made(f"file://{tmp_path}/a/")
+    (array,) = Request.of({"path": f"{tmp_path}/a"}).open().values()
+    assert array.url == f"file://{tmp_path}/a/|zarr3:"
+
+
 @pytest.mark.parametrize(
     ("schema", "match"),
     [
