@@ -1,8 +1,9 @@
 """A tile service with FastAPI over one library, in a process of its own.
 
-``python -m benchmarks.tile_server PEER SETTING URL`` serves the picture at the URL on a free port
-of this machine, says the port, and ends with its standard input. Over asynctensor it is the service
-of `examples.tiles`; over zarr-python one with the same routes, as its users would write it.
+``python -m benchmarks.tile_server PEER SETTING CACHE URL`` serves the picture at the URL on a free
+port of this machine, over a cache of so many bytes, says the port, and ends with its standard
+input. Over asynctensor it is the service of `examples.tiles`; over zarr-python one with the same
+routes, as its users would write it.
 """
 
 from __future__ import annotations
@@ -22,10 +23,9 @@ from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
 
 TILE = 256
-CACHE_BYTES = 2**26
 
 
-async def with_asynctensor(url: str) -> FastAPI:
+async def with_asynctensor(url: str, cache: int) -> FastAPI:
     """The service of the examples."""
     import asynctensor as at
     from examples.tiles import service
@@ -36,11 +36,11 @@ async def with_asynctensor(url: str) -> FastAPI:
         "recheck_cached_data": False,
         "recheck_cached_metadata": "open",
     }
-    context = at.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}})
+    context = at.Context({"cache_pool": {"total_bytes_limit": cache}})
     return service(await at.open(spec, context=context))
 
 
-async def with_zarr(url: str, setting: str) -> FastAPI:
+async def with_zarr(url: str, setting: str, cache: int) -> FastAPI:
     """The same over zarr-python: its quickest store, and a cache of what is stored."""
     import zarr.api.asynchronous
     from obstore.store import HTTPStore
@@ -52,7 +52,7 @@ async def with_zarr(url: str, setting: str) -> FastAPI:
     Peer(setting)
     options: Any = {"allow_http": True, "timeout": timedelta(seconds=60)}
     far = ObjectStore(HTTPStore.from_url(url, client_options=options), read_only=True)
-    store = CacheStore(far, cache_store=MemoryStore(), max_size=CACHE_BYTES)
+    store = CacheStore(far, cache_store=MemoryStore(), max_size=cache)
     picture: Any = await zarr.api.asynchronous.open_array(store=store, mode="r")
     app = FastAPI()
 
@@ -77,10 +77,13 @@ async def with_zarr(url: str, setting: str) -> FastAPI:
     return app
 
 
-async def serve(peer: str, setting: str, url: str) -> None:
+async def serve(peer: str, setting: str, cache: int, url: str) -> None:
     """Serves until the process is ended."""
     threading.Thread(target=_ends_with_its_parent, daemon=True).start()
-    app = await (with_asynctensor(url) if peer == "asynctensor" else with_zarr(url, setting))
+    if peer == "asynctensor":
+        app = await with_asynctensor(url, cache)
+    else:
+        app = await with_zarr(url, setting, cache)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         print(listening.getsockname()[1], flush=True)
         config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off")
@@ -95,4 +98,5 @@ def _ends_with_its_parent() -> None:
 if __name__ == "__main__":
     # As the command line of uvicorn does, where it is installed.
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(*sys.argv[1:]))
+        peer, setting, cache, url = sys.argv[1:]
+        runner.run(serve(peer, setting, int(cache), url))

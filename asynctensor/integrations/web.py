@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +33,9 @@ T = TypeVar("T")
 Array: TypeAlias = npt.NDArray[Any]
 
 
-#: Seconds that a request has been answered in before anybody looks whether its client is there.
-_PATIENCE = 0.01
+#: Seconds that a request has been answered in before anybody looks whether its client is there:
+#: most of those that wait for a store have been, and looking takes as long as routing a request.
+_PATIENCE = 0.05
 #: Bytes of a body that are handed over at once: copying and sending so much takes about 0.1 ms.
 _PART_BYTES = 2**18
 
@@ -61,6 +62,9 @@ async def until_disconnect(request: Any, work: Awaitable[T]) -> T:
         ClientDisconnected: The client is gone; the work was cancelled, and has ended.
         BaseException: What `work` raises.
     """
+    if isinstance(work, Future) and work.done():
+        # Of the cache, say: nothing is waited for, and nobody needs to watch.
+        return cast("T", work.result())
     working = asyncio.ensure_future(_awaited(work))
     watch = _Watch(request, working)
     try:
@@ -195,32 +199,46 @@ class Budget:
                 turn.set_result(None)
             self._waiting.popleft()
 
-    async def read(
+    def read(
         self,
         view: TensorStore,
         *,
-        timeout: float | None = None,  # noqa: ASYNC109 -- as every operation here
+        timeout: float | None = None,
         out: Array | None = None,
-    ) -> Array:
-        """Reads a view within the budget.
+    ) -> Awaitable[Array]:
+        """Reads a view within the budget; what is in the cache, at once.
 
         Args:
             view: What is read.
             timeout: Seconds for all of it, the wait for its turn as well.
             out: The array to fill.
 
+        Returns:
+            What to await: the array, or one of these errors. It is a Future that is done, if
+            nothing has to be waited for.
+
+            `Overloaded`: too much waits already. `DeadlineExceeded`: the time was over. And what
+            `TensorStore.read` fails with.
+
         Raises:
-            Overloaded: Too much waits already.
-            DeadlineExceeded: The time was over.
-            Error: As for `TensorStore.read`.
+            InvalidArgument: `out` does not fit.
         """
         size = math.prod(view.shape) * view.dtype.numpy_dtype.itemsize
         begun: Future[Array] | None = None
         if not self._waiting and self._fits(size):
             begun = view.read(out=out)
             if begun.done():
-                # It was in the cache; nothing is waited for.
-                return begun.result()
+                return begun
+        return self._read(view, size, begun, timeout, out)
+
+    async def _read(
+        self,
+        view: TensorStore,
+        size: int,
+        begun: Future[Array] | None,
+        timeout: float | None,  # noqa: ASYNC109 -- as every operation here
+        out: Array | None,
+    ) -> Array:
         try:
             async with asyncio.timeout(timeout), self.hold(size):
                 return await (view.read(out=out) if begun is None else begun)

@@ -18,30 +18,32 @@ import zarr
 from benchmarks.case import RowSpec, Scene, Target, WrongResult
 from benchmarks.far_server import FarServer, far_folder
 from benchmarks.loaded import need
+from benchmarks.tile_client import pixels
 from tests.servers.delay_relay import Way
 
 EDGE, SHARD = 4096, 1024
 #: Processes that ask, and connections of each.
 CLIENTS, CONNECTIONS = 2, 16
-#: The servers that this process has started, by peer and setting: they are measured warm, and end
-#: when this process does.
-_servers: dict[tuple[str, str], tuple[subprocess.Popen[str], int]] = {}
+#: Bytes of the servers' caches: all of the picture, decoded, and an eighth of it.
+ALL, LITTLE = 2**26, 2**22
+#: The servers that this process has started, by peer, setting and bytes of the cache: they are
+#: measured warm, and end when this process does.
+_servers: dict[tuple[str, str, int], tuple[subprocess.Popen[str], int]] = {}
 
 
 def write_picture(scene: Scene, chunk: int = 256) -> None:
-    """Writes a picture of which each element tells where it is."""
-    rows, columns = np.arange(EDGE), np.arange(EDGE)
+    """Writes a picture."""
     array = zarr.create_array(
         scene.folder / "picture", shape=(EDGE, EDGE), dtype="uint16", shards=(SHARD, SHARD),
         chunks=(chunk, chunk),
     )  # fmt: skip
-    array[...] = np.add.outer(rows * 3, columns).astype("uint16")
+    array[...] = pixels(np.arange(EDGE), np.arange(EDGE))
 
 
-def port_of(peer: str, setting: str, scene: Scene) -> int:
+def port_of(peer: str, setting: str, scene: Scene, cache: int = ALL) -> int:
     """The port of a server of this peer, which is started when it is first asked for."""
-    if (peer, setting) not in _servers:
-        command = [sys.executable, "-m", "benchmarks.tile_server", peer, setting]
+    if (peer, setting, cache) not in _servers:
+        command = [sys.executable, "-m", "benchmarks.tile_server", peer, setting, str(cache)]
         server = subprocess.Popen(
             [*command, f"{scene.server.url}picture/"], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True,
@@ -50,8 +52,8 @@ def port_of(peer: str, setting: str, scene: Scene) -> int:
         line = server.stdout.readline()
         if not line:
             raise RuntimeError(f"a tile server over {peer} did not start")
-        _servers[peer, setting] = server, int(line)
-    return _servers[peer, setting][1]
+        _servers[peer, setting, cache] = server, int(line)
+    return _servers[peer, setting, cache][1]
 
 
 @contextmanager
@@ -85,23 +87,32 @@ def answer(process: subprocess.Popen[str]) -> Any:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Random tiles for many connections at once; everything was asked for before."""
+    """Random tiles for many connections at once; everything was asked for before.
+
+    Attributes:
+        chunk: Edge of a chunk.
+        cache: Bytes that the server keeps: `ALL`, or so `LITTLE` that it has to ask the store.
+        each: Tiles that a connection asks for.
+    """
 
     chunk: int
+    cache: int
+    each: int
     peers: tuple[str, ...] = ("asynctensor", "zarr")
     fresh_process: bool = False
 
     @property
     def name(self) -> str:
-        return f"web-tiles-{self.chunk}"
+        return f"web-tiles-{'' if self.cache == ALL else 'far-'}{self.chunk}"
 
     @property
     def rows(self) -> tuple[RowSpec, ...]:
         return (
             RowSpec(
                 f"10 ms away: a tile of 256² by FastAPI, out of a picture of {EDGE}² in shards of "
-                f"{SHARD}² with chunks of {self.chunk}², over a cache of 64 MiB; {CLIENTS} client "
-                f"processes with {CONNECTIONS} connections each",
+                f"{SHARD}² with chunks of {self.chunk}², over a cache of {self.cache >> 20} MiB "
+                f"({'that holds it all' if self.cache == ALL else 'an eighth of it'}); {CLIENTS} "
+                f"client processes with {CONNECTIONS} connections each",
                 "ms",
                 Target(3.0, 6.0),
             ),
@@ -115,7 +126,8 @@ class Tiles:
         return far_folder(folder, Way(0.010))
 
     def measure(self, peer: str, setting: str, scene: Scene) -> dict[str, float]:
-        port, each = port_of(peer, setting, scene), 20 if scene.quick else 100
+        port = port_of(peer, setting, scene, self.cache)
+        each = self.each // 5 if scene.quick else self.each
         with ExitStack() as stack:
             clients = [
                 stack.enter_context(
@@ -165,4 +177,4 @@ class LittleBesideMuch:
         return {"": float(np.percentile(waits, 99)) * 1e3}
 
 
-CASES = (Tiles(256), Tiles(64), LittleBesideMuch())
+CASES = (Tiles(256, ALL, 100), Tiles(256, LITTLE, 100), Tiles(64, ALL, 30), LittleBesideMuch())

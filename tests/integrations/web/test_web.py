@@ -139,6 +139,41 @@ async def test_what_is_done_before_the_client_goes_is_done() -> None:
     del promise
 
 
+async def test_what_is_cached_is_there_at_once() -> None:
+    made = await at.open(
+        {"driver": "zarr3", "kvstore": "memory://"}, create=True, dtype="uint16", shape=[64, 64],
+        context=at.Context({"cache_pool": {"total_bytes_limit": 2**20}}),
+    )  # fmt: skip
+    await made.write(7)
+    budget = Budget(2**20)
+    assert (await budget.read(made)).sum() == 7 * 64 * 64
+    again = budget.read(made, timeout=30)
+    assert isinstance(again, at.Future)
+    assert again.done()
+    assert budget.reading == 0
+    turns = 0
+
+    async def turning() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.ensure_future(turning())
+    # Nobody to ask whether the client is there, and nobody else has a turn.
+    assert (await until_disconnect(None, again))[3, 5] == 7
+    assert turns == 0
+    with pytest.raises(NotFound):
+        await until_disconnect(None, at.Future.failed(NotFound("gone")))
+    beside.cancel()
+    # Elsewhere it waits for its turn, cached or not.
+    async with budget.hold(2**20):
+        waiting = asyncio.ensure_future(budget.read(made))
+        await asyncio.sleep(0)
+        assert budget.waiting == made.size * 2
+    assert (await waiting).shape == (64, 64)
+
+
 async def test_a_handler_that_is_cancelled_by_somebody_else() -> None:
     begun, promise_future = asyncio.Event(), at.Promise.new()
 
