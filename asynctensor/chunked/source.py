@@ -29,7 +29,7 @@ def as_source_of(value: object, element: data_type.dtype) -> Array:
     if element.name not in ("string", "ustring"):
         return as_source(value, element.numpy_dtype)
     if not isinstance(value, np.ndarray | np.generic) and hasattr(value, "__array__"):
-        value = _array_of(value)
+        value = array_of(value)
     if isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "T":
         # NumPy would give None for what StringDType calls missing; the check below refuses it.
         array = np.asarray(value).astype(object)
@@ -63,7 +63,7 @@ def as_source(value: object, dtype: np.dtype[Any]) -> Array:
             )
         return value
     if not isinstance(value, np.generic) and hasattr(value, "__array__"):
-        return as_source(_array_of(value), dtype)
+        return as_source(array_of(value), dtype)
     if dtype.kind == "U":
         # Told its length, NumPy would cut off what is too long.
         return as_source(np.asarray(value), dtype)
@@ -77,15 +77,23 @@ def as_source(value: object, dtype: np.dtype[Any]) -> Array:
         raise InvalidArgument(f"cannot convert to {dtype.name}: {error}") from error
 
 
-def _array_of(value: object) -> Array:
-    """What another library's array gives to NumPy.
+def array_of(value: object, *, copy: bool | None = None) -> Array:
+    """What NumPy makes of a value, which may be another library's array.
+
+    Args:
+        value: The value.
+        copy: False: it must give the memory itself; None: as it likes.
 
     Raises:
-        IncompatibleType: It gives nothing: it is on a device, say, or NumPy lacks its data type.
+        IncompatibleType: An array gives nothing: it is on a device, say, or NumPy lacks its data
+            type.
+        ValueError: ``copy=False``, and it takes one; or the value is no array.
     """
     try:
-        return np.asarray(value)
+        return np.array(value, copy=False) if copy is False else np.asarray(value)
     except (TypeError, RuntimeError) as error:
+        if not hasattr(value, "__array__"):
+            raise
         raise IncompatibleType(
             f"{type(value).__module__}.{type(value).__name__} gives NumPy no array: {error} "
             'Either convert(value, store) writes it, or convert(value, "numpy") makes an array of '

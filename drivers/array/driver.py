@@ -18,7 +18,7 @@ from asynctensor.chunked.codec import Array
 from asynctensor.chunked.destination import Into, output
 from asynctensor.chunked.driver_request import DriverRequest
 from asynctensor.chunked.explanation import Explanation
-from asynctensor.chunked.source import as_source, as_source_of, shaped_source
+from asynctensor.chunked.source import array_of, as_source, as_source_of, shaped_source
 from asynctensor.drivers.array.indexing import bounded, put, taken
 from asynctensor.drivers.array.spec import (
     array_schema,
@@ -249,7 +249,7 @@ def wrap(
     if data_type is not None and data_type.numpy_dtype.hasobject:
         return _of_objects(as_source_of(values, data_type), data_type, workers, copy, write)
     try:
-        found = np.array(values, copy=False) if copy is False else np.asarray(values)
+        found = array_of(values, copy=copy)
     except ValueError as error:
         raise InvalidArgument(f"the source is no array that can be used: {error}") from error
     if data_type is None and found.dtype.hasobject:

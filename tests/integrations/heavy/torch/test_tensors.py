@@ -112,5 +112,11 @@ def test_what_gives_numpy_nothing_is_refused() -> None:
     for tensor in (torch.ones(2, dtype=torch.bfloat16), torch.ones(2, requires_grad=True)):
         with pytest.raises(IncompatibleType, match=r"torch\.Tensor gives NumPy no array.*convert"):
             store.write(tensor).result()
+        for copy in (None, True):
+            with pytest.raises(IncompatibleType, match=r"torch\.Tensor gives NumPy no array"):
+                at.array(tensor, copy=copy)
+    shared = torch.ones(2)
+    at.array(shared)[0].write(3).result()
+    assert shared.tolist() == [3, 1]
     at.convert(torch.ones(2, requires_grad=True), store).result()
     assert store.read().result().tolist() == [1, 1]
