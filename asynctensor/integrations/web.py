@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+from asyncio.events import _get_running_loop
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -224,28 +225,74 @@ class Budget:
             InvalidArgument: `out` does not fit.
         """
         size = math.prod(view.shape) * view.dtype.numpy_dtype.itemsize
-        begun: Future[Array] | None = None
-        if not self._waiting and self._fits(size):
-            begun = view.read(out=out)
-            if begun.done():
-                return begun
-        return self._read(view, size, begun, timeout, out)
+        if self._waiting or not self._fits(size) or _get_running_loop() is None:
+            return self._read(view, size, timeout, out)
+        begun = view.read(out=out)
+        if begun.done():
+            return begun
+        return _awaited_within(timeout, begun, _Share(self, size, begun))
 
     async def _read(
         self,
         view: TensorStore,
         size: int,
-        begun: Future[Array] | None,
         timeout: float | None,  # noqa: ASYNC109 -- as every operation here
         out: Array | None,
     ) -> Array:
-        try:
+        with _deadline(timeout):
             async with asyncio.timeout(timeout), self.hold(size):
-                return await (view.read(out=out) if begun is None else begun)
-        except TimeoutError as error:
-            if isinstance(error, Error):
-                raise
-            raise DeadlineExceeded(f"the read took longer than {timeout} s") from error
+                return await view.read(out=out)
+
+
+class _Share:
+    """A part of a budget that a read has from when it begins.
+
+    It is given back by who awaits the read, or else, where nobody does, when the read ends.
+    """
+
+    __slots__ = ("_budget", "_size")
+
+    def __init__(self, budget: Budget, size: int, begun: Future[Array]) -> None:
+        self._budget: Budget | None = budget
+        self._size = size
+        budget._reading += size
+        loop = asyncio.get_running_loop()
+
+        def ended(_: Future[Array]) -> None:
+            with suppress(RuntimeError):  # The loop was closed: with it the budget is gone.
+                loop.call_soon_threadsafe(self.give_back)
+
+        begun.add_done_callback(ended)
+
+    def give_back(self) -> None:
+        """Gives it back, once."""
+        budget, self._budget = self._budget, None
+        if budget is not None:
+            budget._release(self._size)
+
+
+async def _awaited_within(
+    timeout: float | None,  # noqa: ASYNC109 -- as every operation here
+    begun: Future[Array],
+    share: _Share,
+) -> Array:
+    try:
+        with _deadline(timeout):
+            async with asyncio.timeout(timeout):
+                return await begun
+    finally:
+        share.give_back()
+
+
+@contextmanager
+def _deadline(timeout: float | None) -> Iterator[None]:
+    """Says of asyncio's `TimeoutError` how long it took."""
+    try:
+        yield
+    except TimeoutError as error:
+        if isinstance(error, Error):
+            raise
+        raise DeadlineExceeded(f"the read took longer than {timeout} s") from error
 
 
 async def body(view: TensorStore, *, ahead: int = 1) -> AsyncIterator[memoryview]:

@@ -174,6 +174,34 @@ async def test_what_is_cached_is_there_at_once() -> None:
     assert (await waiting).shape == (64, 64)
 
 
+async def test_reads_count_from_when_they_begin(store) -> None:
+    view = store[:128, :128]
+    size = view.size * 2
+    budget = Budget(size, waiting=3 * size)
+    # Nobody awaits them yet.
+    reads = [budget.read(view) for _ in range(4)]
+    assert budget.reading == size
+    found = await asyncio.gather(*reads)
+    assert all((each == found[0]).all() for each in found)
+    assert budget.reading == budget.waiting == 0
+    # Cancelled before it could be awaited, it is over when the read is.
+    begun = asyncio.ensure_future(budget.read(view))
+    assert budget.reading == size
+    begun.cancel()
+    await asyncio.gather(begun, return_exceptions=True)
+    async with budget.hold(size):
+        assert budget.reading == size
+    assert (await budget.read(view) == found[0]).all()
+    with pytest.raises(DeadlineExceeded):
+        await budget.read(store, timeout=0)
+    assert budget.reading == 0
+
+
+def test_a_budget_may_be_asked_before_its_loop_runs() -> None:
+    made = at.open("memory://|zarr3:", create=True, dtype="int8", shape=[3]).result()
+    assert asyncio.run(Budget(3).read(made)).tolist() == [0, 0, 0]
+
+
 async def test_a_handler_that_is_cancelled_by_somebody_else() -> None:
     begun, promise_future = asyncio.Event(), at.Promise.new()
 
