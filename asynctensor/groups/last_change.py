@@ -96,8 +96,8 @@ def last_changed(
             system, a URL, a `KvStore`, its spec or JSON, a `Repository`: all keys below; if there
             are none, the key itself.
         attribute: Only this attribute of the node that `what` is, or is a view of: the newest
-            commit of a repository that set it, changed it or deleted it. It costs some requests
-            for each 64 commits since.
+            commit of a repository that set it, changed it or deleted it. A node that was deleted
+            and made anew begins anew. It costs some requests for each 64 commits since.
         context: Resources to use.
         timeout: Seconds after which to give up.
         deadline: The same as a Unix time.

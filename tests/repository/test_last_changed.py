@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -151,6 +154,56 @@ async def test_who_changed_one_attribute(
     assert (await at.last_changed(kvstore, attribute="a")).commit == newest
     assert (await at.last_changed(kvstore, attribute="unit")).author == "ada"
     assert (await at.last_changed(kvstore)).format == driver
+
+
+async def attributes_at(repo: at.Repository, commit: str) -> dict[str, Any] | None:
+    found = await repo.kvstore(snapshot=commit).read("node/zarr.json")
+    return json.loads(found.value).get("attributes", {}) if found.state == "value" else None
+
+
+async def lived(repo: at.Repository, chance: random.Random) -> None:
+    """Attributes set and deleted, the node deleted and made anew, resets, reverts, folds."""
+    kvstore, commits = repo.kvstore("node/"), [await repo.refresh()]
+    for number in range(chance.randrange(3, 16)):
+        name, what = chance.choice("ab"), chance.random()
+        if what < 0.1:
+            await repo.kvstore().write(f"other{number}", b"1")
+        elif what < 0.2:
+            await repo.reset("main", chance.choice(commits) or "")
+        elif what < 0.3:
+            await kvstore.delete_range(at.KvStore.KeyRange())
+        elif what < 0.4:
+            with suppress(at.Error):
+                await repo.revert(chance.choice(commits) or "")
+        elif what < 0.5:
+            branch = await start(repo._state.branch, "main")
+            await start(fold_branch, branch, repo._state.place)
+        elif (await kvstore.read("zarr.json")).state == "missing":
+            await at.create_group(kvstore, attributes={name: chance.randrange(2)})
+        elif what < 0.6:
+            await (await at.open_attributes(kvstore)).delete(name)
+        else:
+            await (await at.open_attributes(kvstore)).set(name, chance.randrange(2))
+        commits.append(await repo.refresh())
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_one_attribute_as_the_log_has_it(repo: at.Repository, seed: int) -> None:
+    await at.create_group(repo.kvstore("node/"), attributes={"a": 1})
+    await lived(repo, random.Random(seed))
+    states = [(each.id, await attributes_at(repo, each.id)) async for each in repo.log()]
+    for name in "ab":
+        if states[0][1] is None:
+            with pytest.raises(NotFound):
+                await at.last_changed(repo.kvstore("node/"), attribute=name)
+            continue
+        expected = None
+        for (commit, values), (_, older) in pairwise([*states, ("", None)]):
+            if (values or {}).get(name) != (older or {}).get(name):
+                expected = commit
+            if older is None or expected is not None:
+                break
+        assert (await at.last_changed(repo.kvstore("node/"), attribute=name)).commit == expected
 
 
 async def test_attributes_set_when_the_node_was_made(repo: at.Repository) -> None:
