@@ -159,13 +159,13 @@ async def open_chunked(fmt: ArrayFormat[M], request: OpenRequest) -> ChunkedDriv
         view = StagedStore(request.store, request.transaction)
     try:
         metadata, generation = await _metadata(fmt, view, path, key, request)
+        driver = ChunkedDriver(
+            fmt, request.store, path, metadata, generation, request.options, request.pools,
+            request.transaction,
+        )  # fmt: skip
     except Error as error:
         error.located(store=_store_url(request.store, path), key=key, operation="open")
         raise
-    driver = ChunkedDriver(
-        fmt, request.store, path, metadata, generation, request.options, request.pools,
-        request.transaction,
-    )  # fmt: skip
     # In a transaction, handles share the array, which may have been made anew since.
     driver.array.layout = fmt.layout(metadata)
     driver.rely_on_meaning()

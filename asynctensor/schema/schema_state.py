@@ -47,6 +47,12 @@ class SchemaState:
     fill_value: Fill | None = None
     units: tuple[Unit | None, ...] = ()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it constrains nothing."""
+        said = (self.rank, self.dtype, self.domain, self.codec, self.fill_value)
+        return all([each is None for each in said]) and not self.units and self.layout is NO_LAYOUT
+
     def with_rank(self, rank: int | None, said_by: str = "rank") -> SchemaState:
         """The same with its rank set.
 

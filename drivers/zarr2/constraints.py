@@ -124,7 +124,9 @@ def check_metadata(metadata: Zarr2Metadata, wanted: Zarr2Constraints, schema: Sc
                 fill_json(each, metadata.data_type) for each in (fill_bytes, metadata.fill_bytes)
             ]
             expect("fill_value", *pair)
-    check_schema(metadata_schema(metadata), canonical(schema))
+    # What metadata say takes long to work out.
+    if not schema.state.is_empty:
+        check_schema(metadata_schema(metadata), canonical(schema))
 
 
 def canonical(schema: Schema) -> Schema:

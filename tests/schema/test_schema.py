@@ -287,3 +287,20 @@ def test_schemas_compare_copy_and_pickle() -> None:
         assert twin != schema
     with pytest.raises(TypeError):
         hash(schema)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"rank": 2},
+        {"dtype": "uint8"},
+        {"domain": {"shape": [2]}},
+        {"chunk_layout": {"read_chunk": {"elements_soft_constraint": 100}}},
+        {"codec": {"driver": "zarr3"}},
+        {"fill_value": 0},
+        {"dimension_units": ["nm"]},
+    ],
+)
+def test_a_schema_is_empty_if_it_constrains_nothing(member: dict[str, Any]) -> None:
+    assert Schema({}).state.is_empty
+    assert not Schema(member).state.is_empty
