@@ -139,8 +139,8 @@ class QueuedRequest:
         # The two refer to each other: values would live until the cycle is found.
         reads, self.reads = self.reads, []
         if isinstance(outcome, Arrival) and len(reads) > 1 and type(outcome.value) is not bytes:
-            # Nobody may write into what others are given; tasks that take all of it take bytes.
-            whole = any([read.by_task and read.offset is None for read in reads])
+            # Nobody may write into what others are given; who takes all of it takes bytes, maybe.
+            whole = any([read.offset is None for read in reads])
             value = outcome.value
             shared = bytes(value) if whole else memoryview(value).toreadonly()
             outcome = outcome._replace(value=shared)
