@@ -110,7 +110,8 @@ class Laboratory:
                 path.write_text(text, encoding="utf-8")
 
     def _test(self, tests: list[str]) -> tuple[int, str]:
-        options = ["-q", "-x", "-p", "no:cacheprovider", "--tb", "line"]
+        # Servers, which the slow ones talk to, are not there.
+        options = ["-q", "-x", "-p", "no:cacheprovider", "--tb", "line", "-m", "not slow"]
         try:
             done = self._run([sys.executable, "-m", "pytest", *options, *tests])
         except subprocess.TimeoutExpired:
