@@ -76,6 +76,24 @@ def test_of_two_who_fold_the_first_is_believed() -> None:
     play(trace)
 
 
+def test_a_fold_that_ends_behind_a_reset_brings_nothing_back() -> None:
+    async def trace(base: MemoryStore) -> None:
+        (one,) = await crew(base, 1)
+        await one.put("a", b"1")
+        await one.put("a", b"2")
+        branch = await one.branch()
+        _, second, _ = await ids(one)
+        record = await branch.record(branch.newest().version[0])
+        late = await folded(branch.newest(), record, one.state.place)
+        await Edits(one.state).reset("main", second, None, None, None)
+        await branch.rest_on(late)
+        assert await one.get("a") == b"1"
+        await one.put("b", b"3")
+        assert (await one.get("a"), await one.get("b")) == (b"1", b"3")
+
+    play(trace)
+
+
 def test_an_intent_under_another_name_is_left_to_its_owner() -> None:
     """Else a transaction whose own intent was withdrawn could be offered by a copy of it."""
 
