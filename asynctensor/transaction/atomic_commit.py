@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from asynctensor.errors import Aborted, CommitUnknown, DeadlineExceeded, Error
 from asynctensor.runtime.clock import Deadline
+from asynctensor.storage.commit_cut import CommitCut
 from asynctensor.storage.commit_domain import Commit, CommitDomain, Committed
 from asynctensor.transaction.participant import Participant
 from asynctensor.transaction.sharing import Sharing
@@ -68,6 +69,8 @@ class AtomicCommit:
         except CommitUnknown:
             # What was stored for it may be in the log.
             raise
+        except CommitCut as cut:
+            raise cut.unknown from cut.unknown.__cause__
         except Error as error:
             if token is None:
                 await _discard_stored(self.participants, parts)

@@ -26,7 +26,7 @@ from asynctensor.transaction.atomic_commit import AtomicCommit, check, within
 from asynctensor.transaction.shared_work import SharedWork
 from asynctensor.transaction.sharing import Sharing
 from asynctensor.transaction.staged_memory import DEFAULT_LIMIT
-from asynctensor.transaction.states import Event
+from asynctensor.transaction.states import Event, State
 from asynctensor.transaction.terms import Terms
 
 if TYPE_CHECKING:
@@ -192,13 +192,15 @@ class Transaction(SharedWork):
         if self._is_part:
             raise FailedPrecondition(_PART)
         with self._lock:
-            if self._commit is None:
-                self._move(Event.COMMIT)
-                started = start(self._run_commit, limit)
-                self._commit = self._future
-                # The future of the transaction tells the outcome; this only keeps the work alive.
-                self._work = started
-            return self._commit
+            if self._commit is not None:
+                return self._commit
+            self._move(Event.COMMIT)
+            started = start(self._run_commit, limit)
+            self._commit = self._future
+            # The future of the transaction tells the outcome; this only keeps the work alive.
+            self._work = started
+        started.add_done_callback(self._commit_ended)
+        return self._commit
 
     def commit_sync(self, timeout: float | None = None, deadline: float | None = None) -> None:
         """Commits, and waits for the outcome; see `commit_async`."""
@@ -363,11 +365,24 @@ class Transaction(SharedWork):
                 self._move(Event.FAIL)
             failure = error if isinstance(error, Error) else Aborted(f"commit failed: {error!r}")
             failure.__cause__ = None if failure is error else error
-            if self._sharing is not None:
-                await self._sharing.settle(failure)
-            self._discard(failure)
+            try:
+                if self._sharing is not None:
+                    await self._sharing.settle(failure)
+            finally:
+                # Also where the loop ends meanwhile: somebody may wait for it on another.
+                self._discard(failure)
             return
-        for participant in self._all():
-            participant.committed()
-            await participant.erase(stored=True)
-        self._end()
+        try:
+            for participant in self._all():
+                participant.committed()
+                await participant.erase(stored=True)
+        finally:
+            self._end()
+
+    def _commit_ended(self, _: object) -> None:
+        """Fails the transaction if its commit was cancelled before its first step."""
+        with self._lock:
+            if self._state is not State.FINISHING:
+                return
+            self._move(Event.FAIL)
+        self._discard(Aborted("the event loop ended before the commit began"))

@@ -146,7 +146,8 @@ class Branch:
         _ = proposal.entry.encoded
         waiting = Waiting(proposal, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        if self._committing is None:
+        # A task that is cancelled before its first step never says that it has ended.
+        if self._committing is None or self._committing.done():
             self._committing = asyncio.ensure_future(self._serve())
         return await asyncio.shield(waiting.outcome)
 
@@ -255,9 +256,13 @@ class Branch:
         accepted: list[Waiting] = []
         entries: list[Entry] = []
         size = 0
+        txns: set[bytes] = set()
         for each in group:
             if size > _GROUP_BYTES:
                 break
+            if each.proposal.entry.txn in txns:
+                # One of several who commit or abort the same is on its way: judged behind that.
+                continue
             try:
                 entry_size = len(each.proposal.entry.encoded)
                 # Under contention the log grows while somebody waits: nothing is judged twice.
@@ -282,6 +287,7 @@ class Branch:
                 if found is Standing.READY:
                     accepted.append(each)
                     entries.append(_entry(each.proposal))
+                    txns.add(each.proposal.entry.txn)
                     size += entry_size
         return accepted, entries
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Mapping
 from functools import partial
 from operator import itemgetter
@@ -26,7 +27,7 @@ from asynctensor.kvstores.repo.overlaps import Clash
 from asynctensor.kvstores.repo.pack_stash import PackedValue, PackStash
 from asynctensor.kvstores.repo.part import Part, written_at
 from asynctensor.kvstores.repo.part_merging import merged_values
-from asynctensor.kvstores.repo.proposal import Proposal
+from asynctensor.kvstores.repo.proposal import Landed, Proposal
 from asynctensor.kvstores.repo.record import CommitEntry
 from asynctensor.kvstores.repo.ref import Ref
 from asynctensor.kvstores.repo.resolving import resolvable
@@ -47,8 +48,10 @@ from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.snapshot_id import snapshot_id
 from asynctensor.kvstores.repo.source import BranchSource, FixedSource
 from asynctensor.kvstores.repo.state import RepositoryState
+from asynctensor.kvstores.repo.waiting import outcome_unknown
 from asynctensor.runtime.entropy import random_bytes
 from asynctensor.runtime.workers import data_copy_pool
+from asynctensor.storage.commit_cut import CommitCut
 from asynctensor.storage.commit_domain import Commit, CommitDomain, Committed
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.storage.partial_value import Written
@@ -158,18 +161,14 @@ class RepositoryCommits(CommitDomain):
         seen = base.version[0]
         proposal = Proposal(entry, _footing(commit), reads=parts.reads, seen=seen)
         try:
-            landed = await branch.commit(proposal)
+            landed = await self._landed(branch, proposal, shared)
         except CommitUnknown as error:
             raise resolvable(self._state, error) from error.__cause__
-        except AlreadyExists:
-            found = None if shared is None else await landed_alike(branch, entry)
-            if found is None:
-                raise
-            landed = found
-        if not landed.committed:
-            raise Aborted("the transaction was aborted by somebody else", operation="commit")
-        if shared is not None:
-            await release(self._state.place, shared.token)
+        except CancelledError as error:
+            # Whoever waits for a commit does not cancel it: the loop ends, and the record may be
+            # there, or on its way.
+            unknown = outcome_unknown(proposal, branch.id, error)
+            raise CommitCut(resolvable(self._state, unknown)) from error
         if landed.earlier:
             if shared is None:
                 # It was done before; nothing of this is in the log, nor ever will be.
@@ -181,6 +180,28 @@ class RepositoryCommits(CommitDomain):
             {key: NO_VALUE if ref is None else generation for key, ref in refs.items()},
             snapshot_id(branch.id, landed.version),
         )
+
+    async def _landed(
+        self, branch: Branch, proposal: Proposal, shared: SharedCommit | None
+    ) -> Landed:
+        """Has a transaction put into the log; where it is then, by this attempt or another.
+
+        Raises:
+            Aborted: It stands in the log that it is aborted.
+            Error: See `Branch.commit`.
+        """
+        try:
+            landed = await branch.commit(proposal)
+        except AlreadyExists:
+            found = None if shared is None else await landed_alike(branch, proposal.entry)
+            if found is None:
+                raise
+            landed = found
+        if not landed.committed:
+            raise Aborted("the transaction was aborted by somebody else", operation="commit")
+        if shared is not None:
+            await release(self._state.place, shared.token)
+        return landed
 
     async def _gathered(
         self,

@@ -36,15 +36,20 @@ class Waiting:
             self.outcome.exception()
 
     def unknown(self, branch: str, cause: BaseException | None) -> CommitUnknown:
-        """The error of a transaction to a branch of which the store did not say how it ended."""
-        entry = self.proposal.entry
-        unknown = CommitUnknown(
-            "the store did not say whether the transaction was committed; await "
-            "error.resolve() to find out, or have it aborted",
-            transaction_id=entry.txn.hex(),
-            branch=branch,
-            base=entry.base,
-            digest=entry.digest.hex(),
-        )
-        unknown.__cause__ = cause
-        return unknown
+        """See `outcome_unknown`."""
+        return outcome_unknown(self.proposal, branch, cause)
+
+
+def outcome_unknown(proposal: Proposal, branch: str, cause: BaseException | None) -> CommitUnknown:
+    """The error of a transaction to a branch of which the store did not say how it ended."""
+    entry = proposal.entry
+    unknown = CommitUnknown(
+        "the store did not say whether the transaction was committed; await "
+        "error.resolve() to find out, or have it aborted",
+        transaction_id=entry.txn.hex(),
+        branch=branch,
+        base=entry.base,
+        digest=entry.digest.hex(),
+    )
+    unknown.__cause__ = cause
+    return unknown

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import asynctensor as at
-from asynctensor.errors import Aborted
+from asynctensor.errors import Aborted, CommitUnknown
 from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.kvstores.repo.opening import place_of
 from asynctensor.kvstores.repo.source import source_of
@@ -248,3 +248,63 @@ def test_a_part_that_is_given_up_is_seen_by_nobody() -> None:
     steps, *ended = run(Finishing, -1)
     assert ended == [False, False]
     assert {run(Finishing, n)[2] for n in range(steps)} == {False}
+
+
+class Ending(DeterministicLoop):
+    """Cancels all tasks but one at some step, as whoever closes a loop does."""
+
+    spared: asyncio.Task[Any] | None = None
+    at = -1
+    begun = 0
+
+    def _run_once(self) -> None:
+        if self.spared is not None and self.steps - self.begun == self.at:
+            for task in sorted(
+                asyncio.all_tasks(self), key=lambda task: self._numbers.get(task, 0)
+            ):
+                if task is not self.spared:
+                    task.cancel()
+        super()._run_once()
+
+
+def ended(make: type[Case], at_step: int) -> tuple[int, str, bool]:
+    """One run: how many steps it took, what the transaction says, and whether it is there."""
+    loop = Ending(SEED)
+
+    async def main() -> tuple[int, str, bool]:
+        case = make()
+        await case.made()
+        await case.begin()
+        task = asyncio.ensure_future(case.commit())
+        loop.at, loop.begun, loop.spared = at_step, loop.steps, asyncio.current_task()
+        await asyncio.wait([task])
+        steps, loop.spared = loop.steps - loop.begun, None
+        await asyncio.sleep(1)
+        told, resolve = "aborted", None
+        try:
+            told = "committed" if await case.outcome() else told
+        except CommitUnknown as error:
+            told, resolve = "unknown", error.resolve
+        resolved = None if resolve is None else await resolve()
+        written = await case.written()
+        assert len(written) == 1, "torn"
+        assert resolved in (None, "committed" if written == {True} else "aborted")
+        # And it goes on.
+        after = Transaction()
+        await StagedStore(case.store, after).write("after", b"1")
+        await after.commit_async()
+        return steps, told, written == {True}
+
+    return simulate(main, SEED, loop=loop)
+
+
+@pytest.mark.parametrize("make", [Case, OverMemory, Shared])
+def test_a_loop_that_ends_says_of_no_commit_what_is_not_so(make: type[Case]) -> None:
+    steps, *_ = ended(make, -1)
+    found = Counter(ended(make, n)[1:] for n in range(steps))
+    assert found.keys() <= {
+        ("aborted", False), ("unknown", False), ("unknown", True), ("committed", True)
+    }  # fmt: skip
+    assert found["aborted", False] > 1
+    # Once it is on its way, nobody knows.
+    assert (found["unknown", True] > 0) == (make is not OverMemory)
