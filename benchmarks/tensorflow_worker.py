@@ -1,7 +1,8 @@
 """A process in which TensorFlow loads the rows of an array; see `loaded.timed`.
 
-It loads an epoch (one read after the other, a batch) to come to speed, and answers for another one:
-seconds, samples, and the sum of all elements that it loaded.
+It loads by batches, and with one read for each sample: of either way first an epoch (one read after
+the other, a batch) to come to speed, and then another one, for which it answers: seconds, samples,
+and the sum of all elements that it loaded.
 """
 
 from __future__ import annotations
@@ -20,18 +21,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf
 
+from asynctensor import TensorStore
 from asynctensor.integrations.tensorflow import to_tf_dataset
 from benchmarks.peers import peer_class
 
 BATCH = 64
 
 
-def dataset(job: dict[str, Any]) -> tf.data.Dataset:
-    """The rows in batches, one epoch at each iteration: by batches, or one read for each."""
-    array = peer_class("asynctensor")(job["setting"]).open(job["location"])
-    if job["how"] == "batches":
-        return to_tf_dataset(array, BATCH, shuffle=True)
-    order = np.random.default_rng(5).permutation(job["count"]).tolist()
+def one_by_one(array: TensorStore, count: int) -> tf.data.Dataset:
+    """The rows in batches, one epoch at each iteration: one read for each."""
+    order = np.random.default_rng(5).permutation(count).tolist()
 
     def rows() -> Iterator[Any]:
         for number in order:
@@ -51,14 +50,19 @@ def epoch(batches: tf.data.Dataset) -> tuple[int, int]:
 
 
 def main(job: dict[str, Any]) -> None:
-    """Loads to come to speed, then an epoch, which is timed."""
-    batches = dataset(job)
-    epoch(batches if job["how"] == "batches" else batches.take(1))
+    """Loads to come to speed, then an epoch either way, which is timed."""
+    array = peer_class("asynctensor")(job["setting"]).open(job["location"])
+    ways = to_tf_dataset(array, BATCH, shuffle=True), one_by_one(array, job["count"])
+    epoch(ways[0])
+    epoch(ways[1].take(1))
     print("ready", flush=True)
     sys.stdin.readline()
-    started = time.perf_counter()
-    samples, total = epoch(batches)
-    print(json.dumps([time.perf_counter() - started, samples, total]), flush=True)
+    answers = []
+    for batches in ways:
+        started = time.perf_counter()
+        samples, total = epoch(batches)
+        answers.append([time.perf_counter() - started, samples, total])
+    print(json.dumps(answers), flush=True)
 
 
 if __name__ == "__main__":

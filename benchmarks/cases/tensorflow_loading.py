@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.case import RowSpec, Scene, Target
+from benchmarks.case import RowSpec, Scene, Target, WrongResult
 from benchmarks.cases.torch_loading import SAMPLES, write_rows
 from benchmarks.far_server import FarServer, far_folder
-from benchmarks.loaded import loaded, need
+from benchmarks.loaded import need, timed
 from tests.servers.delay_relay import Way
 
 
@@ -43,11 +43,11 @@ class FarBatches:
         total = int(data.sum(dtype=np.int64))
         job = {"peer": peer, "setting": setting, "location": f"{scene.server.url}array",
                "count": len(data)}  # fmt: skip
-        seconds = [
-            loaded("benchmarks.tensorflow_worker", {**job, "how": how}, len(data), total)
-            for how in ("batches", "one")
-        ]
-        return {"": seconds[0] / seconds[1]}
+        answers = timed("benchmarks.tensorflow_worker", job)
+        for _, count, found in answers:
+            if (count, found) != (len(data), total):
+                raise WrongResult(f"{peer} loaded {count} samples of the sum {found}")
+        return {"": answers[0][0] / answers[1][0]}
 
 
 CASES = (FarBatches(),)
