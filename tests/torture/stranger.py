@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import asynctensor as at
+from asynctensor.errors import NotFound
 from tests.kvstores.repo.independent_reader import Reader, Repository
 
 #: Branches and tags that are looked at, besides main.
@@ -47,6 +48,11 @@ async def _states(
     tags = [each.name for each in await repo.tags()]
     for name in ["main", *chance.sample(branches, min(_NAMES, len(branches)))]:
         id_ = stranger.branch(name)
+        if stranger.closed(id_):
+            # Whoever deleted it was killed before its name was gone.
+            if not await _is_gone(repo, name):
+                yield f"branch {name} is closed, and yet can be read"
+            continue
         found = stranger.values(stranger.state(id_, stranger.newest(id_)))
         if found != await _contents(repo.kvstore(branch=name)):
             yield f"the stranger reads something else in branch {name}"
@@ -67,6 +73,14 @@ def _checkpoint(objects: Mapping[str, bytes], stranger: Repository, main: str) -
     if {key: each[3] for key, each in found.items()} != {k: e[3] for k, e in expected.items()}:
         return [f"checkpoint {seq} says something else than the log"]
     return [] if stranger.values(found) == stranger.values(expected) else ["values differ"]
+
+
+async def _is_gone(repo: at.Repository, branch: str) -> bool:
+    try:
+        await repo.kvstore(branch=branch).list()
+    except NotFound:
+        return True
+    return False
 
 
 async def _contents(store: at.KvStore) -> Mapping[str, bytes]:
