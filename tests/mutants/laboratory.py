@@ -81,7 +81,7 @@ class Laboratory:
 
     def healthy(self, tests: Iterable[str]) -> str:
         """Runs tests without any mutant; empty if they pass, or what they printed."""
-        status, text = self._test([*dict.fromkeys(tests)])
+        status, text = self._test([*dict.fromkeys(tests)], patience=10 * _PATIENCE)
         return "" if status == 0 else text
 
     def tried(self, mutant: Mutant) -> Trial:
@@ -109,16 +109,18 @@ class Laboratory:
             for path, text in before.items():
                 path.write_text(text, encoding="utf-8")
 
-    def _test(self, tests: list[str]) -> tuple[int, str]:
+    def _test(self, tests: list[str], *, patience: float = _PATIENCE) -> tuple[int, str]:
         # Servers, which the slow ones talk to, are not there.
         options = ["-q", "-x", "-p", "no:cacheprovider", "--tb", "line", "-m", "not slow"]
         try:
-            done = self._run([sys.executable, "-m", "pytest", *options, *tests])
+            done = self._run([sys.executable, "-m", "pytest", *options, *tests], patience)
         except subprocess.TimeoutExpired:
-            return 1, f"no end after {_PATIENCE:.0f} s"
+            return 1, f"no end after {patience:.0f} s"
         return done.returncode, "\n".join(done.stdout.splitlines()[-15:])
 
-    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, command: list[str], patience: float = _PATIENCE
+    ) -> subprocess.CompletedProcess[str]:
         # Two versions of a file may have the same size and be of the same second.
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.run(
@@ -128,6 +130,6 @@ class Laboratory:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=_PATIENCE,
+            timeout=patience,
             check=False,
         )
