@@ -16,6 +16,7 @@ from distributed import Client, LocalCluster, get_worker
 import asynctensor as at
 from asynctensor.errors import FailedPrecondition, IncompatibleType, InvalidArgument
 from asynctensor.integrations.dask import Target, gather, store, to_dask
+from examples import anomalies
 
 SHAPE = (50, 37)
 
@@ -238,6 +239,21 @@ def test_the_same_task_twice_counts_once(repo) -> None:
             receipt = target.write((slice(0, 10),), 7, attempt=attempt)
             assert txn.add(receipt) is (attempt == 0)
     assert (array[:10].read().result() == 7).all()
+
+
+def test_the_example(repo, client) -> None:
+    anomalies.record(repo)
+    day, y, x = anomalies.unusual(repo)
+    assert 200 <= day < 207
+    assert 20 <= y < 30
+    assert 40 <= x < 60
+    days, mean, found = (
+        at.open({"driver": "zarr3", "kvstore": repo.kvstore(path)}).result().read().result()
+        for path in ("temperature/", "mean/", "anomalies/")
+    )
+    np.testing.assert_allclose(mean, days.mean(0), atol=1e-3)
+    np.testing.assert_allclose(found, days - days.mean((1, 2), keepdims=True), atol=1e-3)
+    assert [each.message for each in repo.log()] == ["what is unusual", "measured"]
 
 
 def test_bad_input(repo, tmp_path) -> None:

@@ -14,6 +14,7 @@ import ray.data
 import asynctensor as at
 from asynctensor.errors import FailedPrecondition, IncompatibleType, InvalidArgument
 from asynctensor.integrations.ray import ArrayDatasink, Samples, read_array, write_array
+from examples import features
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 COUNT = 50
@@ -115,6 +116,14 @@ def test_a_failing_job_leaves_nothing_visible(repo) -> None:
     assert txn.aborted
     assert [each.id for each in repo.log()] == before
     assert not array.read().result().any()
+
+
+def test_the_example(repo) -> None:
+    features.record(repo)
+    assert features.describe(repo) == features.COUNT
+    found = at.open({"driver": "zarr3", "kvstore": repo.kvstore("features/")}).result()
+    np.testing.assert_allclose(found.read().result().sum(1), 1, rtol=1e-5)
+    assert [each.message for each in repo.log()] == ["described by Ray", "photographed"]
 
 
 def test_bad_input(repo, tmp_path) -> None:
