@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from asynctensor.errors import DeadlineExceeded, from_memory_error
 from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.inbox import inbox_of
+from asynctensor.runtime.last_trouble import LastTrouble, watched
 from asynctensor.runtime.works_for import work_for
 
 # The states of a future. Legal moves: PENDING to each of the others, once; nothing else.
@@ -186,13 +187,24 @@ class BegunJob(Job):
 async def _until(
     deadline: Deadline, function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]
 ) -> Any:
-    limit = asyncio.timeout(deadline.remaining())
+    limit, trouble = asyncio.timeout(deadline.remaining()), watched()
     try:
         async with limit:
             return await function(*args)
     except TimeoutError as error:
         if not limit.expired():
             raise
-        raise DeadlineExceeded(
-            "the time given by timeout= or deadline= ran out; the work was cancelled"
-        ) from error
+        raise _too_late(trouble) from (trouble.failure or error)
+
+
+def _too_late(trouble: LastTrouble) -> DeadlineExceeded:
+    text = "the time given by timeout= or deadline= ran out; the work was cancelled"
+    failure = trouble.failure
+    if failure is None:
+        return DeadlineExceeded(text)
+    return DeadlineExceeded(
+        f"{text}, after attempt {trouble.attempt} had failed: {failure.message}",
+        key=failure.key,
+        store=failure.store,
+        operation=failure.operation,
+    )

@@ -17,6 +17,7 @@ from asynctensor.kvstores._http.resuming import Part, Resuming, gone_on
 from asynctensor.kvstores._http.retry_after import retry_after
 from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.entropy import uniform
+from asynctensor.runtime.last_trouble import tried
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.scheduler.retry import RetryPolicy
 
@@ -92,6 +93,7 @@ class Attempts:
             after = self.retries.delay(self.number, self._delay, asked, remaining, uniform)
         if after is None:
             raise self._given_up(failure) from failure
+        tried(failure, self.number, self.request)
         self._delay = after
         # A connection that the server had closed meanwhile is no sign of trouble.
         is_harmless = self.number == 1 and not isinstance(answer, Response) and not untouched
