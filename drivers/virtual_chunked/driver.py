@@ -130,8 +130,8 @@ class VirtualDriver(ArrayDriver):
             partition = VirtualPartition.over(transform, self._array.layout)
             request.partition = partition
             if progress is not None:
-                total = partition.count
-                request.watch(lambda done: progress(Progress(what, done, total)))
+                total, report = partition.count, progress
+                request.watch(lambda done: report(Progress(what, done, total)))
 
         return plan
 

@@ -327,9 +327,9 @@ def _described(numpy_dtype: np.dtype[Any]) -> DataType:
     if numpy_dtype.subdtype is not None:
         raise Unimplemented("Data type not supported: zarr v3 has no arrays as fields")
     if numpy_dtype.names and not dtype(numpy_dtype).name.startswith("complex_"):
-        assert numpy_dtype.fields is not None
+        named: Any = numpy_dtype.fields
         fields: list[Json] = [
-            {"name": field, "data_type": _described(numpy_dtype.fields[field][0]).to_json()}
+            {"name": field, "data_type": _described(named[field][0]).to_json()}
             for field in numpy_dtype.names
         ]
         return DataType("struct", dtype(numpy_dtype), configuration=json.dumps({"fields": fields}))

@@ -91,8 +91,9 @@ def _entry(line: Any) -> IndexEntry | None:
     if is_folder:
         return IndexEntry(f"{name}/")
     size = line.get("size")
-    known = isinstance(size, int) and not isinstance(size, bool) and size >= 0
-    return IndexEntry(name, size if known else -1, _time(line))
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        size = -1
+    return IndexEntry(name, size, _time(line))
 
 
 def _time(line: dict[str, Any]) -> float | None:

@@ -126,6 +126,7 @@ class Packs:
         index = self._count
         self._count += 1
         day = int(time.strftime("%Y%m%d", time.gmtime(SYSTEM_CLOCK.time())))
+        name = ""
         for _ in range(_ATTEMPTS):
             # A name of its own for each attempt: what lands late is named by nobody (R19).
             name = objects.data_pack(self._txn, index, day, random_bytes(objects.DATA_RANDOM_BYTES))

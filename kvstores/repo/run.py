@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -203,7 +203,7 @@ class Run:
         return self._rows(indices)
 
     def _rows(self, rows: slice | NDArray[np.integer] | NDArray[np.bool_]) -> Run:
-        keys = self.keys
+        keys: Any = self.keys
         if isinstance(keys, np.ndarray) or isinstance(rows, slice):
             picked = keys[rows]
         else:
