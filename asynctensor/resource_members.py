@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asynctensor.errors import InvalidArgument
-from asynctensor.runtime.context import Context, ContextResource, ContextSpec
+from asynctensor.runtime.context import ConcealedJson, Context, ContextResource, ContextSpec
 from asynctensor.runtime.resource_type import ResourceType, quoted
 from asynctensor.runtime.resources import STANDARD_RESOURCES
 from asynctensor.schema.json_value import in_member
@@ -26,6 +26,7 @@ def checked_resources(options: Mapping[str, Any], resources: frozenset[str]) -> 
     if "context" in found:
         with in_member("context"):
             ContextSpec(found["context"])
+        found["context"] = {key: _concealed(key, each) for key, each in found["context"].items()}
     for name in sorted(resources & found.keys()):
         value = found[name]
         kind = resource_type(name)
@@ -82,6 +83,16 @@ def _checked(name: str, value: Any) -> Any:
         return found
     # Of what has a secret, no JSON is made that could be opened: it is held as it is.
     return ContextResource(STANDARD_RESOURCES, name, config)
+
+
+def _concealed(key: str, value: Any) -> Any:
+    """A definition in a context: as it is, or, where it holds a secret, without showing that."""
+    if value is None or isinstance(value, (str, ConcealedJson)):
+        return value
+    kind = STANDARD_RESOURCES.of_key(key)
+    config = kind.parse(value)
+    found = kind.to_json(config, False)
+    return value if _says_all(kind, found, config) else ConcealedJson(found, config)
 
 
 def _says_all(kind: ResourceType, json: Any, config: Any) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from asynctensor.runtime.context import ContextResource
+from asynctensor.runtime.context import ContextResource, plain_context
 
 
 class ResourceNames:
@@ -75,7 +75,7 @@ class ResourceNames:
         found = {}
         for member, value in options.items():
             if not isinstance(value, ContextResource):
-                found[member] = value
+                found[member] = plain_context(value) if member == "context" else value
                 continue
             reference = self._passed_on[value] if passes_on else self.reference(value)
             if bound and not passes_on:

@@ -36,9 +36,46 @@ class _Configuration:
 _Entry: TypeAlias = "_Reference | _Configuration | None"
 
 
+class ConcealedJson(dict[str, Any]):
+    """The JSON of a resource that has a secret: without that, but it stands for all of it.
+
+    Whatever shows, writes or pickles it, shows, writes and pickles plain JSON.
+
+    Attributes:
+        config: What the resource is made from.
+    """
+
+    __slots__ = ("config",)
+
+    def __init__(self, json: Mapping[str, Any], config: Any) -> None:
+        super().__init__(json)
+        self.config = config
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ConcealedJson) and bool(self.config == other.config)
+
+    __hash__ = None
+
+    def __copy__(self) -> ConcealedJson:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ConcealedJson:
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (dict, (dict(self),))
+
+
+def plain_context(json: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON of a context in which nothing stands for a secret any more."""
+    return {k: dict(v) if isinstance(v, ConcealedJson) else v for k, v in json.items()}
+
+
 def _parse(resource_type: ResourceType, json: Any) -> _Entry:
     if json is None:
         return None
+    if isinstance(json, ConcealedJson):
+        return _Configuration(json.config)
     if not isinstance(json, str):
         return _Configuration(resource_type.parse(json))
     if json.partition("#")[0] != resource_type.name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from typing import Any
 
@@ -75,3 +76,21 @@ async def test_they_are_not_shown(driver, server) -> None:
     with pytest.raises(PermissionDenied, match="left behind where it was pickled"):
         await again.read("k")
     assert server.asked == []
+
+
+async def test_nor_are_those_in_a_context(driver, server) -> None:
+    secret, sent = GIVEN[driver]
+    place = {name: each for name, each in json_of(driver, server.url).items() if name not in secret}
+    spec = ts.KvStore.Spec({**place, "context": secret})
+    of_array = ts.Spec({"driver": "json", "kvstore": {**place, "path": "k"}, "context": secret})
+    server.script = lambda asked: Said(200, (("ETag", '"1"'), ("X-Goog-Generation", "1")), b"[]")
+    store = await ts.KvStore.open(spec)
+    assert (await store.read("k")).value == b"[]"
+    assert (await (await ts.open(of_array)).read()).item() == []
+    assert [sent in asked.fields["authorization"] for asked in server.asked] == [True] * 2
+    for each in (spec, of_array, of_array.kvstore, store.spec(), copy.deepcopy(of_array)):
+        assert "hidden" not in repr(each) + str(each.to_json()) + str(pickle.dumps(each))
+    assert spec == ts.KvStore.Spec({**place, "context": secret})
+    for left in (spec.to_json(), pickle.loads(pickle.dumps(spec))):
+        with pytest.raises(InvalidArgument, match="not kept in specs and pickles"):
+            await ts.KvStore.open(left)
