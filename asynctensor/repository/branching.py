@@ -48,7 +48,8 @@ class Branching:
         given to a new branch.
 
         Returns:
-            Future; it fails with `NotFound` if there is none.
+            Future; it fails with `NotFound` if there is none, and with `InvalidArgument` if it is
+            ``main``, which every repository has.
         """
         return start(self._naming().delete_branch, name, timeout=timeout, deadline=deadline)
 

@@ -104,6 +104,11 @@ class Naming:
 
     async def delete_branch(self, name: str) -> None:
         """See `Repository.delete_branch`; the log is closed before the name goes (R23)."""
+        if name == MAIN:
+            raise InvalidArgument(
+                f"{MAIN!r} is the branch of whoever names none, and stays; reset() takes it to "
+                "another commit"
+            )
         await self._state.may_write()
         entry = await self._state.branch_entry(name)
         branch = await self._state.branch_by_id(await self._state.lineage(entry), name)

@@ -160,6 +160,9 @@ async def test_branches_go_their_own_ways(repo) -> None:
         await array(repo, branch="fix")
     await repo.create_branch("fix", "main")
     assert (await (await array(repo, branch="fix")).read())[0, 0] == 2
+    with pytest.raises(InvalidArgument, match="'main' is the branch of whoever names none"):
+        await repo.delete_branch("main")
+    assert (await (await array(repo)).read())[0, 0] == 2
 
 
 async def test_a_tag_is_never_made_anew(repo) -> None:
