@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,11 @@ class Backed:
         # The stride of a dimension of size 1 means nothing.
         steps = sorted((-n, d) for d, n in enumerate(chunk.strides) if chunk.shape[d] > 1)
         return (*sides, chunk.flags.writeable, tuple(d for _, d in steps))
+
+
+def written(calls: list[Any]) -> list[Any]:
+    """The writes among some calls."""
+    return [each for each in calls if each[0] == "write"]
 
 
 @st.composite
@@ -106,14 +112,19 @@ def test_same_values_same_calls(case) -> None:
             assert ours.calls == []  # TensorStore asks for a chunk even so
             theirs.calls.clear()
             continue
-        assert sorted(ours.calls) == sorted(theirs.calls)
+        if step == 0:
+            assert sorted(ours.calls) == sorted(theirs.calls)
+        else:
+            # TensorStore may still have what it read within the same tick of its clock.
+            assert not Counter(theirs.calls) - Counter(ours.calls)
         values = np.random.default_rng(seed + step).integers(-99, 0, mine.shape, dtype=np.int32)
         for each, view in ((ours, mine), (theirs, peer)):
             each.calls.clear()
             view.write(values).result()
         assert (ours.data == theirs.data).all()
         # TensorStore reads again what it changes, once per part of an index array.
-        assert set(ours.calls) == set(theirs.calls)
+        assert set(written(ours.calls)) == set(written(theirs.calls))
+        assert set(theirs.calls) <= set(ours.calls)
         ours.calls.clear()
         theirs.calls.clear()
 
