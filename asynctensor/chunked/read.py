@@ -24,7 +24,6 @@ from asynctensor.chunked.plan import (
     ViewRequest,
     tiled_streams,
 )
-from asynctensor.chunked.remote_read import RemoteStream
 from asynctensor.chunked.serve import ChunkServer
 from asynctensor.chunked.shard_read import inner_parts
 from asynctensor.chunked.tiles import tile_limit
@@ -152,6 +151,9 @@ class Reader:
     # -- on the I/O loop, for stores without a blocking face --------------------------------
 
     def _start_remote(self, stream: Stream[Task | TileTask]) -> None:
+        # Local stores do without it.
+        from asynctensor.chunked.remote_read import RemoteStream
+
         array = self._array
         work = RemoteStream(array, self._server, stream).run()
         array.keep_task(asyncio.ensure_future(work))
