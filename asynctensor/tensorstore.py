@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import numpy.typing as npt
 
 from asynctensor.chunked.array_driver import ProgressFunction
 from asynctensor.chunked.destination import checked_output
-from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.source import as_source_of, json_source
 from asynctensor.copying import copy_view
 from asynctensor.display.page import Display, Displayed
@@ -37,6 +36,9 @@ from asynctensor.spec_options import RecheckCacheOption
 from asynctensor.storage.kvstore import ListEntry
 from asynctensor.storage_statistics import StorageStatistics, storage_statistics
 from asynctensor.streaming import check_ahead, stream
+
+if TYPE_CHECKING:
+    from asynctensor.chunked.explanation import Explanation
 
 _Statistics = StorageStatistics
 #: So many arrays upon each other surely fit into the levels that JSON may have ...

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from asynctensor.chunked.array_driver import ArrayDriver, ProgressFunction, ResizeRequest
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.destination import Into
-from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.view import View
 from asynctensor.errors import InvalidArgument
 from asynctensor.index_space.transform import IndexTransform
@@ -21,6 +20,9 @@ from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import KeyValueStore, ListEntry
 from asynctensor.storage.value_history import ValueChange
 from asynctensor.transaction.transaction import Transaction
+
+if TYPE_CHECKING:
+    from asynctensor.chunked.explanation import Explanation
 
 #: Arrays stand upon each other in at most so many levels: some things are asked from level to
 #: level, and Python's stack is finite.

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.destination import Into
-from asynctensor.chunked.explanation import Explanation
 from asynctensor.errors import Unimplemented
 from asynctensor.index_space.transform import IndexTransform
 from asynctensor.runtime.batch import Batch
@@ -23,6 +22,7 @@ from asynctensor.storage.value_history import ValueChange
 from asynctensor.transaction.transaction import Transaction
 
 if TYPE_CHECKING:
+    from asynctensor.chunked.explanation import Explanation
     from asynctensor.chunked.view import View
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -25,8 +25,6 @@ from asynctensor.chunked.array_form import form_of
 from asynctensor.chunked.cache import ChunkCache
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.destination import Into, output
-from asynctensor.chunked.explain import explain_read
-from asynctensor.chunked.explanation import Explanation
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.grid import Partition
 from asynctensor.chunked.joint_write import writer_of
@@ -52,6 +50,9 @@ from asynctensor.storage.value_history import ValueChange
 from asynctensor.transaction.own_commit import in_one_commit
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
+
+if TYPE_CHECKING:
+    from asynctensor.chunked.explanation import Explanation
 
 M = TypeVar("M")
 #: Index arrays of more points are sorted into chunks by a worker, not on the caller's thread.
@@ -343,6 +344,9 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         return await newest_change(self.array, await partition_of(self.array, view), history)
 
     async def explain(self, transform: IndexTransform) -> Explanation:
+        # Few programs ask.
+        from asynctensor.chunked.explain import explain_read
+
         view = self._bounded(transform, self.array.layout)
         found = await explain_read(self.array, view, self._data_bound())
         return replace(found, driver=self.driver, dtype=self.data_type.name)
