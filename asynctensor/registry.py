@@ -9,7 +9,6 @@ from typing import Any, Final, cast
 
 from asynctensor.chunked.driver_request import DriverOpener
 from asynctensor.chunked.format import ArrayFormat
-from asynctensor.chunked.opening import open_format
 from asynctensor.errors import InvalidArgument, Unimplemented
 from asynctensor.format_rules import format_rules
 from asynctensor.hierarchy.node_format import NodeFormat
@@ -96,6 +95,9 @@ def driver_opener(driver: str) -> DriverOpener:
     if found.opener is not None:
         return found.opener
     if found.format is not None:
+        # The chunk engine is loaded with the first array, as what drivers consist of is.
+        from asynctensor.chunked.opening import open_format
+
         return partial(open_format, found.format())
     return cast("DriverOpener", importlib.import_module(found.module).open_driver)
 
