@@ -10,6 +10,8 @@ from benchmarks.peers import NAMES, STORE_NAMES, TITLES, peer_class
 from benchmarks.runner import settings_of
 
 VERDICTS = {"aim": "aim reached", "held": "held", "short": "**falls short**", "": ""}
+#: Characters of a title beside its bar.
+_TITLE = 90
 COLOURS = {"aim": "#2a7f3f", "held": "#7fb069", "short": "#c8553d", "": "#8d99ae"}
 
 
@@ -161,6 +163,11 @@ ratio is the best peer's median divided by asynctensor's: above 1 asynctensor is
 """
 
 
+def _cut(title: str) -> str:
+    """A title that leaves room for its bar."""
+    return title if len(title) <= _TITLE else title[: _TITLE - 1] + "…"
+
+
 def draw(rows: list[Row], path: Path) -> None:
     """A bar for every row with a ratio."""
     import matplotlib  # noqa: ICN001
@@ -175,10 +182,14 @@ def draw(rows: list[Row], path: Path) -> None:
         if (ratio := row.ratio()) is not None
         and (row.spec.target is None or row.spec.target.is_ratio)
     ]
-    figure, axes = plt.subplots(figsize=(9, 0.28 * len(shown) + 1.2), layout="constrained")
-    labels = [row.spec.title.replace("`", "") for row, _ in shown]
+    figure, axes = plt.subplots(figsize=(12, 0.2 * len(shown) + 1.2), layout="constrained")
+    labels = [_cut(row.spec.title.replace("`", "")) for row, _ in shown]
     colours = [COLOURS[row.verdict()] for row, _ in shown]
-    axes.barh(labels, [ratio for _, ratio in shown], color=colours)
+    # By number: titles like "the same: time" come again.
+    places = range(len(shown))
+    axes.barh(places, [ratio for _, ratio in shown], color=colours)
+    axes.set_yticks(places, labels)
+    axes.set_ylim(-0.7, len(shown) - 0.3)
     axes.axvline(1, color="black", linewidth=1)
     for position, (_, ratio) in enumerate(shown):
         axes.text(ratio, position, f" {ratio:.2f}", va="center", fontsize=7)
