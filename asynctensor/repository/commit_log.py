@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator, Generator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
 from asynctensor.kvstores.repo.commit_walk import CommitWalk, WalkedCommit
 from asynctensor.kvstores.repo.family import DOCUMENTS
 from asynctensor.kvstores.repo.state import RepositoryState
 from asynctensor.repository.commit_info import CommitChanges, CommitInfo
 from asynctensor.runtime.event_loop import start
-from asynctensor.runtime.future import Future
+from asynctensor.runtime.listing import Listing
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
-class CommitLog:
+class CommitLog(Listing[CommitInfo]):
     """Commits from a state backwards; each iteration, and each ``await``, begins anew.
 
     Args:
@@ -25,40 +24,17 @@ class CommitLog:
         limit: How many at most.
     """
 
+    __slots__ = ("_limit", "_source", "_state")
+
     def __init__(self, state: RepositoryState, source: str, limit: int | None) -> None:
+        super().__init__(self._walked)
         self._state, self._source, self._limit = state, source, limit
 
-    def __await__(self) -> Generator[Any, None, list[CommitInfo]]:
-        return self.all().__await__()
-
-    def all(
-        self, *, timeout: float | None = None, deadline: float | None = None
-    ) -> Future[list[CommitInfo]]:
-        """All of them.
-
-        Args:
-            timeout: Seconds after which to give up.
-            deadline: The same as a Unix time.
-
-        Returns:
-            Future of the list, newest first; it fails with what an iteration fails with.
-        """
-        return start(self._all, timeout=timeout, deadline=deadline)
-
-    def result(
-        self, timeout: float | None = None, deadline: float | None = None
-    ) -> list[CommitInfo]:
-        """Blocks until all of them are there; see `Future.result`."""
-        return self.all().result(timeout, deadline)
-
-    async def _all(self) -> list[CommitInfo]:
-        return [each async for each in self]
-
-    async def __aiter__(self) -> AsyncIterator[CommitInfo]:
+    async def _walked(self) -> AsyncIterator[CommitInfo]:
         walk = CommitWalk(self._state, self._source)
         left = self._limit
         while left is None or left > 0:
-            some = await start(walk.more)
+            some = await walk.more()
             if not some:
                 return
             for each in some[:left]:
