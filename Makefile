@@ -97,7 +97,7 @@ bench-frameworks: .venv-integrations/made .srv/has-web
 	.venv-integrations/bin/python -m benchmarks --only 'frameworks-*' $(BENCH)
 
 torture: .venv/has-test
-	$(BIN)/python -m tests.torture --mutants --kills 60 --programmes 60 --write $(TORTURE)
+	$(BIN)/python -m tests.torture --mutants --kills 60 --crashes 30 --programmes 60 --write $(TORTURE)
 
 docs: .venv/has-check
 	$(BIN)/python -m docs.generate

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.mutants.__main__ import try_all
 from tests.mutants.laboratory import Trial, Verdict
 from tests.mutants.mutant import every
-from tests.torture import plain, programmes
+from tests.torture import crashes, plain, programmes
 from tests.torture.domains import DOMAINS
 from tests.torture.killing import Killed, run
 from tests.torture.report import PAGE, Tally, commit_id, page
@@ -37,6 +37,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--kills", type=int, default=0, help="processes to kill while they commit to files"
+    )
+    parser.add_argument(
+        "--crashes", type=int, default=0, help="commits to crash the machine in, everywhere"
     )
     parser.add_argument(
         "--programmes", type=float, default=0.0, help="seconds of processes that do anything"
@@ -105,6 +108,11 @@ def main() -> int:
             rounds = max(1, options.kills // 3)
             killed = run(Path(folder), kills=rounds, children=3, seed=options.first)
         print(f"killed: {killed}")
+    crashed: crashes.Crashes | None = None
+    if options.crashes:
+        with tempfile.TemporaryDirectory() as folder:
+            crashed = crashes.run(Path(folder), commits=options.crashes, seed=options.first)
+        print(f"crashed: {crashed}")
     wrong = attacked(options.programmes, options.first) if options.programmes else 0
     trials: list[Trial] = try_all(every()) if options.mutants else []
     if options.write:
@@ -113,6 +121,7 @@ def main() -> int:
             tallies,
             trials,
             killed,
+            crashed,
             commit=commit,
             first=options.first,
             last=last,
@@ -122,6 +131,7 @@ def main() -> int:
         PAGE.write_text(text, encoding="utf-8")
     failed = any(tally.anomalies for tally in tallies.values())
     failed = failed or (killed is not None and bool(killed.wrong))
+    failed = failed or (crashed is not None and bool(crashed.wrong))
     failed = failed or bool(wrong)
     survived = any(trial.verdict is not Verdict.KILLED for trial in trials)
     return 1 if failed or survived else 0

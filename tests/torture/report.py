@@ -11,6 +11,7 @@ from asynctensor.testing.fault_presets import KINDS
 from asynctensor.testing.history import Outcome
 from tests.mutants.laboratory import Trial, Verdict
 from tests.mutants.mutant import ROOT
+from tests.torture.crashes import Crashes
 from tests.torture.killing import Killed
 from tests.torture.world import World
 
@@ -49,6 +50,12 @@ time), and by the invariants of its workload. A seed gives its world again:
 _KILLED = (
     "Processes commit to one repository on local files, three at a time, each commit to an array, "
     "its metadata and a value beside it, and are killed (`kill -9`) at any moment."
+)
+_CRASHED = (
+    "Two processes commit to one repository on a disk that forgets what was not flushed, files and "
+    "directories apart from each other. The machine crashes behind every call of the file system, "
+    "and each state that the disk may then be left in is opened, checked against what had been "
+    "acknowledged, and committed to once more."
 )
 _MUTANTS = (
     "Each takes one safeguard away (`tests/mutants/NAME.patch`) and must fail the test that it "
@@ -110,6 +117,7 @@ def page(
     tallies: Mapping[str, Tally],
     trials: Sequence[Trial],
     loop: Killed | None = None,
+    crashed: Crashes | None = None,
     *,
     commit: str,
     first: int,
@@ -162,6 +170,23 @@ def page(
                     ("commits acknowledged", loop.acknowledged),
                     ("commits in the log afterwards", loop.landed),
                     ("acknowledged and lost, half there, or there twice", len(loop.wrong)),
+                ],
+            ),
+        ]
+    if crashed is not None:
+        parts += [
+            "## Crash points",
+            _CRASHED,
+            table(
+                ["", "repo"],
+                [
+                    ("crash points", crashed.points),
+                    (
+                        "different states, all recovered" if not crashed.wrong else "states",
+                        crashed.states,
+                    ),
+                    ("commits acknowledged", crashed.commits),
+                    ("acknowledged and lost, or half there", len(crashed.wrong)),
                 ],
             ),
         ]

@@ -10,10 +10,11 @@ import pytest
 
 from asynctensor.errors import DataLoss
 from asynctensor.testing.fault_presets import PRESETS, Faults
+from asynctensor.testing.forgetful import ForgetfulFileSystem
 from asynctensor.testing.history import Outcome
 from tests.mutants.laboratory import Trial, Verdict
 from tests.mutants.mutant import ROOT, Mutant
-from tests.torture import killing, plain, programmes
+from tests.torture import crashes, killing, plain, programmes
 from tests.torture.domains import DOMAINS
 from tests.torture.report import Tally, page
 from tests.torture.toys import (
@@ -129,6 +130,7 @@ def test_the_page_says_what_was_done() -> None:
     text = page(
         {"memory": tally, "toy": other},
         trials,
+        crashed=crashes.Crashes(points=9, states=7, commits=3, wrong=()),
         commit="abc",
         first=0,
         last=2,
@@ -140,6 +142,7 @@ def test_the_page_says_what_was_done() -> None:
     assert f"| transactions committed | {tally.outcomes[Outcome.COMMITTED]} |" in text
     assert f"| anomalies | 0 | {other.anomalies.total()} |" in text
     assert f"| lost | 0 | {other.anomalies['lost']} |" in text
+    assert "| different states, all recovered | 7 |" in text
     assert "1 of 2 killed" in text
     assert "| `m` | something | survived |" in text
 
@@ -173,3 +176,14 @@ def test_killed_processes_leave_whole_parts_of_plain_arrays(tmp_path) -> None:
     assert found.wrong == []
     assert found.killed == 2
     assert found.acknowledged >= 2
+
+
+def test_whatever_a_crash_leaves_has_all_that_was_acknowledged(tmp_path) -> None:
+    found = crashes.run(tmp_path, commits=2, seed=1)
+    assert found.states > 20
+    assert found.wrong == ()
+
+
+def test_a_file_system_that_flushes_nothing_is_found_out(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(ForgetfulFileSystem, "fsync", lambda self, fd: None)
+    assert crashes.run(tmp_path, commits=1, seed=1).wrong
