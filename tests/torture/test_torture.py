@@ -184,6 +184,7 @@ def test_whatever_a_crash_leaves_has_all_that_was_acknowledged(tmp_path) -> None
     assert found.wrong == ()
 
 
-def test_a_file_system_that_flushes_nothing_is_found_out(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(ForgetfulFileSystem, "fsync", lambda self, fd: None)
-    assert crashes.run(tmp_path, commits=1, seed=1).wrong
+def test_a_disk_that_keeps_nothing_is_found_out(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(ForgetfulFileSystem, "_after_fsync", lambda self, _, fd: None)
+    with pytest.raises(DataLoss, match=r"repo\.json"):
+        crashes.run(tmp_path, commits=1, seed=1)
