@@ -7,7 +7,7 @@ import atexit
 import importlib
 import logging
 import threading
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, Task
 from asyncio.events import _get_running_loop
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -19,7 +19,7 @@ from asynctensor.runtime.first_collection import collect_early
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.guest_loop import close_guest_loop, guest_loop_made_by
 from asynctensor.runtime.inbox import WakingAfterCalls, inbox_of
-from asynctensor.runtime.job import BegunJob, Job
+from asynctensor.runtime.job import BegunJob, Job, abandon_all
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.threads import start_thread
 from asynctensor.runtime.turn import TurnCollector
@@ -138,14 +138,20 @@ class IoLoop:
         self._ending = True
         # What is stuck is destroyed while pending; the loop would print that.
         loop.set_exception_handler(_say_nothing)
-        tasks = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
+        stuck = await self._cancel_tasks(set())
+        await self.run_closers()
+        # What arrived meanwhile, on connections that were open until then, may have begun others.
+        await self._cancel_tasks(stuck)
+        await loop.shutdown_asyncgens()
+        abandon_all(loop)
+        loop.stop()
+
+    async def _cancel_tasks(self, stuck: set[Task[Any]]) -> set[Task[Any]]:
+        """Cancels all others but those that are `stuck`; returns those that did not end of it."""
+        tasks = asyncio.all_tasks(self.loop) - stuck - {asyncio.current_task(self.loop)}
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=GRACE)
-        await self.run_closers()
-        await loop.shutdown_asyncgens()
-        loop.stop()
+        return (await asyncio.wait(tasks, timeout=GRACE))[1] if tasks else set()
 
     async def run_closers(self) -> None:
         """Runs what `at_exit` registered, the latest first; once."""
@@ -171,6 +177,7 @@ class IoLoop:
             yield
         finally:
             await self.run_closers()
+            abandon_all(self.loop)
 
 
 def _say_nothing(loop: AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from asynctensor.errors import FailedPrecondition
+from asynctensor.runtime.job import abandon_all
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.threads import start_thread
 
@@ -58,6 +59,7 @@ class GuestLoop:
         if tasks:
             await asyncio.wait(tasks, timeout=grace)
         await loop.shutdown_asyncgens()
+        abandon_all(loop)
         loop.stop()
 
 

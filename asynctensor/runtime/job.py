@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from typing import Any, Protocol
 
-from asynctensor.errors import DeadlineExceeded, from_memory_error
+from asynctensor.errors import Aborted, DeadlineExceeded, from_memory_error
 from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.inbox import inbox_of
 from asynctensor.runtime.last_trouble import LastTrouble, watched
+from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.works_for import work_for
 
 # The states of a future. Legal moves: PENDING to each of the others, once; nothing else.
@@ -67,6 +68,7 @@ class Job:
         if self._cancelled:
             self._settle(CANCELLED, None)
             return
+        PROCESS.jobs.add(self)
         self._task = task = loop.create_task(self._run(), context=self._context)
         # A task that is cancelled before its first step never enters its coroutine.
         task.add_done_callback(self._ended)
@@ -79,6 +81,13 @@ class Job:
     def refuse(self, error: BaseException) -> None:
         """Ends the work before it began."""
         self._settle(FAILED, error)
+
+    def abandon(self) -> None:
+        """Ends the work because its loop runs no more."""
+        self._settle(
+            FAILED,
+            Aborted("the runtime ended during this operation: whether it was done is not known"),
+        )
 
     def cancel(self) -> None:
         """Asks the work to stop. From any thread; the future is settled when it has."""
@@ -126,6 +135,7 @@ class Job:
         # Let go of the future: an error's traceback holds this job's frames, and the future the
         # error; the ring would keep the buffers of the work alive.
         future, self._future = self._future, None
+        PROCESS.jobs.discard(self)
         if future is not None:
             future._settle(status, value)
 
@@ -157,6 +167,7 @@ class BegunJob(Job):
         """Starts the work; called on `loop`."""
         if not self._cancelled:
             self._loop = loop
+            PROCESS.jobs.add(self)
             try:
                 self._give_up = self._context.run(self._begin, *self._args, self._told)
             except Exception as error:  # noqa: BLE001 -- whoever awaits the future gets it
@@ -182,6 +193,12 @@ class BegunJob(Job):
             return
         give_up()
         self._settle(CANCELLED, None)
+
+
+def abandon_all(loop: AbstractEventLoop) -> None:
+    """Has nobody wait for what `loop`, which is about to stop, has not brought to its end."""
+    for job in [job for job in list(PROCESS.jobs) if job._loop is loop]:
+        job.abandon()
 
 
 async def _until(

@@ -80,6 +80,7 @@ class Process:
         closers: Coroutine functions to await on the I/O loop before it stops.
         ends_with_interpreter: Whether the interpreter will end the I/O loop when it exits.
         pools_end_with_interpreter: The same of the worker pools.
+        jobs: The jobs that were begun and have not ended (`job.Job`).
         instead_of_workers: Where no thread may be started (a simulation), what does the work of
             all worker pools; None otherwise.
     """
@@ -97,6 +98,7 @@ class Process:
         "inboxes",
         "instead_of_workers",
         "io",
+        "jobs",
         "local",
         "lock",
         "pools",
@@ -127,6 +129,7 @@ class Process:
         self.shared: dict[str, object] = {}
         self.pools: WeakSet[Any] = WeakSet()
         self.closers: list[Callable[[], Any]] = []
+        self.jobs: set[Any] = set()
         self.instead_of_workers: Work | None = None
 
     def survives(self, item: AfterFork) -> None:

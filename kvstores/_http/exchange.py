@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeVar
 from asynctensor.errors import Aborted, Error
 from asynctensor.kvstores._http.attempts import Attempts
 from asynctensor.kvstores._http.errors import NoAnswer, ProblemReader, plain_problem
-from asynctensor.kvstores._http.fast_transport import FastTransport
+from asynctensor.kvstores._http.fast_transport import ENDED, FastTransport
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.redirects import origin
 from asynctensor.kvstores._http.resuming import Resuming
@@ -228,7 +228,7 @@ class _Begun:
         self._exchange = exchange
         #: None once it has been given up.
         self._told: Told | None = told
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[Response] | None = None
         self._give_up: Callable[[], object] | None = None
         self._gate = shared_gate()
         self._ticket: Ticket | None = None
@@ -312,26 +312,26 @@ class _Begun:
     def _go_on(self, attempts: Attempts, wait: float = 0.0) -> None:
         """Has a task make the attempts that are left."""
         self._task = asyncio.ensure_future(self._seen_through(attempts, wait))
+        # A task that is cancelled before its first step never enters its coroutine.
+        self._task.add_done_callback(self._seen)
 
-    async def _seen_through(self, attempts: Attempts, wait: float) -> None:
+    async def _seen_through(self, attempts: Attempts, wait: float) -> Response:
         # A task of its own has a context of its own: nobody else sees this.
         FLOW.set(self._flow)
         WATCH.set(self._watch)
-        found: Response | Error | None
-        try:
-            if wait:
-                await asyncio.sleep(wait)
-            found = await self._exchange._seen_through(attempts, self._weight)
-        except Error as error:
-            found = error
-        except asyncio.CancelledError:
-            if self._told is None:
-                raise
-            found = Aborted("the I/O loop ended during the read")
-        except Exception:  # noqa: BLE001 -- it is raised again by whoever is asked next
-            found = None
+        if wait:
+            await asyncio.sleep(wait)
+        return await self._exchange._seen_through(attempts, self._weight)
+
+    def _seen(self, task: asyncio.Task[Response]) -> None:
         self._task = None
-        self._tell(found)
+        if task.cancelled():
+            self._tell(Aborted(ENDED))
+        elif (error := task.exception()) is None:
+            self._tell(task.result())
+        else:
+            # What is no error of ours is raised again by whoever is asked next.
+            self._tell(error if isinstance(error, Error) else None)
 
     def _tell(self, found: Response | Error | None) -> None:
         told, self._told = self._told, None

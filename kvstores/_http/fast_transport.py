@@ -47,6 +47,8 @@ _MOST_FIELDS: Final = 64
 _ROOT: Final = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.\-_]+)(?::(\d{1,5}))?")
 #: Seconds between two looks at the connections of a host.
 _SWEEP: Final = 5.0
+#: What is said of a read that was under way then.
+ENDED: Final = "the I/O loop ended during the read"
 
 
 class FastTransport:
@@ -361,7 +363,7 @@ class _Begun:
         self._message, self._request = message, request
         self._told: Callable[[Response | Error | None], object] | None = told
         self._connection: FastConnection | None = None
-        self._connecting: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[FastConnection | None] | None = None
 
     def ask(self, connection: FastConnection) -> None:
         self._connection = connection
@@ -369,18 +371,25 @@ class _Begun:
         connection.ask(self._message, self._request.max_body, self._answered)
 
     def connect(self) -> None:
-        self._connecting = asyncio.ensure_future(self._connected())
+        self._connecting = asyncio.ensure_future(self._transport._connected(self._host))
+        # A task that is cancelled before its first step never enters its coroutine.
+        self._connecting.add_done_callback(self._connected)
 
-    async def _connected(self) -> None:
-        try:
-            connection = await self._transport._connected(self._host)
-        except NoAnswer as error:
-            self._tell(error)
+    def _connected(self, task: asyncio.Task[FastConnection | None]) -> None:
+        self._connecting = None
+        if task.cancelled():
+            self._tell(Aborted(ENDED))
             return
+        error = task.exception()
+        if error is not None:
+            self._tell(error if isinstance(error, Error) else None)
+            return
+        connection = task.result()
         if connection is None:
             self._tell(None)
-        elif self._told is None:
+        elif self._told is None or self._transport.is_closed:
             connection.close()
+            self._tell(Aborted(ENDED))
         else:
             self.ask(connection)
 
@@ -404,7 +413,7 @@ class _Begun:
         elif not isinstance(found, NoAnswer):
             self._tell(found if isinstance(found, Error) else None)
         elif self._transport.is_closed:
-            self._tell(Aborted("the I/O loop ended during the read"))
+            self._tell(Aborted(ENDED))
         elif connection.uses > 1 and not connection.begun:
             # The server had closed it meanwhile. The others are as old.
             self._connection = None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 import time
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from asynctensor.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument
+from asynctensor.errors import Aborted, DeadlineExceeded, FailedPrecondition, InvalidArgument
 from asynctensor.runtime.clock import NEVER
 from asynctensor.runtime.event_loop import (
     at_exit,
@@ -531,3 +532,42 @@ async def test_begun_work_is_given_up() -> None:
         await waiting
     assert stuck.unwound
     assert work.given_up == 0
+
+
+def test_whoever_waits_when_the_runtime_ends_is_told() -> None:
+    work, late = Begun(), list[Future[None]]()
+    untold = start_begun(work, add, 1, 2)
+    work.has_begun.result(timeout=60)
+    begun, has_begun = Promise.new()
+
+    async def stubborn() -> None:
+        begun.set_result(None)
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+
+    async def close() -> None:
+        late.append(start(asyncio.sleep, 3600))
+
+    stuck = start(stubborn)
+    has_begun.result(timeout=60)
+    at_exit(close)
+    shutdown()
+    for future in (untold, stuck):
+        with pytest.raises(Aborted, match="ended during this operation"):
+            future.result(timeout=60)
+    with pytest.raises(asyncio.CancelledError):
+        late[0].result(timeout=60)
+
+
+def test_whoever_waits_when_a_services_loop_ends_is_told(run) -> None:
+    work, untold = Begun(), list[Future[int]]()
+
+    async def main() -> None:
+        run_on(asyncio.get_running_loop())
+        untold.append(start_begun(work, add, 1, 2))
+        await work.has_begun
+
+    run(main())
+    with pytest.raises(Aborted, match="ended during this operation"):
+        untold[0].result(timeout=60)

@@ -10,28 +10,53 @@ import pytest
 from tests.servers.process import ROOT
 
 PROGRAM = """
-import sys, threading
+import asyncio, sys, threading
 import asynctensor as ts
+import asynctensor.runtime.event_loop
 from asynctensor.errors import Aborted
-from asynctensor.runtime.event_loop import shutdown
+from asynctensor.kvstores._http.wire_counters import retry_counter
+from asynctensor.runtime.event_loop import at_exit, io_loop, shutdown
 from tests.servers.scripted import Asked, Said, ScriptedServer
 
+# However slow the machine is.
+asynctensor.runtime.event_loop.GRACE = 60.0
+moment = sys.argv[1]
 asked, go_on = threading.Semaphore(0), threading.Event()
+retried = retry_counter("http")
 
 def script(request):
     asked.release()
-    if sys.argv[1] == "unanswered":
+    if moment in ("unanswered", "answered during the end"):
         go_on.wait(60)
     return Said(503, (("Retry-After", "500"),))
 
+async def answered():
+    # Tasks that were there when the end began are over.
+    go_on.set()
+    while retried.value < 3:
+        await asyncio.sleep(0)
+
+def stillborn(loop, work, **named):
+    task = asyncio.Task(work, loop=loop, **named)
+    if work.__qualname__ == moment:
+        # Before its first step.
+        task.cancel()
+    return task
+
 with ScriptedServer(script) as server:
     store = ts.KvStore.open(f"{server.url}/").result()
+    if moment.endswith(("_seen_through", "_connected")):
+        io_loop().set_task_factory(stillborn)
     reads = [store.read(key) for key in "abc"]
     for read in reads:
         read.force()
-    for read in reads:
-        assert asked.acquire(timeout=60)
-    shutdown()
+    if moment != "FastTransport._connected":
+        for read in reads:
+            assert asked.acquire(timeout=60)
+    if moment == "answered during the end":
+        at_exit(answered)
+    if not moment.endswith(("_seen_through", "_connected")):
+        shutdown()
     for key, read in zip("abc", reads, strict=True):
         try:
             read.result(timeout=60)
@@ -43,7 +68,17 @@ with ScriptedServer(script) as server:
 """
 
 
-@pytest.mark.parametrize("moment", ["unanswered", "about to be asked again"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "unanswered",
+        "about to be asked again",
+        "answered during the end",
+        # The tasks of these are cancelled.
+        "_Begun._seen_through",
+        "FastTransport._connected",
+    ],
+)
 def test_who_waits_is_told(moment) -> None:
     command = [sys.executable, "-W", "error", "-c", PROGRAM, moment]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
