@@ -5,8 +5,9 @@ States::
     idle --(request)--> head --(head read)--> body --(body complete)--> idle
     any  --(lost, garbled, more than was said)--> closed
 
-What comes with a head is read into a buffer, and copied out once; the rest of a body is read into
-its own memory. What is sent goes out as it is, large bodies a piece at a time.
+What comes with a head is read into a slot (`read_slots`), in which it is handed out where it is all
+of the body; the rest of a longer body is read into its own memory. What is sent goes out as it is,
+large bodies a piece at a time.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from asynctensor.errors import ResourceExhausted
 from asynctensor.kvstores._http.chunked_body import ChunkedBody, NotChunked
 from asynctensor.kvstores._http.errors import NoAnswer
 from asynctensor.kvstores._http.message import Body, Response
+from asynctensor.kvstores._http.read_slots import ReadSlots
 from asynctensor.kvstores._http.response_head import ResponseHead, parse_head
 from asynctensor.runtime.reused_memory import BODIES, reused_memory
 
-#: Bytes of the buffer: most chunks come in one read.
-BUFFER: Final = 256 * 1024
+#: Bytes of the shortest body that is handed out in its slot: who keeps it keeps the slot.
+_LEAST_IN_SLOT: Final = 4096
 #: Bytes of the longest head: as much as nginx takes in four of its large buffers.
 _MAX_HEAD: Final = 32 * 1024
 _END: Final = b"\r\n\r\n"
@@ -47,9 +49,8 @@ class FastConnection(asyncio.BufferedProtocol):
     """The connection.
 
     Args:
-        buffer: What small answers are read into, at least `BUFFER` bytes. Connections of one loop
-            may share it where the loop reads only when something has come: they leave nothing in
-            it.
+        slots: What answers are read into. Connections of one loop may share them where the loop
+            reads only when something has come: they leave nothing there.
 
     Attributes:
         idle_since: When the last answer was complete (monotonic).
@@ -62,7 +63,6 @@ class FastConnection(asyncio.BufferedProtocol):
     __slots__ = (
         "_answered",
         "_body",
-        "_buffer",
         "_came",
         "_chunked",
         "_head",
@@ -70,10 +70,10 @@ class FastConnection(asyncio.BufferedProtocol):
         "_is_paused",
         "_kept",
         "_max_body",
+        "_slots",
         "_time",
         "_transport",
         "_unsent",
-        "_view",
         "active_at",
         "begun",
         "closed",
@@ -81,10 +81,9 @@ class FastConnection(asyncio.BufferedProtocol):
         "uses",
     )
 
-    def __init__(self, buffer: bytearray | None = None) -> None:
+    def __init__(self, slots: ReadSlots | None = None) -> None:
         self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray(BUFFER) if buffer is None else buffer
-        self._view = memoryview(self._buffer)
+        self._slots = ReadSlots() if slots is None else slots
         #: What came of a head that is not complete.
         self._kept = b""
         self._head: ResponseHead | None = None
@@ -195,7 +194,7 @@ class FastConnection(asyncio.BufferedProtocol):
         self._send_on()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._view if self._body is None else self._body[self._came :]
+        return self._slots.view if self._body is None else self._body[self._came :]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._answered is None:
@@ -205,13 +204,14 @@ class FastConnection(asyncio.BufferedProtocol):
         self.begun = True
         self.active_at = monotonic()
         if self._chunked is not None:
-            self._read_chunks(self._chunked, self._view[:nbytes])
+            self._read_chunks(self._chunked, self._slots.view[:nbytes])
         elif self._body is None:
             if self._kept:
-                self._kept += self._view[:nbytes]
-                self._read(self._kept, memoryview(self._kept))
+                self._kept += self._slots.view[:nbytes]
+                self._read(self._kept.find(_END, 0, _MAX_HEAD), memoryview(self._kept))
             else:
-                self._read(self._buffer, self._view[:nbytes])
+                end = self._slots.find(_END, min(nbytes, _MAX_HEAD))
+                self._read(end, self._slots.view[:nbytes])
         else:
             self._came += nbytes
             # It ends with a byte that is not there.
@@ -248,21 +248,20 @@ class FastConnection(asyncio.BufferedProtocol):
         while self._unsent and not self._is_paused:
             self._transport.write(self._unsent.popleft())
 
-    def _read(self, buffer: bytes | bytearray, data: memoryview) -> None:
+    def _read(self, end: int, data: memoryview) -> None:
         """Reads the head, if it is complete, and what has come of the body with it.
 
         Args:
-            buffer: What has come, at its beginning.
-            data: Just what has come.
+            end: Where the head's empty line begins; -1: it is not complete.
+            data: What has come.
         """
-        stop = buffer.find(_END, 0, min(len(data), _MAX_HEAD))
-        if stop < 0:
+        if end < 0:
             if len(data) >= _MAX_HEAD:
                 self._give_up(Unexpected())
             elif not self._kept:
                 self._kept = bytes(data)
             return
-        stop += len(_END)
+        stop = end + len(_END)
         head = parse_head(bytes(data[:stop]))
         if head is None:
             self._give_up(Unexpected())
@@ -279,12 +278,20 @@ class FastConnection(asyncio.BufferedProtocol):
             return
         self._head, self._came = head, len(data) - stop
         if self._came >= size:
-            self._complete(head, bytes(data[stop : stop + size]), self._came - size)
+            self._complete(head, self._taken(data, stop, stop + size), self._came - size)
             return
         memory = reused_memory(size + 1, BODIES)
         body = memoryview(bytearray(size + 1)) if memory is None else memory.data
         body[: self._came] = data[stop:]
         self._body = body
+
+    def _taken(self, data: memoryview, start: int, stop: int) -> bytes | memoryview:
+        """A body that has come with its head, in memory that is read into no more."""
+        if not self._kept and stop - start >= _LEAST_IN_SLOT:
+            taken = self._slots.taken(start, stop)
+            if taken is not None:
+                return taken
+        return bytes(data[start:stop])
 
     def _read_chunks(self, body: ChunkedBody, data: memoryview) -> None:
         """Reads what has come of a body in chunks."""

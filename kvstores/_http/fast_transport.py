@@ -20,7 +20,7 @@ from typing import Final
 from asynctensor.errors import Aborted, DeadlineExceeded, Error
 from asynctensor.kvstores._http.aiohttp_transport import ConnectionOptions
 from asynctensor.kvstores._http.errors import NoAnswer
-from asynctensor.kvstores._http.fast_connection import BUFFER, FastConnection, Unexpected
+from asynctensor.kvstores._http.fast_connection import FastConnection, Unexpected
 from asynctensor.kvstores._http.fast_host import (
     PATIENCE,
     FastHost,
@@ -32,6 +32,7 @@ from asynctensor.kvstores._http.fast_host import (
     write_error,
 )
 from asynctensor.kvstores._http.message import Request, Response
+from asynctensor.kvstores._http.read_slots import ReadSlots
 from asynctensor.kvstores._http.transport import Transport
 from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.storage.kvstore import size_of
@@ -70,8 +71,8 @@ class FastTransport:
         self._context: SSLContext | None = None
         self.is_closed = False
         #: Shared by all connections: the loop reads when something has come, and what is read is
-        #: taken out at once. So it stays in the processor's cache.
-        self._buffer = bytearray(BUFFER)
+        #: taken out at once.
+        self._slots = ReadSlots()
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -83,6 +84,7 @@ class FastTransport:
             for connection in (*host.idle, *host.busy) if host is not None else ():
                 connection.close()
         self._hosts.clear()
+        self._slots.forget()
 
     def connections(self) -> tuple[int, int]:
         """How many connections are idle and how many are busy."""
@@ -305,7 +307,7 @@ class FastTransport:
         try:
             async with asyncio.timeout(self._options.connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: FastConnection(self._buffer),
+                    lambda: FastConnection(self._slots),
                     host.host,
                     host.port,
                     ssl=await self._trusted() if host.is_secure else None,
@@ -340,6 +342,8 @@ class FastTransport:
                 if now - connection.active_at > self._options.stall_timeout:
                     connection.close()
             left = left or bool(host.idle or host.busy)
+        if not left:
+            self._slots.forget()
         loop = asyncio.get_running_loop()
         self._sweeper = loop.call_later(_SWEEP, self._sweep) if left else None
 
