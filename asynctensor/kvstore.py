@@ -33,6 +33,7 @@ from asynctensor.public_kvstore_spec import PublicKvStoreSpec, kvstore_value
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start, start_begun
 from asynctensor.runtime.future import Future
+from asynctensor.runtime.last_trouble import at_work_on
 from asynctensor.schema.json_repr import json_repr
 from asynctensor.schema.keywords import optional_type
 from asynctensor.storage.generation import UNKNOWN
@@ -189,7 +190,9 @@ class KvStore(KvStoreHandle):
         plain = self._transaction is None and not self._store.capabilities.never_waits
         if plain and timeout is None and deadline is None:
             return start_begun(self._begin_read, self._read, self._key(key), options)
-        return self._start(self._read, self._key(key), options, timeout=timeout, deadline=deadline)
+        return self._start(
+            "read", self._read, self._key(key), options, timeout=timeout, deadline=deadline
+        )
 
     def _begin_read(
         self,
@@ -241,6 +244,7 @@ class KvStore(KvStoreHandle):
         """
         data = None if value is None else _value(value)
         return self._start(
+            "write" if data is not None else "delete",
             self._write,
             self._key(key),
             data,
@@ -265,7 +269,9 @@ class KvStore(KvStoreHandle):
             Future that is done when they are gone. If it fails or is cancelled, some may be.
         """
         key_range = self._range(range)
-        return start(self._delete_range, key_range, timeout=timeout, deadline=deadline)
+        return self._limited(
+            "delete", self._delete_range, key_range, timeout=timeout, deadline=deadline
+        )
 
     async def _delete_range(self, key_range: StoredRange) -> None:
         await self._target().delete_range(key_range)
@@ -296,7 +302,9 @@ class KvStore(KvStoreHandle):
             raise InvalidArgument(f"strip_prefix_length is {strip_prefix_length}: expected >= 0")
         key_range = self._range(PublicKeyRange() if range is None else range)
         strip = len(to_bytes(self._path)) + strip_prefix_length
-        return start(self._list, key_range, strip, timeout=timeout, deadline=deadline)
+        return self._limited(
+            "list", self._list, key_range, strip, timeout=timeout, deadline=deadline
+        )
 
     async def _list(self, key_range: StoredRange, strip: int) -> builtins.list[bytes]:
         return [to_bytes(entry.key)[strip:] async for entry in self._target().list(key_range)]
@@ -383,6 +391,7 @@ class KvStore(KvStoreHandle):
 
     def _start(
         self,
+        operation: str,
         function: Callable[..., Awaitable[T]],
         *args: Any,
         timeout: float | None,
@@ -395,7 +404,7 @@ class KvStore(KvStoreHandle):
             or timeout is not None
             or deadline is not None
         ):
-            return start(function, *args, timeout=timeout, deadline=deadline)
+            return self._limited(operation, function, *args, timeout=timeout, deadline=deadline)
         step = function(*args).__await__()
         try:
             next(step)
@@ -404,6 +413,33 @@ class KvStore(KvStoreHandle):
         except Exception as error:  # noqa: BLE001 -- told by the Future
             return Future.failed(error)
         raise AssertionError(f"{self._store!r} never waits, but it did")
+
+    def _limited(
+        self,
+        operation: str,
+        function: Callable[..., Awaitable[T]],
+        *args: Any,
+        timeout: float | None,
+        deadline: float | None,
+    ) -> Future[T]:
+        """Starts an operation; should its time run out, the error says where."""
+        if timeout is None and deadline is None:
+            return start(function, *args)
+        key = args[0] if isinstance(args[0], str) else self._path
+
+        async def placed() -> T:
+            at_work_on(key, self._name, operation)
+            return await function(*args)
+
+        return start(placed, timeout=timeout, deadline=deadline)
+
+    @property
+    def _name(self) -> str:
+        """The store, as errors name it."""
+        try:
+            return self._store.url("")
+        except Error:
+            return self._store.driver
 
 
 def _restore(store: KeyValueStore, path: str, context: Any, opened: KvStoreSpec | None) -> KvStore:

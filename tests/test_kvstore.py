@@ -6,6 +6,7 @@ import asyncio
 import copy
 import pickle
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,45 @@ def test_deadlines_on_everything(store: KvStore) -> None:
         with pytest.raises(DeadlineExceeded):
             future.result()
     assert store.read("k", timeout=60).result().state == "missing"
+
+
+class Endless(MemoryStore):
+    """A store that does not answer."""
+
+    async def read(self, key: str, options: Any = None) -> Any:
+        await asyncio.get_running_loop().create_future()
+
+    async def write(self, key: str, value: Any, if_equal: bytes = b"") -> Any:
+        await asyncio.get_running_loop().create_future()
+
+    async def delete_range(self, key_range: Any) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def list(self, key_range: Any) -> AsyncIterator[Any]:
+        yield await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize(
+    ("operation", "begin"),
+    [
+        ("read", lambda store, limit: store.read("k", timeout=limit)),
+        ("write", lambda store, limit: store.write("k", b"1", timeout=limit)),
+        ("delete", lambda store, limit: store.write("k", None, timeout=limit)),
+        ("list", lambda store, limit: store.list(timeout=limit)),
+        ("delete", lambda store, limit: store.delete_range(KvStore.KeyRange(), timeout=limit)),
+    ],
+)
+def test_an_error_of_time_says_where_it_was(operation: str, begin: Any) -> None:
+    store = KvStore(Endless(), "a/")
+    for seconds in (0.01, 0.1, 1.0, 10.0, 60.0):
+        with pytest.raises(DeadlineExceeded) as caught:
+            begin(store, seconds).result()
+        error = caught.value
+        if error.key is not None:
+            break
+        # A busy machine has let the time run out before the work began.
+    assert error.key in ("a/k", "a/")
+    assert (error.store, error.operation) == ("memory://", operation)
 
 
 def test_caller_may_change_the_buffer_at_once(tmp_path: Path) -> None:

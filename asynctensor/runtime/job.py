@@ -217,11 +217,10 @@ async def _until(
 def _too_late(trouble: LastTrouble) -> DeadlineExceeded:
     text = "the time given by timeout= or deadline= ran out; the work was cancelled"
     failure = trouble.failure
-    if failure is None:
-        return DeadlineExceeded(text)
-    return DeadlineExceeded(
-        f"{text}, after attempt {trouble.attempt} had failed: {failure.message}",
-        key=failure.key,
-        store=failure.store,
-        operation=failure.operation,
-    )
+    if failure is not None:
+        text = f"{text}, after attempt {trouble.attempt} had failed: {failure.message}"
+    error = DeadlineExceeded(text)
+    if failure is not None:
+        error.located(key=failure.key, store=failure.store, operation=failure.operation)
+    error.located(key=trouble.key, store=trouble.store, operation=trouble.operation)
+    return error

@@ -119,7 +119,9 @@ class Asker(ABC):
 
     def refused(self, method: str, key: str | None, answer: Response) -> Error:
         """The error that an answer of no use means."""
-        return refusal(Request(method, self._url(key, ())), answer, self.read_problem(answer))
+        request, problem = Request(method, self._url(key, ())), self.read_problem(answer)
+        nobody = answer.status in (401, 403) and self._is_nobody()
+        return refusal(request, answer, problem, nobody=nobody)
 
     # -- What a service says for itself -------------------------------------------------------
 
@@ -172,6 +174,10 @@ class Asker(ABC):
         Raises:
             Error: As `signed` does.
         """
+
+    @abstractmethod
+    def _is_nobody(self) -> bool:
+        """Whether it was looked for who asks, and nobody found."""
 
     def _in_use(self) -> object:
         """What a request is sent with that `_may_help` may change."""

@@ -6,9 +6,11 @@ A status is an answer like others until a store finds that it expected another o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from asynctensor.errors import (
     Aborted,
@@ -50,6 +52,8 @@ _BY_STATUS: dict[int, type[Error]] = {
 PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 #: Of these, the ones with which a server says that it did nothing at all with the request.
 UNTOUCHED_STATUSES = frozenset({429})
+#: What nginx, servers in Go, Apache and Tomcat say where TLS was expected.
+_NOT_TLS = re.compile(rb"HTTPS port|HTTPS server|SSL-enabled server|requires TLS")
 #: Characters of a body that a message may quote.
 _QUOTED = 200
 
@@ -61,11 +65,13 @@ class NoAnswer(Unavailable):
         sent: False: the server has certainly not seen the request.
         passing: Whether the same request may be answered later.
         cut: What came of an answer that was cut off, if that was told.
+        silent: Whether a new connection was made, and lost before anything was answered.
     """
 
     sent: bool = True
     passing: bool = True
     cut: Response | None = None
+    silent: bool = False
 
     @classmethod
     def unsent(cls, message: str) -> NoAnswer:
@@ -112,12 +118,23 @@ def is_passing(response: Response, problem: Problem) -> bool:
     return response.status in PASSING_STATUSES
 
 
-def refusal(request: Request, response: Response, problem: Problem) -> Error:
+def refusal(
+    request: Request, response: Response, problem: Problem, *, nobody: bool = False
+) -> Error:
     """The error that says that a server refused a request.
 
     The text quotes what the service says; whoever asks knows the key and puts it in.
+
+    Args:
+        request: What was asked.
+        response: The answer.
+        problem: What the service says in it.
+        nobody: Whether credentials were looked for, and none found.
     """
     status = response.status
+    if _wants_tls(request, response):
+        host = urlsplit(request.url).hostname
+        return FailedPrecondition(f"{host} speaks TLS there; is it https, not http?")
     cls = problem.error or _BY_STATUS.get(status)
     if cls is None:
         cls = Unavailable if status >= 500 else InvalidArgument
@@ -127,11 +144,20 @@ def refusal(request: Request, response: Response, problem: Problem) -> Error:
     if problem.message:
         text = problem.message.removesuffix(".")
         said += f": {text[:_QUOTED]}{'...' if len(text) > _QUOTED else ''}"
-    return cls(f"the server answered {status}{said} to {request!r}{_remedy(status)}")
+    return cls(f"the server answered {status}{said} to {request!r}{_remedy(status, nobody)}")
 
 
-def _remedy(status: int) -> str:
+def _wants_tls(request: Request, response: Response) -> bool:
+    """Whether a server that speaks TLS was asked without, and says so."""
+    if response.status != 400 or not request.url.startswith("http:"):
+        return False
+    return _NOT_TLS.search(bytes(response.body[: 4 * _QUOTED])) is not None
+
+
+def _remedy(status: int, nobody: bool) -> str:
     if status in (401, 403):
+        if nobody:
+            return "; no credentials were found here, so it was asked as nobody in particular"
         return "; check the credentials, and that they allow this"
     if status in (301, 302, 307, 308):
         return "; ask the place that it names"

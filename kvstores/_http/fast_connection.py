@@ -235,10 +235,14 @@ class FastConnection(asyncio.BufferedProtocol):
             self._tell(Response(head.status, head.headers, body, self._time))
             return
         if head is not None:
-            came = f"{self._came} of {head.length} bytes" if head.length else "not all chunks"
+            came = f"after {self._came} of {head.length} bytes" if head.length else "amid chunks"
+        elif self.begun:
+            came = f"after {len(self._kept)} bytes of the head"
         else:
-            came = f"{len(self._kept)} bytes of the head" if self.begun else "anything was answered"
-        self._tell(self._no_answer(f"the connection was lost after {came}"))
+            came = "before anything was answered"
+        error = self._no_answer(f"the connection was lost {came}")
+        error.silent = self.uses == 1 and not self.begun
+        self._tell(error)
 
     # -- steps --------------------------------------------------------------------------------
 

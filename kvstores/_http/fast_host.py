@@ -66,7 +66,8 @@ def no_connection_in_time(host: FastHost) -> NoAnswer:
 
 def no_whole_answer(host: FastHost, request: Request, error: NoAnswer) -> NoAnswer:
     """Of a request whose connection was lost, closed or silent for too long."""
-    made = NoAnswer(f"{host.host} gave no whole answer to {request!r}: {error.message}")
+    doubt = "; is it https, not http?" if error.silent and not host.is_secure else ""
+    made = NoAnswer(f"{host.host} gave no whole answer to {request!r}: {error.message}{doubt}")
     made.cut = error.cut
     return made
 

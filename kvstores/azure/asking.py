@@ -69,6 +69,11 @@ class AzureAsker(Asker):
         who = self._source.at_hand(self.address.account)
         return None if who is PENDING else _with(request, who)
 
+    def _is_nobody(self) -> bool:
+        if self.credentials.type != "default" or self._source.may_change:
+            return False
+        return self._source.at_hand(self.address.account) in (None, PENDING)
+
     def _may_help(self, answer: Response, used: object) -> bool:
         if answer.status not in (401, 403) or not self._source.may_change:
             return False

@@ -95,6 +95,9 @@ class GcsAsker(Asker):
         fields = self._source.at_hand()
         return None if fields is PENDING else _with(request, fields)
 
+    def _is_nobody(self) -> bool:
+        return self.who.type == "default" and not self._source.at_hand()
+
     def _in_use(self) -> int:
         return self._source.refusals
 

@@ -127,6 +127,8 @@ def _look_up(given: GoogleCredentials) -> Any:
         if os.environ.get(_FILE):
             raise _none(given, f"{_FILE} names no file of credentials") from error
         return None
+    except OSError as error:
+        raise _none(given, f"{error.filename} cannot be read ({error.strerror})") from error
     except Exception as error:  # noqa: BLE001 -- whatever google-auth raises
         # Its text may show what the file holds.
         raise _none(given, type(error).__name__) from None

@@ -112,6 +112,9 @@ class S3Asker(Asker):
         keys = self._source.at_hand()
         return None if keys is PENDING else self._signed_with(request, keys)
 
+    def _is_nobody(self) -> bool:
+        return self.credentials.type == "default" and self._source.at_hand() is None
+
     def _signed_with(self, request: Request, keys: Keys | None) -> Request:
         if keys is None:
             return request

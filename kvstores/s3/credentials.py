@@ -146,10 +146,17 @@ def _look_up(given: AwsCredentials) -> Any:
         else:
             found = session.get_credentials()
     except Exception as error:
-        raise _none(given, type(error).__name__) from error
+        raise _none(given, _said(error)) from error
     if found is None and (given.type != "default" or given.option("profile") is not None):
         raise _none(given, "there are none")
     return found
+
+
+def _said(error: Exception) -> str:
+    """What botocore says of missing names; of all else, the kind alone: its text may hold more."""
+    if type(error).__name__ in ("ProfileNotFound", "PartialCredentialsError"):
+        return str(error)
+    return type(error).__name__
 
 
 def _of_profile(session: Any, given: AwsCredentials) -> Any:

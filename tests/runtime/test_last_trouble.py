@@ -12,7 +12,7 @@ from asynctensor.kvstores._http.attempts import Attempts
 from asynctensor.kvstores._http.errors import NoAnswer, Problem
 from asynctensor.kvstores._http.message import Request
 from asynctensor.runtime.event_loop import start
-from asynctensor.runtime.last_trouble import tried, watched
+from asynctensor.runtime.last_trouble import at_work_on, tried, watched
 from asynctensor.scheduler.retry import RetryPolicy
 
 
@@ -46,6 +46,23 @@ def test_nothing_is_made_up_where_nothing_failed() -> None:
         start(for_ever, timeout=0.01).result()
     assert "attempt" not in str(caught.value)
     assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+def test_what_the_work_is_about_is_told() -> None:
+    async def work() -> None:
+        at_work_on("k", "s", "write")
+        await for_ever()
+
+    for seconds in (0.01, 0.1, 1.0, 10.0, 60.0):
+        with pytest.raises(DeadlineExceeded) as caught:
+            start(work, timeout=seconds).result()
+        error = caught.value
+        if error.key is not None:
+            break
+        # A busy machine has let the time run out before the work began.
+    assert (error.key, error.store, error.operation) == ("k", "s", "write")
+    # Without a limit, there is nobody to be told.
+    start(work).cancel()
 
 
 def test_failures_of_other_work_are_not_told() -> None:

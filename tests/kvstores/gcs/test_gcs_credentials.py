@@ -214,6 +214,11 @@ async def test_files_that_are_no_key_files(monkeypatch, tmp_path, content) -> No
         assert "hidden" not in str(caught.value)
 
 
+async def test_a_key_file_that_is_not_there(tmp_path) -> None:
+    with pytest.raises(PermissionDenied, match=r"none\.json cannot be read \(No such file"):
+        await fields_of(GoogleCredentials("service_account", str(tmp_path / "none.json")))
+
+
 async def test_tokens_that_are_not_given(account) -> None:
     file, tokens = account
     given = GoogleCredentials("service_account", file)

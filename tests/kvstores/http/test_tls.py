@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from asynctensor.errors import FailedPrecondition
+from asynctensor.errors import FailedPrecondition, InvalidArgument
 from asynctensor.kvstores._http.aiohttp_transport import AiohttpTransport, ConnectionOptions
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores._http.message import Request
@@ -75,11 +75,35 @@ async def test_another_name_is_told_at_once(authority, transport) -> None:
 async def test_http_where_https_is_spoken_and_the_other_way_round(authority, caddy) -> None:
     with serving(authority, "127.0.0.1") as server:
         url = server.url.replace("https", "http")
-        with pytest.raises(OSError, match="attempts"):
+        with pytest.raises(OSError, match=r"is it https, not http\? \(4 attempts\)"):
             await start(HttpStore(Address(url), Exchange(RETRIES)).read, "k")
     url = caddy.url.replace("http", "https").rstrip("/")
     with pytest.raises(FailedPrecondition, match="is it http, not https"):
         await start(HttpStore(Address(url), Exchange(RETRIES)).read, "k")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b"Client sent an HTTP request to an HTTPS server.\n",
+        b"<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>",
+        b"You're speaking plain HTTP to an SSL-enabled server port.<br />",
+        b"Bad Request\nThis combination of host and port requires TLS.\n",
+    ],
+)
+async def test_servers_that_say_that_they_speak_https(words: bytes) -> None:
+    with ScriptedServer(lambda asked: Said(400, body=words, length=False)) as server:
+        with pytest.raises(FailedPrecondition, match=r"speaks TLS there; is it https, not http\?"):
+            await start(HttpStore(Address(server.url), Exchange(RETRIES)).read, "k")
+        assert len({asked.method for asked in server.asked}) == 1
+
+
+async def test_other_refusals_are_not_taken_for_that() -> None:
+    with (
+        ScriptedServer(lambda asked: Said(400, body=b"Use HTTPS")) as server,
+        pytest.raises(InvalidArgument, match="answered 400"),
+    ):
+        await start(HttpStore(Address(server.url), Exchange(RETRIES)).read, "k")
 
 
 async def test_the_systems_trust_is_heeded(

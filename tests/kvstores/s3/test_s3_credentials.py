@@ -50,7 +50,7 @@ async def test_of_a_profile(monkeypatch, tmp_path) -> None:
     found = await keys_of("profile", profile="p", credentials_file=str(file)).keys()
     assert found == Keys("p", "ps", "t")
     assert await keys_of("profile", credentials_file=str(file)).keys() == Keys("d", "ds")
-    with pytest.raises(PermissionDenied, match="profile"):
+    with pytest.raises(PermissionDenied, match=r"profile \(none\) could not be found"):
         await keys_of("profile", profile="none", credentials_file=str(file)).keys()
     # The environment has its own keys, which are not meant.
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
@@ -59,6 +59,13 @@ async def test_of_a_profile(monkeypatch, tmp_path) -> None:
     assert found == Keys("p", "ps", "t")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     assert await keys_of("default", profile="p").keys() == Keys("p", "ps", "t")
+
+
+async def test_half_of_the_keys_is_none(monkeypatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "half")
+    with pytest.raises(PermissionDenied, match="AWS_SECRET_ACCESS_KEY") as caught:
+        await keys_of("default").keys()
+    assert "half" not in str(caught.value)
 
 
 async def test_of_a_container_and_again_when_they_expire() -> None:
