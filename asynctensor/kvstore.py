@@ -437,9 +437,11 @@ class KvStore(KvStoreHandle):
     def _name(self) -> str:
         """The store, as errors name it."""
         try:
-            return self._store.url("")
+            url = self._store.url("")
         except Error:
             return self._store.driver
+        # A query may hold a signature.
+        return url.partition("?")[0]
 
 
 def _restore(store: KeyValueStore, path: str, context: Any, opened: KvStoreSpec | None) -> KvStore:

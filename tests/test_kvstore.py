@@ -225,6 +225,13 @@ def test_an_error_of_time_says_where_it_was(operation: str, begin: Any) -> None:
     assert (error.store, error.operation) == ("memory://", operation)
 
 
+def test_an_error_of_time_shows_no_signature() -> None:
+    store = KvStore.open({"driver": "http", "base_url": "http://127.0.0.1:9/?sig=hidden"}).result()
+    with pytest.raises(DeadlineExceeded) as caught:
+        store.read("k", timeout=0.01).result()
+    assert "hidden" not in f"{caught.value!r} {caught.value} {caught.value.store}"
+
+
 def test_caller_may_change_the_buffer_at_once(tmp_path: Path) -> None:
     store = KvStore(FileStore(str(tmp_path)))
     buffer = bytearray(b"before")
