@@ -123,9 +123,23 @@ class SpecState:
         if rule is None or self.base is None:
             return self
         kept, below = rule(self.driver_members(), Schema.from_state(self.schema))
-        with between(same, lambda path: joined("base", path)):
-            base = self.base.with_schema(below)
+        base = self.base
+        if not base.has_handed_down(below.state):
+            with between(same, lambda path: joined("base", path)):
+                base = base.with_schema(below)
         return replace(self, schema=kept.state, base=base)
+
+    def has_handed_down(self, said: SchemaState) -> bool:
+        """Whether this is an adapter that knows `said`, and `said` is a rank and a dtype at most.
+
+        These every level says of the one below: told again by each, the levels of a deep spec
+        would cost the square of their number.
+        """
+        if self.base is None or not replace(said, rank=None, dtype=None).is_empty:
+            return False
+        known = self.effective_schema()
+        rank = known.rank if self.transform is None else self.transform.input_rank
+        return said.rank in (None, rank) and said.dtype in (None, known.dtype)
 
     def with_schema(self, schema: Schema) -> SpecState:
         """The same with the constraints of `schema`; see `constrained`."""

@@ -337,7 +337,7 @@ def _stacked(
         _domain_of(layer, number)
         if isinstance(layer, TensorStore):
             below.append(layer._view())
-            specs.append(layer._opened or layer.spec().state)
+            specs.append(layer._opened or layer.spec().state.bound(bound))
         else:
             specs.append(layer.state.bound(bound))
             below.append(specs[-1])
@@ -348,5 +348,6 @@ def _stacked(
         raise InvalidArgument(
             f'the layers allow "{driver.access}", and not read={read}, write={write}'
         )
-    opened = SpecState("stack", layers=tuple(specs)).bound(bound)
+    # Layers are bound already; bound again, stacks of stacks would cost the square of their depth.
+    opened = replace(SpecState("stack").bound(bound), layers=tuple(specs))
     return TensorStore(driver, driver.transform(), bound, usable, opened)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -45,6 +48,45 @@ async def test_adapters(kind: str) -> None:
     array = await ts.open(spec)
     np.testing.assert_array_equal(await array.read(), [1, 2])
     assert repr(spec)
+
+
+def _calls(act: Callable[[], object]) -> int:
+    """How many functions `act` calls."""
+    found = 0
+
+    def count(_: object, event: str, __: object) -> None:
+        nonlocal found
+        found += event == "call"
+
+    before = sys.getprofile()
+    gc.collect()
+    gc.disable()
+    sys.setprofile(count)
+    try:
+        act()
+    finally:
+        sys.setprofile(before)
+        gc.enable()
+    return found
+
+
+@pytest.mark.parametrize("kind", ["cast", "downsample", "stack"])
+def test_each_level_is_looked_at_once(kind: str) -> None:
+    half, whole = ts.Spec(_adapted(kind, DEPTH // 2)), ts.Spec(_adapted(kind, DEPTH))
+    assert _calls(lambda: whole.to_json()) < 2.2 * _calls(lambda: half.to_json())
+    less, more = half.to_json(), whole.to_json()
+    assert _calls(lambda: ts.Spec(more)) < 2.2 * _calls(lambda: ts.Spec(less))
+
+
+@pytest.mark.parametrize("kind", ["cast", "downsample"])
+def test_ranks_are_checked_through_transforms(kind: str) -> None:
+    spec = ts.Spec(_adapted(kind, 2))[0]
+    assert spec.rank == 0
+    json = {**spec.to_json(), "transform": {"input_rank": 0, "output": [{"offset": 0}]}}
+    upon = {"driver": "cast", "base": json, "dtype": "float32"}
+    assert ts.Spec({**upon, "schema": {"rank": 0}}).rank == 0
+    with pytest.raises(InvalidArgument, match="rank"):
+        ts.Spec({**upon, "schema": {"rank": 1}})
 
 
 async def test_kvstacks() -> None:
@@ -99,6 +141,13 @@ def _upon_each_other(kind: str, levels: int) -> ts.TensorStore:
             case _:
                 array = ts.downsample(array, [1], kind)  # type: ignore[arg-type]
     return array
+
+
+@pytest.mark.parametrize("kind", ["overlay", "concat", "cast", "mean"])
+def test_each_array_below_is_looked_at_once(kind: str) -> None:
+    _upon_each_other(kind, 2)  # Loads what is loaded on first use.
+    half = _calls(lambda: _upon_each_other(kind, 40))
+    assert _calls(lambda: _upon_each_other(kind, 80)) < 3 * half
 
 
 @pytest.mark.parametrize("kind", ["overlay", "concat", "cast", "mean", "stride"])

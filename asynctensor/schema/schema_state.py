@@ -51,7 +51,7 @@ class SchemaState:
     def is_empty(self) -> bool:
         """Whether it constrains nothing."""
         said = (self.rank, self.dtype, self.domain, self.codec, self.fill_value)
-        return all([each is None for each in said]) and not self.units and self.layout is NO_LAYOUT
+        return all([each is None for each in said]) and not self.units and self.layout == NO_LAYOUT
 
     def with_rank(self, rank: int | None, said_by: str = "rank") -> SchemaState:
         """The same with its rank set.
