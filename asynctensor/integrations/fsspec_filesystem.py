@@ -11,8 +11,9 @@ from typing import Any
 
 from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.spec import AbstractBufferedFile
+from fsspec.utils import tokenize
 
-from asynctensor.errors import InvalidArgument, OutOfRange
+from asynctensor.errors import FailedPrecondition, InvalidArgument, OutOfRange
 from asynctensor.integrations.given_kvstore import State, given_kvstore, target_of
 from asynctensor.kvstore import KvStore
 from asynctensor.runtime.context import Context
@@ -29,7 +30,8 @@ class AsynctensorFileSystem(AsyncFileSystem):  # type: ignore[misc]
     """The keys of a kvstore as files: ``fsspec.filesystem("asynctensor", kvstore=...)``.
 
     A file is written as a whole when it is closed; who reads it sees all of it or nothing. There
-    are no folders but those that the keys have in them. Nothing is cached.
+    are no folders but those that the keys have in them. Nothing is cached. Pickles and JSON
+    (`to_json`) hold the spec of the kvstore, and no secrets.
 
     Args:
         kvstore: A `KvStore`, a `Repository`, a `KvStore.Spec` or its JSON, a URL, or a path.
@@ -63,6 +65,7 @@ class AsynctensorFileSystem(AsyncFileSystem):  # type: ignore[misc]
         if kvstore is None:
             raise InvalidArgument('say which kvstore: kvstore="file:///data/" or the like')
         super().__init__(**options)
+        self._options = {name: each for name, each in options.items() if name != "loop"}
         self._kvstore = given_kvstore(
             kvstore,
             context=context,
@@ -86,8 +89,43 @@ class AsynctensorFileSystem(AsyncFileSystem):  # type: ignore[misc]
             return [cls._strip_protocol(each) for each in path]
         return str(path).removeprefix("asynctensor://").strip("/")
 
+    @property
+    def _fs_token(self) -> Any:
+        # fsspec's own is of the arguments' texts: those of two stores in memory are the same.
+        kvstore = self._kvstore
+        within = kvstore.transaction
+        who = (kvstore.store.identity, kvstore.key_prefix, None if within is None else id(within))
+        return tokenize(hash(who), self._options)
+
+    def __dask_tokenize__(self) -> Any:
+        # The same in all processes; a transaction is in one.
+        return self._fs_token if self._kvstore.transaction is not None else self.to_json()
+
+    def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
+        """What `from_dict` makes a file system over the same kvstore of, anywhere.
+
+        Args:
+            include_password: Of no concern: no secret is in it, whatever this says.
+
+        Raises:
+            FailedPrecondition: It is in a transaction, which other processes do not see.
+        """
+        del include_password
+        if self._kvstore.transaction is not None:
+            raise FailedPrecondition(
+                "a file system in a transaction has no JSON: its staged writes are in this process"
+            )
+        cls = type(self)
+        return {
+            "cls": f"{cls.__module__}:{cls.__name__}",
+            "protocol": self.protocol,
+            "args": [],
+            "kvstore": self._kvstore.spec(unbind_context=True).to_json(),
+            **self._options,
+        }
+
     def __reduce__(self) -> Any:
-        return _restored, (self._kvstore,)
+        return _restored, (self._kvstore, self._options)
 
     # -- Looking ------------------------------------------------------------------------------
 
@@ -311,8 +349,8 @@ class ValueFile(AbstractBufferedFile):  # type: ignore[misc]
         self._pieces = []
 
 
-def _restored(kvstore: KvStore) -> AsynctensorFileSystem:
-    return AsynctensorFileSystem(kvstore)
+def _restored(kvstore: KvStore, options: dict[str, Any]) -> AsynctensorFileSystem:
+    return AsynctensorFileSystem(kvstore, **options)
 
 
 def _part(start: int | None, end: int | None) -> slice | None:

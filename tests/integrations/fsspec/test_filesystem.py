@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,9 @@ from fsspec.tests.abstract import (
 )
 
 import asynctensor as at
-from asynctensor.errors import InvalidArgument
-from asynctensor.integrations.fsspec import AsynctensorFileSystem
+from asynctensor.errors import FailedPrecondition, InvalidArgument
+from asynctensor.integrations.fsspec import AsynctensorFileSystem, kvstore
+from tests.servers.process import ROOT
 
 
 class OurFixtures(AbstractFixtures):
@@ -140,6 +144,81 @@ def test_states_of_a_repository(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(old)).cat_file("a/x") == b"1"
     with fsspec.open("asynctensor://a/x", kvstore=repo, tag="one") as file:
         assert file.read() == b"1"
+
+
+THERE = """
+import sys
+from fsspec.json import FilesystemJSONDecoder
+for text in sys.argv[1:]:
+    files = FilesystemJSONDecoder().decode(text)
+    print(files.cat_file("a/x").decode(), files.__dask_tokenize__() == text)
+"""
+
+
+def test_json_opens_the_same_elsewhere(tmp_path: Path) -> None:
+    repo = at.Repository.open(tmp_path / "lab", create=True).result()
+    repo.kvstore().write("a/x", b"old").result()
+    repo.create_tag("one").result()
+    repo.kvstore().write("a/x", b"new").result()
+    plain = AsynctensorFileSystem(tmp_path / "plain", context=at.Context())
+    plain.pipe_file("a/x", b"old")
+    texts = []
+    for files in (
+        AsynctensorFileSystem(repo, tag="one"),
+        AsynctensorFileSystem(repo.kvstore(tag="one")),
+        AsynctensorFileSystem((tmp_path / "lab").as_uri(), tag="one"),
+        plain,
+    ):
+        texts.append(files.to_json())
+        again = fsspec.AbstractFileSystem.from_json(texts[-1])
+        assert isinstance(again, AsynctensorFileSystem)
+        assert again == files
+        assert hash(again) == hash(files)
+        assert again.to_dict() == files.to_dict() == json.loads(texts[-1])
+        assert again.cat_file("a/x") == b"old"
+    done = subprocess.run(
+        [sys.executable, "-c", THERE, *texts], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["old", "True"] * len(texts)
+
+
+def test_json_and_pickles_keep_options_and_no_secrets(tmp_path: Path) -> None:
+    store = {
+        "driver": "s3", "bucket": "bucket", "endpoint": "http://127.0.0.1:1",
+        "aws_credentials": {
+            "type": "static", "access_key_id": "somebody", "secret_access_key": "hidden",
+        },
+    }  # fmt: skip
+    files = AsynctensorFileSystem(store, asynchronous=True, batch_size=3)
+    for include in (True, False):
+        assert "hidden" not in files.to_json(include_password=include)
+    kept = AsynctensorFileSystem(tmp_path, asynchronous=True, batch_size=3)
+    for again in (
+        fsspec.AbstractFileSystem.from_json(kept.to_json()),
+        pickle.loads(pickle.dumps(kept)),
+    ):
+        assert (again.asynchronous, again.batch_size) == (True, 3)
+
+
+def test_two_memories_are_two_file_systems() -> None:
+    """Their arguments look the same: what keeps one by its text would mix them up."""
+    one, other = (AsynctensorFileSystem("memory://", context=at.Context()) for _ in range(2))
+    assert one != other
+    assert one == AsynctensorFileSystem(one.kvstore)
+    one.pipe_file("k", b"1")
+    other.pipe_file("k", b"2")
+    stores = [kvstore(files).store for files in (one, other)]
+    assert stores[0].identity != stores[1].identity
+
+
+def test_a_file_system_in_a_transaction_stays_here(tmp_path: Path) -> None:
+    repo = at.Repository.open(tmp_path, create=True).result()
+    with repo.transaction() as txn:
+        files = AsynctensorFileSystem(repo, transaction=txn)
+        assert files != AsynctensorFileSystem(repo)
+        for text in (files.to_json, files.to_dict, lambda: pickle.dumps(files)):
+            with pytest.raises(FailedPrecondition, match="in this process"):
+                text()
 
 
 def test_wrong_arguments() -> None:
