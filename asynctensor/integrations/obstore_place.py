@@ -19,14 +19,28 @@ from obstore.store import (
 from asynctensor.errors import IncompatibleType, InvalidArgument, Unimplemented
 from asynctensor.integrations.handles import Handles
 
-#: Members of configurations that are told: where things are, and how they are asked for.
-_PUBLIC: Final = frozenset(
+#: Options of obstore's clients that are told: not headers and proxies, which may hold secrets.
+_PUBLIC_CLIENT: Final = frozenset(
     {
-        "allow_http", "allow_invalid_certificates", "endpoint", "region", "skip_signature",
-        "virtual_hosted_style_request", "account_name", "container_name", "bucket", "use_emulator",
-        "conditional_put", "copy_if_not_exists", "requester_pays", "unsigned_payload",
+        "allow_http", "allow_invalid_certificates", "connect_timeout", "http1_only", "http2_only",
+        "pool_idle_timeout", "pool_max_idle_per_host", "randomize_addresses", "read_timeout",
+        "timeout",
     }
 )  # fmt: skip
+#: All of them. Among the others of a store, obstore takes them for a defect of its own.
+_CLIENT: Final = _PUBLIC_CLIENT | {
+    "default_content_type", "default_headers", "http2_keep_alive_interval",
+    "http2_keep_alive_timeout", "http2_keep_alive_while_idle", "proxy_ca_certificate",
+    "proxy_excludes", "proxy_url", "root_certificate", "user_agent",
+}  # fmt: skip
+#: Members of configurations that are told: where things are, and how they are asked for.
+_PUBLIC: Final = _PUBLIC_CLIENT | {
+    "account_name", "authority_host", "base_url", "bucket", "checksum_algorithm",
+    "conditional_put", "container_name", "copy_if_not_exists", "default_region", "disable_tagging",
+    "endpoint", "imdsv1_fallback", "metadata_endpoint", "region", "requester_pays", "s3_express",
+    "skip_signature", "unsigned_payload", "use_azure_cli", "use_emulator", "use_fabric_endpoint",
+    "virtual_hosted_style_request",
+}  # fmt: skip
 _KINDS: Final = (S3Store, GCSStore, AzureStore, HTTPStore, LocalStore, MemoryStore)
 
 
@@ -87,8 +101,11 @@ class ObstorePlace:
     @property
     def public_config(self) -> dict[str, str]:
         """Its configuration, without what may be secret."""
-        config = getattr(self.store, "config", None) or {}
-        plain = {_plain(str(name)): str(value) for name, value in dict(config).items()}
+        config = {
+            **(getattr(self.store, "config", None) or {}),
+            **(getattr(self.store, "client_options", None) or {}),
+        }
+        plain = {_plain(str(name)): str(value) for name, value in config.items()}
         kept = {name: value for name, value in plain.items() if name in _PUBLIC}
         return {k: v for k, v in kept.items() if k not in ("bucket", "container_name")}
 
@@ -123,9 +140,14 @@ def opened(url: str, config: Mapping[str, Any]) -> ObstorePlace:
     Raises:
         InvalidArgument: obstore does not know it, or cannot use the configuration.
     """
-    options: Any = {} if url.startswith(("memory:", "file:")) else {"config": dict(config)}
+    options: Any = {}
     if url.startswith("file:"):
         options = {"mkdir": True, "automatic_cleanup": True}
+    elif not url.startswith("memory:"):
+        parts: tuple[dict[str, Any], dict[str, Any]] = {}, {}
+        for name, value in config.items():
+            parts[name.lower() in _CLIENT][name] = value
+        options = {"config": parts[False], "client_options": parts[True] or None}
     try:
         return ObstorePlace(from_url(url, **options))
     except (BaseError, TypeError, ValueError) as error:

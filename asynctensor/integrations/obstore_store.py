@@ -201,7 +201,8 @@ class ObstoreStore(KeyValueStore):
         try:
             made = await self._call("put_async", key, data, mode=mode, **whole)
         except (AlreadyExistsError, PreconditionError, FileNotFoundError, NotModifiedError) as e:
-            if mode == "overwrite":
+            if mode == "overwrite" or (mode == "create" and isinstance(e, FileNotFoundError)):
+                # What is missing is the bucket.
                 raise
             repeats = self.capabilities.remote and self._place.repeats
             if repeats and await self._is_stored(key, data):

@@ -1,4 +1,4 @@
-"""Our stand-in for Google Cloud Storage: the JSON API of objects, as a program.
+"""Our stand-in for Google Cloud Storage: the JSON API of objects, and the XML API, as a program.
 
 ``python gcs_app.py PORT`` serves ``http://127.0.0.1:PORT``. It is ours: what it does was read in
 Google's documentation of the JSON API, and google-cloud-storage, which knows the real one, passes
@@ -22,6 +22,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from aiohttp import web
 
+from tests.servers import gcs_xml
 from tests.servers.gcs_objects import BLOCK, Bucket, Refusal, Session, StoredObject, check_name
 
 _OBJECT = re.compile(r"(?:/download)?/storage/v1/b/([^/]+)/o/([^/]+)")
@@ -38,6 +39,12 @@ class App:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, text = request.raw_path.partition("?")
         query = dict(parse_qsl(text, keep_blank_values=True))
+        bucket, _, name = path[1:].partition("/")
+        if unquoted(bucket) in self.buckets:
+            try:
+                return await self._in_xml(request, unquoted(bucket), unquoted(name), query)
+            except Refusal as refusal:
+                return gcs_xml.refused(refusal)
         try:
             return await self._routed(request, path, query)
         except Refusal as refusal:
@@ -70,6 +77,28 @@ class App:
         if parts[4] == "o" and len(parts) == 6:
             return await self._one_object(request, bucket, unquoted(parts[5]), query)
         raise Refusal(404, "notFound", f"Not Found: {request.method} {path}")
+
+    async def _in_xml(
+        self, request: web.BaseRequest, place: str, name: str, query: dict[str, str]
+    ) -> web.Response:
+        bucket = self._bucket(request, place, query)
+        given = gcs_xml.conditions(request.headers, query)
+        if not name and request.method == "GET":
+            return gcs_xml.listed(bucket, query)
+        if name and request.method in ("GET", "HEAD"):
+            found = bucket.get(name, given)
+            gcs_xml.check_tags(request.headers, found)
+            answer = media(request, found)
+            answer.headers.update(gcs_xml.described(found))
+            return answer
+        if name and request.method == "PUT":
+            kind = {"contentType": request.headers.get("Content-Type", "")}
+            made = bucket.put(name, await body_of(request), kind, given)
+            return web.Response(headers=gcs_xml.described(made))
+        if name and request.method == "DELETE":
+            bucket.delete(name, given)
+            return web.Response(status=204)
+        raise Refusal(405, "MethodNotAllowed", "Method Not Allowed")
 
     # -- Buckets ------------------------------------------------------------------------------
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
-from obstore.store import AzureStore, S3Store
+from obstore.store import AzureStore, GCSStore, S3Store
 
 import asynctensor as at
-from asynctensor.errors import Unavailable
+from asynctensor.errors import NotFound, Unavailable
 from asynctensor.integrations.obstore import kvstore
 from asynctensor.integrations.obstore_place import ObstorePlace
 from asynctensor.integrations.obstore_store import ObstoreStore
@@ -16,8 +16,11 @@ from asynctensor.storage.generation import NO_VALUE
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.testing.kvstore_suite import KeyValueStoreSuite
 from tests.kvstores.azure.containers import new_container
+from tests.kvstores.gcs import buckets
 from tests.kvstores.s3.buckets import new_bucket
 from tests.servers.clouds import CloudServer
+
+HTTP: Any = {"allow_http": True}
 
 
 @pytest.fixture
@@ -65,6 +68,35 @@ class TestAzure(KeyValueStoreSuite):
     @pytest.fixture
     def store(self, azure: AzureStore) -> KeyValueStore:
         return ObstoreStore(ObstorePlace(azure))
+
+
+@pytest.fixture
+def gcs(gcs_server: CloudServer, monkeypatch: pytest.MonkeyPatch) -> GCSStore:
+    """A new bucket, as for S3."""
+    # Unsigned, obstore would not write at all.
+    monkeypatch.setenv("GOOGLE_BEARER_TOKEN", "token")
+    return GCSStore(
+        buckets.new_bucket(gcs_server),
+        base_url=gcs_server.endpoint,
+        client_options=HTTP,
+        retry_config={"max_retries": 0},
+    )
+
+
+class TestGcs(KeyValueStoreSuite):
+    @pytest.fixture
+    def store(self, gcs: GCSStore) -> KeyValueStore:
+        return ObstoreStore(ObstorePlace(gcs))
+
+
+async def test_where_there_is_no_bucket(gcs: GCSStore, s3: S3Store) -> None:
+    """A missing bucket is no condition that was not met."""
+    for store in (
+        GCSStore("no-such-bucket", base_url=gcs.config["base_url"], client_options=HTTP),
+        S3Store("no-such-bucket", endpoint=s3.config["endpoint"], region="us-east-1"),
+    ):
+        with pytest.raises(NotFound, match=r"(?i)bucket|404"):
+            await kvstore(store).write("k", b"1", if_equal=NO_VALUE)
 
 
 async def test_a_refusal_may_be_of_its_own_write_where_obstore_repeats(

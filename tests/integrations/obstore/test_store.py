@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from obstore.store import HTTPStore, LocalStore, MemoryStore, S3Store
+from obstore.store import AzureStore, GCSStore, HTTPStore, LocalStore, MemoryStore, S3Store
 
 import asynctensor as at
 from asynctensor.errors import (
@@ -127,7 +127,9 @@ def test_secrets_are_not_told() -> None:
     opened = kvstore(store, "a/")
     expected = {
         "driver": "obstore", "url": "s3://bucket/p/q", "path": "a/",
-        "config": {"region": "eu-west-1", "endpoint": "http://localhost:1"},
+        "config": {
+            "region": "eu-west-1", "endpoint": "http://localhost:1", "allow_http": "true",
+        },
     }  # fmt: skip
     json = opened.spec().to_json()
     assert len(json.pop("opened")) == 32
@@ -139,6 +141,41 @@ def test_secrets_are_not_told() -> None:
         access_key_id="name", secret_access_key="other", client_options={"allow_http": True},
     )  # fmt: skip
     assert kvstore(other).store.identity != opened.store.identity
+
+
+CLIENT = {"allow_http": True, "timeout": "5s"}
+PROXY = {"proxy_url": f"http://me:{SECRET}@localhost:2", "default_headers": {"x-key": SECRET}}
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        S3Store(
+            "bucket", endpoint="http://localhost:1", checksum_algorithm="SHA256",
+            client_options={**CLIENT, **PROXY},
+        ),
+        GCSStore("bucket", base_url="http://localhost:1", client_options={**CLIENT, **PROXY}),
+        AzureStore(
+            "bucket", account_name="a", endpoint="http://localhost:1/a",
+            client_options={**CLIENT, **PROXY},
+        ),
+        HTTPStore("http://localhost:1/a", client_options={**CLIENT, **PROXY}),
+    ],
+    ids=["s3", "gcs", "azure", "http"],
+)  # fmt: skip
+async def test_who_opens_it_again_asks_the_same_server(store: Any) -> None:
+    """And not the cloud that the URL names, where obstore was told of another."""
+    given = kvstore(store)
+    json = given.spec().to_json()
+    del json["opened"]
+    assert SECRET not in str(json)
+    again = (await at.KvStore.open(json)).store
+    for found in (again, pickle.loads(pickle.dumps(again))):
+        place = found.base._place if hasattr(found, "base") else found._place
+        config = dict(getattr(store, "config", None) or {})
+        assert dict(getattr(place.store, "config", None) or {}) == config
+        assert place.store.client_options == {"allow_http": "true", "timeout": "5s"}
+        assert place.url == ObstorePlace(store).url
 
 
 async def test_a_server_that_is_not_there() -> None:
