@@ -149,8 +149,11 @@ class RemoteStream:
 
     def _planned(self) -> list[Task | TileTask] | None:
         """On a worker: the next values to fetch; serves what needs none. None at the end."""
-        items = self._stream.take()
-        if items is None:
+        items: list[Task | TileTask] = []
+        # Of large chunks, several groups: on a worker, a next one waits behind what is decoded.
+        while len(items) < _WINDOW_VALUES[0] and (group := self._stream.take()) is not None:
+            items += group
+        if not items:
             return None
         done = ChunkStatistics()
         left: list[Task | TileTask] = []
