@@ -15,7 +15,7 @@ from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.joint_batch import Batch
 from asynctensor.chunked.joint_commit import JointCommit
 from asynctensor.chunked.plan import ViewRequest
-from asynctensor.chunked.request import Stopped, unless_stopped
+from asynctensor.chunked.request import Stopped, hand_over, unless_stopped
 from asynctensor.chunked.shard_read import inner_parts
 from asynctensor.chunked.write import Writer
 from asynctensor.errors import Aborted, CommitUnknown, Error
@@ -58,7 +58,7 @@ class JointWriter:
         self._collector.add(request)
 
     def _deliver(self, requests: list[ViewRequest]) -> None:
-        io_loop().call_soon_threadsafe(self._keep, requests)
+        hand_over(requests, io_loop(), self._keep, requests)
 
     def _keep(self, requests: list[ViewRequest]) -> None:
         self._array.keep_task(asyncio.ensure_future(self._enter(requests)))

@@ -101,7 +101,8 @@ class Stream(Generic[W]):
     ) -> None:
         #: Whether it is of small requests.
         self.is_small = is_small
-        self._requests = requests
+        #: Who wants something of it.
+        self.requests = requests
         self._groups = groups
         self._lock = threading.Lock()
         self._following: list[W] | None = None
@@ -126,7 +127,7 @@ class Stream(Generic[W]):
             return next(self._groups, None)
         except Exception as error:  # noqa: BLE001
             # Nobody may wait for chunks that were never planned.
-            for request in self._requests:
+            for request in self.requests:
                 request.fail(error)
                 request.planned()
             return None

@@ -24,6 +24,7 @@ from asynctensor.chunked.plan import (
     ViewRequest,
     tiled_streams,
 )
+from asynctensor.chunked.request import hand_over
 from asynctensor.chunked.serve import ChunkServer
 from asynctensor.chunked.shard_read import inner_parts
 from asynctensor.chunked.tiles import tile_limit
@@ -119,7 +120,7 @@ class Reader:
         self._array.count(ChunkStatistics(reads=len(requests)))
         for stream in tiled_streams(requests, self._group_cells, self._tile_cells()):
             if self._face is None:
-                io_loop().call_soon_threadsafe(self._start_remote, stream)
+                hand_over(stream.requests, io_loop(), self._start_remote, stream)
             else:
                 self._array.workers.post(self._pull, stream)
 

@@ -17,10 +17,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.plan import Stream, Task, TileTask, ViewRequest
 from asynctensor.chunked.read_window import ReadWindow
+from asynctensor.chunked.request import soon
 from asynctensor.chunked.serve import ChunkServer
 from asynctensor.chunked.shard_fetch import fetch, fetches_whole
 from asynctensor.chunked.values import HeldValue
@@ -258,7 +260,7 @@ class RemoteStream:
             self._watched.add(id(request))
             look = self._look
             loop = self._loop
-            self._takebacks.append(request.on_stop(lambda: loop.call_soon_threadsafe(look)))
+            self._takebacks.append(request.on_stop(partial(soon, loop, look)))
 
     def _look(self) -> None:
         for stopped in [each for each in self._fetches if each.is_stopped()]:
@@ -342,7 +344,7 @@ class RemoteStream:
                     del fetch, held
                     yield_gil()
         finally:
-            self._loop.call_soon_threadsafe(self._served, values, left_the_way)
+            soon(self._loop, partial(self._served, values, left_the_way))
 
     def _served(self, values: int, left_the_way: int) -> None:
         self._backlog -= left_the_way

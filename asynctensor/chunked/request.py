@@ -15,14 +15,17 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, Generic, TypeVar
 
-from asynctensor.errors import DeadlineExceeded, from_memory_error
+from asynctensor.errors import Aborted, DeadlineExceeded, from_memory_error
 from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.event_loop import io_loop
 from asynctensor.runtime.future import Future
-from asynctensor.runtime.inbox import WakingAtOnce
+from asynctensor.runtime.inbox import WakingAtOnce, inbox_of
 from asynctensor.runtime.promise import Promise
+from asynctensor.runtime.unfinished import begun, ended
 
 T = TypeVar("T")
 
@@ -32,15 +35,18 @@ class Request(Generic[T]):
 
     Attributes:
         future: What the caller awaits.
+        loop: The loop on which cells are fetched or written; None: workers do all of it.
         stopped: Whether no further cell should begin: it failed or was cancelled.
     """
 
     __slots__ = (
+        "__weakref__",
         "_active",
         "_cancelled",
         "_done",
         "_error",
         "_lock",
+        "_mark",
         "_planned",
         "_promise",
         "_report",
@@ -51,6 +57,7 @@ class Request(Generic[T]):
         "_watchers",
         "_watchers_seen",
         "future",
+        "loop",
         "stopped",
     )
 
@@ -74,6 +81,8 @@ class Request(Generic[T]):
         promise, future = Promise.new(on_cancel=self.cancel)
         self._promise = promise
         self.future = future
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._mark = begun(self)
 
     def _outcome(self) -> T:
         """What the future gives where no function was given that tells."""
@@ -97,7 +106,7 @@ class Request(Generic[T]):
 
         def arm() -> None:
             timer = loop.call_later(limit.remaining(), self.expire, error)
-            self.future.add_done_callback(lambda _: loop.call_soon_threadsafe(timer.cancel))
+            self.future.add_done_callback(lambda _: inbox_of(loop).post(_cancel, timer))
 
         loop.call_soon_threadsafe(arm)
 
@@ -197,6 +206,18 @@ class Request(Generic[T]):
         self.fail(error)
         self._settle_if_over()
 
+    def abandon(self, error: BaseException) -> None:
+        """Settles it at once, as nobody works on its cells any more."""
+        with self._lock:
+            self.stopped = True
+            self._watchers = {}
+            if self._settled:
+                return
+            self._settled = True
+            self._result = None
+        ended(self._mark)
+        self._promise.set_exception(error if self._error is None else self._error)
+
     def _settle_if_over(self) -> None:
         with self._lock:
             over = self._active == 0 and (self._planned or self.stopped)
@@ -204,6 +225,7 @@ class Request(Generic[T]):
                 return
             self._settled = True
             result, self._result = self._result, None
+        ended(self._mark)
         if self._error is not None:
             self._promise.set_exception(self._error)
         elif self._cancelled and not (self._planned and not self.stopped):
@@ -213,6 +235,33 @@ class Request(Generic[T]):
                 self._promise.set_result(self._outcome() if result is None else result())
             except BaseException as error:  # noqa: BLE001
                 self._promise.set_exception(error)
+
+
+def _cancel(timer: asyncio.TimerHandle) -> None:
+    timer.cancel()
+
+
+def soon(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> None:
+    """Has `function` called on `loop`, which may have ended: then nothing is left to be told."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(function)
+
+
+def hand_over(
+    requests: Sequence[Request[Any]],
+    loop: asyncio.AbstractEventLoop,
+    function: Callable[..., object],
+    *args: object,
+) -> None:
+    """Has ``function(*args)`` work on `requests`, which need `loop` from now on."""
+    for request in requests:
+        request.loop = loop
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *args)
+    # Looked at afterwards: whoever ends the loop looks at those that need it before he closes it.
+    if loop.is_closed():
+        for request in requests:
+            request.abandon(Aborted("the I/O loop ended before this operation began"))
 
 
 class Stopped(Exception):
@@ -243,7 +292,7 @@ async def unless_stopped(
             stopping = True
             task.cancel()
 
-    takebacks = [r.on_stop(lambda: loop.call_soon_threadsafe(look)) for r in requests]
+    takebacks = [r.on_stop(partial(soon, loop, look)) for r in requests]
     try:
         return await work
     except asyncio.CancelledError:

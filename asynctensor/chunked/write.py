@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.plan import GROUP_CELLS, Stream, Task, ViewRequest, streams
 from asynctensor.chunked.remote_write import SENT_BYTES, RemoteWriter
+from asynctensor.chunked.request import hand_over
 from asynctensor.chunked.update import covers, updated_value
 from asynctensor.chunked.values import check_size, stored_bytes
 from asynctensor.chunked.write_slots import WriteSlots, patches_of
@@ -63,7 +64,7 @@ class Writer:
         array = self._array
         for stream in streams(requests, self._group_cells):
             if self._face is None:
-                io_loop().call_soon_threadsafe(self._remote.begin, stream)
+                hand_over(stream.requests, io_loop(), self._remote.begin, stream)
             elif stream.is_small:
                 array.io_workers.post(self._pull_small, stream)
             else:

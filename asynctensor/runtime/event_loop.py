@@ -23,6 +23,7 @@ from asynctensor.runtime.job import BegunJob, Job, abandon_all
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.threads import start_thread
 from asynctensor.runtime.turn import TurnCollector
+from asynctensor.runtime.unfinished import abandon_requests, stop_requests
 from asynctensor.runtime.workers import stop_all_pools
 
 T = TypeVar("T")
@@ -138,12 +139,14 @@ class IoLoop:
         self._ending = True
         # What is stuck is destroyed while pending; the loop would print that.
         loop.set_exception_handler(_say_nothing)
+        stop_requests()
         stuck = await self._cancel_tasks(set())
         await self.run_closers()
         # What arrived meanwhile, on connections that were open until then, may have begun others.
         await self._cancel_tasks(stuck)
         await loop.shutdown_asyncgens()
         abandon_all(loop)
+        abandon_requests(loop)
         loop.stop()
 
     async def _cancel_tasks(self, stuck: set[Task[Any]]) -> set[Task[Any]]:
@@ -176,8 +179,10 @@ class IoLoop:
         try:
             yield
         finally:
+            stop_requests(self.loop)
             await self.run_closers()
             abandon_all(self.loop)
+            abandon_requests(self.loop)
 
 
 def _say_nothing(loop: AbstractEventLoop, context: dict[str, Any]) -> None:

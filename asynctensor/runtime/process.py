@@ -12,7 +12,7 @@ import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import ReferenceType, WeakKeyDictionary, WeakSet
 
 #: Takes a function and its arguments, and has it called where workers would have.
 Work: TypeAlias = Callable[[Callable[..., object], "tuple[Any, ...]"], None]
@@ -81,6 +81,8 @@ class Process:
         ends_with_interpreter: Whether the interpreter will end the I/O loop when it exits.
         pools_end_with_interpreter: The same of the worker pools.
         jobs: The jobs that were begun and have not ended (`job.Job`).
+        requests: The requests of many pieces that were begun and have not ended
+            (`unfinished.Unfinished`), by weak references.
         instead_of_workers: Where no thread may be started (a simulation), what does the work of
             all worker pools; None otherwise.
     """
@@ -103,6 +105,7 @@ class Process:
         "lock",
         "pools",
         "pools_end_with_interpreter",
+        "requests",
         "shared",
         "verbose_flags",
     )
@@ -130,6 +133,7 @@ class Process:
         self.pools: WeakSet[Any] = WeakSet()
         self.closers: list[Callable[[], Any]] = []
         self.jobs: set[Any] = set()
+        self.requests: set[ReferenceType[Any]] = set()
         self.instead_of_workers: Work | None = None
 
     def survives(self, item: AfterFork) -> None:

@@ -17,11 +17,12 @@ from time import sleep
 from typing import Any, TypeAlias, TypeVar, cast
 from weakref import finalize
 
-from asynctensor.errors import FailedPrecondition, InvalidArgument
+from asynctensor.errors import Aborted, FailedPrecondition, InvalidArgument
 from asynctensor.runtime.inbox import LoopInbox, inbox_of, wake_now
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.threads import start_thread
+from asynctensor.runtime.unfinished import abandon_requests, stop_requests
 
 T = TypeVar("T")
 _Work: TypeAlias = "tuple[Callable[..., object], tuple[Any, ...]]"
@@ -71,6 +72,15 @@ def _work(queue: SimpleQueue[_Work | None]) -> None:
 def _stop(queue: SimpleQueue[_Work | None], threads: list[threading.Thread]) -> None:
     for _ in threads:
         queue.put(None)
+
+
+def _drop(queue: SimpleQueue[_Work | None]) -> None:
+    """Empties a queue whose threads are stuck."""
+    with suppress(Empty):
+        while True:
+            item = queue.get_nowait()
+            if item is not None and isinstance(item[0], _Call):
+                item[0].refuse()
 
 
 class _Call:
@@ -130,6 +140,13 @@ class _Call:
         del self._function, self._args
         self._finished = True
         self._inbox.post(_Call._wake, self)
+
+    def refuse(self) -> None:
+        """Says that it will never begin."""
+        if self.call_off():
+            self._error = Aborted("the runtime ended before this call began")
+            self._finished = True
+            self._inbox.post(_Call._wake, self)
 
     def _wake(self) -> None:
         waiter = self.waiter
@@ -249,23 +266,24 @@ class WorkerPool:
                 raise FailedPrecondition(f"no worker thread can be started: {error}") from error
 
     def stop(self, grace: float) -> None:
-        """Drops what is queued, and lets the threads end after what they are doing.
+        """Lets the threads end after what they are doing, and what waits for them.
 
         Args:
-            grace: Seconds to wait for them at most.
+            grace: Seconds to wait for them at most. What they have not begun by then is dropped,
+                and calls that are awaited fail with `Aborted`.
         """
         if self._epoch != PROCESS.epoch:
             return
         with PROCESS.lock:
             queue, threads = self._queue, self._threads
             self._begin_anew()
-        with suppress(Empty):
-            while True:
-                queue.get_nowait()
         _stop(queue, threads)
         until = SOURCES.monotonic() + grace
         for thread in threads:
             thread.join(max(0.0, until - SOURCES.monotonic()))
+        if any([thread.is_alive() for thread in threads]):
+            _drop(queue)
+            _stop(queue, threads)
 
     def __repr__(self) -> str:
         return f"WorkerPool({self._size}, {self._name!r})"
@@ -304,9 +322,14 @@ def file_io_pool() -> WorkerPool:
 
 
 def stop_all_pools(grace: float) -> None:
-    """Stops every pool of the process; waits `grace` seconds at most. They start anew if used."""
+    """Stops every pool of the process, and the requests whose work they do.
+
+    Waits `grace` seconds at most. They start anew if used.
+    """
+    stop_requests()
     until = SOURCES.monotonic() + grace
     with PROCESS.lock:
         pools = list(PROCESS.pools)
     for pool in pools:
         pool.stop(max(0.0, until - SOURCES.monotonic()))
+    abandon_requests()

@@ -249,19 +249,17 @@ class Life:
         erased = self._sharing is None and not isinstance(error, CommitUnknown)
         if erased and (self._moving or any(each.moved for each in participants)):
             # What was moved out of memory is gone before anybody is told.
-            self._erasing = start(self._erase, participants, error)
+            self._erasing = start(self._erase, participants)
+            self._erasing.add_done_callback(lambda _: self._promise.set_exception(error))
         else:
             self._promise.set_exception(error)
 
-    async def _erase(self, participants: list[Participant], error: Error) -> None:
-        try:
-            if self._moving is not None:
-                with suppress(Error):
-                    await self._moving
-            for each in participants:
-                await each.erase()
-        finally:
-            self._promise.set_exception(error)
+    async def _erase(self, participants: list[Participant]) -> None:
+        if self._moving is not None:
+            with suppress(Error):
+                await self._moving
+        for each in participants:
+            await each.erase()
 
 
 def check_domain(new: Participant, others: Iterable[Participant]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from asyncio import CancelledError
 from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from asynctensor.errors import (
     Aborted,
+    CommitUnknown,
     Error,
     FailedPrecondition,
     InvalidArgument,
@@ -24,7 +26,6 @@ from asynctensor.storage.commit_domain import Isolation
 from asynctensor.storage.shared_transaction import SharedTransaction
 from asynctensor.transaction.atomic_commit import AtomicCommit, check, within
 from asynctensor.transaction.shared_work import SharedWork
-from asynctensor.transaction.sharing import Sharing
 from asynctensor.transaction.staged_memory import DEFAULT_LIMIT
 from asynctensor.transaction.states import Event, State
 from asynctensor.transaction.terms import Terms
@@ -227,10 +228,19 @@ class Transaction(SharedWork):
         if self._sharing is None or self._sharing.part:
             self._discard(aborted)
         else:
-            self._work = start(self._abandon, self._sharing, aborted)
+            self._noted = start(self._sharing.abandoned, aborted)
+            self._noted.add_done_callback(self._abandoned)
 
-    async def _abandon(self, sharing: Sharing, aborted: Error) -> None:
-        self._discard(await sharing.abandoned(aborted))
+    def _abandoned(self, noted: Future[Error]) -> None:
+        try:
+            failure = noted.result()
+        except (Exception, CancelledError) as error:  # noqa: BLE001 -- whoever waits gets it
+            failure = CommitUnknown(
+                "the runtime ended before the store said whether the transaction is noted as "
+                "aborted: resume() it by its token, and abort it again"
+            )
+            failure.__cause__ = error
+        self._discard(failure)
 
     async def __aenter__(self) -> Self:
         return self
@@ -380,9 +390,17 @@ class Transaction(SharedWork):
             self._end()
 
     def _commit_ended(self, _: object) -> None:
-        """Fails the transaction if its commit was cancelled before its first step."""
+        """Fails the transaction if its commit was cancelled before its first step, or got stuck."""
         with self._lock:
-            if self._state is not State.FINISHING:
+            begun = self._state is State.COMMITTING
+            if not begun and self._state is not State.FINISHING:
                 return
             self._move(Event.FAIL)
-        self._discard(Aborted("the event loop ended before the commit began"))
+        if begun:
+            failure: Error = CommitUnknown(
+                "the runtime ended during the commit, and whether it was made is not known: look "
+                "at what is stored"
+            )
+        else:
+            failure = Aborted("the event loop ended before the commit began")
+        self._discard(failure)

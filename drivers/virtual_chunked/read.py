@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from asynctensor.chunked.array import ChunkStatistics
 from asynctensor.chunked.cache import CachedChunk
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.plan import Stream, Target, Task, ViewRequest, streams
-from asynctensor.chunked.request import Stopped, unless_stopped
+from asynctensor.chunked.request import Stopped, hand_over, soon, unless_stopped
 from asynctensor.drivers.virtual_chunked.array import INLINE_BYTES, VirtualArray
 from asynctensor.errors import Aborted
 from asynctensor.runtime.event_loop import io_loop
@@ -47,9 +48,9 @@ class VirtualReader:
         """Serves requests that came together."""
         loop = io_loop()
         calls = min(_CALLS, sum(request.partition.count for request in requests))
-        loop.call_soon_threadsafe(self._count, len(requests))
+        soon(loop, partial(self._count, len(requests)))
         for stream in streams(requests, 1):
-            loop.call_soon_threadsafe(self._start, stream, calls)
+            hand_over(stream.requests, loop, self._start, stream, calls)
 
     def _count(self, requests: int) -> None:
         self._array.statistics.add(ChunkStatistics(reads=requests))

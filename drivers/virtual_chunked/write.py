@@ -16,7 +16,7 @@ from asynctensor.chunked.cache import CachedChunk
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.grid import Cell, Partition
 from asynctensor.chunked.plan import Stream, Task, ViewRequest, streams
-from asynctensor.chunked.request import Request, Stopped, unless_stopped
+from asynctensor.chunked.request import Request, Stopped, hand_over, unless_stopped
 from asynctensor.chunked.virtual_functions import VirtualChunkedWriteParameters
 from asynctensor.drivers.virtual_chunked.array import (
     INLINE_BYTES,
@@ -91,7 +91,7 @@ class VirtualWriter:
         loop = io_loop()
         calls = min(_CALLS, sum(request.partition.count for request in requests))
         for stream in streams(requests, 1):
-            loop.call_soon_threadsafe(self._start, stream, calls)
+            hand_over(stream.requests, loop, self._start, stream, calls)
 
     def _start(self, stream: Stream[Task], calls: int) -> None:
         for _ in range(calls):

@@ -235,7 +235,7 @@ def test_a_worker_that_waits_for_a_result_wakes_whoever_works_it_out() -> None:
         return 7
 
     with WakingTogether():
-        assert start(work).result(timeout=30) == 7
+        assert start(work).result(timeout=60) == 7
 
 
 def test_what_may_wait_finds_the_loops_woken_and_wakes_them_itself() -> None:
