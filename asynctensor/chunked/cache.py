@@ -1,7 +1,8 @@
 """Decoded chunks, kept up to a number of bytes, shared by all arrays of one ``cache_pool``.
 
-Entries are dropped least recently used first. An entry is immutable once it is in; whoever wants
-another content puts another entry.
+Entries are dropped least recently used first; chunks before the indexes of shards, as long as these
+take little: an index is small, and without it each of its chunks takes one more request. An entry
+is immutable once it is in; whoever wants another content puts another entry.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from asynctensor.runtime.counters import chunk_counters
 from asynctensor.runtime.process import PROCESS
 
 A = TypeVar("A")
-#: (array, grid position, number of the inner chunk, 0 without shards)
+#: (array, grid position, number of the inner chunk, 0 without shards, below 0 of an index)
 CacheKey: TypeAlias = tuple[Hashable, tuple[int, ...], int]
 
 #: What an entry costs beside its elements; keeps a cache of empty chunks bounded too.
 _OVERHEAD = 512
+#: The part of the limit that indexes have to themselves; one that is larger is kept like a chunk.
+_FOR_INDEXES = 1 / 8
 #: Elements of object arrays that may be shared between readers.
 _IMMUTABLE = (str, bytes, int, float, bool, type(None))
 
@@ -63,8 +66,9 @@ class ChunkCache:
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self._entries: OrderedDict[CacheKey, CachedChunk] = OrderedDict()
-        self._bytes = 0
+        self._chunks: OrderedDict[CacheKey, CachedChunk] = OrderedDict()
+        self._indexes: OrderedDict[CacheKey, CachedChunk] = OrderedDict()
+        self._bytes = self._index_bytes = 0
         self._evictions = chunk_counters().evictions
         self._lock = threading.Lock()
         self._shared_lock = threading.RLock()
@@ -78,16 +82,20 @@ class ChunkCache:
 
     def get(self, key: CacheKey) -> CachedChunk | None:
         """The entry of `key`, which becomes the most recently used."""
-        entry = self._entries.get(key)
+        entry = self.peek(key)
         if entry is not None:
             with self._lock:
-                if key in self._entries:
-                    self._entries.move_to_end(key)
+                entries = self._holding(key)
+                if key in entries:
+                    entries.move_to_end(key)
         return entry
 
     def peek(self, key: CacheKey) -> CachedChunk | None:
         """The entry of `key`, as if nobody had asked."""
-        return self._entries.get(key)
+        return self._holding(key).get(key)
+
+    def _holding(self, key: CacheKey) -> OrderedDict[CacheKey, CachedChunk]:
+        return self._indexes if key[2] < 0 and key in self._indexes else self._chunks
 
     def put(
         self, key: CacheKey, entry: CachedChunk, valid: Callable[[], bool] | None = None
@@ -100,28 +108,38 @@ class ChunkCache:
         size = entry.nbytes
         if size > self.limit_bytes:
             return
+        for_indexes = int(_FOR_INDEXES * self.limit_bytes)
         with self._lock:
             if valid is not None and not valid():
                 return
-            old = self._entries.get(key)
+            old = self.peek(key)
             if old is not None:
                 if old.time > entry.time:
                     return
-                self._bytes -= old.nbytes
-            self._entries[key] = entry
-            self._entries.move_to_end(key)
+                self._drop(key)
+            if key[2] < 0 and size <= for_indexes:
+                self._indexes[key] = entry
+                self._index_bytes += size
+            else:
+                self._chunks[key] = entry
             self._bytes += size
             while self._bytes > self.limit_bytes:
-                _, dropped = self._entries.popitem(last=False)
-                self._bytes -= dropped.nbytes
+                over = self._indexes if self._index_bytes > for_indexes else self._chunks
+                self._drop(next(iter(over)))
                 self._evictions.value += 1
+
+    def _drop(self, key: CacheKey) -> None:
+        entries = self._holding(key)
+        entry = entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= entry.nbytes
+            if entries is self._indexes:
+                self._index_bytes -= entry.nbytes
 
     def discard(self, key: CacheKey) -> None:
         """Forgets `key`."""
         with self._lock:
-            old = self._entries.pop(key, None)
-            if old is not None:
-                self._bytes -= old.nbytes
+            self._drop(key)
 
     def shared(self, key: Hashable, make: Callable[[], A]) -> A:
         """What is known by `key` in this pool, as long as somebody holds it; else a new one.
@@ -137,7 +155,8 @@ class ChunkCache:
 
     def statistics(self) -> CacheStatistics:
         """What is held now."""
-        return CacheStatistics(len(self._entries), self._bytes, self.limit_bytes)
+        entries = len(self._chunks) + len(self._indexes)
+        return CacheStatistics(entries, self._bytes, self.limit_bytes)
 
 
 def _array_bytes(array: Array) -> int:

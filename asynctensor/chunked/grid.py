@@ -37,12 +37,13 @@ class Partition:
         rank: Rank of the array.
         view_shape: Shape of the view.
         count: Number of touched cells.
+        within: Of a view of one cell, what of its inner chunks it touches, once somebody has asked:
+            the shard's layout, and those parts (`shard_read.inner_parts`).
     """
 
     __slots__ = (
         "_by_in", "_by_out", "_expand", "_inverse", "_only", "_perm", "_plain", "_squeeze", "count",
-        "keeps_order", "rank",
-        "sets", "view_shape",
+        "keeps_order", "rank", "sets", "view_shape", "within",
     )  # fmt: skip
 
     def __init__(self, sets: Sequence[DimSet], rank: int, view_shape: tuple[int, ...]) -> None:
@@ -67,6 +68,7 @@ class Partition:
             if isinstance(s, StridedSet | IndexSet)
         ]
         self._only: Cell | None = None
+        self.within: tuple[object, Sequence[tuple[int, Partition, Cell]]] | None = None
         self._perm: tuple[int, ...] | None = None
         self._inverse: tuple[int, ...] = ()
         self._expand: tuple[slice | None, ...] | None = None
@@ -116,7 +118,7 @@ class Partition:
         self.count = count
         self._by_out = self._by_in = _in_order(rank)
         self._plain = self.keeps_order = True
-        self._perm = self._expand = self._squeeze = self._only = None
+        self._perm = self._expand = self._squeeze = self._only = self.within = None
         self._inverse = ()
         return self
 

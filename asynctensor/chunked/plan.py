@@ -19,6 +19,8 @@ GROUP_BYTES = 4 * 2**20
 GROUP_CELLS = 256
 #: Requests of at most so many chunks are merged with others of the same turn.
 SMALL_CELLS = 64
+#: So many requests are planned without a pause, and that on the I/O loop, too.
+_FEW = 8
 
 
 class ViewRequest(Request[Any]):
@@ -218,7 +220,8 @@ def _merged(requests: Sequence[ViewRequest], group_cells: int) -> Iterator[list[
             for cell in cells:
                 tasks.setdefault(partition.index(cell), []).append((request, partition, cell))
         request.planned()
-        yield_gil()
+        if len(requests) > _FEW:
+            yield_gil()
     items = list(tasks.items())
     # Not fewer groups than a few per worker, so that all have something to do.
     size = max(1, min(group_cells, len(items) // 8))

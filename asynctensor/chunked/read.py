@@ -9,7 +9,7 @@ reading, memory is bounded by the number of workers, and a huge read does not ho
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.cache import CachedChunk
@@ -26,7 +26,7 @@ from asynctensor.chunked.plan import (
 )
 from asynctensor.chunked.request import hand_over
 from asynctensor.chunked.serve import ChunkServer
-from asynctensor.chunked.shard_read import inner_parts
+from asynctensor.chunked.shard_read import inner_cells, inner_count
 from asynctensor.chunked.tiles import tile_limit
 from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.runtime.event_loop import io_loop
@@ -38,6 +38,11 @@ from asynctensor.runtime.workers import yield_gil
 _INLINE_BYTES = 256 * 1024
 #: A read of at most so many chunks may be: each costs the caller's loop some microseconds.
 _INLINE_CELLS = 8
+#: Reads of so many chunks at most, of which workers would be done sooner than they are woken, are
+#: planned on the I/O loop: as many as may be under way at once, whatever their size.
+_LITTLE_CELLS = 8
+#: Inner chunks that these may have at most, and bytes: copying so many takes about 0.1 ms.
+_LITTLE_INNER, _LITTLE_BYTES = 64, 2**20
 
 
 class Reader:
@@ -111,9 +116,7 @@ class Reader:
         if shard is None:
             yield 0, partition, cell
             return
-        for inner, targets in inner_parts(shard, [(None, partition, cell)]).items():
-            for _, finer, part in targets:
-                yield inner, finer, part
+        yield from inner_cells(shard, partition, cell)
 
     def deliver(self, requests: list[ViewRequest]) -> None:
         """Serves requests that came together."""
@@ -156,5 +159,24 @@ class Reader:
         from asynctensor.chunked.remote_read import RemoteStream
 
         array = self._array
-        work = RemoteStream(array, self._server, stream).run()
-        array.keep_task(asyncio.ensure_future(work))
+        work = RemoteStream(array, self._server, stream)
+        if stream.is_small and self._are_little(stream.requests):
+            work.begin_all()
+        else:
+            array.keep_task(asyncio.ensure_future(work.run()))
+
+    def _are_little(self, requests: Sequence[ViewRequest]) -> bool:
+        """Whether planning these costs next to nothing."""
+        shard = self._array.layout.shard
+        if (
+            sum([request.partition.count for request in requests]) > _LITTLE_CELLS
+            or sum([request.data.nbytes for request in requests]) > _LITTLE_BYTES
+        ):
+            return False
+        if shard is None:
+            return True
+        inner = 0
+        for request in requests:
+            for cell in request.partition.cells():
+                inner += inner_count(shard, request.partition, cell)
+        return inner <= _LITTLE_INNER

@@ -24,7 +24,13 @@ from asynctensor.chunked.plan import Stream, Task, TileTask, ViewRequest
 from asynctensor.chunked.read_window import ReadWindow
 from asynctensor.chunked.request import soon
 from asynctensor.chunked.serve import ChunkServer
-from asynctensor.chunked.shard_fetch import fetch, fetches_whole
+from asynctensor.chunked.shard_fetch import (
+    fetch,
+    fetches_whole,
+    forget_index,
+    known_parts,
+    part_options,
+)
 from asynctensor.chunked.values import HeldValue
 from asynctensor.errors import Aborted, Error
 from asynctensor.runtime.inbox import WakingTogether
@@ -42,6 +48,9 @@ _GREATEST_GROWTH = 4
 #: The same in values: enough to keep a store with a long way busy, and at least a few. The last
 #: tile that is begun may exceed it.
 _WINDOW_VALUES = (8, 256)
+#: Inner chunks that are looked for on the I/O loop at most: more of them take a worker less long
+#: than it takes to wait for one.
+_MOST_LOOKED_FOR = 64
 #: Decoded bytes handed to one worker at a time.
 _HAND_OVER_BYTES = 4 * 2**20
 
@@ -120,18 +129,37 @@ class RemoteStream:
         self._takebacks: list[Callable[[], None]] = []
         self._changed: asyncio.Future[None] | None = None
         self._handing_over = False
+        self._at_once = False
         self._loop = asyncio.get_running_loop()
+
+    def begin_all(self) -> None:
+        """Begins all of a stream of a few values, which ends by itself: without a task."""
+        FLOW.set(object())
+        self._at_once = True
+        while (items := self._planned()) is not None:
+            for item in items:
+                self._begin(_Fetch(item))
+        self._end_if_over()
+
+    def _end_if_over(self) -> None:
+        if self._at_once and not self._fetches:
+            self._take_back()
+
+    def _take_back(self) -> None:
+        # None is kept: they would hold the output, in a circle, until the garbage is collected.
+        while self._takebacks:
+            self._takebacks.pop()()
 
     async def run(self) -> None:
         """Serves the stream to its end."""
         # Its requests take turns with those of others. (Connections that are made meanwhile keep
         # this: it must hold on to nothing.)
         FLOW.set(object())
-        planning = self._plan()
+        planning: asyncio.Task[list[Task | TileTask] | None] | None = self._plan()
         try:
-            while (items := await planning) is not None:
+            while planning is not None and (items := await planning) is not None:
                 # While these are fetched: workers that decode have no time when room is there.
-                planning = self._plan()
+                planning = None if self._stream.exhausted else self._plan()
                 for item in items:
                     while self._room <= 0 or self._backlog >= self._most_backlog:
                         await self._change()
@@ -141,16 +169,18 @@ class RemoteStream:
             while self._fetches:
                 await self._change()
         finally:
-            planning.cancel()
-            # None is kept: they would hold the output, in a circle, until the garbage is collected.
-            while self._takebacks:
-                self._takebacks.pop()()
+            if planning is not None:
+                planning.cancel()
+            self._take_back()
 
     def _plan(self) -> asyncio.Task[list[Task | TileTask] | None]:
         return self._loop.create_task(self._array.workers.run(self._planned))
 
     def _planned(self) -> list[Task | TileTask] | None:
-        """On a worker: the next values to fetch; serves what needs none. None at the end."""
+        """The next values to fetch; serves what needs none. None at the end.
+
+        On a worker, but where there are few.
+        """
         items: list[Task | TileTask] = []
         # Of large chunks, several groups: on a worker, a next one waits behind what is decoded.
         while len(items) < _WINDOW_VALUES[0] and (group := self._stream.take()) is not None:
@@ -163,7 +193,8 @@ class RemoteStream:
             for item in items:
                 if isinstance(item, TileTask) or not self._server.try_cache(*item, done):
                     left.append(item)
-                yield_gil()
+                if not self._at_once:
+                    yield_gil()
         return left
 
     # -- fetching ---------------------------------------------------------------------------
@@ -185,9 +216,10 @@ class RemoteStream:
                 self._begin_value(fetch, k, index, options)
             return
         index, targets = item
-        if fetches_whole(self._array, len(self._server.parts(targets))):
+        parts = self._server.parts(targets)
+        if fetches_whole(self._array, len(parts)):
             self._begin_value(fetch, 0, index, ReadOptions(staleness_bound=_bound(item)))
-        else:
+        elif not (len(parts) <= _MOST_LOOKED_FOR and self._begin_parts(fetch, item, sorted(parts))):
             self._begin_task(fetch, 0)
 
     def _begin_value(
@@ -218,6 +250,55 @@ class RemoteStream:
             self._begin_task(fetch, k)
         else:
             fetch.begun[k] = give_up
+
+    def _begin_parts(self, fetch: _Fetch, task: Task, wanted: list[int]) -> bool:
+        """Fetches parts of a shard without a task, by an index at hand; False if it cannot be."""
+        array, index = self._array, task[0]
+        known = known_parts(array, index, wanted)
+        if known is None:
+            return False
+        held, spans = known
+        held.epoch = array.epoch(index)
+        under_way: dict[int, Callable[[], object]] = {}
+
+        def give_up() -> None:
+            for each in under_way.values():
+                each()
+            under_way.clear()
+
+        def told(begin: int, arrival: Arrival | Error | None) -> None:
+            del under_way[begin]
+            if isinstance(arrival, Arrival) and arrival.state == "value":
+                fetch.counts.store_reads += 1
+                fetch.counts.bytes_read += len(arrival.value)
+                held.add(begin, arrival.value)
+                held.time = min(held.time, arrival.stamp.time)
+                if not under_way:
+                    del fetch.begun[0]
+                    self._come(fetch, 0, held)
+                return
+            give_up()
+            del fetch.begun[0]
+            if isinstance(arrival, Error):
+                if not fetch.is_stopped():
+                    self._server.failed(*task, arrival)
+                self._come(fetch, 0, None)
+                return
+            if arrival is not None:
+                forget_index(array, index)
+            self._begin_task(fetch, 0)
+
+        key, bound = array.key(index), _bound(task)
+        for part in spans:
+            begun = array.store.begin_read(
+                key, part_options(held, part, bound), partial(told, part[0])
+            )
+            if begun is None:
+                give_up()
+                return False
+            under_way[part[0]] = begun
+        fetch.begun[0] = give_up
+        return True
 
     def _begin_task(self, fetch: _Fetch, k: int) -> None:
         """Fetches a value, or what is needed of it, or finds out what is wrong with it."""
@@ -293,6 +374,7 @@ class RemoteStream:
                 request.finish(len(fetch.held))
             self._room += len(fetch.held)
         self._notify()
+        self._end_if_over()
 
     def _measure(self, fetch: _Fetch) -> None:
         """Adapts the number of values under way to how some came that are there."""
@@ -344,7 +426,8 @@ class RemoteStream:
                     del fetch, held
                     yield_gil()
         finally:
-            soon(self._loop, partial(self._served, values, left_the_way))
+            if not self._at_once:
+                soon(self._loop, partial(self._served, values, left_the_way))
 
     def _served(self, values: int, left_the_way: int) -> None:
         self._backlog -= left_the_way

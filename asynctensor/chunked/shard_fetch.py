@@ -7,13 +7,17 @@ import math
 from collections.abc import Sequence
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
-from asynctensor.chunked.shard_index import Found
+from asynctensor.chunked.shard_index import INDEX, Found
 from asynctensor.chunked.shard_read import find_inner, runs, span
 from asynctensor.chunked.values import HeldValue
-from asynctensor.errors import OutOfRange
+from asynctensor.errors import DataLoss, OutOfRange
 from asynctensor.storage.byte_range import ByteRange
+from asynctensor.storage.generation import TimestampedStorageGeneration
 from asynctensor.storage.kvstore import ReadOptions, ReadResult
 
+#: Length of a shard whose length is not known. It matters only for where a trailing index begins:
+#: offsets are absolute.
+_SOME_LENGTH = 2**62
 #: From this share of a shard's inner chunks on, one request for the whole is the cheaper way.
 _WHOLE_SHARE = 0.5
 
@@ -34,7 +38,8 @@ async def fetch(
     """
     key = array.key(cell)
     if not fetches_whole(array, len(wanted)):
-        held = await _parts(array, cell, wanted, bound)
+        held = await _known_parts(array, cell, wanted, bound)
+        held = held or await _parts(array, cell, wanted, bound)
         if held is not None:
             return held
     return HeldValue.of(await _counted(array, key, ReadOptions(staleness_bound=bound)))
@@ -61,6 +66,63 @@ def asked_spans(
     return [span(run) for run in runs(places, gap)]
 
 
+def known_parts(
+    array: ChunkedArray, cell: tuple[int, ...], wanted: Sequence[int]
+) -> tuple[HeldValue, list[tuple[int, int]]] | None:
+    """What to ask for of a shard, by the indexes that the cache has.
+
+    They may be outdated: whoever asks makes it a condition that the generation is still theirs.
+
+    Args:
+        array: The array.
+        cell: Grid position of the shard.
+        wanted: Inner chunks, sorted.
+
+    Returns:
+        The shard, of that generation and without any part yet, and the ranges to ask for. None if
+        the cache lacks an index, or if nothing is to be asked for, so that nothing would tell
+        whether it is outdated.
+    """
+    entry = array.cache.peek((array.identity, cell, INDEX)) if array.cache.limit_bytes else None
+    if entry is None:
+        return None
+    stamp = TimestampedStorageGeneration(entry.generation, float("inf"))
+    held = HeldValue(_SOME_LENGTH, stamp)
+    try:
+        found = find_inner(array, held, cell, wanted, ChunkStatistics())
+    except DataLoss:
+        # Whoever reads that index anew says what is wrong.
+        return None
+    if found.unread or not found.places:
+        return None
+    return held, asked_spans(array, found.places)
+
+
+def forget_index(array: ChunkedArray, cell: tuple[int, ...]) -> None:
+    """Says that the index that the cache has of a shard is outdated."""
+    array.cache.discard((array.identity, cell, INDEX))
+
+
+async def _known_parts(
+    array: ChunkedArray, cell: tuple[int, ...], wanted: list[int], bound: float
+) -> HeldValue | None:
+    """The parts that are needed, by the indexes that the cache has; None if that cannot be."""
+    if not array.cache.limit_bytes:
+        return None
+    known = await array.workers.run(known_parts, array, cell, wanted)
+    if known is None:
+        return None
+    held, spans = known
+    try:
+        if await add_parts(array, held, array.key(cell), spans, bound):
+            return held
+    except OutOfRange:
+        # Of a store that looks at ranges before it looks at conditions.
+        pass
+    forget_index(array, cell)
+    return None
+
+
 async def _parts(
     array: ChunkedArray, cell: tuple[int, ...], wanted: list[int], bound: float
 ) -> HeldValue | None:
@@ -76,10 +138,8 @@ async def _parts(
         return None
     if first.state == "missing":
         return HeldValue.of(first)
-    # How long the shard is matters only for where a trailing index begins: offsets are absolute.
-    size = 2**62
-    held = HeldValue(size, first.stamp)
-    held.add(size - shard.index_size if shard.index_at_end else 0, first.value)
+    held = HeldValue(_SOME_LENGTH, first.stamp)
+    held.add(_SOME_LENGTH - shard.index_size if shard.index_at_end else 0, first.value)
     while True:
         done = ChunkStatistics()
         found = await array.workers.run(find_inner, array, held, cell, wanted, done)
@@ -107,17 +167,18 @@ def index_spans(found: Found) -> list[tuple[int, int]]:
 
 
 async def add_parts(
-    array: ChunkedArray, held: HeldValue, key: str, spans: Sequence[tuple[int, int]]
+    array: ChunkedArray,
+    held: HeldValue,
+    key: str,
+    spans: Sequence[tuple[int, int]],
+    bound: float = float("inf"),
 ) -> bool:
-    """Fetches parts of a value; False if it is another one by now."""
-    generation = held.generation
+    """Fetches parts of a value, as of `bound` or later; False if it is another one by now."""
     try:
         # Which has ended only when all of them have.
         async with asyncio.TaskGroup() as group:
             reads = [
-                group.create_task(
-                    _counted(array, key, ReadOptions(ByteRange(*each), if_equal=generation))
-                )
+                group.create_task(_counted(array, key, part_options(held, each, bound)))
                 for each in spans
             ]
     except ExceptionGroup as errors:
@@ -127,7 +188,13 @@ async def add_parts(
         if result.state != "value":
             return False
         held.add(begin, result.value)
+        held.time = min(held.time, result.stamp.time)
     return True
+
+
+def part_options(held: HeldValue, part: tuple[int, int], bound: float) -> ReadOptions:
+    """How a part of a value is asked for, if it is still the one that is held."""
+    return ReadOptions(ByteRange(*part), if_equal=held.generation, staleness_bound=bound)
 
 
 async def _counted(array: ChunkedArray, key: str, options: ReadOptions) -> ReadResult:

@@ -25,6 +25,8 @@ _GAP = 32 * 1024
 _RUN = 4 * 2**20
 #: Shards up to this size are read whole.
 _SMALL = 128 * 1024
+#: Parts in inner chunks that a view of one shard keeps at most.
+_MOST_KEPT = 64
 
 
 def inner_parts(
@@ -33,10 +35,34 @@ def inner_parts(
     """Splits targets in one shard into targets in its inner chunks, by C-order number."""
     parts: dict[int, list[tuple[R, Partition, Cell]]] = {}
     for request, partition, cell in targets:
-        finer = partition.finer(cell, shard.inner.shape)
-        for flat, found in parts_in(shard, request, finer, finer.cells()).items():
-            parts.setdefault(flat, []).extend(found)
+        for flat, finer, inner in inner_cells(shard, partition, cell):
+            parts.setdefault(flat, []).append((request, finer, inner))
     return parts
+
+
+def inner_count(shard: ShardLayout, partition: Partition, cell: Cell) -> int:
+    """How many parts in inner chunks what `partition` has in one shard is split into."""
+    known = partition.within
+    if known is not None and known[0] is shard:
+        return len(known[1])
+    return partition.finer(cell, shard.inner.shape).count
+
+
+def inner_cells(
+    shard: ShardLayout, partition: Partition, cell: Cell
+) -> Iterable[tuple[int, Partition, Cell]]:
+    """What `partition` has in one shard, by inner chunk: its C-order number, and where there."""
+    known = partition.within
+    if known is not None and known[0] is shard:
+        return known[1]
+    finer = partition.finer(cell, shard.inner.shape)
+    found = _numbered(shard, finer, finer.cells())
+    if partition.count == 1 and finer.count <= _MOST_KEPT:
+        # Asked for again and again on the way of a small read.
+        kept = list(found)
+        partition.within = shard, kept
+        return kept
+    return found
 
 
 def parts_in(
@@ -44,13 +70,21 @@ def parts_in(
 ) -> dict[int, list[tuple[R, Partition, Cell]]]:
     """Targets in inner chunks by C-order number, for cells of a partition of one shard."""
     parts: dict[int, list[tuple[R, Partition, Cell]]] = {}
+    for flat, _, inner in _numbered(shard, finer, cells):
+        parts.setdefault(flat, []).append((request, finer, inner))
+    return parts
+
+
+def _numbered(
+    shard: ShardLayout, finer: Partition, cells: Iterable[Cell]
+) -> Iterator[tuple[int, Partition, Cell]]:
+    """Cells of a partition of one shard, with the C-order numbers of their inner chunks."""
     strides = [math.prod(shard.grid[d + 1 :]) for d in range(len(shard.grid))]
     for inner in cells:
         flat = 0
         for k, stride in zip(finer.index(inner), strides, strict=True):
             flat += k * stride
-        parts.setdefault(flat, []).append((request, finer, inner))
-    return parts
+        yield flat, finer, inner
 
 
 def runs(
@@ -119,13 +153,23 @@ def find_inner(
     keeps = bool(array.cache.limit_bytes)
     look = array.cache.peek if done is None else array.cache.get
 
+    held = value if isinstance(value, HeldValue) else None
+
     def read(place: IndexPlace) -> Array | None:
+        if held is not None and place.number in held.indexes:
+            return held.indexes[place.number]
+        index = looked_up(place)
+        if held is not None and index is not None and place.number is not None:
+            held.indexes[place.number] = index
+        return index
+
+    def looked_up(place: IndexPlace) -> Array | None:
         key = (array.identity, cell, place.number or 0)
         cached = look(key) if keeps and place.number is not None else None
         if cached and cached.generation == value.generation and cached.array is not None:
             return cached.array
         start, stop = place.span
-        if isinstance(value, HeldValue) and not value.has(start, stop):
+        if held is not None and not held.has(start, stop):
             return None
         if seen is not None:
             seen.append((start, stop))

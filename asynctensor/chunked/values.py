@@ -26,9 +26,11 @@ class HeldValue:
         generation: Its generation; `NO_VALUE` if there is none.
         time: When that was current.
         epoch: Of the chunk, before the value was asked for (`ChunkedArray.epoch`).
+        indexes: Decoded indexes of this shard that are at hand, by their place in the cache, which
+            may have dropped them meanwhile.
     """
 
-    __slots__ = ("_given", "_parts", "epoch", "generation", "size", "time", "value")
+    __slots__ = ("_given", "_parts", "epoch", "generation", "indexes", "size", "time", "value")
 
     def __init__(self, size: int, stamp: TimestampedStorageGeneration) -> None:
         self.size = size
@@ -36,6 +38,7 @@ class HeldValue:
         self.time = stamp.time
         self.value: bytes | None = None
         self.epoch = -1
+        self.indexes: dict[int, Array] = {}
         self._given: Buffer = b""
         self._parts: list[tuple[int, memoryview]] = []
 

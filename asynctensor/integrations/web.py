@@ -36,7 +36,7 @@ Array: TypeAlias = npt.NDArray[Any]
 
 #: Seconds that a request has been answered in before anybody looks whether its client is there:
 #: most of those that wait for a store have been, and looking takes as long as routing a request.
-_PATIENCE = 0.05
+_PATIENCE = 0.2
 #: Bytes of a body that are handed over at once: copying and sending so much takes about 0.1 ms.
 _PART_BYTES = 2**18
 
@@ -66,34 +66,37 @@ async def until_disconnect(request: Any, work: Awaitable[T]) -> T:
     if isinstance(work, Future) and work.done():
         # Of the cache, say: nothing is waited for, and nobody needs to watch.
         return cast("T", work.result())
-    working = asyncio.ensure_future(_awaited(work))
-    watch = _Watch(request, working)
+    watch = _Watch(request)
     try:
-        return await working
+        return await work
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if watch.is_gone and not (task is not None and task.cancelling()):
+        if watch.is_all():
             raise ClientDisconnected("the client went away before the answer was there") from None
         raise
     finally:
         await watch.end()
 
 
-async def _awaited(work: Awaitable[T]) -> T:
-    return await work
-
-
 class _Watch:
-    """Cancels work when the client of a request goes away.
+    """Cancels the running task, until it says otherwise, when the client of a request goes away.
 
     Most answers are there before anybody looks: that costs a timer, and no task.
     """
 
-    def __init__(self, request: Any, working: asyncio.Future[Any]) -> None:
-        self.is_gone = False
-        self._request, self._working = request, working
+    def __init__(self, request: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._request, self._task = request, task
+        self._cancelled, self._others = False, task.cancelling()
         self._watching: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
+
+    def is_all(self) -> bool:
+        """Whether nobody else has cancelled the task; takes back that this has."""
+        if not self._cancelled:
+            return False
+        self._cancelled = False
+        return self._task.uncancel() <= self._others
 
     def _begin(self) -> None:
         self._watching = asyncio.ensure_future(self._watched())
@@ -101,11 +104,12 @@ class _Watch:
     async def _watched(self) -> None:
         while (await self._request.receive())["type"] != "http.disconnect":
             pass
-        self.is_gone = True
-        self._working.cancel()
+        self._cancelled = True
+        self._task.cancel()
 
     async def end(self) -> None:
         """Looks no more."""
+        self.is_all()
         self._timer.cancel()
         if self._watching is not None:
             self._watching.cancel()
@@ -248,17 +252,23 @@ class _Share:
     """A part of a budget that a read has from when it begins.
 
     It is given back by who awaits the read, or else, where nobody does, when the read ends.
+
+    Attributes:
+        is_awaited: Whether somebody does.
     """
 
-    __slots__ = ("_budget", "_size")
+    __slots__ = ("_budget", "_size", "is_awaited")
 
     def __init__(self, budget: Budget, size: int, begun: Future[Array]) -> None:
         self._budget: Budget | None = budget
         self._size = size
+        self.is_awaited = False
         budget._reading += size
         loop = asyncio.get_running_loop()
 
         def ended(_: Future[Array]) -> None:
+            if self.is_awaited:
+                return  # This loop is woken once already.
             with suppress(RuntimeError):  # The loop was closed: with it the budget is gone.
                 loop.call_soon_threadsafe(self.give_back)
 
@@ -276,6 +286,7 @@ async def _awaited_within(
     begun: Future[Array],
     share: _Share,
 ) -> Array:
+    share.is_awaited = True
     try:
         with _deadline(timeout):
             async with asyncio.timeout(timeout):

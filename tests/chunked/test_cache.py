@@ -112,3 +112,37 @@ def test_the_count_of_bytes_stays_right_among_threads() -> None:
         cache.discard(key(number))
     found = cache.statistics()
     assert (found.entries, found.bytes) == (0, 0)
+
+
+def test_chunks_go_before_indexes() -> None:
+    cache = ChunkCache(16_000)
+    index = ("array", (0,), -1)
+    cache.put(index, entry(1000))
+    for number in range(100):
+        cache.put(key(number), entry())
+    assert cache.get(index) is not None
+    assert cache.get(key(99)) is not None
+    assert cache.statistics().bytes <= 16_000
+    cache.discard(index)
+    assert cache.get(index) is None
+    # They have an eighth to themselves; the oldest of them go first.
+    for number in range(50):
+        cache.put(("array", (number,), -1), entry(100))
+    for number in range(100):
+        cache.put(key(number), entry())
+    kept = [cache.peek(("array", (number,), -1)) is not None for number in range(50)]
+    assert kept == sorted(kept)
+    assert 1 <= sum(kept) <= 2000 // 612
+    # A large one is kept like a chunk, and found like any other.
+    cache.put(index, entry(9000))
+    assert cache.get(index) is not None
+    cache.put(index, entry(100, time=1.0))
+    cache.put(key(100), entry(9000))
+    small = cache.peek(index)
+    assert small is not None
+    assert small.nbytes < 1000
+    for number in range(100):
+        cache.discard(("array", (number,), -1))
+        cache.discard(key(number))
+    cache.discard(key(100))
+    assert (cache.statistics().entries, cache.statistics().bytes) == (0, 0)
