@@ -38,9 +38,8 @@ from asynctensor.runtime.workers import yield_gil
 _INLINE_BYTES = 256 * 1024
 #: A read of at most so many chunks may be: each costs the caller's loop some microseconds.
 _INLINE_CELLS = 8
-#: Reads of so many chunks at most, of which workers would be done sooner than they are woken, are
-#: planned on the I/O loop: as many as may be under way at once, whatever their size.
-_LITTLE_CELLS = 8
+#: So many reads of so many chunks are planned on the I/O loop: sooner than a worker is woken.
+_LITTLE_REQUESTS, _LITTLE_CELLS = 8, 64
 #: Inner chunks that these may have at most, and bytes: copying so many takes about 0.1 ms.
 _LITTLE_INNER, _LITTLE_BYTES = 64, 2**20
 
@@ -160,16 +159,17 @@ class Reader:
 
         array = self._array
         work = RemoteStream(array, self._server, stream)
-        if stream.is_small and self._are_little(stream.requests):
+        if stream.is_small and self._are_little(stream.requests, work.room):
             work.begin_all()
         else:
             array.keep_task(asyncio.ensure_future(work.run()))
 
-    def _are_little(self, requests: Sequence[ViewRequest]) -> bool:
-        """Whether planning these costs next to nothing."""
+    def _are_little(self, requests: Sequence[ViewRequest], most: int) -> bool:
+        """Whether planning these costs next to nothing, and they are `most` chunks at most."""
         shard = self._array.layout.shard
         if (
-            sum([request.partition.count for request in requests]) > _LITTLE_CELLS
+            len(requests) > _LITTLE_REQUESTS
+            or sum([request.partition.count for request in requests]) > min(_LITTLE_CELLS, most)
             or sum([request.data.nbytes for request in requests]) > _LITTLE_BYTES
         ):
             return False

@@ -51,8 +51,10 @@ _WINDOW_VALUES = (8, 256)
 #: Inner chunks that are looked for on the I/O loop at most: more of them take a worker less long
 #: than it takes to wait for one.
 _MOST_LOOKED_FOR = 64
-#: Decoded bytes handed to one worker at a time.
+#: Decoded bytes that one worker serves at a time.
 _HAND_OVER_BYTES = 4 * 2**20
+#: Decoded bytes for which a further worker is woken.
+_WORTH_WAKING_BYTES = 128 * 2**10
 
 
 class _Fetch:
@@ -117,11 +119,13 @@ class RemoteStream:
         self._window = ReadWindow(
             near, _GREATEST_GROWTH * near, array.quickest_fetch, array.latest_window
         )
-        #: How many more values may be under way.
         self._room = self._window.size
         #: Values from far away that have come and wait to be decoded, and how many of them may.
         self._backlog, self._most_backlog = 0, near
         self._per_worker = max(1, _HAND_OVER_BYTES // size)
+        self._worth_waking = max(1, _WORTH_WAKING_BYTES // size)
+        #: An entry for each worker that is not at work for this stream; of any thread.
+        self._idle = deque([None] * array.workers.size)
         #: Those that wait for values.
         self._fetches: set[_Fetch] = set()
         self._arrived: deque[_Fetch] = deque()
@@ -131,6 +135,11 @@ class RemoteStream:
         self._handing_over = False
         self._at_once = False
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def room(self) -> int:
+        """How many more values may be under way."""
+        return self._room
 
     def begin_all(self) -> None:
         """Begins all of a stream of a few values, which ends by itself: without a task."""
@@ -399,35 +408,64 @@ class RemoteStream:
     # -- serving ----------------------------------------------------------------------------
 
     def _hand_over(self) -> None:
-        self._handing_over = False
-        while self._arrived:
-            together: list[_Fetch] = []
-            values = 0
-            while self._arrived and values < self._per_worker:
-                together.append(self._arrived.popleft())
-                values += len(together[-1].held)
-            left_the_way = sum([len(each.held) for each in together if each.has_left_the_way])
-            self._array.workers.post(self._serve, together, values, left_the_way)
+        """Has as many workers serve what has come as there is work for.
 
-    def _serve(self, arrived: list[_Fetch], values: int, left_the_way: int) -> None:
-        """On a worker: decodes values and copies them out."""
-        done = ChunkStatistics()
-        try:
-            with WakingTogether():
-                while arrived:
-                    # What has been served is let go of at once.
-                    fetch = arrived.pop()
-                    held = [each for each in fetch.held if each is not None]
-                    done.add(fetch.counts)
-                    if isinstance(fetch.item, TileTask):
-                        self._server.serve_tile(fetch.item, held, done)
-                    else:
-                        self._server.serve(*fetch.item, held[0], done)
-                    del fetch, held
-                    yield_gil()
-        finally:
-            if not self._at_once:
+        While one does already, it takes a little more on by itself: to wake another takes longer.
+        """
+        self._handing_over = False
+        # Of a copy: workers take out of it meanwhile.
+        values = sum([len(fetch.held) for fetch in list(self._arrived)])
+        for _ in range(-(-values // self._per_worker)):
+            if values < self._worth_waking and len(self._idle) < self._array.workers.size:
+                return
+            try:
+                self._idle.pop()
+            except IndexError:
+                return
+            self._array.workers.post(self._serve)
+            values -= self._per_worker
+
+    def _serve(self) -> None:
+        """On a worker: decodes values and copies them out, until none is left."""
+        while True:
+            values, left_the_way = self._serve_some()
+            if values and not self._at_once:
                 soon(self._loop, partial(self._served, values, left_the_way))
+            if values >= self._per_worker and self._arrived:
+                # Others that wait for a worker come first.
+                self._array.workers.post(self._serve)
+                return
+            # In this order: what comes after the last look finds nobody at work.
+            self._idle.append(None)
+            if not self._arrived:
+                return
+            try:
+                self._idle.pop()
+            except IndexError:
+                return
+
+    def _serve_some(self) -> tuple[int, int]:
+        """Serves values that have come; how many, and how many of them had left the way."""
+        done = ChunkStatistics()
+        values = left_the_way = 0
+        with WakingTogether():
+            while values < self._per_worker:
+                try:
+                    fetch = self._arrived.popleft()
+                except IndexError:
+                    break
+                values += len(fetch.held)
+                left_the_way += len(fetch.held) if fetch.has_left_the_way else 0
+                held = [each for each in fetch.held if each is not None]
+                done.add(fetch.counts)
+                if isinstance(fetch.item, TileTask):
+                    self._server.serve_tile(fetch.item, held, done)
+                else:
+                    self._server.serve(*fetch.item, held[0], done)
+                # What has been served is let go of at once.
+                del fetch, held
+                yield_gil()
+        return values, left_the_way
 
     def _served(self, values: int, left_the_way: int) -> None:
         self._backlog -= left_the_way
