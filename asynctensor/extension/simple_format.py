@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -29,6 +31,8 @@ from asynctensor.schema.schema import Schema
 from asynctensor.storage.kvstore import Buffer, Json
 
 _MEMBERS = ("shape", "dtype", "chunk_shape", "fill_value")
+#: Numbers that JSON has no numerals for, as zarr spells them.
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _DIGITS = re.compile("0|[1-9][0-9]*")
 
 
@@ -71,11 +75,46 @@ class SimpleMetadata:
 
 def _plain(fill: Any, name: str) -> complex:
     kind = dtype(name).numpy_dtype
+    wrong = InvalidArgument(f"the fill value {fill!r:.200} is no {name}")
     try:
-        found: complex = np.asarray(fill).astype(kind)[()].item()
-    except (TypeError, ValueError) as error:
-        raise InvalidArgument(f"the fill value {fill!r} is no {name}") from error
+        given = np.asarray(fill)
+        if given.dtype.kind == "c" and kind.kind != "c":
+            if np.imag(given):
+                raise ValueError("it has an imaginary part")
+            given = np.real(given)
+        with np.errstate(invalid="ignore"):
+            found: complex = given.astype(kind)[()].item()
+    except (TypeError, ValueError, OverflowError) as error:
+        raise wrong from error
+    if kind.kind in "biu" and found != given:
+        raise wrong
     return found
+
+
+def _fill_json(fill: Any) -> Any:
+    if isinstance(fill, complex):
+        return [_fill_json(fill.real), _fill_json(fill.imag)]
+    if math.isfinite(fill):
+        return fill
+    return "NaN" if math.isnan(fill) else "Infinity" if fill > 0 else "-Infinity"
+
+
+def _fill_of(member: Member) -> complex:
+    """What `_fill_json` says, or any number.
+
+    Raises:
+        InvalidArgument: It is none.
+    """
+    value = member.value
+    parts = value if isinstance(value, list) and len(value) == 2 else [value]
+    wrong = member.error(f"a number, one of {', '.join(_NOT_FINITE)}, or a list of two of these")
+    if not all(isinstance(part, numbers.Complex) or part in _NOT_FINITE for part in parts):
+        raise wrong
+    found: list[Any] = [float(part) if isinstance(part, str) else part for part in parts]
+    try:
+        return complex(*found) if len(found) == 2 else found[0]
+    except OverflowError as error:
+        raise wrong from error
 
 
 class SimpleFormat(ArrayFormat[SimpleMetadata]):
@@ -152,6 +191,8 @@ class SimpleFormat(ArrayFormat[SimpleMetadata]):
     def check(self, metadata: SimpleMetadata, constraints: dict[str, Json], schema: Schema) -> None:
         found = self.to_json(metadata)
         for name, wanted in _read(constraints).items():
+            if name == "fill_value":
+                wanted = _fill_json(_plain(wanted, metadata.dtype))  # noqa: PLW2901
             expect(name, list(wanted) if isinstance(wanted, tuple) else wanted, found[name])
         check_schema(self.schema(metadata), schema)
 
@@ -180,12 +221,11 @@ class SimpleFormat(ArrayFormat[SimpleMetadata]):
         return replace(metadata, shape=tuple(shape))
 
     def to_json(self, metadata: SimpleMetadata) -> dict[str, Json]:
-        fill: Any = metadata.fill_value
         return {
             "shape": [*metadata.shape],
             "dtype": metadata.dtype,
             "chunk_shape": [*metadata.chunk_shape],
-            "fill_value": [fill.real, fill.imag] if isinstance(fill, complex) else fill,
+            "fill_value": _fill_json(metadata.fill_value),
         }
 
 
@@ -210,10 +250,7 @@ def _read(json: Any) -> dict[str, Any]:
             raise members["dtype"].error("a data type of numbers")
         found["dtype"] = element.name
     if "fill_value" in members:
-        fill = members["fill_value"].value
-        if isinstance(fill, list) and len(fill) == 2:
-            fill = complex(*fill)
-        found["fill_value"] = fill
+        found["fill_value"] = _fill_of(members["fill_value"])
     return found
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -117,6 +119,71 @@ async def test_damaged_documents(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "t/tiles.json").write_bytes(damage)
     with pytest.raises(DataLoss, match="tiles"):
         await ts.open(f"file://{tmp_path}/t/|tiles:")
+
+
+class AnyFill(Tiles):
+    driver = "any fill"
+
+    def read_document(self, data: bytes) -> SimpleMetadata:
+        found = json.loads(data)
+        fill = found["empty"]
+        if isinstance(fill, list):
+            fill = complex(*map(float, fill))
+        return SimpleMetadata(found["size"], found["type"], found["tile"], fill)
+
+    def write_document(self, metadata: SimpleMetadata) -> bytes:
+        document = json.loads(super().write_document(replace(metadata, fill_value=0)))
+        return json.dumps(document | {"empty": self.to_json(metadata)["fill_value"]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill", "said"),
+    [
+        ("float32", 0.1, 0.10000000149011612),
+        ("float32", np.nan, "NaN"),
+        ("float64", -np.inf, "-Infinity"),
+        ("complex64", 1 + 2j, [1.0, 2.0]),
+        ("complex128", complex(np.inf, np.nan), ["Infinity", "NaN"]),
+        ("uint64", 2**64 - 1, 2**64 - 1),
+        ("bool", True, True),
+    ],
+)
+async def test_specs_say_any_fill_value(tmp_path: Path, dtype: str, fill: Any, said: Any) -> None:
+    register_format("any fill")(AnyFill)
+    spec = {"driver": "any fill", "kvstore": f"file://{tmp_path}/t/"}
+    array = await ts.open(spec, dtype=dtype, shape=[2], fill_value=fill, create=True)
+    text = json.dumps(array.spec().to_json(), allow_nan=False)
+    assert json.loads(text)["metadata"]["fill_value"] == said
+    for again in (json.loads(text), spec | {"metadata": {"fill_value": said}}):
+        found = await ts.open(again)
+        np.testing.assert_array_equal(await found.read(), np.full(2, fill, dtype))
+    copy = pickle.loads(pickle.dumps(array))
+    assert copy.schema == array.schema
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fill"),
+    [
+        ("float32", ["a", "b"]),
+        ("float32", "abc"),
+        ("float32", None),
+        ("float32", [1]),
+        ("float32", [1, 2]),
+        ("complex64", [10**400, 2]),
+        ("int32", 1.5),
+        ("int32", "NaN"),
+        ("uint8", 300),
+        ("uint8", -1),
+        ("int64", 2**70),
+        ("bool", 2),
+    ],
+)
+async def test_fill_values_that_are_none(dtype: str, fill: Any) -> None:
+    metadata = {"dtype": dtype, "shape": [2], "chunk_shape": [2], "fill_value": fill}
+    with pytest.raises(InvalidArgument, match=r"fill.value"):
+        await ts.open(
+            {"driver": "tiles", "kvstore": "memory://", "metadata": metadata}, create=True
+        )
 
 
 async def test_damaged_chunks(tmp_path: Path) -> None:
