@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, get_args
 
+import numpy as np
+
 from asynctensor.chunked.compression.user_codec import CodecKind, add_codec
 from asynctensor.errors import IncompatibleType, InvalidArgument
 from asynctensor.extension.members import Members
@@ -22,13 +24,13 @@ class ClassCodec:
         self.kind: CodecKind = kind
         self._members = Members.of(cls)
         said = getattr(cls, "encoded_dtype", None)
-        self.encoded_dtype: str | None = None
+        self.encoded_dtype: np.dtype[Any] | None = None
         if said is not None:
             if kind != "array_to_array":
                 raise InvalidArgument(
                     f"only a codec from arrays to arrays has encoded_dtype: {cls}"
                 )
-            self.encoded_dtype = dtype(said).numpy_dtype.str
+            self.encoded_dtype = dtype(said).numpy_dtype
 
     def checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """See `CodecDefinition.checked`."""

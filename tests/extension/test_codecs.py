@@ -342,6 +342,32 @@ async def test_what_is_decoded_by_a_serializer_is_checked() -> None:
         await array.read()
 
 
+@pytest.mark.parametrize("name", ["float16", "bfloat16", "float8_e4m3fn", "int4", "int16"])
+async def test_what_is_encoded_may_be_of_any_data_type(name: str) -> None:
+    class Converted:
+        encoded_dtype = name
+
+        def encode(self, array: Any) -> Any:
+            return array.astype(ts.dtype(name).numpy_dtype)
+
+        def decode(self, array: Any) -> Any:
+            return array.astype("f4")
+
+    register_codec("converted", kind="array_to_array")(Converted)
+    array = await ts.open(
+        {"driver": "zarr3", "kvstore": "memory://"},
+        create=True,
+        dtype=ts.float32,
+        shape=[4],
+        codec=ts.CodecSpec({"driver": "zarr3", "codecs": [{"name": "converted"}, LITTLE]}),
+    )
+    await array.write([1, -2, 3, 0])
+    assert (await array.read()).tolist() == [1, -2, 3, 0]
+    stored = (await array.kvstore.read("c/0")).value
+    expected = np.array([1, -2, 3, 0]).astype(ts.dtype(name).numpy_dtype)
+    assert stored == expected.tobytes()
+
+
 def test_wrong_kinds() -> None:
     with pytest.raises(InvalidArgument, match="no kind of codec"):
         register_codec("a", kind="bytes")  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ class UserFilter(ArrayStep):
         self.shape = self.encoded_shape = shape
         self.dtype = self.encoded_dtype = dtype
         if definition.encoded_dtype is not None:
-            self.encoded_dtype = np.dtype(definition.encoded_dtype)
+            self.encoded_dtype = definition.encoded_dtype
         self._name, self._object = codec.name, UserObject(codec, definition)
 
     def encode(self, chunk: Array) -> Array:

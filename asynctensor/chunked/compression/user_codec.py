@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
+import numpy as np
+
 from asynctensor.chunked.compression.codec import BytesCodec, LengthlessCodec, wrong_length
 from asynctensor.chunked.compression.numcodecs_spec import (
     ARRAYS,
@@ -33,7 +35,7 @@ class CodecDefinition(Protocol):
         ...
 
     @property
-    def encoded_dtype(self) -> str | None:
+    def encoded_dtype(self) -> np.dtype[Any] | None:
         """The NumPy type of what an ``array_to_array`` codec gives; None: that of what it gets."""
         ...
 
