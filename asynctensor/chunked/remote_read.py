@@ -45,9 +45,10 @@ from asynctensor.storage.kvstore import Arrival, ReadOptions
 _WINDOW_BYTES = 32 * 2**20
 #: Times that, at most, from a store far away (`ReadWindow`).
 _GREATEST_GROWTH = 4
-#: The same in values: enough to keep a store with a long way busy, and at least a few. The last
-#: tile that is begun may exceed it.
-_WINDOW_VALUES = (8, 256)
+#: The same in values: as many as keep a store nearby busy (on a loopback, twice as many cost
+#: a fifth more processor time: caches missed, garbage looked for), and at least a few. The
+#: last tile that is begun may exceed it.
+_WINDOW_VALUES = (8, 128)
 #: Inner chunks that are looked for on the I/O loop at most: more of them take a worker less long
 #: than it takes to wait for one.
 _MOST_LOOKED_FOR = 64
