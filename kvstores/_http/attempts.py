@@ -38,6 +38,8 @@ class Attempts:
         idempotent: Whether doing it twice does no more than doing it once.
         limit: When to give up.
         number: How many have begun.
+        patiently: Whether the narrow reader is left out, which did not understand an answer: each
+            attempt would be two requests.
     """
 
     request: Request
@@ -47,6 +49,7 @@ class Attempts:
     idempotent: bool = True
     limit: Deadline = NEVER
     number: int = 0
+    patiently: bool = False
     _delay: float = 0.0
     _part: Part | None = None
 
@@ -81,6 +84,7 @@ class Attempts:
         else:
             # Whoever keeps the error is not to keep what came.
             answer.cut = None
+            self.patiently = self.patiently or answer.patient
             failure, asked = answer, None
             untouched, passing = not answer.sent, answer.passing
         if not self.idempotent and not untouched:

@@ -66,12 +66,14 @@ class NoAnswer(Unavailable):
         passing: Whether the same request may be answered later.
         cut: What came of an answer that was cut off, if that was told.
         silent: Whether a new connection was made, and lost before anything was answered.
+        patient: Whether it was asked for twice already: the narrow reader did not understand it.
     """
 
     sent: bool = True
     passing: bool = True
     cut: Response | None = None
     silent: bool = False
+    patient: bool = False
 
     @classmethod
     def unsent(cls, message: str) -> NoAnswer:

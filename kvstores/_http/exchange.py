@@ -106,7 +106,7 @@ class Exchange:
         """Makes one attempt after the other; see `send`."""
         while True:
             request = attempts.begin()
-            answer = await self._attempt(request, attempts.number, weight, attempts.limit)
+            answer = await self._attempt(attempts, request, weight)
             found = self._judged(attempts, answer)
             if isinstance(found, Response):
                 return found
@@ -151,9 +151,10 @@ class Exchange:
         return begun.give_up if begun.begin(most) else None
 
     async def _attempt(
-        self, request: Request, attempt: int, weight: int, limit: Deadline
+        self, attempts: Attempts, request: Request, weight: int
     ) -> Response | NoAnswer:
-        """One attempt, when it is its turn."""
+        """The latest attempt, when it is its turn."""
+        limit = attempts.limit
         most = GREATEST if self.concurrency is None else self.concurrency
         reads = request.method in _READS
         if self.rates is not None:
@@ -169,6 +170,8 @@ class Exchange:
             try:
                 ready = request if self.sign is None else await self.sign(request)
                 transport = self.transport or shared_transport()
+                if attempts.patiently and isinstance(transport, FastTransport):
+                    transport = transport.behind
                 answer = await (
                     transport.send(ready, limit) if reads else _written(transport, ready, limit)
                 )
@@ -179,7 +182,8 @@ class Exchange:
             is_answer = isinstance(answer, Response)
             outcome.pushed_back = isinstance(answer, Response) and answer.status in PUSHING_BACK
             outcome.ok = is_answer and not outcome.pushed_back
-        self._tell(request, attempt, answer, begun - asked, SOURCES.monotonic() - begun)
+        took = SOURCES.monotonic() - begun
+        self._tell(request, attempts.number, answer, begun - asked, took)
         return answer
 
     def _tell(
@@ -293,6 +297,7 @@ class _Begun:
             self._tell(answer)
             return
         attempts, wait = self._exchange._attempts(self._request), 0.0
+        attempts.patiently = answer is None
         if isinstance(answer, Response | NoAnswer):
             attempts.begin()
             try:

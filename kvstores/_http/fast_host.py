@@ -18,7 +18,7 @@ from asynctensor.kvstores._http.message import Request
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NO_VALUE: Final = re.compile(r"[^\t\x20-\x7e]")
 #: Unexpected answers in a row, and the seconds for which a host is left alone after them.
-PATIENCE: Final = 3
+_PATIENCE: Final = 3
 _SHUNNED: Final = 300.0
 
 
@@ -50,6 +50,13 @@ class FastHost:
 def shun(host: FastHost) -> None:
     """Leaves a host to others for a while."""
     host.unexpected, host.shunned_until = 0, monotonic() + _SHUNNED
+
+
+def lose_patience(host: FastHost) -> None:
+    """Counts one more answer that was not understood."""
+    host.unexpected += 1
+    if host.unexpected >= _PATIENCE:
+        shun(host)
 
 
 def not_understood(host: FastHost, request: Request) -> NoAnswer:

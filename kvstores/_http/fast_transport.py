@@ -22,13 +22,12 @@ from asynctensor.kvstores._http.aiohttp_transport import ConnectionOptions
 from asynctensor.kvstores._http.errors import NoAnswer
 from asynctensor.kvstores._http.fast_connection import FastConnection, Unexpected
 from asynctensor.kvstores._http.fast_host import (
-    PATIENCE,
     FastHost,
     fields_of,
+    lose_patience,
     no_connection_in_time,
     no_whole_answer,
     not_understood,
-    shun,
     write_error,
 )
 from asynctensor.kvstores._http.message import Request, Response
@@ -60,11 +59,12 @@ class FastTransport:
         options: How connections are made.
 
     Attributes:
+        behind: See above.
         is_closed: Whether nothing more is to be sent.
     """
 
     def __init__(self, behind: Transport, options: ConnectionOptions | None = None) -> None:
-        self._behind = behind
+        self.behind = behind
         self._options = options or ConnectionOptions()
         self._hosts: dict[str, FastHost | None] = {}
         self._sweeper: asyncio.TimerHandle | None = None
@@ -95,7 +95,7 @@ class FastTransport:
         """See `Transport.send`."""
         plain = self._plain(request)
         if plain is None:
-            return await self._behind.send(request, limit)
+            return await self.behind.send(request, limit)
         host, message = plain
         try:
             if limit.never:
@@ -110,14 +110,20 @@ class FastTransport:
         except Unexpected:
             if request.method not in _READS:
                 raise not_understood(host, request) from None
-            host.unexpected += 1
-            if host.unexpected >= PATIENCE:
-                shun(host)
-            answer = None
+            lose_patience(host)
+            return await self._patiently(request, limit)
         if answer is None:
-            return await self._behind.send(request, limit)
+            return await self.behind.send(request, limit)
         host.unexpected = 0
         return answer
+
+    async def _patiently(self, request: Request, limit: Deadline) -> Response:
+        """Sends a request again whose answer was not understood."""
+        try:
+            return await self.behind.send(request, limit)
+        except NoAnswer as error:
+            error.patient = True
+            raise
 
     def begin(
         self, request: Request, told: Callable[[Response | Error | None], object]
@@ -415,6 +421,8 @@ class _Begun:
                 host.unexpected = 0
             self._tell(found)
         elif not isinstance(found, NoAnswer):
+            if isinstance(found, Unexpected):
+                lose_patience(host)
             self._tell(found if isinstance(found, Error) else None)
         elif self._transport.is_closed:
             self._tell(Aborted(ENDED))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import asynctensor as ts
-from asynctensor.errors import DataLoss, OutOfRange
+from asynctensor.errors import DataLoss, OutOfRange, Unavailable
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores.http.address import Address
 from asynctensor.kvstores.http.store import HttpStore
@@ -21,7 +21,7 @@ from asynctensor.scheduler.gate import shared_gate
 from asynctensor.scheduler.retry import RetryPolicy
 from asynctensor.scheduler.scheduled_store import ScheduledStore
 from asynctensor.storage.kvstore import Arrival, KeyValueStore, ReadOptions
-from asynctensor.testing.network_faults import Reply, Reset, Stall
+from asynctensor.testing.network_faults import Alter, Reply, Reset, Stall
 from tests.kvstores.begun import BegunHttpStore
 from tests.kvstores.http.waiting import until
 from tests.servers.scripted import Asked, Said, ScriptedServer
@@ -163,6 +163,33 @@ async def test_what_is_asked_for_later_is_a_request_of_its_own() -> None:
         second = store.read("k")
         assert [(await each).value for each in (first, second)] == [b"old", b"new"]
         assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("begins", [True, False])
+async def test_garbled_answers_cost_one_request_more_than_there_are_attempts(
+    caddy, fault_proxy_to, begins
+) -> None:
+    (caddy.folder / "k").write_bytes(b"value")
+    proxy = fault_proxy_to(caddy.host, caddy.port)
+    store = HttpStore(Address(proxy.url), Exchange(RetryPolicy(2, 0.001, 0.002)))
+    proxy.plan(*[Alter(change=lambda head: b"?" + head)] * 12)
+
+    async def begun() -> Any:
+        give_up, told = begin(store, "k")
+        assert give_up is not None
+        await until(lambda: told)
+        return told[0]
+
+    if begins:
+        error = await on_loop(begun)
+    else:
+        with pytest.raises(Unavailable) as raised:
+            await start(store.read, "k")
+        error = raised.value
+    assert isinstance(error, Unavailable)
+    assert "3 attempts" in str(error)
+    # The narrow reader asks once, and the patient one as often as it may.
+    assert len(proxy.statistics.requests) == 1 + 3
 
 
 async def test_reads_of_a_key_value_store_take_no_tasks(caddy, monkeypatch) -> None:
