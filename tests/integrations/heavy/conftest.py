@@ -45,6 +45,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def patient_ray() -> None:
+    """Settings of Ray for machines that do other things, too: else it gives up while it starts."""
+    os.environ["RAY_raylet_start_wait_time_s"] = "300"  # noqa: SIM112 -- Ray's name
+    os.environ["RAY_worker_register_timeout_seconds"] = "300"  # noqa: SIM112
+    # Else its processes give way to whatever else runs on the machine.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112
+
+
+@pytest.fixture(scope="session")
 def java(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Java, from Python's package index."""
     set_java_home(tmp_path_factory.mktemp("java"))

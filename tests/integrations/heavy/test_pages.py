@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import pytest
@@ -13,10 +14,13 @@ from tests.docs.test_code_blocks import pages, run_page
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("page", pages(heavy=True))
 def test_code_runs(page, tmp_path, monkeypatch, request) -> None:
-    # Else Ray's processes give way to whatever else runs on the machine.
-    monkeypatch.setenv("RAY_worker_niceness", "0")
     if page.endswith("spark.md"):
         request.getfixturevalue("spark")
+    if page.endswith("ray.md"):
+        request.getfixturevalue("patient_ray")
+        ray = importlib.import_module("ray")
+        # On one processor, no task may wait for another that has none.
+        ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, configure_logging=False)
     try:
         run_page(page, tmp_path, monkeypatch)
     finally:

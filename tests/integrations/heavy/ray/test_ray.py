@@ -21,10 +21,8 @@ COUNT = 50
 
 
 @pytest.fixture(scope="module", autouse=True)
-def instance() -> Iterator[None]:
+def instance(patient_ray: None) -> Iterator[None]:
     """Two workers of this machine."""
-    # Else its processes give way to whatever else runs on the machine.
-    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 -- Ray's name
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield
