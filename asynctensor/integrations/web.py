@@ -252,27 +252,27 @@ class _Share:
     """A part of a budget that a read has from when it begins.
 
     It is given back by who awaits the read, or else, where nobody does, when the read ends.
-
-    Attributes:
-        is_awaited: Whether somebody does.
     """
 
-    __slots__ = ("_budget", "_size", "is_awaited")
+    __slots__ = ("_begun", "_budget", "_loop", "_size")
 
     def __init__(self, budget: Budget, size: int, begun: Future[Array]) -> None:
         self._budget: Budget | None = budget
-        self._size = size
-        self.is_awaited = False
+        self._size, self._begun = size, begun
         budget._reading += size
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
+        begun.add_done_callback(self._ended)
 
-        def ended(_: Future[Array]) -> None:
-            if self.is_awaited:
-                return  # This loop is woken once already.
-            with suppress(RuntimeError):  # The loop was closed: with it the budget is gone.
-                loop.call_soon_threadsafe(self.give_back)
+    def _ended(self, _: Future[Array]) -> None:
+        with suppress(RuntimeError):  # The loop was closed: with it the budget is gone.
+            self._loop.call_soon_threadsafe(self.give_back)
 
-        begun.add_done_callback(ended)
+    def take_over(self) -> None:
+        """From here on, whoever awaits the read gives it back.
+
+        As long as somebody wants to be told of its end, a read goes on when who awaits it leaves.
+        """
+        self._begun.remove_done_callback(self._ended)
 
     def give_back(self) -> None:
         """Gives it back, once."""
@@ -286,7 +286,7 @@ async def _awaited_within(
     begun: Future[Array],
     share: _Share,
 ) -> Array:
-    share.is_awaited = True
+    share.take_over()
     try:
         with _deadline(timeout):
             async with asyncio.timeout(timeout):

@@ -197,6 +197,42 @@ async def test_reads_count_from_when_they_begin(store) -> None:
     assert budget.reading == 0
 
 
+@pytest.mark.parametrize("leaves", ["cancelled", "too late", "gone"])
+async def test_a_read_that_nobody_waits_for_any_more_ends(leaves: str) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def endless(*_: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    class Leaving:
+        async def receive(self) -> dict[str, str]:
+            await begun.wait()
+            return {"type": "http.disconnect"}
+
+    budget = Budget(100)
+    view = at.virtual_chunked(endless, dtype="uint8", shape=[10])
+    if leaves == "cancelled":
+        reading = asyncio.ensure_future(budget.read(view))
+        await begun.wait()
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    elif leaves == "too late":
+        with pytest.raises(DeadlineExceeded):
+            await budget.read(view, timeout=0.05)
+    else:
+        with pytest.raises(ClientDisconnected):
+            await until_disconnect(Leaving(), budget.read(view))
+    # Where the time was over before it began, there is nothing to end.
+    if begun.is_set():
+        await ended.wait()
+    assert budget.reading == 0
+
+
 def test_a_budget_may_be_asked_before_its_loop_runs() -> None:
     made = at.open("memory://|zarr3:", create=True, dtype="int8", shape=[3]).result()
     assert asyncio.run(Budget(3).read(made)).tolist() == [0, 0, 0]
