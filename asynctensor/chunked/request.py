@@ -43,6 +43,7 @@ class Request(Generic[T]):
         "__weakref__",
         "_active",
         "_cancelled",
+        "_disarm",
         "_done",
         "_error",
         "_lock",
@@ -69,6 +70,9 @@ class Request(Generic[T]):
         self._reporting = False
         self._planned = False
         self._settled = False
+        #: Stops the timer of its limit. No callback of the future does that: as long as one waits,
+        #: the work is not cancelled with whoever awaits it.
+        self._disarm: Callable[[], object] | None = None
         #: By a number each: many come and go while a request of many chunks is served.
         self._watchers: dict[int, Callable[[], object]] = {}
         self._watchers_seen = 0
@@ -105,8 +109,10 @@ class Request(Generic[T]):
         loop = io_loop()
 
         def arm() -> None:
-            timer = loop.call_later(limit.remaining(), self.expire, error)
-            self.future.add_done_callback(lambda _: inbox_of(loop).post(_cancel, timer))
+            with self._lock:
+                if not self._settled:
+                    timer = loop.call_later(limit.remaining(), self.expire, error)
+                    self._disarm = partial(inbox_of(loop).post, _cancel, timer)
 
         loop.call_soon_threadsafe(arm)
 
@@ -225,7 +231,11 @@ class Request(Generic[T]):
                 return
             self._settled = True
             result, self._result = self._result, None
+            disarm, self._disarm = self._disarm, None
         ended(self._mark)
+        if disarm is not None:
+            with suppress(RuntimeError):  # The loop has ended, and the timer with it.
+                disarm()
         if self._error is not None:
             self._promise.set_exception(self._error)
         elif self._cancelled and not (self._planned and not self.stopped):

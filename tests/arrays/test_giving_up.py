@@ -1,16 +1,21 @@
-"""Who gives up a large write waits for a few values to be stored, not for all that are encoded."""
+"""Giving up: what nobody waits for ends, and of a large write a few values are stored, not all."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import asynctensor as at
 from asynctensor.kvstores.file.file_system import FileSystem
 from asynctensor.kvstores.file.options import FileOptions
 from asynctensor.kvstores.file.store import FileStore
+from asynctensor.runtime.event_loop import start
 from asynctensor.testing.open_over import open_over
 
 CHUNKS = 3000
@@ -53,3 +58,39 @@ async def test_a_cancelled_write_stores_little_more(tmp_path: Path) -> None:
     # What the threads that wait for the disk, six at most, had in hand.
     assert 0 < stored <= 6 * 64
     assert int((await store.read()).sum()) == stored
+
+
+@pytest.mark.parametrize("limit", [None, 3600.0])
+@pytest.mark.parametrize("what", ["read", "write"])
+async def test_what_nobody_waits_for_any_more_ends(what: str, limit: float | None) -> None:
+    """Also where its time has not run out yet."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def endless(*_: object) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    array = at.virtual_chunked(endless, endless, dtype="uint8", shape=[10])
+    working: asyncio.Future[Any]
+    if what == "read":
+        working = asyncio.ensure_future(array.read(timeout=limit))
+    else:
+        working = asyncio.ensure_future(array.write(1, timeout=limit).commit)
+    await begun.wait()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    await ended.wait()
+
+
+async def test_a_limit_keeps_nothing_of_what_is_over() -> None:
+    array = at.virtual_chunked(lambda *_: None, dtype="uint8", shape=[10])
+    found = weakref.ref(await array.read(timeout=3600.0))
+    # Sooner or later the I/O loop forgets the timer, and the worker what it was doing.
+    async with asyncio.timeout(60):
+        while found() is not None:
+            await start(asyncio.sleep, 0)
+            gc.collect()
