@@ -22,9 +22,11 @@ def test_it_goes_on_to_the_same_matrix(tmp_path) -> None:
     assert sensors.error(repo, jnp.eye(sensors.SENSORS)) > 0.2
     assert sensors.error(repo, whole) < 1.2 * sensors.NOISE
     cut = sensors.learn(repo, tmp_path / "cut", epochs=2)
-    assert not jnp.array_equal(cut, whole)
-    assert jnp.array_equal(sensors.learn(repo, tmp_path / "cut"), whole)
+    # An epoch that is left out or done twice shows in the fourth decimal.
+    assert not jnp.allclose(cut, whole, rtol=0, atol=1e-5)
+    again = sensors.learn(repo, tmp_path / "cut")
+    assert jnp.allclose(again, whole, rtol=0, atol=1e-5)
     last = tmp_path / "cut" / f"{sensors.EPOCHS - 1}" / "default"
     restored = ocp.PyTreeCheckpointer().restore(last)
     assert isinstance(restored["matrix"], np.ndarray | jax.Array)
-    assert np.array_equal(restored["matrix"], whole)
+    assert np.array_equal(restored["matrix"], again)
