@@ -18,7 +18,7 @@ from typing import Final
 #: Times what the way holds.
 _GAIN: Final = 1.5
 #: Seconds: a store whose values come sooner is near, and what it is limited by is this machine.
-_NEAR: Final = 0.02
+NEAR: Final = 0.02
 #: Measurements that count together: values come in bursts, and no burst is a wider way.
 _MEASURED: Final = 3
 
@@ -51,7 +51,7 @@ class ReadWindow:
     @property
     def is_far(self) -> bool:
         """Whether the store is far away, as far as is known."""
-        return self.quickest >= _NEAR
+        return self.quickest >= NEAR
 
     def came(self, values: int, seconds: float, now: float) -> int:
         """Takes in that values have come.
@@ -70,7 +70,7 @@ class ReadWindow:
             return 0
         self._came += values
         passed = now - self._since
-        if self.quickest < _NEAR or passed < self.quickest:
+        if self.quickest < NEAR or passed < self.quickest:
             return 0
         self._measured.append((self._came, passed))
         self._came, self._since = 0, now

@@ -21,7 +21,7 @@ from functools import partial
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
 from asynctensor.chunked.plan import Stream, Task, TileTask, ViewRequest
-from asynctensor.chunked.read_window import ReadWindow
+from asynctensor.chunked.read_window import NEAR, ReadWindow
 from asynctensor.chunked.request import soon
 from asynctensor.chunked.serve import ChunkServer
 from asynctensor.chunked.shard_fetch import (
@@ -45,10 +45,12 @@ from asynctensor.storage.kvstore import Arrival, ReadOptions
 _WINDOW_BYTES = 32 * 2**20
 #: Times that, at most, from a store far away (`ReadWindow`).
 _GREATEST_GROWTH = 4
-#: The same in values: as many as keep a store nearby busy (on a loopback, twice as many cost
-#: a fifth more processor time: caches missed, garbage looked for), and at least a few. The
-#: last tile that is begun may exceed it.
-_WINDOW_VALUES = (8, 128)
+#: The same in values: enough to keep a store with a long way busy, and at least a few. The last
+#: tile that is begun may exceed it.
+_WINDOW_VALUES = (8, 256)
+#: ... and at most from a store that is known to be near: on a loopback, twice as many cost a fifth
+#: more processor time, in caches missed and garbage looked for; 30 ms away they take a fifth less.
+_NEARBY_VALUES = 128
 #: Inner chunks that are looked for on the I/O loop at most: more of them take a worker less long
 #: than it takes to wait for one.
 _MOST_LOOKED_FOR = 64
@@ -115,6 +117,8 @@ class RemoteStream:
     ) -> None:
         self._array, self._server, self._stream = array, server, stream
         least, most = _WINDOW_VALUES
+        if 0 < array.quickest_fetch < NEAR:
+            most = _NEARBY_VALUES
         size = max(1, array.chunk_bytes)
         near = max(least, min(most, _WINDOW_BYTES // size))
         self._window = ReadWindow(
