@@ -291,7 +291,10 @@ class FastConnection(asyncio.BufferedProtocol):
 
     def _taken(self, data: memoryview, start: int, stop: int) -> bytes | memoryview:
         """A body that has come with its head, in memory that is read into no more."""
-        if not self._kept and stop - start >= _LEAST_IN_SLOT:
+        assert self._head is not None
+        # Who asks for a part takes bytes: they are copied while the processor's cache has them.
+        is_part = self._head.status == 206
+        if not is_part and not self._kept and stop - start >= _LEAST_IN_SLOT:
             taken = self._slots.taken(start, stop)
             if taken is not None:
                 return taken
