@@ -264,7 +264,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         self, request: ViewRequest, what: str, limit: Deadline, progress: ProgressFunction | None
     ) -> None:
         if not limit.never:
-            request.limit(limit, what)
+            request.limit(limit, what, self.array.url)
         if progress is not None:
             total = request.partition.count
             request.watch(lambda done: progress(Progress(what, done, total)))

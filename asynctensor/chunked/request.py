@@ -97,11 +97,21 @@ class Request(Generic[T]):
         self._untold: deque[int] = deque()
         self._report = report
 
-    def limit(self, limit: Deadline, what: str) -> None:
-        """Fails it with `DeadlineExceeded` when `limit` has passed."""
+    def limit(self, limit: Deadline, what: str, array: str) -> None:
+        """Fails it with `DeadlineExceeded` when `limit` has passed.
+
+        Args:
+            limit: When.
+            what: ``"read"`` or ``"write"``.
+            array: Of which array, as errors name it.
+        """
         if limit.never:
             return
-        error = DeadlineExceeded(f"the time given by timeout= or deadline= ran out during {what}")
+        error = DeadlineExceeded(
+            f"the time given by timeout= or deadline= ran out during {what}",
+            array=array,
+            operation=what,
+        )
         if limit.expired():
             self.fail(error)
             self._settle_if_over()

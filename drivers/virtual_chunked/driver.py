@@ -36,6 +36,8 @@ from asynctensor.transaction.transaction import Transaction
 
 #: Index arrays of more points are sorted into chunks by a worker, not on the caller's thread.
 _INLINE_POINTS = 1024
+#: What errors and explanations call the array.
+_NAME = "the functions of virtual_chunked"
 
 
 class VirtualDriver(ArrayDriver):
@@ -124,7 +126,7 @@ class VirtualDriver(ArrayDriver):
         progress: ProgressFunction | None,
     ) -> Callable[[], None]:
         """What gives `request` its chunks, once called."""
-        request.limit(limit, what)
+        request.limit(limit, what, _NAME)
 
         def plan() -> None:
             partition = VirtualPartition.over(transform, self._array.layout)
@@ -156,7 +158,7 @@ class VirtualDriver(ArrayDriver):
             shape=tuple(transform.input_shape),
             dtype=self.data_type.name,
             driver=self.driver,
-            url="the functions of virtual_chunked",
+            url=_NAME,
             chunk_shape=tuple(layout.chunk_shape),
             chunks=count,
             chunks_stored=count,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import asynctensor as at
+from asynctensor.errors import DeadlineExceeded
 from asynctensor.kvstores.file.file_system import FileSystem
 from asynctensor.kvstores.file.options import FileOptions
 from asynctensor.kvstores.file.store import FileStore
@@ -84,6 +85,30 @@ async def test_what_nobody_waits_for_any_more_ends(what: str, limit: float | Non
     with pytest.raises(asyncio.CancelledError):
         await working
     await ended.wait()
+
+
+async def test_an_error_of_time_names_the_array(tmp_path: Path) -> None:
+    stored = await open_over(
+        FileStore(str(tmp_path), FileOptions()),
+        "a/",
+        metadata={
+            "shape": [4],
+            "data_type": "uint8",
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [4]}},
+        },
+    )
+    for what, begin in (("read", lambda: stored.read(timeout=0)),
+                        ("write", lambda: stored.write(1, timeout=0))):  # fmt: skip
+        with pytest.raises(DeadlineExceeded) as caught:
+            await begin()
+        assert caught.value.operation == what
+        assert (caught.value.array or "").startswith("file://")
+
+    async def endless(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(DeadlineExceeded, match=r"array='the functions of virtual_chunked'"):
+        await at.virtual_chunked(endless, dtype="uint8", shape=[10]).read(timeout=0.01)
 
 
 async def test_a_limit_keeps_nothing_of_what_is_over() -> None:
