@@ -21,6 +21,7 @@ from asynctensor.spec_state import SpecState
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
+from asynctensor.storage.store_name import without_query
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
@@ -210,6 +211,6 @@ def _folder(path: str) -> str:
 
 def _described(kvstore: KvStoreSpec) -> str:
     try:
-        return kvstore.url
+        return without_query(kvstore.url)
     except Error:
         return kvstore.driver

@@ -39,6 +39,7 @@ from asynctensor.schema.keywords import optional_type
 from asynctensor.storage.generation import UNKNOWN
 from asynctensor.storage.key_range import KeyRange as StoredRange
 from asynctensor.storage.kvstore import Arrival, Buffer, KeyValueStore, ReadOptions
+from asynctensor.storage.store_name import store_name
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
@@ -428,20 +429,10 @@ class KvStore(KvStoreHandle):
         key = args[0] if isinstance(args[0], str) else self._path
 
         async def placed() -> T:
-            at_work_on(key, self._name, operation)
+            at_work_on(key, store_name(self._store), operation)
             return await function(*args)
 
         return start(placed, timeout=timeout, deadline=deadline)
-
-    @property
-    def _name(self) -> str:
-        """The store, as errors name it."""
-        try:
-            url = self._store.url("")
-        except Error:
-            return self._store.driver
-        # A query may hold a signature.
-        return url.partition("?")[0]
 
 
 def _restore(store: KeyValueStore, path: str, context: Any, opened: KvStoreSpec | None) -> KvStore:

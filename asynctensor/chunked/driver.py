@@ -46,6 +46,7 @@ from asynctensor.runtime.write_futures import WriteFutures
 from asynctensor.schema.schema import Schema
 from asynctensor.schema.schema_state import SchemaState
 from asynctensor.storage.kvstore import Json, KeyValueStore, ListEntry
+from asynctensor.storage.store_name import store_name
 from asynctensor.storage.value_history import ValueChange
 from asynctensor.transaction.own_commit import in_one_commit
 from asynctensor.transaction.staged_store import StagedStore
@@ -151,7 +152,7 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
                 pools.cache,
                 pools.workers,
                 pools.io_workers,
-                _url(self.store, self.path, fmt.driver),
+                f"{store_name(self.store, self.path)}|{fmt.driver}:",
                 versions,
                 base,
             ),
@@ -415,10 +416,3 @@ def _output(shape: tuple[int, ...], element: np.dtype[Any], into: Into) -> Array
             "smaller part of it: store[slice].read()",
             operation="read",
         ) from error
-
-
-def _url(store: KeyValueStore, path: str, driver: str) -> str:
-    try:
-        return f"{store.url(path)}|{driver}:"
-    except Error:
-        return f"{store.driver}:{path}|{driver}:"

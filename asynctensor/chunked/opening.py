@@ -24,6 +24,7 @@ from asynctensor.schema.schema_state import SchemaState
 from asynctensor.storage.clearing import clear
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.storage.kvstore import Json, KeyValueStore
+from asynctensor.storage.store_name import store_name
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
@@ -164,7 +165,7 @@ async def open_chunked(fmt: ArrayFormat[M], request: OpenRequest) -> ChunkedDriv
             request.transaction,
         )  # fmt: skip
     except Error as error:
-        error.located(store=_store_url(request.store, path), key=key, operation="open")
+        error.located(store=store_name(request.store, path), key=key, operation="open")
         raise
     # In a transaction, handles share the array, which may have been made anew since.
     driver.array.layout = fmt.layout(metadata)
@@ -221,10 +222,3 @@ async def _create(fmt: ArrayFormat[M], view: KeyValueStore, key: str, metadata: 
     if (await view.read(key)).state != "missing":
         return None
     return (await view.write(key, document)).generation
-
-
-def _store_url(store: KeyValueStore, path: str) -> str:
-    try:
-        return store.url(path)
-    except Error:
-        return f"{store.driver}:{path}"

@@ -21,12 +21,12 @@ from asynctensor.hierarchy.documents import (
     change_document,
     glance_documents,
     glance_node,
-    store_name,
 )
 from asynctensor.hierarchy.node_format import NodeFormat
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.storage.kvstore import KeyValueStore
+from asynctensor.storage.store_name import store_name
 from asynctensor.transaction.staged_store import StagedStore
 
 #: Of a document that the transaction has not looked at: no store gives such a generation.

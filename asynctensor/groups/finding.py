@@ -12,7 +12,6 @@ from asynctensor.groups.location import Location, locate
 from asynctensor.groups.member import Member, Opened
 from asynctensor.groups.opening import Where, open_group
 from asynctensor.groups.place import GroupPlace
-from asynctensor.hierarchy.documents import store_name
 from asynctensor.hierarchy.node_format import NodeFormat
 from asynctensor.hierarchy.walk import Place, everything
 from asynctensor.kvstore import KvStore
@@ -22,6 +21,7 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.listing import Listing
 from asynctensor.spec import Spec
+from asynctensor.storage.store_name import store_name
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 

@@ -25,7 +25,7 @@ from asynctensor.hierarchy.creation import (
     make_parents,
     open_group_at,
 )
-from asynctensor.hierarchy.documents import glance_node, store_name
+from asynctensor.hierarchy.documents import glance_node
 from asynctensor.hierarchy.node_format import Node
 from asynctensor.hierarchy.node_path import split_path
 from asynctensor.hierarchy.walk import child
@@ -33,6 +33,7 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.spec import Spec
+from asynctensor.storage.store_name import store_name
 from asynctensor.tensorstore import TensorStore
 
 

@@ -13,7 +13,6 @@ from asynctensor.groups.attributes import Attributes
 from asynctensor.groups.location import Location, locate
 from asynctensor.groups.opening import Where, open_attributes
 from asynctensor.groups.reading import ReadableGroup
-from asynctensor.hierarchy.documents import store_name
 from asynctensor.hierarchy.walk import look_at
 from asynctensor.registry import node_formats
 from asynctensor.runtime.context import Context
@@ -21,6 +20,7 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import KeyValueStore, ListEntry
+from asynctensor.storage.store_name import store_name
 from asynctensor.storage.value_history import ValueChange
 from asynctensor.tensorstore import TensorStore
 

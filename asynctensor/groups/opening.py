@@ -15,7 +15,6 @@ from asynctensor.groups.place import GroupPlace
 from asynctensor.hierarchy.attribute_values import attribute_values
 from asynctensor.hierarchy.consolidation import drop_copies_above, read_consolidated
 from asynctensor.hierarchy.creation import GroupMode, open_group_at
-from asynctensor.hierarchy.documents import store_name
 from asynctensor.hierarchy.node_format import NodeFormat
 from asynctensor.hierarchy.walk import child, look_at
 from asynctensor.kvstore import KvStore
@@ -24,6 +23,7 @@ from asynctensor.registry import node_format, node_formats
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
+from asynctensor.storage.store_name import store_name
 from asynctensor.tensorstore import TensorStore
 from asynctensor.transaction.transaction import Transaction
 

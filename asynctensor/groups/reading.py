@@ -23,7 +23,6 @@ from asynctensor.groups.place import GroupPlace
 from asynctensor.hierarchy.consolidation import (
     below,
 )
-from asynctensor.hierarchy.documents import store_name
 from asynctensor.hierarchy.node_format import Node
 from asynctensor.hierarchy.node_path import split_path
 from asynctensor.hierarchy.walk import child, descendants
@@ -34,6 +33,7 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.listing import Listing
 from asynctensor.spec import Spec
+from asynctensor.storage.store_name import store_name
 from asynctensor.tensorstore import TensorStore
 from asynctensor.transaction.transaction import Transaction
 

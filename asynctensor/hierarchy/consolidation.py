@@ -15,11 +15,11 @@ from asynctensor.hierarchy.documents import (
     glance_node,
     read_documents,
     read_node,
-    store_name,
 )
 from asynctensor.hierarchy.node_format import Node, NodeFormat
 from asynctensor.hierarchy.walk import descendants
 from asynctensor.storage.kvstore import KeyValueStore
+from asynctensor.storage.store_name import store_name
 
 
 async def read_consolidated(

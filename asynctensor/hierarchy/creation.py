@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from asynctensor.chunked.documents import created
 from asynctensor.errors import AlreadyExists, FailedPrecondition, NotFound
-from asynctensor.hierarchy.documents import glance_node, store_name
+from asynctensor.hierarchy.documents import glance_node
 from asynctensor.hierarchy.node_format import Node, NodeFormat
 from asynctensor.hierarchy.walk import child
 from asynctensor.storage.clearing import check_clearing, clear
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN
 from asynctensor.storage.kvstore import Json, KeyValueStore
+from asynctensor.storage.store_name import store_name
 from asynctensor.transaction.staged_store import StagedStore
 
 

@@ -11,6 +11,7 @@ from asynctensor.errors import DataLoss, Error, NotFound
 from asynctensor.hierarchy.node_format import Node, NodeFormat
 from asynctensor.storage.generation import UNKNOWN
 from asynctensor.storage.kvstore import KeyValueStore, ReadResult
+from asynctensor.storage.store_name import store_name
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.staged_value import Reliance
 
@@ -178,11 +179,3 @@ async def change_document(
         condition = found.stamp.generation if conditional else UNKNOWN
         if (await store.write(key, new, condition)).generation != UNKNOWN:
             return
-
-
-def store_name(store: KeyValueStore, path: str = "") -> str:
-    """What errors call a place in a store."""
-    try:
-        return store.url(path)
-    except Error:
-        return f"{store.driver}:{path}"

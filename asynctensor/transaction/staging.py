@@ -15,6 +15,7 @@ from asynctensor.storage.kvstore import Buffer, KeyValueStore, ReadOptions
 from asynctensor.storage.partial_value import Written
 from asynctensor.storage.shared_transaction import SharedTransaction
 from asynctensor.storage.stash import Stash, StoredValue
+from asynctensor.storage.store_name import without_query
 from asynctensor.transaction.ahead import Ahead
 from asynctensor.transaction.participant import Participant
 from asynctensor.transaction.staged_keys import StagedKeys
@@ -92,7 +93,7 @@ class Staging(StagedKeys, Participant):
     @property
     def description(self) -> str:
         with suppress(Unimplemented):
-            return self.base.url("")
+            return without_query(self.base.url(""))
         with suppress(Unimplemented):
             # Some have no URL: a cloud at an endpoint of one's own.
             return json.dumps(self.base.spec_json(""), sort_keys=True)
