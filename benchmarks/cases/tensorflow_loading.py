@@ -29,7 +29,7 @@ class FarBatches:
             Target(1 / 30, 1 / 70, is_ratio=False),
         ),
     )
-    fresh_process: bool = False
+    fresh_process: bool = True
 
     def prepare(self, scene: Scene) -> None:
         write_rows(scene)

@@ -61,7 +61,7 @@ class FarSamples:
             Target(5.0, 20.0),
         ),
     )
-    fresh_process: bool = False
+    fresh_process: bool = True
 
     def prepare(self, scene: Scene) -> None:
         write_rows(scene)
@@ -88,7 +88,7 @@ class FarOneByOne:
             Target(1 / 30, 1 / 50, is_ratio=False),
         ),
     )
-    fresh_process: bool = False
+    fresh_process: bool = True
 
     def prepare(self, scene: Scene) -> None:
         write_rows(scene)
@@ -112,7 +112,7 @@ class LocalCrops:
 
     against: str
     target: Target
-    fresh_process: bool = False
+    fresh_process: bool = True
 
     @property
     def peers(self) -> tuple[str, ...]:
