@@ -1,13 +1,14 @@
 """A process in which PyTorch loads samples of an array; started by `cases.torch_loading`.
 
-``python -m benchmarks.torch_worker JOB``, JOB being JSON. It loads an epoch to come to speed, says
-``ready`` on a line of its own, waits for a line, loads another one, and answers with a line of
-JSON: seconds, and the sum of all elements that it loaded. Processes of a `DataLoader` must have a
-parent that may have children, which the benchmarks' own processes may not.
+``python -m benchmarks.torch_worker JOB``, JOB being JSON. It loads an epoch to come to speed (one
+read after the other: a batch), says ``ready`` on a line of its own, waits for a line, loads another
+one, and answers with a line of JSON: seconds, and the sum of all elements that it loaded. Processes
+of a `DataLoader` must have a parent that may have children, which the benchmarks' own may not.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -110,9 +111,9 @@ def epoch(batches: Iterable[Any]) -> tuple[int, int]:
 
 
 def main(job: dict[str, Any]) -> None:
-    """Loads two epochs, and times the second."""
+    """Loads to come to speed, then an epoch, which is timed."""
     batches = loader(job)
-    epoch(batches)
+    epoch(itertools.islice(batches, 1) if job["how"] == "one" and not job["workers"] else batches)
     print("ready", flush=True)
     sys.stdin.readline()
     started = time.perf_counter()

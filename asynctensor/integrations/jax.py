@@ -14,6 +14,7 @@ from asynctensor.integrations.loading.arrays import Arrays
 from asynctensor.integrations.loading.gathering import all_of
 from asynctensor.integrations.loading.pinned_samples import pinned_samples
 from asynctensor.integrations.loading.samples import Samples
+from asynctensor.integrations.other_dtype import check_array
 from asynctensor.integrations.pinning import pinned
 from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.event_loop import start
@@ -97,9 +98,11 @@ def as_jax(array: Array, *, copy: bool | None = None) -> jax.Array:
             not change such an array any more.
 
     Raises:
-        IncompatibleType: JAX lacks the data type; without its 64-bit mode, all of 64 bits.
+        IncompatibleType: JAX lacks the data type (without its 64-bit mode, all of 64 bits), or this
+            is no array.
         ValueError: ``copy=False``, and it takes one.
     """
+    check_array(array)
     _check(array.dtype.newbyteorder("="))
     shared = (
         array.dtype.isnative
@@ -126,8 +129,11 @@ def from_jax(array: jax.Array) -> Array:
     """An array of NumPy: read-only and of the same memory, if that is the processor's.
 
     Raises:
-        IncompatibleType: Some of it is on devices of other processes.
+        IncompatibleType: Some of it is on devices of other processes, or this is no array of JAX.
     """
+    given: Any = array
+    if not isinstance(given, jax.Array):
+        raise IncompatibleType(f"expected an array of JAX, got {array!r:.100}")
     if not array.is_fully_addressable:
         raise IncompatibleType("some of the array is on devices of other processes")
     return np.asarray(array)

@@ -15,7 +15,7 @@ from asynctensor.integrations.loading.amplification import AmplificationWarning
 from asynctensor.integrations.loading.arrays import Arrays
 from asynctensor.integrations.loading.group import Values
 from asynctensor.integrations.loading.samples import Samples
-from asynctensor.integrations.other_dtype import advice
+from asynctensor.integrations.other_dtype import advice, check_array
 from asynctensor.integrations.tensorflow_generator import generated
 
 __all__ = [
@@ -65,9 +65,10 @@ def to_tensor(array: Array, *, copy: bool | None = None) -> tf.Tensor:
         or one of its own.
 
     Raises:
-        IncompatibleType: TensorFlow has no such data type.
+        IncompatibleType: TensorFlow has no such data type, or this is no array.
         ValueError: ``copy=False``, and it takes one.
     """
+    check_array(array)
     element = dtype_of(array.dtype)
     shared = (
         array.dtype.char in _SHARED

@@ -18,6 +18,7 @@ from asynctensor.integrations.loading.pinned_samples import PinnedSamples, pinne
 from asynctensor.integrations.loading.ranks import given_ranks
 from asynctensor.integrations.loading.resume_state import ResumeState
 from asynctensor.integrations.loading.samples import Samples
+from asynctensor.integrations.loading.whole_number import whole_number
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 
@@ -100,8 +101,16 @@ class Loader(Generic[T]):
             ahead: Batches that are read ahead.
 
         Raises:
+            IncompatibleType: Something else than a whole number is given for one.
             InvalidArgument: A number is out of range.
         """
+        numbers = {"window": window, "rank": rank, "world_size": world_size, "ahead": ahead}
+        for name, number in numbers.items():
+            if number is not None:
+                whole_number(number, name)
+        batch_size, seed = whole_number(batch_size, "batch_size"), whole_number(seed, "seed")
+        if seed < 0:
+            raise InvalidArgument(f"`seed` is at least 0, got {seed}")
         if ahead is not None and ahead < 0:
             raise InvalidArgument(f"`ahead` is at least 0, got {ahead}")
         self.samples, self._convert, self._memory = samples, convert, memory
@@ -144,8 +153,10 @@ class Loader(Generic[T]):
         """Has the next iteration load this epoch, from its beginning.
 
         Raises:
+            IncompatibleType: It is no whole number.
             InvalidArgument: It is negative.
         """
+        epoch = whole_number(epoch, "epoch")
         if epoch < 0:
             raise InvalidArgument(f"epochs are counted from 0, got {epoch}")
         self._epoch, self._position, self._begun = epoch, 0, False

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from asynctensor.errors import IncompatibleType
-from asynctensor.integrations.other_dtype import advice
+from asynctensor.integrations.other_dtype import advice, check_array
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -73,9 +73,10 @@ def to_torch(array: Array, *, copy: bool | None = None) -> torch.Tensor:
         A tensor that shares the array's memory and keeps it alive, or one of its own.
 
     Raises:
-        IncompatibleType: PyTorch has no such data type.
+        IncompatibleType: PyTorch has no such data type, or this is no array.
         ValueError: ``copy=False``, and it takes one.
     """
+    check_array(array)
     element = dtype_of(array.dtype)
     shared = (
         array.flags.writeable
@@ -103,9 +104,14 @@ def from_torch(tensor: torch.Tensor, *, copy: bool = False) -> Array:
         copy: Always copy.
 
     Raises:
-        IncompatibleType: NumPy and ml_dtypes have no such data type, or the tensor is sparse or
-            quantized.
+        IncompatibleType: NumPy and ml_dtypes have no such data type, the tensor is sparse,
+            quantized or without elements (of the device ``meta``), or this is no tensor.
     """
+    given: Any = tensor
+    if not isinstance(given, torch.Tensor):
+        raise IncompatibleType(f"expected a tensor of PyTorch's, got {tensor!r:.100}")
+    if tensor.is_meta:
+        raise IncompatibleType("a tensor of the device `meta` has a shape, and no elements")
     if tensor.layout is not torch.strided or tensor.is_quantized:
         raise IncompatibleType(
             f"only dense tensors are arrays, got one of layout {tensor.layout}; "

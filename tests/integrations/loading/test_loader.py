@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 import asynctensor as at
-from asynctensor.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound
+from asynctensor.errors import (
+    DataLoss,
+    FailedPrecondition,
+    IncompatibleType,
+    InvalidArgument,
+    NotFound,
+)
 from asynctensor.integrations.loading.loader import Loader
 from asynctensor.integrations.loading.samples import Samples
 
@@ -229,8 +235,20 @@ def test_bad_options() -> None:
     for options in [{"batch_size": 0}, {"ahead": -1}, {"rank": 1}, {"window": 0}]:
         with pytest.raises(InvalidArgument):
             loader(rows(), **options)
+    with pytest.raises(InvalidArgument, match="seed"):
+        loader(rows(), seed=-1)
     with pytest.raises(InvalidArgument):
         loader(rows()).set_epoch(-1)
+    assert len(loader(rows(), batch_size=np.int64(4))) == len(loader(rows(), batch_size=4))
+
+
+@pytest.mark.parametrize("name", ["batch_size", "seed", "window", "rank", "world_size", "ahead"])
+@pytest.mark.parametrize("wrong", [4.0, "4", True, [4]])
+def test_numbers_that_are_none(name, wrong) -> None:
+    with pytest.raises(IncompatibleType, match=f"`{name}` is a whole number"):
+        loader(rows(), **{"rank": 0, "world_size": 1, name: wrong})
+    with pytest.raises(IncompatibleType, match="`epoch` is a whole number"):
+        loader(rows()).set_epoch(wrong)
 
 
 @pytest.mark.parametrize(

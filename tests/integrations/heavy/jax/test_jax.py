@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 import asynctensor as at
 from asynctensor.errors import DataLoss, IncompatibleType
-from asynctensor.integrations.jax import GrainSource, Samples, from_jax, to_jax
+from asynctensor.integrations.jax import GrainSource, Samples, as_jax, from_jax, to_jax
 
 VALUES = np.arange(16 * 12, dtype="float32").reshape(16, 12)
 
@@ -70,6 +70,10 @@ async def test_bad_input(store, tmp_path) -> None:
     )  # fmt: skip
     with pytest.raises(IncompatibleType, match="no data type"):
         to_jax(text)
+    with pytest.raises(IncompatibleType, match="array of NumPy's, got \\[1"):
+        as_jax([1, 2])
+    with pytest.raises(IncompatibleType, match="array of JAX, got 3"):
+        from_jax(3)
     reading = to_jax(await at.open(store.spec()))
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):

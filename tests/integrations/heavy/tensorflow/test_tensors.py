@@ -71,5 +71,7 @@ def test_many_unaligned_ones() -> None:
 def test_what_tensorflow_lacks() -> None:
     with pytest.raises(IncompatibleType, match="TensorFlow has no data type"):
         to_tensor(np.zeros(2, "datetime64[s]"))
+    with pytest.raises(IncompatibleType, match="array of NumPy's, got \\[1"):
+        to_tensor([1, 2])
     with pytest.raises(IncompatibleType, match="eager"):
         from_tensor(np.zeros(2))

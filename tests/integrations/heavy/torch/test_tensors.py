@@ -79,6 +79,17 @@ def test_what_pytorch_lacks(name) -> None:
         to_torch(np.zeros(2, name))
 
 
+def test_what_is_no_array() -> None:
+    for wrong in ([1, 2], torch.ones(2), None):
+        with pytest.raises(IncompatibleType, match="array of NumPy's"):
+            to_torch(wrong)
+    assert to_torch(np.float32(3)).item() == 3
+    with pytest.raises(IncompatibleType, match="tensor of PyTorch's, got 3"):
+        from_torch(3)
+    with pytest.raises(IncompatibleType, match="`meta`"):
+        from_torch(torch.ones(3, device="meta"))
+
+
 def test_what_numpy_lacks() -> None:
     with pytest.raises(IncompatibleType, match="dense"):
         from_torch(torch.eye(3).to_sparse())
