@@ -165,7 +165,10 @@ class Reader:
             array.keep_task(asyncio.ensure_future(work.run()))
 
     def _are_little(self, requests: Sequence[ViewRequest], most: int) -> bool:
-        """Whether planning these costs next to nothing, and they are `most` chunks at most."""
+        """Whether planning these costs next to nothing, and they are `most` chunks at most.
+
+        All of them are to be fetched.
+        """
         shard = self._array.layout.shard
         if (
             len(requests) > _LITTLE_REQUESTS
@@ -173,10 +176,14 @@ class Reader:
             or sum([request.data.nbytes for request in requests]) > _LITTLE_BYTES
         ):
             return False
-        if shard is None:
-            return True
         inner = 0
         for request in requests:
-            for cell in request.partition.cells():
-                inner += inner_count(shard, request.partition, cell)
-        return inner <= _LITTLE_INNER
+            partition = request.partition
+            for cell in partition.cells():
+                inner += 1 if shard is None else inner_count(shard, partition, cell)
+                # What is cached is copied out by a worker, which then calls whom it may concern.
+                if inner > _LITTLE_INNER or self._server.has(
+                    partition.index(cell), [(request, partition, cell)]
+                ):
+                    return False
+        return True

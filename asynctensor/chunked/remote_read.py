@@ -147,10 +147,13 @@ class RemoteStream:
         return self._room
 
     def begin_all(self) -> None:
-        """Begins all of a stream of a few values, which ends by itself: without a task."""
+        """Begins all of a stream of a few values, which ends by itself: without a task.
+
+        Nothing of it is cached.
+        """
         FLOW.set(object())
         self._at_once = True
-        while (items := self._planned()) is not None:
+        while (items := self._stream.take()) is not None:
             for item in items:
                 self._begin(_Fetch(item))
         self._end_if_over()
@@ -191,10 +194,7 @@ class RemoteStream:
         return self._loop.create_task(self._array.workers.run(self._planned))
 
     def _planned(self) -> list[Task | TileTask] | None:
-        """The next values to fetch; serves what needs none. None at the end.
-
-        On a worker, but where there are few.
-        """
+        """On a worker: the next values to fetch; serves what needs none. None at the end."""
         items: list[Task | TileTask] = []
         # Of large chunks, several groups: on a worker, a next one waits behind what is decoded.
         while len(items) < _WINDOW_VALUES[0] and (group := self._stream.take()) is not None:
@@ -207,8 +207,7 @@ class RemoteStream:
             for item in items:
                 if isinstance(item, TileTask) or not self._server.try_cache(*item, done):
                     left.append(item)
-                if not self._at_once:
-                    yield_gil()
+                yield_gil()
         return left
 
     # -- fetching ---------------------------------------------------------------------------

@@ -108,6 +108,13 @@ class ChunkServer:
         for request, _, _ in targets:
             request.finish()
 
+    def has(self, index: tuple[int, ...], targets: list[Target]) -> bool:
+        """Whether the cache has all of `targets`."""
+        if not self._array.cache.limit_bytes:
+            return False
+        parts = self.parts(targets)
+        return self._are_current(index, parts, self._cached(index, parts))
+
     def try_cache(
         self, index: tuple[int, ...], targets: list[Target], done: ChunkStatistics
     ) -> bool:
