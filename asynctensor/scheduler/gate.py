@@ -189,13 +189,19 @@ class _Turn:
         self._gate.release(self._ticket, now, pushed_back=outcome.pushed_back, ok=outcome.ok)
 
 
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    owner: object
+    gate: Gate
+
+
 def shared_gate() -> Gate:
-    """The gate of this process."""
-    gate = PROCESS.shared.get("gate")
-    if isinstance(gate, Gate):
-        return gate
-    with PROCESS.lock:
-        gate = PROCESS.shared.get("gate")
-        if not isinstance(gate, Gate):
-            gate = PROCESS.shared["gate"] = Gate()
-        return gate
+    """The gate of this process.
+
+    With another I/O loop it is another one: who waited when the former ended keeps his place there.
+    """
+    owner = PROCESS.io
+    found = PROCESS.shared.get("gate")
+    if not isinstance(found, _Shared) or found.owner is not owner:
+        found = PROCESS.shared["gate"] = _Shared(owner, Gate())
+    return found.gate

@@ -85,6 +85,8 @@ class FastTransport:
                 connection.close()
         self._hosts.clear()
         self._slots.forget()
+        # The loop closes their sockets in its next turn, and may be about to end.
+        await asyncio.sleep(0)
 
     def connections(self) -> tuple[int, int]:
         """How many connections are idle and how many are busy."""
@@ -147,6 +149,8 @@ class FastTransport:
         connection = self._idle(host)
         if connection is not None:
             begun.ask(connection)
+        elif self.is_closed:
+            asyncio.get_running_loop().call_soon(begun.refuse)
         else:
             begun.connect()
         return begun.give_up
@@ -402,6 +406,9 @@ class _Begun:
             self._tell(Aborted(ENDED))
         else:
             self.ask(connection)
+
+    def refuse(self) -> None:
+        self._tell(Aborted(ENDED))
 
     def give_up(self) -> None:
         """Closes the connection."""

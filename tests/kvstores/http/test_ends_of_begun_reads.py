@@ -83,3 +83,41 @@ def test_who_waits_is_told(moment) -> None:
     command = [sys.executable, "-W", "error", "-c", PROGRAM, moment]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert (found.returncode, found.stderr) == (0, "")
+
+
+WAITING = """
+import threading
+import asynctensor as ts
+import asynctensor.runtime.event_loop
+from asynctensor.errors import Aborted
+from asynctensor.runtime.event_loop import shutdown
+from tests.servers.scripted import Said, ScriptedServer
+
+# However slow the machine is.
+asynctensor.runtime.event_loop.GRACE = 60.0
+asked, go_on = threading.Semaphore(0), threading.Event()
+
+def script(request):
+    asked.release()
+    go_on.wait()
+    return Said(200, (), b"value")
+
+with ScriptedServer(script) as server:
+    one = {"limit": 1}
+    spec = {"driver": "http", "base_url": f"{server.url}/", "http_request_concurrency": one}
+    store = ts.KvStore.open(spec).result()
+    reads = [store.read(key) for key in "abc"]
+    assert asked.acquire(timeout=60)
+    shutdown()
+    for read in reads:
+        assert isinstance(read.exception(timeout=60), Aborted), read
+    go_on.set()
+    # Nobody of them is in the way of those who come later.
+    assert store.read("a").result(timeout=60).value == b"value"
+"""
+
+
+def test_who_waits_for_his_turn_is_told_and_leaves_it() -> None:
+    command = [sys.executable, "-W", "error", "-c", WAITING]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (found.returncode, found.stderr) == (0, "")
