@@ -202,6 +202,10 @@ def shared_gate() -> Gate:
     """
     owner = PROCESS.io
     found = PROCESS.shared.get("gate")
-    if not isinstance(found, _Shared) or found.owner is not owner:
-        found = PROCESS.shared["gate"] = _Shared(owner, Gate())
-    return found.gate
+    if isinstance(found, _Shared) and found.owner is owner:
+        return found.gate
+    with PROCESS.lock:
+        found = PROCESS.shared.get("gate")
+        if not isinstance(found, _Shared) or found.owner is not owner:
+            found = PROCESS.shared["gate"] = _Shared(owner, Gate())
+        return found.gate
