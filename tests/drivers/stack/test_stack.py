@@ -219,7 +219,7 @@ def test_it_works_in_transactions() -> None:
                       context=context)  # fmt: skip
     txn = ts.Transaction()
     staged = view.with_transaction(txn)
-    staged[8:11].write(4)
+    staged[8:11].write(4).result()
     assert staged[0, 0].read().result() == 4
     assert view[0, 0].read().result() == 0
     txn.commit_async().result()
