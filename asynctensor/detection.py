@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from asynctensor.errors import Error, FailedPrecondition, InvalidArgument, NotFound, OutOfRange
 from asynctensor.kvstore_spec import KvStoreSpec
+from asynctensor.pipeline_url import shown_url
 from asynctensor.registry import REGISTRY, containers, file_formats, markers
 from asynctensor.runtime.context import Context, ContextResource
 from asynctensor.spec_rules import Signature
@@ -21,7 +22,6 @@ from asynctensor.spec_state import SpecState
 from asynctensor.storage.byte_range import ByteRange
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
-from asynctensor.storage.store_name import without_query
 from asynctensor.transaction.staged_store import StagedStore
 from asynctensor.transaction.transaction import Transaction
 
@@ -211,6 +211,6 @@ def _folder(path: str) -> str:
 
 def _described(kvstore: KvStoreSpec) -> str:
     try:
-        return without_query(kvstore.url)
+        return shown_url(kvstore.url)
     except Error:
         return kvstore.driver

@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote_to_bytes
 from asynctensor.errors import InvalidArgument
 
 #: What may be secret in a URL: a query (a signature), and a user with a password.
-_SECRETS: Final = re.compile(r"((?:az|https?)://)(?:[^/?#|@]*@)?([^?#|]*)(\?)?[^#|]*")
+_SECRETS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-_]*://)(?:[^/?#|@]*@)?([^?#|]*)(\?)?[^#|]*")
 _COMPONENT: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-_]*)(?::(?P<rest>.*))?", re.DOTALL
 )

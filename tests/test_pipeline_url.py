@@ -86,6 +86,9 @@ def test_what_may_be_secret_in_a_url_is_not_shown() -> None:
         "https://h/a?sig=SECRET",
         "http://u:SECRET@h/a",
         "http://u:SECRET@h?x=SECRET|zip:a",
+        # Refused, and quoted.
+        "htps://u:SECRET@h?x=SECRET",
+        "s3://bucket/a?sig=SECRET",
     ):
         assert "SECRET" not in shown_url(url)
         assert "SECRET" not in str(parse_pipeline(url)[0])

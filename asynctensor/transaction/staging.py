@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from asynctensor.errors import Aborted, FailedPrecondition, Unimplemented
+from asynctensor.pipeline_url import shown_url
 from asynctensor.runtime.workers import data_copy_pool
 from asynctensor.storage.commit_domain import Commit, CommitDomain, Isolation
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
@@ -15,7 +16,6 @@ from asynctensor.storage.kvstore import Buffer, KeyValueStore, ReadOptions
 from asynctensor.storage.partial_value import Written
 from asynctensor.storage.shared_transaction import SharedTransaction
 from asynctensor.storage.stash import Stash, StoredValue
-from asynctensor.storage.store_name import without_query
 from asynctensor.transaction.ahead import Ahead
 from asynctensor.transaction.participant import Participant
 from asynctensor.transaction.staged_keys import StagedKeys
@@ -93,7 +93,7 @@ class Staging(StagedKeys, Participant):
     @property
     def description(self) -> str:
         with suppress(Unimplemented):
-            return without_query(self.base.url(""))
+            return shown_url(self.base.url(""))
         with suppress(Unimplemented):
             # Some have no URL: a cloud at an endpoint of one's own.
             return json.dumps(self.base.spec_json(""), sort_keys=True)

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from asynctensor.kvstores._http.fast_transport import FastTransport
+from asynctensor.runtime.process import PROCESS
 from asynctensor.testing.fault_proxy import FaultProxy
 from tests.servers import clouds, faulty_servers, http_servers
 from tests.servers.clouds import CloudServer
@@ -36,6 +38,16 @@ class Servers:
 
     def close(self) -> None:
         self._stack.close()
+
+
+@pytest.fixture(autouse=True)
+def no_host_is_shunned() -> None:
+    """Forgets whom the shared transport leaves to the one behind it: ports are given out again."""
+    transport = getattr(PROCESS.shared.get("http transport"), "transport", None)
+    if isinstance(transport, FastTransport):
+        for host in list(transport._hosts.values()):
+            if host is not None:
+                host.unexpected, host.shunned_until = 0, 0.0
 
 
 @pytest.fixture(scope="session")
