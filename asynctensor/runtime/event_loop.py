@@ -20,6 +20,7 @@ from asynctensor.runtime.future import Future
 from asynctensor.runtime.guest_loop import close_guest_loop, guest_loop_made_by
 from asynctensor.runtime.inbox import WakingAfterCalls, inbox_of
 from asynctensor.runtime.job import BegunJob, Job, abandon_all
+from asynctensor.runtime.loose_tasks import end_loose_tasks
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.threads import start_thread
 from asynctensor.runtime.turn import TurnCollector
@@ -181,6 +182,7 @@ class IoLoop:
         finally:
             stop_requests(self.loop)
             await self.run_closers()
+            await end_loose_tasks(GRACE)
             abandon_all(self.loop)
             abandon_requests(self.loop)
 

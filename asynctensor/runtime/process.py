@@ -81,6 +81,7 @@ class Process:
         ends_with_interpreter: Whether the interpreter will end the I/O loop when it exits.
         pools_end_with_interpreter: The same of the worker pools.
         jobs: The jobs that were begun and have not ended (`job.Job`).
+        loose_tasks: Tasks that nobody awaits (`loose_tasks.loose_task`).
         requests: The requests of many pieces that were begun and have not ended
             (`unfinished.Unfinished`), by weak references.
         instead_of_workers: Where no thread may be started (a simulation), what does the work of
@@ -103,6 +104,7 @@ class Process:
         "jobs",
         "local",
         "lock",
+        "loose_tasks",
         "pools",
         "pools_end_with_interpreter",
         "requests",
@@ -133,6 +135,7 @@ class Process:
         self.pools: WeakSet[Any] = WeakSet()
         self.closers: list[Callable[[], Any]] = []
         self.jobs: set[Any] = set()
+        self.loose_tasks: set[Any] = set()
         self.requests: set[ReferenceType[Any]] = set()
         self.instead_of_workers: Work | None = None
 

@@ -18,6 +18,7 @@ from asynctensor.kvstores._http.shared_transport import shared_transport
 from asynctensor.kvstores._http.transport import Transport
 from asynctensor.kvstores._http.wire_counters import retry_counter, wire_counters
 from asynctensor.runtime.clock import NEVER, Deadline
+from asynctensor.runtime.loose_tasks import loose_task
 from asynctensor.runtime.rate_limits import RateLimits
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.verbose_flag import verbose_flag
@@ -316,9 +317,7 @@ class _Begun:
 
     def _go_on(self, attempts: Attempts, wait: float = 0.0) -> None:
         """Has a task make the attempts that are left."""
-        self._task = asyncio.ensure_future(self._seen_through(attempts, wait))
-        # A task that is cancelled before its first step never enters its coroutine.
-        self._task.add_done_callback(self._seen)
+        self._task = loose_task(self._seen_through(attempts, wait), self._seen)
 
     async def _seen_through(self, attempts: Attempts, wait: float) -> Response:
         # A task of its own has a context of its own: nobody else sees this.

@@ -34,6 +34,7 @@ from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.read_slots import ReadSlots
 from asynctensor.kvstores._http.transport import Transport
 from asynctensor.runtime.clock import NEVER, Deadline
+from asynctensor.runtime.loose_tasks import loose_task
 from asynctensor.storage.kvstore import size_of
 
 #: What is sent from here.
@@ -385,9 +386,7 @@ class _Begun:
         connection.ask(self._message, self._request.max_body, self._answered)
 
     def connect(self) -> None:
-        self._connecting = asyncio.ensure_future(self._transport._connected(self._host))
-        # A task that is cancelled before its first step never enters its coroutine.
-        self._connecting.add_done_callback(self._connected)
+        self._connecting = loose_task(self._transport._connected(self._host), self._connected)
 
     def _connected(self, task: asyncio.Task[FastConnection | None]) -> None:
         self._connecting = None
