@@ -15,11 +15,11 @@ below decides how many requests are really under way, and merges them; here only
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
+from asynctensor.chunked.arrivals import Arrivals
 from asynctensor.chunked.plan import Stream, Task, TileTask, ViewRequest
 from asynctensor.chunked.read_window import NEAR, ReadWindow
 from asynctensor.chunked.request import soon
@@ -31,6 +31,7 @@ from asynctensor.chunked.shard_fetch import (
     known_parts,
     part_options,
 )
+from asynctensor.chunked.value_fetch import ValueFetch
 from asynctensor.chunked.values import HeldValue
 from asynctensor.errors import Aborted, Error
 from asynctensor.runtime.inbox import WakingTogether
@@ -54,62 +55,12 @@ _NEARBY_VALUES = 128
 #: Inner chunks that are looked for on the I/O loop at most: more of them take a worker less long
 #: than it takes to wait for one.
 _MOST_LOOKED_FOR = 64
-#: Decoded bytes that one worker serves at a time.
-_HAND_OVER_BYTES = 4 * 2**20
-#: Decoded bytes for which a further worker is woken.
-_WORTH_WAKING_BYTES = 128 * 2**10
-
-
-class _Fetch:
-    """One piece of work, and what has come of the values that it needs.
-
-    Attributes:
-        item: The work.
-        held: The values that have come, in the order of its chunks.
-        missing: How many have not.
-        begun: What gives up each value that is under way without a task.
-        tasks: Tasks that fetch the others.
-        counts: What was read.
-        since: When it began (monotonic).
-        has_left_the_way: Whether others may be under way in its place already.
-    """
-
-    __slots__ = (
-        "begun", "counts", "has_left_the_way", "held", "item", "missing", "since", "tasks"
-    )  # fmt: skip
-
-    def __init__(self, item: Task | TileTask) -> None:
-        self.item = item
-        self.missing = item.tile.count if isinstance(item, TileTask) else 1
-        self.held: list[HeldValue | None] = [None] * self.missing
-        self.begun: dict[int, Callable[[], object]] = {}
-        self.tasks: set[asyncio.Task[HeldValue]] = set()
-        self.counts = ChunkStatistics()
-        self.since = 0.0
-        self.has_left_the_way = False
-
-    def requests(self) -> list[ViewRequest]:
-        """Who wants it."""
-        item = self.item
-        return [item.request] if isinstance(item, TileTask) else [t[0] for t in item[1]]
-
-    def is_stopped(self) -> bool:
-        """Whether nobody wants it any more."""
-        return all([request.stopped for request in self.requests()])
-
-    def task(self, k: int) -> Task:
-        """Its `k`-th chunk, and who wants what of it."""
-        item = self.item
-        if isinstance(item, TileTask):
-            target = item.target(k)
-            return item.request.partition.index(target[2]), [target]
-        return item
 
 
 class RemoteStream:
     """The fetching of one stream's values.
 
-    All is for the I/O loop alone but `_planned` and `_serve`, which are for workers.
+    All is for the I/O loop alone but `_planned`, which is for workers.
     """
 
     def __init__(
@@ -127,19 +78,13 @@ class RemoteStream:
         self._room = self._window.size
         #: Values from far away that have come and wait to be decoded, and how many of them may.
         self._backlog, self._most_backlog = 0, near
-        self._per_worker = max(1, _HAND_OVER_BYTES // size)
-        self._worth_waking = max(1, _WORTH_WAKING_BYTES // size)
-        #: An entry for each worker that is not at work for this stream; of any thread.
-        self._idle = deque([None] * array.workers.size)
         #: Those that wait for values.
-        self._fetches: set[_Fetch] = set()
-        self._arrived: deque[_Fetch] = deque()
+        self._fetches: set[ValueFetch] = set()
         self._watched: set[int] = set()
         self._takebacks: list[Callable[[], None]] = []
         self._changed: asyncio.Future[None] | None = None
-        self._handing_over = False
-        self._at_once = False
         self._loop = asyncio.get_running_loop()
+        self._arrivals = Arrivals(array, server, self._served)
 
     @property
     def room(self) -> int:
@@ -152,14 +97,15 @@ class RemoteStream:
         Nothing of it is cached.
         """
         FLOW.set(object())
-        self._at_once = True
+        # Nobody waits for room, and the last one that comes ends the stream.
+        self._arrivals.served = None
         while (items := self._stream.take()) is not None:
             for item in items:
-                self._begin(_Fetch(item))
+                self._begin(ValueFetch(item))
         self._end_if_over()
 
     def _end_if_over(self) -> None:
-        if self._at_once and not self._fetches:
+        if self._arrivals.served is None and not self._fetches:
             self._take_back()
 
     def _take_back(self) -> None:
@@ -180,7 +126,7 @@ class RemoteStream:
                 for item in items:
                     while self._room <= 0 or self._backlog >= self._most_backlog:
                         await self._change()
-                    self._begin(_Fetch(item))
+                    self._begin(ValueFetch(item))
                 # Not kept while the next are planned.
                 del items
             while self._fetches:
@@ -189,6 +135,8 @@ class RemoteStream:
             if planning is not None:
                 planning.cancel()
             self._take_back()
+            # In no circle, either: nobody waits for room any more.
+            self._arrivals.served = None
 
     def _plan(self) -> asyncio.Task[list[Task | TileTask] | None]:
         return self._loop.create_task(self._array.workers.run(self._planned))
@@ -212,7 +160,7 @@ class RemoteStream:
 
     # -- fetching ---------------------------------------------------------------------------
 
-    def _begin(self, fetch: _Fetch) -> None:
+    def _begin(self, fetch: ValueFetch) -> None:
         self._room -= len(fetch.held)
         fetch.since = SOURCES.monotonic()
         self._fetches.add(fetch)
@@ -236,7 +184,7 @@ class RemoteStream:
             self._begin_task(fetch, 0)
 
     def _begin_value(
-        self, fetch: _Fetch, k: int, index: tuple[int, ...], options: ReadOptions
+        self, fetch: ValueFetch, k: int, index: tuple[int, ...], options: ReadOptions
     ) -> None:
         """Fetches a whole value, without a task where the store can."""
         epoch = self._array.epoch(index)
@@ -264,7 +212,7 @@ class RemoteStream:
         else:
             fetch.begun[k] = give_up
 
-    def _begin_parts(self, fetch: _Fetch, task: Task, wanted: list[int]) -> bool:
+    def _begin_parts(self, fetch: ValueFetch, task: Task, wanted: list[int]) -> bool:
         """Fetches parts of a shard without a task, by an index at hand; False if it cannot be."""
         array, index = self._array, task[0]
         known = known_parts(array, index, wanted)
@@ -313,7 +261,7 @@ class RemoteStream:
         fetch.begun[0] = give_up
         return True
 
-    def _begin_task(self, fetch: _Fetch, k: int) -> None:
+    def _begin_task(self, fetch: ValueFetch, k: int) -> None:
         """Fetches a value, or what is needed of it, or finds out what is wrong with it."""
         fetching = self._loop.create_task(self._fetched(fetch.task(k)))
         fetch.tasks.add(fetching)
@@ -327,7 +275,7 @@ class RemoteStream:
         held.epoch = epoch
         return held
 
-    def _ended(self, fetch: _Fetch, k: int, fetching: asyncio.Task[HeldValue]) -> None:
+    def _ended(self, fetch: ValueFetch, k: int, fetching: asyncio.Task[HeldValue]) -> None:
         """Also of a task that was cancelled before its first step."""
         fetch.tasks.discard(fetching)
         error: BaseException | None
@@ -342,7 +290,7 @@ class RemoteStream:
             self._server.failed(*fetch.task(k), error)
         self._come(fetch, k, None)
 
-    def _come(self, fetch: _Fetch, k: int, held: HeldValue | None) -> None:
+    def _come(self, fetch: ValueFetch, k: int, held: HeldValue | None) -> None:
         fetch.held[k] = held
         fetch.missing -= 1
         if not fetch.missing:
@@ -368,7 +316,7 @@ class RemoteStream:
             if begun and not stopped.missing:
                 self._end(stopped)
 
-    def _end(self, fetch: _Fetch) -> None:
+    def _end(self, fetch: ValueFetch) -> None:
         """Nothing of it is under way any more."""
         self._fetches.discard(fetch)
         if all(fetch.held):
@@ -378,10 +326,7 @@ class RemoteStream:
                 fetch.has_left_the_way = True
                 self._room += len(fetch.held)
                 self._backlog += len(fetch.held)
-            self._arrived.append(fetch)
-            if not self._handing_over:
-                self._handing_over = True
-                self._loop.call_soon(self._hand_over)
+            self._arrivals.add(fetch)
         else:
             for request in fetch.requests():
                 request.finish(len(fetch.held))
@@ -389,7 +334,7 @@ class RemoteStream:
         self._notify()
         self._end_if_over()
 
-    def _measure(self, fetch: _Fetch) -> None:
+    def _measure(self, fetch: ValueFetch) -> None:
         """Adapts the number of values under way to how some came that are there."""
         values = len([held for held in fetch.held if held is not None and not held.missing])
         if values:
@@ -408,68 +353,6 @@ class RemoteStream:
     def _notify(self) -> None:
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
-
-    # -- serving ----------------------------------------------------------------------------
-
-    def _hand_over(self) -> None:
-        """Has as many workers serve what has come as there is work for.
-
-        While one does already, it takes a little more on by itself: to wake another takes longer.
-        """
-        self._handing_over = False
-        # Of a copy: workers take out of it meanwhile.
-        values = sum([len(fetch.held) for fetch in list(self._arrived)])
-        for _ in range(-(-values // self._per_worker)):
-            if values < self._worth_waking and len(self._idle) < self._array.workers.size:
-                return
-            try:
-                self._idle.pop()
-            except IndexError:
-                return
-            self._array.workers.post(self._serve)
-            values -= self._per_worker
-
-    def _serve(self) -> None:
-        """On a worker: decodes values and copies them out, until none is left."""
-        while True:
-            values, left_the_way = self._serve_some()
-            if values and not self._at_once:
-                soon(self._loop, partial(self._served, values, left_the_way))
-            if values >= self._per_worker and self._arrived:
-                # Others that wait for a worker come first.
-                self._array.workers.post(self._serve)
-                return
-            # In this order: what comes after the last look finds nobody at work.
-            self._idle.append(None)
-            if not self._arrived:
-                return
-            try:
-                self._idle.pop()
-            except IndexError:
-                return
-
-    def _serve_some(self) -> tuple[int, int]:
-        """Serves values that have come; how many, and how many of them had left the way."""
-        done = ChunkStatistics()
-        values = left_the_way = 0
-        with WakingTogether():
-            while values < self._per_worker:
-                try:
-                    fetch = self._arrived.popleft()
-                except IndexError:
-                    break
-                values += len(fetch.held)
-                left_the_way += len(fetch.held) if fetch.has_left_the_way else 0
-                held = [each for each in fetch.held if each is not None]
-                done.add(fetch.counts)
-                if isinstance(fetch.item, TileTask):
-                    self._server.serve_tile(fetch.item, held, done)
-                else:
-                    self._server.serve(*fetch.item, held[0], done)
-                # What has been served is let go of at once.
-                del fetch, held
-                yield_gil()
-        return values, left_the_way
 
     def _served(self, values: int, left_the_way: int) -> None:
         self._backlog -= left_the_way

@@ -32,7 +32,8 @@ class Found(Member):
 
     Attributes:
         driver: Name of its format's driver.
-        url: Where it is, with its format; a description where there is no URL.
+        url: Where it is, with its format, without a query (a signature), which `open` knows; a
+            description where there is no URL.
     """
 
     driver: str = ""
