@@ -10,6 +10,8 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.promise import Promise
 from asynctensor.runtime.workers import WorkerPool
 
+# A shell has what it starts in the background ignore it, and Python would leave it at that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 unwound = []
 def place():
     frame = sys._current_frames()[threading.main_thread().ident]
