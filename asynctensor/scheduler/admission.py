@@ -88,12 +88,15 @@ class Admission:
         self._turns: deque[Hashable] = deque()
         self._waiting = 0
 
-    def ask(self, ticket: Ticket, most: int = GREATEST) -> None:
+    def ask(self, ticket: Ticket, most: int = GREATEST) -> bool:
         """Puts a request into the queue of its flow.
 
         Args:
             ticket: Which.
             most: Requests that its store allows at once at this host.
+
+        Returns:
+            Whether `admit` may let something through: not where the host has what it bears.
         """
         host = self._hosts.get(ticket.host)
         if host is None:
@@ -105,6 +108,10 @@ class Admission:
             host.limit = min(host.limit, float(most))
         host.waiting.push(ticket.flow, ticket)
         self._waiting += 1
+        if host.under_way < int(host.limit):
+            return True
+        host.filled = host.sent
+        return False
 
     def admit_now(self, ticket: Ticket, most: int = GREATEST) -> bool:
         """Admits a request at once, where nobody waits and the limits allow it."""

@@ -116,8 +116,12 @@ class Gate:
         if self._admission.admit_now(ticket, most):
             ticket.began = SOURCES.monotonic()
             return ticket, True
+        if not self._admission.ask(ticket, most):
+            self._waiting[ticket] = go
+            return ticket, False
         came: list[None] = []
-        self._wait(ticket, most, lambda: came.append(None))
+        self._waiting[ticket] = lambda: came.append(None)
+        self._let_through()
         if came:
             return ticket, True
         self._waiting[ticket] = go
@@ -125,8 +129,8 @@ class Gate:
 
     def _wait(self, ticket: Ticket, most: int, go: Callable[[], object]) -> None:
         self._waiting[ticket] = go
-        self._admission.ask(ticket, most)
-        self._let_through()
+        if self._admission.ask(ticket, most):
+            self._let_through()
 
     def withdraw(self, ticket: Ticket) -> None:
         """Gives a turn up, whether it has come or not."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
 
 from asynctensor.errors import Aborted, Error
 from asynctensor.kvstores._http.attempts import Attempts
 from asynctensor.kvstores._http.errors import NoAnswer, ProblemReader, plain_problem
-from asynctensor.kvstores._http.fast_transport import ENDED, FastTransport
+from asynctensor.kvstores._http.fast_transport import ENDED, FastTransport, SentRequest
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.redirects import origin
 from asynctensor.kvstores._http.resuming import Resuming
@@ -147,9 +147,9 @@ class Exchange:
             return None
         if self.rates is not None and rate_gate(self.rates, writes=False) is not None:
             return None
-        begun = _Begun(self, transport, request, weight, told)
+        begun = _Begun(self, transport, request, told)
         most = GREATEST if self.concurrency is None else self.concurrency
-        return begun.give_up if begun.begin(most) else None
+        return begun.give_up if begun.begin(weight, most) else None
 
     async def _attempt(
         self, attempts: Attempts, request: Request, weight: int
@@ -213,40 +213,34 @@ class Exchange:
             )
 
 
-class _Begun:
+class _Begun(SentRequest):
     """A request that `Exchange.begin` sent, or is going to when it is its turn."""
 
     __slots__ = (
-        "_exchange", "_flow", "_gate", "_give_up", "_request", "_task", "_ticket", "_told",
-        "_transport", "_watch", "_weight",
+        "_exchange", "_gate", "_is_sent", "_request", "_task", "_ticket", "_told",
+        "_transport", "_watch",
     )  # fmt: skip
 
     def __init__(
-        self,
-        exchange: Exchange,
-        transport: FastTransport,
-        request: Request,
-        weight: int,
-        told: Told,
+        self, exchange: Exchange, transport: FastTransport, request: Request, told: Told
     ) -> None:
-        self._transport, self._request, self._weight = transport, request, weight
-        self._exchange = exchange
+        super().__init__()
+        self._exchange, self._transport, self._request = exchange, transport, request
         #: None once it has been given up.
         self._told: Told | None = told
         self._task: asyncio.Task[Response] | None = None
-        self._give_up: Callable[[], object] | None = None
         self._gate = shared_gate()
         self._ticket: Ticket | None = None
         self._watch = WATCH.get()
-        self._flow: Hashable = None
+        self._is_sent = False
 
-    def begin(self, most: int) -> bool:
+    def begin(self, weight: int, most: int) -> bool:
         """Sends it, or waits for its turn; False if it cannot be sent from here."""
         if self._watch is not None:
             self._watch.queued = True
         host = origin(self._request.url)
-        self._ticket, is_now = self._gate.ask(host, self._weight, most, self._go)
-        return not is_now or self._sent()
+        self._ticket, is_now = self._gate.ask(host, weight, most, self._go)
+        return not is_now or self._go_out(self._ticket)
 
     def give_up(self) -> None:
         self._told = None
@@ -255,27 +249,26 @@ class _Begun:
             self._task.cancel()
         elif ticket is None:
             return
-        elif self._give_up is None:
+        elif self._is_sent:
+            self.stop()
+            self._end(None)
+        else:
             self._ticket = None
             self._gate.withdraw(ticket)
-        else:
-            self._give_up()
-            self._end(None)
 
     def _go(self) -> None:
-        if not self._sent():
-            self._go_on(self._exchange._attempts(self._request))
+        ticket = self._ticket
+        assert ticket is not None
+        if not self._go_out(ticket):
+            self._go_on(ticket, self._exchange._attempts(self._request))
 
-    def _sent(self) -> bool:
+    def _go_out(self, ticket: Ticket) -> bool:
         request = self._signed()
-        if request is not None:
-            self._give_up = self._transport.begin(request, self._answered)
-        if self._give_up is None:
-            ticket, self._ticket = self._ticket, None
-            assert ticket is not None
-            self._flow = ticket.flow
+        if request is None or not self._transport.begin(self, request):
+            self._ticket = None
             self._gate.release(ticket, SOURCES.monotonic(), pushed_back=False, ok=False)
             return False
+        self._is_sent = True
         _COUNTERS.request_started.value += 1
         if self._watch is not None:
             self._watch.start(SOURCES.monotonic())
@@ -291,41 +284,41 @@ class _Begun:
             # To be found again by `Exchange.send`, which tells it.
             return None
 
-    def _answered(self, answer: Response | Error | None) -> None:
+    def came(self, found: Response | Error | None) -> None:
         # First the next one is sent; then there is time for what this one brought.
-        self._end(answer)
-        if isinstance(answer, Response) and answer.status < 400:
-            self._tell(answer)
+        ticket = self._end(found)
+        if isinstance(found, Response) and found.status < 400:
+            self._tell(found)
             return
         attempts, wait = self._exchange._attempts(self._request), 0.0
-        attempts.patiently = answer is None
-        if isinstance(answer, Response | NoAnswer):
+        attempts.patiently = found is None
+        if isinstance(found, Response | NoAnswer):
             attempts.begin()
             try:
-                found = self._exchange._judged(attempts, answer)
+                judged = self._exchange._judged(attempts, found)
             except Error as error:
                 self._tell(error)
                 return
-            if isinstance(found, Response):
-                self._tell(found)
+            if isinstance(judged, Response):
+                self._tell(judged)
                 return
-            wait = found
-        elif answer is not None:
-            self._tell(answer)
+            wait = judged
+        elif found is not None:
+            self._tell(found)
             return
-        self._go_on(attempts, wait)
+        self._go_on(ticket, attempts, wait)
 
-    def _go_on(self, attempts: Attempts, wait: float = 0.0) -> None:
+    def _go_on(self, ticket: Ticket, attempts: Attempts, wait: float = 0.0) -> None:
         """Has a task make the attempts that are left."""
-        self._task = loose_task(self._seen_through(attempts, wait), self._seen)
+        self._task = loose_task(self._seen_through(ticket, attempts, wait), self._seen)
 
-    async def _seen_through(self, attempts: Attempts, wait: float) -> Response:
+    async def _seen_through(self, ticket: Ticket, attempts: Attempts, wait: float) -> Response:
         # A task of its own has a context of its own: nobody else sees this.
-        FLOW.set(self._flow)
+        FLOW.set(ticket.flow)
         WATCH.set(self._watch)
         if wait:
             await asyncio.sleep(wait)
-        return await self._exchange._seen_through(attempts, self._weight)
+        return await self._exchange._seen_through(attempts, ticket.weight)
 
     def _seen(self, task: asyncio.Task[Response]) -> None:
         self._task = None
@@ -342,23 +335,23 @@ class _Begun:
         if told is not None:
             told(found)
 
-    def _end(self, answer: Response | Error | None) -> None:
+    def _end(self, answer: Response | Error | None) -> Ticket:
         ticket, self._ticket = self._ticket, None
         assert ticket is not None
-        self._flow = ticket.flow
-        is_answer = isinstance(answer, Response)
-        pushed_back = isinstance(answer, Response) and answer.status in PUSHING_BACK
+        ok = pushed_back = False
+        if isinstance(answer, Response):
+            _COUNTERS.response_bytes.value += len(answer.body)
+            pushed_back = answer.status in PUSHING_BACK
+            _COUNTERS.pushed_back.value += pushed_back
+            ok = not pushed_back
+        else:
+            _COUNTERS.unanswered.value += 1
+        _COUNTERS.request_completed.value += 1
         now = SOURCES.monotonic()
         if self._watch is not None:
             self._watch.stop(now)
-        _COUNTERS.request_completed.value += 1
-        if isinstance(answer, Response):
-            _COUNTERS.response_bytes.value += len(answer.body)
-            _COUNTERS.pushed_back.value += pushed_back
-        else:
-            _COUNTERS.unanswered.value += 1
-        ok = is_answer and not pushed_back
         self._gate.release(ticket, now, pushed_back=pushed_back, ok=ok)
+        return ticket
 
 
 async def _written(transport: Transport, request: Request, limit: Deadline) -> Response:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from ssl import SSLContext, create_default_context
 from time import monotonic
@@ -128,33 +129,29 @@ class FastTransport:
             error.patient = True
             raise
 
-    def begin(
-        self, request: Request, told: Callable[[Response | Error | None], object]
-    ) -> Callable[[], object] | None:
+    def begin(self, sent: SentRequest, request: Request) -> bool:
         """Sends a request once, without a task.
 
         Args:
+            sent: Is told what came of it (`SentRequest.came`), after this has returned.
             request: What to send.
-            told: Called once, after this has returned, with the answer, or with what `send` would
-                have raised; with None where that is for `send` to find out.
 
         Returns:
-            What gives it up: its connection is closed, and `told` is not called any more. None: it
-            is none that is sent from here.
+            Whether it was sent; if not, it is none that is sent from here.
         """
         plain = self._plain(request) if request.method == "GET" else None
         if plain is None:
-            return None
+            return False
         host, message = plain
-        begun = _Begun(self, host, message, request, told)
+        sent.goes(self, host, message, request)
         connection = self._idle(host)
         if connection is not None:
-            begun.ask(connection)
+            sent.ask(connection)
         elif self.is_closed:
-            asyncio.get_running_loop().call_soon(begun.refuse)
+            asyncio.get_running_loop().call_soon(sent.refuse)
         else:
-            begun.connect()
-        return begun.give_up
+            sent.connect()
+        return True
 
     def begin_write(self, request: Request, told: Callable[[Response | Error], object]) -> bool:
         """Sends a request that changes something, without a task, on a connection that is idle.
@@ -359,87 +356,99 @@ class FastTransport:
         self._sweeper = loop.call_later(_SWEEP, self._sweep) if left else None
 
 
-class _Begun:
-    """One request that `FastTransport.begin` sent, or is going to."""
+class SentRequest(ABC):
+    """A request that `FastTransport.begin` sends once, and what comes of it."""
 
-    __slots__ = (
-        "_connecting", "_connection", "_host", "_message", "_request", "_told", "_transport"
-    )  # fmt: skip
+    __slots__ = ("_connecting", "_connection", "_host", "_is_over", "_message", "_sent", "_way")
 
-    def __init__(
-        self,
-        transport: FastTransport,
-        host: FastHost,
-        message: bytes,
-        request: Request,
-        told: Callable[[Response | Error | None], object],
-    ) -> None:
-        self._transport, self._host = transport, host
-        self._message, self._request = message, request
-        self._told: Callable[[Response | Error | None], object] | None = told
+    _way: FastTransport
+    _host: FastHost
+    _message: bytes
+    _sent: Request
+
+    def __init__(self) -> None:
         self._connection: FastConnection | None = None
         self._connecting: asyncio.Task[FastConnection | None] | None = None
+        self._is_over = False
 
-    def ask(self, connection: FastConnection) -> None:
-        self._connection = connection
-        self._host.busy.add(connection)
-        connection.ask(self._message, self._request.max_body, self._answered)
+    @abstractmethod
+    def came(self, found: Response | Error | None) -> None:
+        """Told once what came of it, unless it was given up.
 
-    def connect(self) -> None:
-        self._connecting = loose_task(self._transport._connected(self._host), self._connected)
+        Args:
+            found: The answer, or what `FastTransport.send` would have raised; None where that is
+                for `send` to find out.
+        """
 
-    def _connected(self, task: asyncio.Task[FastConnection | None]) -> None:
-        self._connecting = None
-        if task.cancelled():
-            self._tell(Aborted(ENDED))
-            return
-        error = task.exception()
-        if error is not None:
-            self._tell(error if isinstance(error, Error) else None)
-            return
-        connection = task.result()
-        if connection is None:
-            self._tell(None)
-        elif self._told is None or self._transport.is_closed:
-            connection.close()
-            self._tell(Aborted(ENDED))
-        else:
-            self.ask(connection)
-
-    def refuse(self) -> None:
-        self._tell(Aborted(ENDED))
-
-    def give_up(self) -> None:
-        """Closes the connection."""
-        self._told = None
+    def stop(self) -> None:
+        """Gives it up: its connection is closed, and nobody is told any more."""
+        self._is_over = True
         if self._connection is not None:
             self._host.busy.discard(self._connection)
             self._connection.forget()
 
+    # -- for the transport --------------------------------------------------------------------
+
+    def goes(self, way: FastTransport, host: FastHost, message: bytes, sent: Request) -> None:
+        """Says how it is sent, and as what."""
+        self._way, self._host, self._message, self._sent = way, host, message, sent
+
+    def ask(self, connection: FastConnection) -> None:
+        """Sends it on an idle connection."""
+        self._connection = connection
+        self._host.busy.add(connection)
+        connection.ask(self._message, self._sent.max_body, self._answered)
+
+    def connect(self) -> None:
+        """Sends it on a new one."""
+        self._connecting = loose_task(self._way._connected(self._host), self._connected)
+
+    def refuse(self) -> None:
+        """Does not send it any more."""
+        self._ended(Aborted(ENDED))
+
+    def _connected(self, task: asyncio.Task[FastConnection | None]) -> None:
+        self._connecting = None
+        if task.cancelled():
+            self._ended(Aborted(ENDED))
+            return
+        error = task.exception()
+        if error is not None:
+            self._ended(error if isinstance(error, Error) else None)
+            return
+        connection = task.result()
+        if connection is None:
+            self._ended(None)
+        elif self._is_over or self._way.is_closed:
+            connection.close()
+            self._ended(Aborted(ENDED))
+        else:
+            self.ask(connection)
+
     def _answered(self, found: Response | Exception) -> None:
         connection, host = self._connection, self._host
         assert connection is not None
+        self._connection = None
         host.busy.discard(connection)
         if isinstance(found, Response):
             # Idle before anybody is told, who may have a next request for it.
             if not connection.closed:
                 host.idle.append(connection)
                 host.unexpected = 0
-            self._tell(found)
+            self.came(found)
         elif not isinstance(found, NoAnswer):
             if isinstance(found, Unexpected):
                 lose_patience(host)
-            self._tell(found if isinstance(found, Error) else None)
-        elif self._transport.is_closed:
-            self._tell(Aborted(ENDED))
+            self._ended(found if isinstance(found, Error) else None)
+        elif self._way.is_closed:
+            self._ended(Aborted(ENDED))
         elif connection.uses > 1 and not connection.begun:
             # The server had closed it meanwhile. The others are as old.
-            self._connection = None
             self.connect()
         else:
-            self._tell(no_whole_answer(host, self._request, found))
+            self._ended(no_whole_answer(host, self._sent, found))
 
-    def _tell(self, found: Response | Error | None) -> None:
-        told, self._told = self._told, None
-        if told is not None:
-            told(found)
+    def _ended(self, found: Response | Error | None) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self.came(found)

@@ -13,15 +13,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from asynctensor.kvstores._http.message import Headers
 
+T = TypeVar("T")
 _TEXT = rb"[\t\x20-\x7e\x80-\xff]*"
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)(?: " + _TEXT + rb")?")
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):(" + _TEXT + rb")")
-#: Lines that were read before, and how many are remembered: most are the same in all answers.
+#: Lines, status lines and names that were read before, and how many are remembered: most are the
+#: same in all answers.
 _known: dict[bytes, tuple[str, str]] = {}
+_statuses: dict[bytes, int] = {}
+_names: dict[bytes, str] = {}
 _MOST_KNOWN = 256
 _LONGEST_KNOWN = 128
 #: Lengths of more digits are not meant seriously.
@@ -30,6 +34,8 @@ _DIGITS = 15
 _EMPTY = [b"", b""]
 #: Statuses whose answers have no body (RFC 9110, section 6.4.1).
 _BODILESS = frozenset({204, 304})
+#: Fields that are another in each answer: their lines are not remembered.
+_OF_ITS_OWN = frozenset({"content-length", "content-range", "etag", "last-modified"})
 #: Fields that two of in one head say nothing.
 _SINGLE = frozenset({"content-length", "content-range", "etag"})
 
@@ -57,10 +63,9 @@ def parse_head(head: bytes) -> ResponseHead | None:
     no length or several.
     """
     lines = head.split(b"\r\n")
-    found = _STATUS.fullmatch(lines[0])
-    if found is None or lines[-2:] != _EMPTY:
+    status = _statuses.get(lines[0]) or _read_status(lines[0])
+    if status is None or lines[-2:] != _EMPTY:
         return None
-    status = int(found[1])
     known = _known
     pairs: list[Any] = [known.get(line) or _read_field(line) for line in lines[1:-2]]
     if None in pairs:
@@ -94,15 +99,35 @@ def _join(fields: dict[str, str], pairs: Sequence[tuple[str, str]]) -> bool:
     return True
 
 
+def _read_status(line: bytes) -> int | None:
+    """The status that a status line says; None if it breaks the grammar."""
+    found = _STATUS.fullmatch(line)
+    if found is None:
+        return None
+    return _remember(_statuses, line, int(found[1]))
+
+
 def _read_field(line: bytes) -> tuple[str, str] | None:
     """Name, in lower case, and value of a line; None if it breaks the grammar."""
+    before, colon, after = line.partition(b":")
+    name = _names.get(before)
+    if name is not None and colon and after.isascii():
+        value = after.decode("ascii")
+        # What is printable is text; a tab is that, too, and counts as not printable.
+        if value.isprintable():
+            field = name, value.strip(" ")
+            return field if name in _OF_ITS_OWN else _remember(_known, line, field)
     found = _FIELD.fullmatch(line)
     if found is None:
         return None
-    value = found[2].decode("utf-8", "surrogateescape").strip(" \t")
-    field = found[1].decode("ascii").lower(), value
-    if len(line) <= _LONGEST_KNOWN:
-        if len(_known) >= _MOST_KNOWN:
-            _known.clear()
-        _known[line] = field
-    return field
+    name = _remember(_names, found[1], found[1].decode("ascii").lower())
+    field = name, found[2].decode("utf-8", "surrogateescape").strip(" \t")
+    return field if name in _OF_ITS_OWN else _remember(_known, line, field)
+
+
+def _remember(known: dict[bytes, T], text: bytes, meaning: T) -> T:
+    if len(text) <= _LONGEST_KNOWN:
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[text] = meaning
+    return meaning

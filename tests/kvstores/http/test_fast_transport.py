@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from asynctensor.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted
+from asynctensor.errors import DeadlineExceeded, Error, InvalidArgument, ResourceExhausted
 from asynctensor.kvstores._http.aiohttp_transport import AiohttpTransport, ConnectionOptions
 from asynctensor.kvstores._http.errors import NoAnswer
-from asynctensor.kvstores._http.fast_transport import FastTransport
+from asynctensor.kvstores._http.fast_transport import FastTransport, SentRequest
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.proxies import Proxies
 from asynctensor.kvstores._http.response_head import parse_head
@@ -257,7 +257,7 @@ async def test_a_host_that_says_nothing_is_waited_for_once(begun) -> None:
     told: asyncio.Future[Response | Exception | None]
     told = asyncio.get_running_loop().create_future()
     if begun:
-        assert silent.fast.begin(request, told.set_result) is not None
+        assert silent.fast.begin(_Told(told), request)
     else:
         sending = asyncio.ensure_future(silent.fast.send(request))
         sending.add_done_callback(lambda done: told.set_result(done.exception()))
@@ -271,6 +271,15 @@ async def test_a_host_that_says_nothing_is_waited_for_once(begun) -> None:
     server.close()
     await silent.fast.close()
     await silent.behind.close()
+
+
+class _Told(SentRequest):
+    def __init__(self, told: asyncio.Future[Response | Exception | None]) -> None:
+        super().__init__()
+        self._told = told
+
+    def came(self, found: Response | Error | None) -> None:
+        self._told.set_result(found)
 
 
 async def test_cancelled_reads_leave_nothing(caddy, pair: Pair) -> None:
