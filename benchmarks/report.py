@@ -140,8 +140,9 @@ ratio is the best peer's median divided by asynctensor's: above 1 asynctensor is
   `examples/tiles.py`, over zarr-python the same routes over `CacheStore`. The picture is a slope
   with noise in four bits, which zstd halves; all of it has been asked for before, and the cache
   holds it, or has room for an eighth of it. asynctensor's keeps chunks decoded; `CacheStore` keeps
-  them as they are stored, so that a quarter of them fits. `make bench-frameworks` measures what
-  needs TensorFlow, Dask, Ray and Spark.
+  them as they are stored, so that a quarter of them fits. Of xarray's loads a value is the median
+  of three, one after the other: into one of ten or twenty falls a full garbage collection, with
+  either library. `make bench-frameworks` measures what needs TensorFlow, Dask, Ray and Spark.
 - Repositories: chunks of 16 bytes in rows of 8 values, on a server in memory that speaks S3 and
   answers each request after 20 ms; it counts requests, those that had to wait for one another, and
   bytes. Repositories of 10⁶ chunks and of 5,000 commits are made through each library by processes
