@@ -264,8 +264,9 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
     def _watch(
         self, request: ViewRequest, what: str, limit: Deadline, progress: ProgressFunction | None
     ) -> None:
+        request.what, request.array = what, self.array.url
         if not limit.never:
-            request.limit(limit, what, self.array.url)
+            request.limit(limit)
         if progress is not None:
             total = request.partition.count
             request.watch(lambda done: progress(Progress(what, done, total)))

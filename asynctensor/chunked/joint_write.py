@@ -20,6 +20,7 @@ from asynctensor.chunked.shard_read import inner_parts
 from asynctensor.chunked.write import Writer
 from asynctensor.errors import Aborted, CommitUnknown, Error
 from asynctensor.runtime.event_loop import io_loop
+from asynctensor.runtime.last_trouble import watched
 from asynctensor.runtime.turn import TurnCollector
 from asynctensor.scheduler.flow import FLOW
 from asynctensor.storage.commit_domain import Commit, CommitDomain
@@ -100,6 +101,9 @@ class JointWriter:
     async def _serve(self, batch: Batch) -> None:
         # The requests of one write take turns with those of others.
         FLOW.set(batch)
+        trouble = watched()
+        for request in batch.live():
+            request.trouble = trouble
         first = True
         try:
             while (live := batch.live()) and not await self._attempt(batch, live, first=first):

@@ -35,6 +35,7 @@ from asynctensor.chunked.value_fetch import ValueFetch
 from asynctensor.chunked.values import HeldValue
 from asynctensor.errors import Aborted, Error
 from asynctensor.runtime.inbox import WakingTogether
+from asynctensor.runtime.last_trouble import LastTrouble, watched
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.workers import yield_gil
 from asynctensor.scheduler.flow import FLOW
@@ -81,6 +82,7 @@ class RemoteStream:
         #: Those that wait for values.
         self._fetches: set[ValueFetch] = set()
         self._watched: set[int] = set()
+        self._trouble = LastTrouble()
         self._takebacks: list[Callable[[], None]] = []
         self._changed: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -97,6 +99,7 @@ class RemoteStream:
         Nothing of it is cached.
         """
         FLOW.set(object())
+        watched(self._trouble)
         # Nobody waits for room, and the last one that comes ends the stream.
         self._arrivals.served = None
         while (items := self._stream.take()) is not None:
@@ -118,6 +121,7 @@ class RemoteStream:
         # Its requests take turns with those of others. (Connections that are made meanwhile keep
         # this: it must hold on to nothing.)
         FLOW.set(object())
+        watched(self._trouble)
         planning: asyncio.Task[list[Task | TileTask] | None] | None = self._plan()
         try:
             while planning is not None and (items := await planning) is not None:
@@ -300,6 +304,7 @@ class RemoteStream:
         """Has fetches stopped that nobody wants any more."""
         if id(request) not in self._watched:
             self._watched.add(id(request))
+            request.trouble = self._trouble
             look = self._look
             loop = self._loop
             self._takebacks.append(request.on_stop(partial(soon, loop, look)))

@@ -15,6 +15,7 @@ from asynctensor.chunked.request import Stopped, unless_stopped
 from asynctensor.chunked.update import covers, updated_value
 from asynctensor.chunked.write_slots import WriteSlots, patches_of
 from asynctensor.errors import Aborted
+from asynctensor.runtime.last_trouble import LastTrouble, watched
 from asynctensor.runtime.workers import yield_gil
 from asynctensor.scheduler.flow import FLOW
 from asynctensor.storage.generation import UNKNOWN
@@ -48,21 +49,28 @@ class RemoteWriter:
         least, most = _WINDOW_VALUES
         size = _WINDOW_BYTES // max(1, self._array.chunk_bytes)
         room = asyncio.Semaphore(max(least, min(most, size)))
+        trouble = LastTrouble()
         # Two of them, so that one encodes while the other hands out what it has encoded.
         for _ in range(2):
-            self._array.keep_task(asyncio.ensure_future(self._send(stream, room)))
+            self._array.keep_task(asyncio.ensure_future(self._send(stream, room, trouble)))
 
-    async def _send(self, stream: Stream[Task], room: asyncio.Semaphore) -> None:
+    async def _send(
+        self, stream: Stream[Task], room: asyncio.Semaphore, trouble: LastTrouble
+    ) -> None:
         """Has group after group encoded, and its values written, as many at once as there is room.
 
         What would be held by a value that waits for room is bounded by that, too.
         """
         # The requests of one write take turns with those of others.
         FLOW.set(stream)
+        watched(trouble)
         ready: list[_Ready] = []
         try:
             while (group := await self._array.workers.run(self._ready, stream)) is not None:
                 ready = group[::-1]
+                for task, _ in ready:
+                    for request, _, _ in task[1]:
+                        request.trouble = trouble
                 while ready:
                     await room.acquire()
                     writing = asyncio.ensure_future(self._write_to_end(*ready.pop()))

@@ -19,11 +19,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from asynctensor.errors import Aborted, DeadlineExceeded, from_memory_error
+from asynctensor.errors import Aborted, Error, from_memory_error
 from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.event_loop import io_loop
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.inbox import WakingAtOnce, inbox_of
+from asynctensor.runtime.last_trouble import LastTrouble
 from asynctensor.runtime.promise import Promise
 from asynctensor.runtime.unfinished import begun, ended
 
@@ -37,6 +38,9 @@ class Request(Generic[T]):
         future: What the caller awaits.
         loop: The loop on which cells are fetched or written; None: workers do all of it.
         stopped: Whether no further cell should begin: it failed or was cancelled.
+        what: ``"read"`` or ``"write"``; None if nobody said it.
+        array: Of which array, as errors name it; likewise.
+        trouble: Where whoever works on its cells notes what failed lately.
     """
 
     __slots__ = (
@@ -57,9 +61,12 @@ class Request(Generic[T]):
         "_untold",
         "_watchers",
         "_watchers_seen",
+        "array",
         "future",
         "loop",
         "stopped",
+        "trouble",
+        "what",
     )
 
     def __init__(self, result: Callable[[], T] | None) -> None:
@@ -80,6 +87,9 @@ class Request(Generic[T]):
         self._error: BaseException | None = None
         self._result = result
         self.stopped = False
+        self.what: str | None = None
+        self.array: str | None = None
+        self.trouble: LastTrouble | None = None
         promise: Promise[T]
         future: Future[T]
         promise, future = Promise.new(on_cancel=self.cancel)
@@ -97,31 +107,19 @@ class Request(Generic[T]):
         self._untold: deque[int] = deque()
         self._report = report
 
-    def limit(self, limit: Deadline, what: str, array: str) -> None:
-        """Fails it with `DeadlineExceeded` when `limit` has passed.
-
-        Args:
-            limit: When.
-            what: ``"read"`` or ``"write"``.
-            array: Of which array, as errors name it.
-        """
+    def limit(self, limit: Deadline) -> None:
+        """Fails it with `DeadlineExceeded` when `limit` has passed."""
         if limit.never:
             return
-        error = DeadlineExceeded(
-            f"the time given by timeout= or deadline= ran out during {what}",
-            array=array,
-            operation=what,
-        )
         if limit.expired():
-            self.fail(error)
-            self._settle_if_over()
+            self._run_out()
             return
         loop = io_loop()
 
         def arm() -> None:
             with self._lock:
                 if not self._settled:
-                    timer = loop.call_later(limit.remaining(), self.expire, error)
+                    timer = loop.call_later(limit.remaining(), self._run_out)
                     self._disarm = partial(inbox_of(loop).post, _cancel, timer)
 
         loop.call_soon_threadsafe(arm)
@@ -217,13 +215,21 @@ class Request(Generic[T]):
         with self._lock:
             self._watchers.pop(number, None)
 
-    def expire(self, error: BaseException) -> None:
+    def _run_out(self) -> None:
+        """Stops it: its time is over."""
+        trouble = self.trouble or LastTrouble()
+        self.expire(
+            trouble.too_late(f"the time given by timeout= or deadline= ran out during {self.what}")
+        )
+
+    def expire(self, error: Error) -> None:
         """Stops it with `error`, and settles it once nothing is under way."""
-        self.fail(error)
+        self.fail(error.located(array=self.array, operation=self.what))
         self._settle_if_over()
 
-    def abandon(self, error: BaseException) -> None:
+    def abandon(self, error: Error) -> None:
         """Settles it at once, as nobody works on its cells any more."""
+        error.located(array=self.array, operation=self.what)
         with self._lock:
             self.stopped = True
             self._watchers = {}

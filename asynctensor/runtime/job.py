@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from typing import Any, Protocol
 
-from asynctensor.errors import Aborted, DeadlineExceeded, from_memory_error
+from asynctensor.errors import Aborted, from_memory_error
 from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.inbox import inbox_of
-from asynctensor.runtime.last_trouble import LastTrouble, watched
+from asynctensor.runtime.last_trouble import watched
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.works_for import work_for
 
@@ -211,16 +211,5 @@ async def _until(
     except TimeoutError as error:
         if not limit.expired():
             raise
-        raise _too_late(trouble) from (trouble.failure or error)
-
-
-def _too_late(trouble: LastTrouble) -> DeadlineExceeded:
-    text = "the time given by timeout= or deadline= ran out; the work was cancelled"
-    failure = trouble.failure
-    if failure is not None:
-        text = f"{text}, after attempt {trouble.attempt} had failed: {failure.message}"
-    error = DeadlineExceeded(text)
-    if failure is not None:
-        error.located(key=failure.key, store=failure.store, operation=failure.operation)
-    error.located(key=trouble.key, store=trouble.store, operation=trouble.operation)
-    return error
+        text = "the time given by timeout= or deadline= ran out; the work was cancelled"
+        raise trouble.too_late(text) from (trouble.failure or error)

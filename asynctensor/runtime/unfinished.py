@@ -9,7 +9,7 @@ from asyncio import AbstractEventLoop
 from typing import Protocol
 from weakref import ReferenceType, ref
 
-from asynctensor.errors import Aborted
+from asynctensor.errors import Aborted, Error
 from asynctensor.runtime.process import PROCESS
 
 
@@ -21,12 +21,18 @@ class Unfinished(Protocol):
         """Where its pieces are done; None: by workers alone."""
         ...
 
-    def expire(self, error: BaseException) -> None:
-        """Begins no further piece; whoever waits gets `error` once none is under way."""
+    def expire(self, error: Error) -> None:
+        """Begins no further piece; whoever waits gets `error` once none is under way.
+
+        It says in `error` what it is a request for.
+        """
         ...
 
-    def abandon(self, error: BaseException) -> None:
-        """Gives whoever still waits `error` at once: nobody does a piece of it any more."""
+    def abandon(self, error: Error) -> None:
+        """Gives whoever still waits `error` at once: nobody does a piece of it any more.
+
+        It says in `error` what it is a request for.
+        """
         ...
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from asynctensor.errors import Error
+from asynctensor.runtime.last_trouble import Watch
 from asynctensor.scheduler.plan import Span
 from asynctensor.scheduler.read_states import MOVES, Event, State
 from asynctensor.storage.byte_range import ByteRange
@@ -38,6 +39,7 @@ class QueuedRead:
         by_task: Whether its requests may be made by tasks; if not, `deliver` is called with None
             where one would have to be.
         flow: On whose behalf (`FLOW`).
+        watch: Where failures of its requests are noted (`WATCHED`).
         requests: Set when the turn ends; they follow each other without a gap.
         offset: Where its bytes begin in what they bring; None: it is all of that.
         missing: Requests that are not over yet.
@@ -50,6 +52,7 @@ class QueuedRead:
     deliver: Callable[[Outcome], object]
     by_task: bool
     flow: Hashable
+    watch: Watch = None
     requests: Sequence[QueuedRequest] = ()
     offset: int | None = None
     missing: int = 0

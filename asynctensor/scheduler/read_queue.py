@@ -14,6 +14,7 @@ from functools import partial
 from typing import TypeAlias, cast
 
 from asynctensor.errors import Error, OutOfRange
+from asynctensor.runtime.last_trouble import WATCHED
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.verbose_flag import verbose_flag
@@ -100,7 +101,9 @@ class ReadQueue:
         """See `KeyValueStore.read`."""
         loop = self._attend()
         answer: asyncio.Future[ReadResult] = loop.create_future()
-        read = QueuedRead(key, options, partial(answer_task, answer), True, FLOW.get())
+        read = QueuedRead(
+            key, options, partial(answer_task, answer), True, FLOW.get(), WATCHED.get()
+        )
         self._ask(loop, read)
         try:
             return await answer
@@ -116,7 +119,7 @@ class ReadQueue:
         loop = self._attend()
         # Those that take no tasks are told nothing else than `Told` says.
         deliver = cast("Callable[[Outcome], object]", told)
-        read = QueuedRead(key, options, deliver, False, FLOW.get())
+        read = QueuedRead(key, options, deliver, False, FLOW.get(), WATCHED.get())
         if options.byte_range.is_full:
             # Whole values need not wait for the end of the turn: nothing can be merged with them.
             request = self._whole(name_of(read.subject, options.byte_range), options)
@@ -185,6 +188,7 @@ class ReadQueue:
         for subject, reads in subjects.items():
             # A loop's callback has a context of its own: nobody else sees this.
             FLOW.set(reads[0].flow)
+            WATCHED.set(reads[0].watch)
             self._start(subject, reads)
 
     def _start(self, subject: Subject, reads: list[QueuedRead]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from asynctensor.errors import DeadlineExceeded, Error, Unavailable
 from asynctensor.kvstores._http.errors import (
@@ -17,7 +17,7 @@ from asynctensor.kvstores._http.resuming import Part, Resuming, gone_on
 from asynctensor.kvstores._http.retry_after import retry_after
 from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.entropy import uniform
-from asynctensor.runtime.last_trouble import tried
+from asynctensor.runtime.last_trouble import WATCHED, Watch, found
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.scheduler.retry import RetryPolicy
 
@@ -38,6 +38,7 @@ class Attempts:
         idempotent: Whether doing it twice does no more than doing it once.
         limit: When to give up.
         number: How many have begun.
+        watch: Where failures are noted.
         patiently: Whether the narrow reader is left out, which did not understand an answer: each
             attempt would be two requests.
     """
@@ -49,6 +50,7 @@ class Attempts:
     idempotent: bool = True
     limit: Deadline = NEVER
     number: int = 0
+    watch: Watch = field(default_factory=WATCHED.get, repr=False)
     patiently: bool = False
     _delay: float = 0.0
     _part: Part | None = None
@@ -97,7 +99,9 @@ class Attempts:
             after = self.retries.delay(self.number, self._delay, asked, remaining, uniform)
         if after is None:
             raise self._given_up(failure) from failure
-        tried(failure, self.number, self.request)
+        trouble = found(self.watch)
+        if trouble is not None:
+            trouble.tried(failure, self.number, self.request)
         self._delay = after
         # A connection that the server had closed meanwhile is no sign of trouble.
         is_harmless = self.number == 1 and not isinstance(answer, Response) and not untouched

@@ -18,6 +18,7 @@ from asynctensor.kvstores._http.shared_transport import shared_transport
 from asynctensor.kvstores._http.transport import Transport
 from asynctensor.kvstores._http.wire_counters import retry_counter, wire_counters
 from asynctensor.runtime.clock import NEVER, Deadline
+from asynctensor.runtime.last_trouble import WATCHED
 from asynctensor.runtime.loose_tasks import loose_task
 from asynctensor.runtime.rate_limits import RateLimits
 from asynctensor.runtime.sources import SOURCES
@@ -218,7 +219,7 @@ class _Begun(SentRequest):
 
     __slots__ = (
         "_exchange", "_gate", "_is_sent", "_request", "_task", "_ticket", "_told",
-        "_transport", "_watch",
+        "_transport", "_watch", "_watched",
     )  # fmt: skip
 
     def __init__(
@@ -232,6 +233,8 @@ class _Begun(SentRequest):
         self._gate = shared_gate()
         self._ticket: Ticket | None = None
         self._watch = WATCH.get()
+        # What tells of the answer has the context of whoever made the connection.
+        self._watched = WATCHED.get()
         self._is_sent = False
 
     def begin(self, weight: int, most: int) -> bool:
@@ -260,7 +263,7 @@ class _Begun(SentRequest):
         ticket = self._ticket
         assert ticket is not None
         if not self._go_out(ticket):
-            self._go_on(ticket, self._exchange._attempts(self._request))
+            self._go_on(ticket, self._attempts())
 
     def _go_out(self, ticket: Ticket) -> bool:
         request = self._signed()
@@ -290,7 +293,7 @@ class _Begun(SentRequest):
         if isinstance(found, Response) and found.status < 400:
             self._tell(found)
             return
-        attempts, wait = self._exchange._attempts(self._request), 0.0
+        attempts, wait = self._attempts(), 0.0
         attempts.patiently = found is None
         if isinstance(found, Response | NoAnswer):
             attempts.begin()
@@ -307,6 +310,11 @@ class _Begun(SentRequest):
             self._tell(found)
             return
         self._go_on(ticket, attempts, wait)
+
+    def _attempts(self) -> Attempts:
+        attempts = self._exchange._attempts(self._request)
+        attempts.watch = self._watched
+        return attempts
 
     def _go_on(self, ticket: Ticket, attempts: Attempts, wait: float = 0.0) -> None:
         """Has a task make the attempts that are left."""

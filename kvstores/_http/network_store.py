@@ -104,7 +104,7 @@ class NetworkStore(KeyValueStore):
             async for entry in self._list_folder(prefix):
                 yield entry
 
-    def _located(self, key: str, operation: str) -> AbstractContextManager[None]:
+    def _located(self, key: str | None, operation: str) -> AbstractContextManager[None]:
         return os_errors_mapped(key=key, store=self._place, operation=operation)
 
     # -- What a store says for itself ---------------------------------------------------------

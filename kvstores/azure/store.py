@@ -105,7 +105,8 @@ class AzureStore(ObjectStore[AzureAsker, AzureReader, AzureWriter]):
         """See `KeyValueStore.url`."""
         address = self._asker.address
         members = {"account": address.account, "container": address.container}
-        return write_url({**members, "endpoint": address.endpoint}, path)
+        with self._located(None, "url"):
+            return write_url({**members, "endpoint": address.endpoint}, path)
 
 
 def _restored(

@@ -100,4 +100,5 @@ class GcsStore(ObjectStore[GcsAsker, GcsReader, GcsWriter]):
     def url(self, path: str) -> str:
         """See `KeyValueStore.url`."""
         address = self._asker.address
-        return write_url({"bucket": address.bucket, "endpoint": address.endpoint}, path)
+        with self._located(None, "url"):
+            return write_url({"bucket": address.bucket, "endpoint": address.endpoint}, path)

@@ -129,7 +129,8 @@ class S3Store(ObjectStore[S3Asker, S3Reader, S3Writer]):
     def url(self, path: str) -> str:
         """See `KeyValueStore.url`."""
         address = self._asker.address
-        return write_url({"bucket": address.bucket, "endpoint": address.endpoint}, path)
+        with self._located(None, "url"):
+            return write_url({"bucket": address.bucket, "endpoint": address.endpoint}, path)
 
 
 def _restored(

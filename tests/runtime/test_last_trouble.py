@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from contextvars import copy_context
+import gc
+from contextvars import Context, copy_context
 
 import pytest
 
-from asynctensor.errors import DeadlineExceeded, Unavailable
+from asynctensor.errors import DeadlineExceeded, Error, Unavailable
 from asynctensor.kvstores._http.attempts import Attempts
 from asynctensor.kvstores._http.errors import NoAnswer, Problem
 from asynctensor.kvstores._http.message import Request
 from asynctensor.runtime.event_loop import start
-from asynctensor.runtime.last_trouble import at_work_on, tried, watched
+from asynctensor.runtime.last_trouble import WATCHED, at_work_on, found, watched
 from asynctensor.scheduler.retry import RetryPolicy
+
+
+def tried(failure: Error, number: int, what: object) -> None:
+    trouble = found(WATCHED.get())
+    if trouble is not None:
+        trouble.tried(failure, number, what)
 
 
 async def for_ever() -> None:
@@ -73,6 +80,19 @@ def test_failures_of_other_work_are_not_told() -> None:
     with pytest.raises(DeadlineExceeded) as caught:
         start(for_ever, timeout=0.01).result()
     assert "of the other" not in str(caught.value)
+
+
+def test_whoever_inherits_the_context_holds_on_to_nothing() -> None:
+    kept: list[Context] = []
+
+    async def work() -> None:
+        # As a connection does that is made meanwhile.
+        kept.append(copy_context())
+        tried(Unavailable("the server is busy"), 1, "it")
+
+    start(work, timeout=60).result()
+    gc.collect()
+    assert kept[0].run(lambda: found(WATCHED.get())) is None
 
 
 def test_whoever_asks_a_server_again_tells_of_it() -> None:
