@@ -126,7 +126,8 @@ class VirtualDriver(ArrayDriver):
         progress: ProgressFunction | None,
     ) -> Callable[[], None]:
         """What gives `request` its chunks, once called."""
-        request.limit(limit, what, _NAME)
+        request.what, request.array = what, _NAME
+        request.limit(limit)
 
         def plan() -> None:
             partition = VirtualPartition.over(transform, self._array.layout)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar, Final
 
 from asynctensor.errors import Error
 from asynctensor.kvstores._http.errors import Problem, is_passing, refusal
-from asynctensor.kvstores._http.exchange import Exchange, Told
+from asynctensor.kvstores._http.exchange import BegunRequest, Exchange
 from asynctensor.kvstores._http.message import Body, Request, Response
 from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.resuming import Resuming
@@ -87,24 +86,24 @@ class Asker(ABC):
 
     def begin(
         self,
+        begun: BegunRequest,
         key: str,
-        told: Told,
         *,
         query: Pairs = (),
         fields: Pairs = (),
         weight: int = 0,
         max_body: int = MOST_DOCUMENT,
-    ) -> Callable[[], object] | None:
+    ) -> bool:
         """Begins a GET without a task; see `Exchange.begin`. It asks one place, as one user."""
         if not self._is_prepared():
-            return None
+            return False
         try:
             request = Request(
                 "GET", self._url(key, query), (*self._common(), *fields), None, max_body
             )
         except Error:
-            return None
-        return self.exchange.begin(request, weight, told)
+            return False
+        return self.exchange.begin(begun, request, weight)
 
     def is_final(self, answer: Response, used: object) -> bool:
         """Whether an answer of no use stays so, however often one asks.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
@@ -35,8 +36,6 @@ T = TypeVar("T")
 Signer: TypeAlias = Callable[[Request], Awaitable[Request]]
 #: The same without waiting for anything; None: that cannot be done.
 SignerAtOnce: TypeAlias = Callable[[Request], Request | None]
-#: Told what a request came to that was begun; None: `Exchange.send` finds that out.
-Told: TypeAlias = "Callable[[Response | Error | None], object]"
 DEFAULT_RETRIES = RetryPolicy()
 #: Methods that change nothing: they are given up at once, and have the rate of reads.
 _READS = frozenset({"GET", "HEAD"})
@@ -127,30 +126,26 @@ class Exchange:
     ) -> Attempts:
         return Attempts(request, self.retries, self.read_problem, self.resuming, idempotent, limit)
 
-    def begin(self, request: Request, weight: int, told: Told) -> Callable[[], object] | None:
+    def begin(self, begun: BegunRequest, request: Request, weight: int) -> bool:
         """Sends a request without a task, where that can be done; for the I/O loop alone.
 
         Where it has to be sent again, there is a task for that.
 
         Args:
+            begun: Is told what came of it (`BegunRequest.answered`), after this has returned.
             request: What to send, which only reads.
             weight: As for `send`.
-            told: Called once, after this has returned, with what `send` would have returned or
-                raised.
 
         Returns:
-            What gives it up: `told` is not called any more, and nothing is left behind but a
-            request that was sent again: that ends in the next turn. None: it is for `send`.
+            Whether it was begun; if not, it is for `send`.
         """
         transport = self.transport or shared_transport()
         is_signed_later = self.sign is not None and self.sign_at_once is None
         if _VERBOSE.level or is_signed_later or not isinstance(transport, FastTransport):
-            return None
+            return False
         if self.rates is not None and rate_gate(self.rates, writes=False) is not None:
-            return None
-        begun = _Begun(self, transport, request, told)
-        most = GREATEST if self.concurrency is None else self.concurrency
-        return begun.give_up if begun.begin(weight, most) else None
+            return False
+        return begun.begin(self, transport, request, weight)
 
     async def _attempt(
         self, attempts: Attempts, request: Request, weight: int
@@ -214,21 +209,20 @@ class Exchange:
             )
 
 
-class _Begun(SentRequest):
+class BegunRequest(SentRequest):
     """A request that `Exchange.begin` sent, or is going to when it is its turn."""
 
     __slots__ = (
-        "_exchange", "_gate", "_is_sent", "_request", "_task", "_ticket", "_told",
-        "_transport", "_watch", "_watched",
+        "_exchange", "_gate", "_is_sent", "_request", "_task", "_ticket", "_transport", "_watch",
+        "_watched", "is_given_up",
     )  # fmt: skip
 
-    def __init__(
-        self, exchange: Exchange, transport: FastTransport, request: Request, told: Told
-    ) -> None:
+    _exchange: Exchange
+    _transport: FastTransport
+    _request: Request
+
+    def __init__(self) -> None:
         super().__init__()
-        self._exchange, self._transport, self._request = exchange, transport, request
-        #: None once it has been given up.
-        self._told: Told | None = told
         self._task: asyncio.Task[Response] | None = None
         self._gate = shared_gate()
         self._ticket: Ticket | None = None
@@ -236,17 +230,32 @@ class _Begun(SentRequest):
         # What tells of the answer has the context of whoever made the connection.
         self._watched = WATCHED.get()
         self._is_sent = False
+        #: Whether nobody is told any more.
+        self.is_given_up = False
 
-    def begin(self, weight: int, most: int) -> bool:
+    @abstractmethod
+    def answered(self, answer: Response | Error | None) -> None:
+        """Told once what came of it, unless it was given up.
+
+        Args:
+            answer: The answer, or what `Exchange.send` would have raised; None where that is for
+                `send` to find out.
+        """
+
+    def begin(
+        self, exchange: Exchange, transport: FastTransport, request: Request, weight: int
+    ) -> bool:
         """Sends it, or waits for its turn; False if it cannot be sent from here."""
+        self._exchange, self._transport, self._request = exchange, transport, request
         if self._watch is not None:
             self._watch.queued = True
-        host = origin(self._request.url)
-        self._ticket, is_now = self._gate.ask(host, weight, most, self._go)
+        most = GREATEST if exchange.concurrency is None else exchange.concurrency
+        self._ticket, is_now = self._gate.ask(origin(request.url), weight, most, self._go)
         return not is_now or self._go_out(self._ticket)
 
     def give_up(self) -> None:
-        self._told = None
+        """Has nobody told; what was sent again ends in the next turn, and all else at once."""
+        self.is_given_up = True
         ticket = self._ticket
         if self._task is not None:
             self._task.cancel()
@@ -339,9 +348,8 @@ class _Begun(SentRequest):
             self._tell(error if isinstance(error, Error) else None)
 
     def _tell(self, found: Response | Error | None) -> None:
-        told, self._told = self._told, None
-        if told is not None:
-            told(found)
+        if not self.is_given_up:
+            self.answered(found)
 
     def _end(self, answer: Response | Error | None) -> Ticket:
         ticket, self._ticket = self._ticket, None

@@ -63,18 +63,15 @@ class NetworkStore(KeyValueStore):
         """See `KeyValueStore.begin_read`."""
         if self.verbose.level:
             return None
-        counters = self.counters
+        return self._begin(key, options, told)
 
-        def counted(found: Arrival | Error | None) -> None:
-            if found is not None:
-                counters.read.value += 1
-                if isinstance(found, Error):
-                    found.located(key=key, store=self._place, operation="read")
-                else:
-                    counters.bytes_read.value += len(found.value)
-            told(found)
-
-        return self._begin(key, options, counted)
+    def count_read(self, key: str, found: Arrival | Error) -> None:
+        """See `CountsReads`."""
+        self.counters.read.value += 1
+        if isinstance(found, Error):
+            found.located(key=key, store=self._place, operation="read")
+        else:
+            self.counters.bytes_read.value += len(found.value)
 
     async def list(self, key_range: KeyRange) -> AsyncIterator[ListEntry]:
         """See `KeyValueStore.list`.
@@ -183,7 +180,7 @@ class ObjectStore(NetworkStore, Generic[A, R, W]):
         return await self._reader.read(key, options)
 
     def _begin(self, key: str, options: ReadOptions, told: Told) -> Callable[[], object] | None:
-        return self._reader.begin(key, options, told)
+        return self._reader.begin(self, key, options, told)
 
     async def _stat(self, key: str) -> ListEntry | None:
         return await self._reader.stat(key)

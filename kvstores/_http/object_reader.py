@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from asynctensor.errors import Error
 from asynctensor.kvstores._http.asker import Asker
+from asynctensor.kvstores._http.begun_read import BegunRead, CountsReads
 from asynctensor.kvstores._http.checksums import Checksum
 from asynctensor.kvstores._http.message import Response
 from asynctensor.kvstores._http.query import Pairs
@@ -76,24 +76,23 @@ class ObjectReader(ABC, Generic[A]):
             raise self._asker.refused("GET", key, answer)
         return ReadResult(arrival.state, bytes(arrival.value), arrival.stamp)
 
-    def begin(self, key: str, options: ReadOptions, told: Told) -> Callable[[], object] | None:
-        """See `KeyValueStore.begin_read`."""
+    def begin(
+        self, store: CountsReads, key: str, options: ReadOptions, told: Told
+    ) -> Callable[[], object] | None:
+        """See `KeyValueStore.begin_read`; `store` counts it."""
         question = self._question(options)
         if question is None:
             return None
-        begun = _Begun(self, key, options, told)
-        give_up = self._asker.begin(
+        read = _ObjectRead(self, store, key, options, told)
+        is_begun = self._asker.begin(
+            read,
             key,
-            begun.answered,
             query=question.query,
             fields=question.fields,
             weight=weight_of(options.byte_range),
             max_body=MOST_VALUE,
         )
-        if give_up is None:
-            return None
-        begun.give_up_request = give_up
-        return begun.give_up
+        return read.give_up if is_begun else None
 
     async def stat(self, key: str) -> ListEntry | None:
         """Size and time of an object; None if there is none."""
@@ -178,52 +177,45 @@ class ObjectReader(ABC, Generic[A]):
         return await self._looked(key, options)
 
 
-class _Begun(Generic[A]):
+class _ObjectRead(BegunRead, Generic[A]):
     """One read that was begun without a task."""
 
-    __slots__ = (
-        "_digesting", "_key", "_options", "_reader", "_told", "_used", "give_up_request"
-    )  # fmt: skip
+    __slots__ = ("_digesting", "_reader", "_used")
 
-    def __init__(self, reader: ObjectReader[A], key: str, options: ReadOptions, told: Told) -> None:
-        self._reader, self._key, self._options = reader, key, options
+    def __init__(
+        self,
+        reader: ObjectReader[A],
+        store: CountsReads,
+        key: str,
+        options: ReadOptions,
+        told: Told,
+    ) -> None:
+        super().__init__(store, key, options, told)
+        self._reader = reader
         self._used = reader._asker._in_use()
-        self._told: Told | None = told
         self._digesting: asyncio.Future[bool] | None = None
-        self.give_up_request: Callable[[], object] | None = None
 
     def give_up(self) -> None:
-        self._told = None
         if self._digesting is not None:
             self._digesting.cancel()
-        elif self.give_up_request is not None:
-            self.give_up_request()
+        super().give_up()
 
-    def answered(self, answer: Response | Error | None) -> None:
-        """Tells what came of it; what takes a further request is for `ObjectReader.read`."""
-        self.give_up_request = None
-        if isinstance(answer, Error):
-            self._tell(answer)
+    def read(self, answer: Response) -> None:
+        reader = self._reader
+        if not reader._is_plain(answer):
+            self.tell(None)
             return
-        reader, arrival = self._reader, None
-        try:
-            if answer is not None:
-                if not reader._is_plain(answer):
-                    answer = None
-                else:
-                    arrival = reader._arrived(answer, self._options)
-        except Error:
-            answer = None
-        if arrival is None and answer is not None and self._is_refused(answer):
-            self._tell(reader._asker.refused("GET", self._key, answer))
+        arrival = reader._arrived(answer, self.options)
+        if arrival is None and self._is_refused(answer):
+            self.tell(reader._asker.refused("GET", self.key, answer))
             return
-        if arrival is None or answer is None or arrival.state != "value":
-            self._tell(arrival)
+        if arrival is None or arrival.state != "value":
+            self.tell(arrival)
             return
         checksum = reader._expected(answer)
         if checksum is None or not checksum.takes_long(answer.body):
             intact = checksum is None or checksum.fits(answer.body)
-            self._tell(arrival if intact else None)
+            self.tell(arrival if intact else None)
             return
         loop = asyncio.get_running_loop()
         found = arrival
@@ -237,9 +229,4 @@ class _Begun(Generic[A]):
 
     def _digested(self, done: asyncio.Future[bool], arrival: Arrival) -> None:
         if not done.cancelled():
-            self._tell(arrival if done.exception() is None and done.result() else None)
-
-    def _tell(self, found: Arrival | Error | None) -> None:
-        told, self._told = self._told, None
-        if told is not None:
-            told(found)
+            self.tell(arrival if done.exception() is None and done.result() else None)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from asynctensor.errors import Aborted
+from asynctensor.kvstores._http.begun_read import CountsReads
 from asynctensor.kvstores._http.checksums import Checksum
 from asynctensor.kvstores._http.etags import generation_of, read_conditions
 from asynctensor.kvstores._http.message import Response
@@ -36,11 +37,13 @@ class AzureReader(ObjectReader[AzureAsker]):
             return await self._read_end(key, options)
         return await super().read(key, options)
 
-    def begin(self, key: str, options: ReadOptions, told: Told) -> Callable[[], object] | None:
+    def begin(
+        self, store: CountsReads, key: str, options: ReadOptions, told: Told
+    ) -> Callable[[], object] | None:
         """See `ObjectReader.begin`."""
         if options.byte_range.inclusive_min < 0:
             return None
-        return super().begin(key, options, told)
+        return super().begin(store, key, options, told)
 
     async def look(self, key: str) -> Head:
         """See `ObjectReader.look`."""

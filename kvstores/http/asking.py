@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
 from asynctensor.errors import FailedPrecondition
 from asynctensor.kvstores._http.errors import is_passing, plain_problem
-from asynctensor.kvstores._http.exchange import Exchange, Told
+from asynctensor.kvstores._http.exchange import BegunRequest, Exchange
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.redirects import (
     MOST_REDIRECTS,
@@ -91,12 +90,10 @@ class Asker:
             return None
         return (("Accept-Encoding", "identity"), *fields, *self.headers, *who)
 
-    def begin(
-        self, url: str, all_fields: Fields, weight: int, told: Told
-    ) -> Callable[[], object] | None:
+    def begin(self, begun: BegunRequest, url: str, all_fields: Fields, weight: int) -> bool:
         """Begins a GET without a task; see `Exchange.begin`. Redirects are answers like others."""
         request = Request("GET", url, all_fields, max_body=max(weight, MOST_UNASKED))
-        return self.exchange.begin(request, weight, told)
+        return self.exchange.begin(begun, request, weight)
 
 
 def _is_other_kind(before: str, after: str) -> bool:

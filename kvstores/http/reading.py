@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable
 from dataclasses import replace
 
 from asynctensor.errors import Error, OutOfRange
+from asynctensor.kvstores._http.begun_read import BegunRead, CountsReads
 from asynctensor.kvstores._http.encodings import codings, decoded_body
 from asynctensor.kvstores._http.errors import plain_problem, refusal
 from asynctensor.kvstores._http.message import Request, Response
@@ -56,34 +56,33 @@ def begun_fields(asker: Asker, options: ReadOptions) -> Fields | None:
     return None if conditions is None else asker.all_fields((*conditions, *freshness(options)))
 
 
-def begin_value(
-    asker: Asker, url: str, options: ReadOptions, fields: Fields, told: Told
-) -> Callable[[], object] | None:
-    """Begins to read the value at a URL; see `KeyValueStore.begin_read`.
+class HttpRead(BegunRead):
+    """A read of a value that was begun without a task.
 
     Args:
         asker: Who asks.
-        url: What.
+        store: See `BegunRead`, as for the others.
+        key: What is read.
         options: How.
-        fields: What `begun_fields` says of that.
         told: Told what was found.
     """
 
-    def answered(answer: Response | Error | None) -> None:
-        found: Arrival | Error | None = None
-        if isinstance(answer, Error):
-            found = answer
-        elif answer is not None and not codings(answer):
-            try:
-                found = arrived(answer, options, _time(answer))
-                if found is None and asker.is_final(answer):
-                    found = refusal(Request("GET", url), answer, plain_problem(answer))
-            except Error:
-                # To be found again, and told whoever asks.
-                found = None
-        told(found)
+    __slots__ = ("_asker",)
 
-    return asker.begin(url, fields, weight_of(options.byte_range), answered)
+    def __init__(
+        self, asker: Asker, store: CountsReads, key: str, options: ReadOptions, told: Told
+    ) -> None:
+        super().__init__(store, key, options, told)
+        self._asker = asker
+
+    def read(self, answer: Response) -> None:
+        """See `BegunRead.read`."""
+        found: Arrival | Error | None = None
+        if not codings(answer):
+            found = arrived(answer, self.options, _time(answer))
+            if found is None and self._asker.is_final(answer):
+                found = refusal(Request("GET", self._request.url), answer, plain_problem(answer))
+        self.tell(found)
 
 
 def _asked(options: ReadOptions) -> tuple[Fields, bool]:

@@ -12,11 +12,12 @@ from asynctensor.errors import FailedPrecondition, InvalidArgument, Unimplemente
 from asynctensor.kvstores._http.exchange import Exchange
 from asynctensor.kvstores._http.network_store import NetworkStore
 from asynctensor.kvstores._http.ranges import range_header
+from asynctensor.kvstores._http.stored import weight_of
 from asynctensor.kvstores.http.address import Address
 from asynctensor.kvstores.http.asking import Asker, Fields
 from asynctensor.kvstores.http.credentials import Authorization
 from asynctensor.kvstores.http.listing import IndexEntry, read_index
-from asynctensor.kvstores.http.reading import begin_value, begun_fields, read_value, stat
+from asynctensor.kvstores.http.reading import HttpRead, begun_fields, read_value, stat
 from asynctensor.runtime.counters import store_counters
 from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
@@ -94,7 +95,9 @@ class HttpStore(NetworkStore):
             url = self._address.url(key)
         except InvalidArgument:
             return None
-        return begin_value(self._asker, url, options, fields, told)
+        read = HttpRead(self._asker, self, key, options, told)
+        is_begun = self._asker.begin(read, url, fields, weight_of(options.byte_range))
+        return read.give_up if is_begun else None
 
     # -- Listing ------------------------------------------------------------------------------
 

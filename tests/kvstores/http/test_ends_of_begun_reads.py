@@ -75,7 +75,7 @@ with ScriptedServer(script) as server:
         "about to be asked again",
         "answered during the end",
         # The tasks of these are cancelled.
-        "_Begun._seen_through",
+        "BegunRequest._seen_through",
         "FastTransport._connected",
     ],
 )
