@@ -145,7 +145,7 @@ small_torch = $(1) -m pip install --quiet torch==2.13.0+cpu 2>/dev/null || true
 	.venv-integrations/bin/python -m pip install --quiet --editable ".[test,integrations]"
 	@touch $@
 
-test-integrations: .venv-integrations/made .srv/has-moto
+test-integrations: .venv-integrations/made .srv/has-azurite .srv/has-moto
 	.venv-integrations/bin/python $(RUN_TESTS) --dist loadgroup --integrations \
 		tests/integrations/heavy $(PYTEST)
 

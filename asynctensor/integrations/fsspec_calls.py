@@ -27,6 +27,8 @@ _SECRET: Final = (
     "anon_key", "auth", "connection_string", "cred", "key", "pass", "private", "sas", "secret",
     "session", "sign", "token", "user",
 )  # fmt: skip
+#: Values that name a way to find a secret, or that there is none (gcsfs).
+_NO_SECRETS: Final = ("anon", "browser", "cache", "cloud", "google_default")
 
 
 class FilesystemCalls:
@@ -162,7 +164,7 @@ def _guest_of(filesystem: AbstractFileSystem) -> Guest:
 
 def _is_public(name: str, value: Any) -> bool:
     if any(part in name.lower() for part in _SECRET):
-        return False
+        return name == "token" and value in _NO_SECRETS
     if isinstance(value, dict):
         return all(isinstance(key, str) and _is_public(key, each) for key, each in value.items())
     if isinstance(value, list | tuple):

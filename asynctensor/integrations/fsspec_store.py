@@ -9,19 +9,22 @@ What fsspec promises is less than the store contract asks for; this is how the r
   may look like one.
 - Local files are written beside their place and moved there. Other file systems are trusted to
   show a value whole or not at all, as object stores do.
-- A value is created only if absent where that is known to be kept: local files, and S3 through
-  s3fs. Nothing else is conditional.
+- A value is created only if absent where that is known to be kept: local files, S3 through s3fs,
+  Azure through adlfs, and Google Cloud Storage through gcsfs. Nothing else is conditional.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
+
+from fsspec import AbstractFileSystem
 
 from asynctensor.errors import InvalidArgument, Unavailable, Unimplemented
 from asynctensor.integrations.fsspec_calls import FilesystemCalls
@@ -44,7 +47,13 @@ from asynctensor.storage.kvstore import (
 
 _LOCAL: Final = "fsspec.implementations.local"
 _MEMORY: Final = "fsspec.implementations.memory"
-_S3: Final = "s3fs.core"
+#: Of clouds, whose services check by themselves whether there is a value: how they are told to. Not
+#: of that of gcsfs which writes to zonal buckets, too: it replaces what it should only create.
+_CREATING: Final[Mapping[str, Mapping[str, object]]] = {
+    "adlfs.spec": {"overwrite": False},
+    "gcsfs.core": {"mode": "create"},
+    "s3fs.core": {"mode": "create"},
+}
 #: What tells versions apart by itself, best first.
 _VERSIONS: Final = ("ETag", "etag", "e_tag", "generation", "sha", "md5Hash", "content_md5")
 #: When a file was written; the first that is there.
@@ -75,10 +84,10 @@ class FsspecStore(KeyValueStore):
         self._base = f"{base}/" if base or calls.filesystem.root_marker == "/" else ""
         module = calls.module
         self.capabilities = Capabilities(
-            can_create_if_absent=module in (_LOCAL, _S3),
+            can_create_if_absent=module == _LOCAL or _creates(calls.filesystem, module),
             lists_in_order=True,
             suffix_ranges=True,
-            durable=module == _S3,
+            durable=module in _CREATING,
             remote=module not in (_LOCAL, _MEMORY),
         )
 
@@ -192,7 +201,7 @@ class FsspecStore(KeyValueStore):
             return TimestampedStorageGeneration.now(made)
 
     async def _pipe(self, path: str, data: bytes, *, create: bool) -> bytes:
-        options = {"mode": "create"} if create else {}
+        options = _CREATING[self._calls.module] if create else {}
         try:
             answer = await self._into_folder("pipe_file", path, path, data, **options)
         except FileExistsError as error:
@@ -302,6 +311,15 @@ class FsspecStore(KeyValueStore):
             return None
         key = name[len(self._base) :]
         return ListEntry(key, _size(info), _time(info)) if key else None
+
+
+def _creates(filesystem: AbstractFileSystem, module: str) -> bool:
+    """Whether it creates files only if absent: what older ones do not know, they disregard."""
+    options = _CREATING.get(module)
+    if options is None:
+        return False
+    known = inspect.signature(getattr(filesystem, "_pipe_file")).parameters  # noqa: B009
+    return all(name in known for name in options)
 
 
 def _size(info: Mapping[str, Any]) -> int:

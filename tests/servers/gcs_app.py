@@ -301,19 +301,23 @@ def media(request: web.BaseRequest, found: StoredObject) -> web.Response:
 
 
 def parts_of(content_type: str, body: bytes) -> tuple[dict[str, Any], bytes]:
-    """Properties and bytes of an object from ``multipart/related``."""
+    """Properties and bytes of an object from ``multipart/related``.
+
+    Its lines end with CR LF, or all with LF alone: Google takes both, and gcsfs sends the latter.
+    """
     found = re.search(r'boundary="?([^";]+)"?', content_type)
     if found is None or not content_type.startswith("multipart/related"):
         raise Refusal(400, "invalid", "multipart/related with a boundary is expected")
     mark = b"--" + found[1].encode()
-    end = body.rfind(b"\r\n" + mark + b"--")
-    if not body.startswith(mark + b"\r\n") or end < 0:
+    line = b"\n" if body.startswith(mark + b"\n") else b"\r\n"
+    end = body.rfind(line + mark + b"--")
+    if not body.startswith(mark + line) or end < 0:
         raise Refusal(400, "badContent", "Malformed multipart body.")
-    first = body.index(b"\r\n\r\n") + 4
-    second = body.index(b"\r\n" + mark + b"\r\n", first)
-    data = body.index(b"\r\n\r\n", second + 2) + 4
+    first = body.index(line * 2) + 2 * len(line)
+    second = body.index(line + mark + line, first)
+    data = body.index(line * 2, second + len(line)) + 2 * len(line)
     properties = json.loads(body[first:second])
-    kind = re.search(rb"content-type:\s*([^\r]+)", body[second:data], re.IGNORECASE)
+    kind = re.search(rb"content-type:\s*([^\r\n]+)", body[second:data], re.IGNORECASE)
     if kind is not None:
         properties.setdefault("contentType", kind[1].decode())
     return properties, body[data:end]

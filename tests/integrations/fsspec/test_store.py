@@ -238,6 +238,12 @@ def test_secrets_are_not_told() -> None:
     assert not [text for text in shown if "very secret" in text]
 
 
+def test_that_there_is_no_secret_is_told() -> None:
+    """gcsfs has a name for that where others have their secret."""
+    opened = kvstore(MemoryFileSystem(token="anon", key="anon"), "/a")
+    assert opened.spec().to_json()["storage_options"] == {"token": "anon"}
+
+
 async def test_wrong_specs() -> None:
     for spec, message in (
         ({}, '"protocol": Expected the name of a file system'),

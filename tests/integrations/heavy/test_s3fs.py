@@ -9,12 +9,12 @@ from typing import Any
 import fsspec
 import pytest
 
-import asynctensor as at
 from asynctensor.integrations.fsspec import kvstore
 from asynctensor.integrations.fsspec_calls import FilesystemCalls
 from asynctensor.integrations.fsspec_store import FsspecStore
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.testing.kvstore_suite import KeyValueStoreSuite
+from tests.integrations.heavy.conditional_writes import check_a_repository, check_creating
 from tests.servers.clouds import CloudServer
 
 
@@ -56,11 +56,6 @@ async def test_without_its_secret_it_is_another_store(
     assert loaded.identity != store.identity
 
 
-async def test_a_repository_in_it(s3: Any, bucket: str) -> None:
-    opened = kvstore(s3, f"{bucket}/lab")
-    assert opened.store.capabilities.can_create_if_absent
-    array = await at.open(
-        {"driver": "zarr3"}, kvstore=opened / "a/", create=True, dtype=at.uint8, shape=[100]
-    )
-    await array[10:20].write(3)
-    assert int((await array.read()).sum()) == 30
+async def test_it_can_hold_repositories(s3: Any, bucket: str) -> None:
+    await check_creating(kvstore(s3, f"{bucket}/a"))
+    await check_a_repository(kvstore(s3, f"{bucket}/lab"))
