@@ -22,8 +22,7 @@ class MetadataReliance(Reliance):
         rules: What in the document is what.
         document: As it is known.
         generation: Its generation.
-        shape_of: The shape that a document says.
-        normal: A document as this library writes it.
+        read: A document as this library writes it, and the shape that it says.
     """
 
     def __init__(
@@ -31,13 +30,12 @@ class MetadataReliance(Reliance):
         rules: MergeRules,
         document: bytes,
         generation: bytes,
-        shape_of: Callable[[bytes], tuple[int, ...]],
-        normal: Callable[[bytes], bytes],
+        read: Callable[[bytes], tuple[bytes, tuple[int, ...]]],
     ) -> None:
         super().__init__(generation)
-        self._rules, self._document, self._shape_of = rules, document, shape_of
-        self._normal = normal
-        rank = len(shape_of(document))
+        self._rules, self._read = rules, read
+        self._document, self._shape = read(document)
+        rank = len(self._shape)
         #: Whether something was written.
         self.writes = False
         self.written = [0] * rank
@@ -58,17 +56,18 @@ class MetadataReliance(Reliance):
             return None
         if stored is None or outcome is None:
             return ()
-        changed = meaning_changes(self._rules, self._normal(self._document), self._normal(stored))
+        normal, now = self._read(stored)
+        changed = meaning_changes(self._rules, self._document, normal)
         if changed:
             return changed
-        known, now, new = map(self._shape_of, (self._document, stored, outcome))
+        new = now if outcome == stored else self._read(outcome)[1]
         names = sorted(self._rules.by_axis) or ["shape"]
         found = [
             f"{names[0]}[{dim}]"
             for dim, size in enumerate(new)
             if self.written[dim] > size
             or (reads and self.read[dim] > size)
-            or (reads and dim in self.bounds and now[dim] != known[dim])
+            or (reads and dim in self.bounds and now[dim] != self._shape[dim])
         ]
         return tuple(found) or None
 

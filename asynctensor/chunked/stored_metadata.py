@@ -120,10 +120,14 @@ class StoredMetadata(Generic[M]):
             fmt.merge_rules,
             document,
             generation,
-            lambda document: fmt.layout(fmt.parse(document)).shape,
-            lambda document: fmt.serialize(fmt.parse(document)),
+            self._read,
         )
         view.rely_on(self.key, self._reliance)
+
+    def _read(self, document: bytes) -> tuple[bytes, tuple[int, ...]]:
+        """A document as the format writes it, and the shape that it says."""
+        metadata = self._format.parse(document)
+        return self._format.serialize(metadata), self._format.layout(metadata).shape
 
     async def look_again(self) -> None:
         """Takes over what is stored if it has changed.

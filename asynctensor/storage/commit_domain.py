@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from asynctensor.errors import Unimplemented
+from asynctensor.errors import InvalidArgument, Unimplemented
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.partial_value import Merge, Written
 from asynctensor.storage.shared_transaction import (
@@ -18,7 +18,7 @@ from asynctensor.storage.shared_transaction import (
 )
 from asynctensor.storage.stash import Stash, StoredValue
 
-__all__ = ["Commit", "CommitDomain", "Committed", "Isolation"]
+__all__ = ["Commit", "CommitDomain", "Committed", "Isolation", "at_root"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,22 @@ class CommitDomain(ABC):
     def identity(self) -> object:
         """Hashable; equal exactly for what can take part in one commit together."""
 
+    @property
+    def root(self) -> CommitDomain:
+        """What commits in the end, maybe under other names of keys; itself unless it is a view.
+
+        Domains that are equal have the same root, or equal ones.
+        """
+        return self
+
+    def root_key(self, key: str) -> str | None:
+        """The name of a key in `root`; None: nothing can be stored under this key."""
+        return key
+
+    def root_ranges(self, ranges: Sequence[KeyRange]) -> Sequence[KeyRange]:
+        """What ranges of keys are in `root`."""
+        return ranges
+
     def mark(self) -> object:
         """Names the state that a transaction which begins now reads; see `KeyValueStore.pinned`.
 
@@ -104,6 +120,19 @@ class CommitDomain(ABC):
             shared: The transaction, if several processes work on it.
         """
         return None
+
+    def foresee(self, commit: Commit) -> None:  # noqa: B027 -- most know nothing without asking
+        """Refuses a commit of which it is known already that it would conflict.
+
+        Asked before values are worked out, which may be most of the work. The store is asked for
+        nothing: what is not refused may conflict all the same.
+
+        Args:
+            commit: What was read for the user, and the keys that are to be written; no values.
+
+        Raises:
+            Aborted: See `commit`.
+        """
 
     @abstractmethod
     async def commit(self, commit: Commit) -> Committed:
@@ -181,3 +210,29 @@ class CommitDomain(ABC):
             Error: The store failed.
         """
         raise Unimplemented("nothing here can be shared by several processes")
+
+
+def at_root(commit: Commit, domain: CommitDomain) -> Commit:
+    """What `domain` is to commit, under the names of its root.
+
+    Raises:
+        InvalidArgument: A key that is written has none there.
+    """
+    if domain.root is domain:
+        return commit
+    names = {key: domain.root_key(key) for key in (*commit.expected, *commit.values)}
+    missing = next((key for key in commit.values if names[key] is None), None)
+    if missing is not None:
+        raise InvalidArgument("nothing can be stored under this key", key=missing)
+    # Where nothing can be stored, what was found there stays true.
+    known = {key: name for key, name in names.items() if name is not None}
+    return replace(
+        commit,
+        expected={name: commit.expected[k] for k, name in known.items() if k in commit.expected},
+        values={known[key]: value for key, value in commit.values.items()},
+        cleared=domain.root_ranges(commit.cleared),
+        read=frozenset(known[key] for key in commit.read if key in known),
+        looked_up=frozenset(known[key] for key in commit.looked_up if key in known),
+        listed=domain.root_ranges(commit.listed),
+        written={known[key]: part for key, part in commit.written.items()},
+    )

@@ -341,6 +341,10 @@ class _UnreliableCommits(CommitDomain):
         """See `CommitDomain.identity`."""
         return self._base.identity
 
+    def foresee(self, commit: Commit) -> None:
+        """See `CommitDomain.foresee`."""
+        self._base.foresee(commit)
+
     async def commit(self, commit: Commit) -> Committed:
         """See `CommitDomain.commit`."""
         store = self._store

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from asynctensor.errors import Aborted, CommitUnknown, DeadlineExceeded, Error
 from asynctensor.runtime.clock import Deadline
 from asynctensor.storage.commit_cut import CommitCut
-from asynctensor.storage.commit_domain import Commit, CommitDomain, Committed
+from asynctensor.storage.commit_domain import CommitDomain, Committed
 from asynctensor.transaction.participant import Participant
+from asynctensor.transaction.root_names import Part, domain_of, owners_of, together
 from asynctensor.transaction.sharing import Sharing
 from asynctensor.transaction.terms import Terms
 
@@ -47,8 +48,7 @@ class AtomicCommit:
         """
         if not self.participants:
             return None
-        domain = self.participants[0].commit_domain
-        assert domain is not None
+        domain = domain_of(self.participants[0]).root
         while (done := await self._attempt(domain)) is None:
             pass
         return done
@@ -56,16 +56,20 @@ class AtomicCommit:
     async def _attempt(self, domain: CommitDomain) -> Committed | None:
         """One try; None if values that were only written, not read, changed meanwhile."""
         token = None if self.sharing is None else self.sharing.token
-        parts: list[Commit] = []
+        if token is None and self.terms.caller_key is None:
+            # What was committed before, by others or under the same key, counts as done.
+            self._foresee(domain)
+        parts: list[Part] = []
         proposed = False
         try:
             for each in self.participants:
                 part = await within(self.limit, each.prepare(token))
-                parts.append(part)
+                parts.append((each, part))
+            commits = together(parts)
             check(self.limit)
             proposed = True
             shared = None if self.sharing is None else self.sharing.commit()
-            return await domain.commit(self.terms.commit(parts, self.mark, shared))
+            return await domain.commit(self.terms.commit(commits, self.mark, shared))
         except CommitUnknown:
             # What was stored for it may be in the log.
             raise
@@ -73,17 +77,29 @@ class AtomicCommit:
             raise cut.unknown from cut.unknown.__cause__
         except Error as error:
             if token is None:
-                await _discard_stored(self.participants, parts)
-            key = error.key
-            again = proposed and isinstance(error, Aborted) and not error.final and key is not None
-            if not again or any(p.is_final(key) for p in self.participants if key is not None):
+                await _discard_stored(parts)
+            if not (proposed and isinstance(error, Aborted) and error.key is not None):
+                raise
+            owners = owners_of(error.key, parts)
+            if error.final or any(each.is_final(key) for each, key in owners):
+                error.key = owners[0][1] if owners else error.key
                 raise
             return None
 
+    def _foresee(self, domain: CommitDomain) -> None:
+        """Refuses at once what is known to conflict: nothing is worked out for it."""
+        parts = [(each, each.read()) for each in self.participants]
+        try:
+            domain.foresee(self.terms.commit(together(parts), self.mark, None))
+        except Aborted as error:
+            owners = owners_of(error.key, parts)
+            error.key = owners[0][1] if owners else error.key
+            raise
 
-async def _discard_stored(participants: Sequence[Participant], parts: Sequence[Commit]) -> None:
+
+async def _discard_stored(parts: Sequence[Part]) -> None:
     """Deletes what was stored ahead of a commit that was not made, and never will be."""
-    for each, part in zip(participants, parts, strict=False):
+    for each, part in parts:
         if part.stash is not None and not each.keeps(part.stash):
             await part.stash.discard()
 

@@ -40,6 +40,10 @@ class Participant(ABC):
         """
         raise Unimplemented(f"what was staged in {self.description} cannot be shared")
 
+    def read(self) -> Commit:
+        """What surely was read for the user, and the keys that were staged, without values."""
+        return Commit()
+
     @abstractmethod
     async def prepare(self, shared: SharedTransaction | None = None) -> Commit:
         """All that was staged, worked out against what is stored now.

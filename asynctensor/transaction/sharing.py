@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from asynctensor.errors import Aborted, Error, FailedPrecondition, InvalidArgument
+from asynctensor.errors import (
+    Aborted,
+    Error,
+    FailedPrecondition,
+    InvalidArgument,
+    Unimplemented,
+)
 from asynctensor.storage.commit_domain import Commit, CommitDomain
 from asynctensor.storage.shared_transaction import Receipt, SharedCommit, SharedTransaction
 from asynctensor.storage.stash import plain
 from asynctensor.transaction.participant import Participant
+from asynctensor.transaction.root_names import domain_of, together
 from asynctensor.transaction.terms import Terms
 
 #: Bytes of what was staged before that a token carries.
@@ -68,8 +75,8 @@ class Sharing:
             Aborted: Something that it rests on is not as it was.
             Error: The store failed.
         """
-        prepared = [await each.prepare(self.token) for each in participants]
-        commit = terms.commit(prepared, mark, self.commit())
+        prepared = [(each, await each.prepare(self.token)) for each in participants]
+        commit = terms.commit(together(prepared), mark, self.commit())
         return await self.domain.write_part(commit, worker, attempt)
 
     async def abandoned(self, aborted: Error) -> Error:
@@ -107,8 +114,13 @@ async def share(participants: Sequence[Participant], terms: Terms, mark: object)
             "nothing was opened in this transaction yet: open an array in it first, or use "
             "Repository.transaction()"
         )
-    domain = participants[0].commit_domain
-    assert domain is not None
+    for each in participants:
+        if (domain := domain_of(each)).root is not domain:
+            raise Unimplemented(
+                f"{each.description} shows a store under other names of keys, by which other "
+                "processes would not find what was staged: share the transaction before it is used"
+            )
+    domain = domain_of(participants[0])
     given = terms.commit([each.given() for each in participants], mark, None)
     check_given(given)
     return Sharing(await domain.share(given), domain)

@@ -99,6 +99,21 @@ class Staging(StagedKeys, Participant):
             return json.dumps(self.base.spec_json(""), sort_keys=True)
         return self.base.driver
 
+    def read(self) -> Commit:
+        with self.lock:
+            staged = dict(self.own())
+            observed = self.observed
+            if any(isinstance(each, StagedDocument) and each.followers for each in staged.values()):
+                # What was appended may move, and with it what was read of it.
+                observed = {key: stamp for key, stamp in observed.items() if key not in staged}
+            return Commit(
+                dict(observed),
+                dict.fromkeys(staged),
+                tuple(self.deleted[self.foreign_deletes :]),
+                read=frozenset(observed),
+                listed=tuple(self.listed),
+            )
+
     async def prepare(self, shared: SharedTransaction | None = None) -> Commit:
         expected: dict[str, bytes] = {}
         values: dict[str, bytes | StoredValue | None] = dict(await self._settled(expected))

@@ -14,7 +14,7 @@ from asynctensor.kvstores.kvstack.layers import (
     resolved,
     within,
 )
-from asynctensor.storage.commit_domain import Commit, CommitDomain, Committed
+from asynctensor.storage.commit_domain import Commit, CommitDomain, Committed, at_root
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.key_range import KeyRange
 from asynctensor.storage.kvstore import (
@@ -205,41 +205,44 @@ class StackCommits(CommitDomain):
         """See `CommitDomain.identity`."""
         return self._domain.identity
 
+    @property
+    def root(self) -> CommitDomain:
+        """See `CommitDomain.root`."""
+        return self._domain.root
+
+    def root_key(self, key: str) -> str | None:
+        """See `CommitDomain.root_key`."""
+        layer = layer_of(self._layers, key)
+        return None if layer is None else self._domain.root_key(_below(layer, key))
+
+    def root_ranges(self, ranges: Sequence[KeyRange]) -> Sequence[KeyRange]:
+        """See `CommitDomain.root_ranges`."""
+        return self._domain.root_ranges(
+            [
+                layer.stripped_range(part).under(layer.base[1])
+                for key_range in ranges
+                for layer, part in within(self._layers, key_range)
+            ]
+        )
+
     def mark(self) -> object:
         """See `CommitDomain.mark`."""
         return self._domain.mark()
 
     async def commit(self, commit: Commit) -> Committed:
         """See `CommitDomain.commit`."""
-        below = {
-            key: _below(_layer(self._layers, key), key)
-            for key in (*commit.expected, *commit.values)
-        }
         try:
-            new = await self._domain.commit(
-                replace(
-                    commit,
-                    expected={below[key]: stamp for key, stamp in commit.expected.items()},
-                    values={below[key]: value for key, value in commit.values.items()},
-                    cleared=self._ranges_below(commit.cleared),
-                    listed=self._ranges_below(commit.listed),
-                    read=frozenset(below[key] for key in commit.read),
-                    looked_up=frozenset(below[key] for key in commit.looked_up),
-                )
-            )
+            new = await self.root.commit(at_root(commit, self))
         except Aborted as error:
             # Whoever staged it knows the key by its name here.
-            error.key = next((k for k, name in below.items() if name == error.key), error.key)
+            keys = (*commit.expected, *commit.values)
+            error.key = next((k for k in keys if self.root_key(k) == error.key), error.key)
             raise
-        generations = {key: new.generations[below[key]] for key in commit.values}
-        return Committed(generations, new.commit_id)
-
-    def _ranges_below(self, ranges: Sequence[KeyRange]) -> list[KeyRange]:
-        return [
-            layer.stripped_range(part).under(layer.base[1])
-            for key_range in ranges
-            for layer, part in within(self._layers, key_range)
-        ]
+        names = {key: self.root_key(key) for key in commit.values}
+        return Committed(
+            {key: new.generations[name] for key, name in names.items() if name is not None},
+            new.commit_id,
+        )
 
 
 def _below(layer: StoreLayer, key: str) -> str:

@@ -15,11 +15,19 @@ from typing import Any
 from asynctensor.errors import Aborted, AlreadyExists, Error, FailedPrecondition
 from asynctensor.kvstores.repo.checkpoint import Checkpoint
 from asynctensor.kvstores.repo.combining import LOSSES, Combiner
+from asynctensor.kvstores.repo.conflicts import Footing
 from asynctensor.kvstores.repo.damage import LostPage
 from asynctensor.kvstores.repo.fold_due import is_due, is_overdue
 from asynctensor.kvstores.repo.history import History, tail_of
 from asynctensor.kvstores.repo.intents import Intents
-from asynctensor.kvstores.repo.judging import Standing, deleted, judge, known, unknown_entry
+from asynctensor.kvstores.repo.judging import (
+    Standing,
+    deleted,
+    foresee,
+    judge,
+    known,
+    unknown_entry,
+)
 from asynctensor.kvstores.repo.lineage import LAST
 from asynctensor.kvstores.repo.log import Filled, Log
 from asynctensor.kvstores.repo.objects import TXN_BYTES
@@ -150,6 +158,21 @@ class Branch:
         if self._committing is None or self._committing.done():
             self._committing = asyncio.ensure_future(self._serve())
         return await asyncio.shield(waiting.outcome)
+
+    def foresee(self, footing: Footing, seen: int) -> None:
+        """Refuses what conflicts with commits that are known already.
+
+        Args:
+            footing: What it rests on.
+            seen: The slot up to which it saw everything.
+
+        Raises:
+            Aborted: It does.
+        """
+        since = [self.log.slot(seq) for seq in range(seen + 1, self.log.tail + 1)]
+        at_hand = [record for record in since if record is not None]
+        if len(at_hand) == len(since):
+            foresee(footing, at_hand, branch=self.id, name=self.name)
 
     async def close(self) -> None:
         """Closes the log: nothing is committed to the branch any more.

@@ -99,6 +99,14 @@ class RepositoryCommits(CommitDomain):
     async def _tail(self) -> int:
         return (await self._source.branch()).newest().version[0]
 
+    def foresee(self, commit: Commit) -> None:
+        """See `CommitDomain.foresee`: what is known of the log is looked through."""
+        branch, mark = self._source.known_branch(), commit.mark
+        began = mark.known() if isinstance(mark, FixedSource) else None
+        # An abort changes nothing, and one without changes is validated by nobody.
+        if branch is not None and began is not None and not _is_nothing(commit):
+            branch.foresee(_footing(commit), began.version[0])
+
     async def commit(self, commit: Commit) -> Committed:
         """See `CommitDomain.commit`.
 

@@ -12,7 +12,7 @@ from enum import Enum
 from asynctensor.errors import Aborted, AlreadyExists, FailedPrecondition, Unimplemented
 from asynctensor.kvstores.repo.caller_keys import CallerKeys
 from asynctensor.kvstores.repo.conflict_report import report
-from asynctensor.kvstores.repo.conflicts import Conflict
+from asynctensor.kvstores.repo.conflicts import Conflict, Footing, conflicts
 from asynctensor.kvstores.repo.part_conflicts import part_conflicts
 from asynctensor.kvstores.repo.proposal import Landed, Proposal
 from asynctensor.kvstores.repo.record import (
@@ -97,6 +97,33 @@ def judge(
     if before and (yield from part_conflicts(proposal, branch, later + before)):
         return Standing.LATER
     return Standing.READY
+
+
+def foresee(footing: Footing, since: Sequence[Record], *, branch: str, name: str) -> None:
+    """Refuses what would be found to conflict, as far as that takes no more than the log.
+
+    Args:
+        footing: What a transaction rests on.
+        since: All records behind what it saw, in order.
+        branch: The branch's id.
+        name: The branch's name, for messages.
+
+    Raises:
+        Aborted: It conflicts with what was committed.
+    """
+    later: Later = []
+    for record in since:
+        for place, other in enumerate(record.entries):
+            if isinstance(other, ClosedEntry) or not known(other):
+                # Something else is wrong, which `judge` tells.
+                return
+            if isinstance(other, CommitEntry):
+                if other.parts:
+                    return
+                later.append(((record.seq, place), other))
+    found = conflicts(footing, branch, later)
+    if found:
+        raise _conflict(found, later, branch, name)
 
 
 def _done_before(

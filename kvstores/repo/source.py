@@ -76,13 +76,18 @@ class BranchSource(Source):
 
     def known(self) -> Snapshot | None:
         """See `Source.known`."""
-        if self._branch is None:
-            self._branch = self._known(self.name)
-        return None if self._branch is None else self._branch.newest()
+        branch = self.known_branch()
+        return None if branch is None else branch.newest()
 
     async def snapshot(self) -> Snapshot:
         """See `Source.snapshot`."""
         return (await self.branch()).newest()
+
+    def known_branch(self) -> Branch | None:
+        """The branch, if it is open."""
+        if self._branch is None:
+            self._branch = self._known(self.name)
+        return self._branch
 
     async def branch(self) -> Branch:
         """The branch, opened."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import asynctensor as ts
-from asynctensor.errors import Aborted, InvalidArgument
+from asynctensor.errors import Aborted, FailedPrecondition, InvalidArgument
 from asynctensor.kvstores.kvstack.layers import Layer, layer_of, resolved, within
 from asynctensor.kvstores.kvstack.store import KvStackStore
 from asynctensor.kvstores.memory.memory_map import MemoryMap
@@ -176,6 +176,58 @@ async def test_layers_of_one_store_commit_together() -> None:
     with pytest.raises(Aborted, match="x/b"):
         await conflicting.commit_async()
     assert store["a"] == b"1"
+
+
+@pytest.mark.parametrize("below", ["memory", "repo"])
+@pytest.mark.parametrize("first", ["stack", "below"])
+async def test_a_stack_commits_together_with_what_it_shows(below: str, first: str) -> None:
+    context = ts.Context()
+    base: Any = {"driver": "memory", "path": "b/"}
+    if below == "repo":
+        await ts.Repository.open("memory://lab/", create=True, context=context)
+        base = {"driver": "repo", "base": "memory://lab/", "path": "b/"}
+    shown = ts.KvStore.open({**base, "path": ""}, context=context).result()
+    layers = [{"base": base, "prefix": "x/", "strip_prefix": 2}]
+    stack = ts.KvStore.open({"driver": "kvstack", "layers": layers}, context=context).result()
+    writes = [(stack, "x/1", b"in it"), (shown, "x/1", b"beside it")]
+    transaction = ts.Transaction()
+    for store, key, value in writes if first == "stack" else reversed(writes):
+        await store.with_transaction(transaction).write(key, value)
+    # No layer has it: nothing is ever there, and nothing to validate.
+    assert (await stack.with_transaction(transaction).read("y")).state == "missing"
+    await transaction.commit_async()
+    assert {key: shown[key] for key in await shown.list()} == {
+        b"b/1": b"in it",
+        b"x/1": b"beside it",
+    }
+    transaction = ts.Transaction()
+    await shown.with_transaction(transaction).write("x/1", b"again")
+    assert (await stack.with_transaction(transaction).read("x/1")).value == b"in it"
+    await shown.write("b/1", b"changed")
+    with pytest.raises(Aborted) as caught:
+        await transaction.commit_async()
+    assert caught.value.key == "x/1"
+    assert shown["x/1"] == b"beside it"
+
+
+async def test_one_value_is_not_written_under_two_names() -> None:
+    context = ts.Context()
+    store = ts.KvStore.open("memory://", context=context).result()
+    stack = ts.KvStore.open(_spec({"prefix": "x/", "strip_prefix": 2}), context=context).result()
+    transaction = ts.Transaction()
+    await store.with_transaction(transaction).write("a/1", b"1")
+    await stack.with_transaction(transaction).write("x/1", b"2")
+    with pytest.raises(FailedPrecondition, match="'a/1' and 'x/1' are the same stored value"):
+        await transaction.commit_async()
+    assert store.list().result() == []
+
+
+async def test_what_no_layer_has_is_not_written_in_a_transaction() -> None:
+    stack = ts.KvStore.open(_spec({"prefix": "x/"}), context=ts.Context()).result()
+    transaction = ts.Transaction()
+    await stack.with_transaction(transaction).write("y", b"1")
+    with pytest.raises(InvalidArgument, match="nothing can be stored under this key"):
+        await transaction.commit_async()
 
 
 _text = st.text(st.sampled_from("abé"), max_size=3)
