@@ -241,8 +241,8 @@ class Loader(Generic[T]):
         epoch, together, most = self._epoch, 1, self._together()
         batches = self._cut.batches(self._position, self._order.length(epoch))
         while several := list(itertools.islice(batches, together)):
-            # The first ones come soon.
-            together = min(2 * together, most)
+            # The first ones come soon: regions one after the other, rows when all have been read.
+            together = most if self.samples.are_regions else min(2 * together, most)
             yield Group.of(
                 epoch,
                 [
@@ -318,24 +318,35 @@ class Loader(Generic[T]):
                 break
             # The first groups are small on purpose.
             warn = len(group.behind) == self._together()
-            reading.append((group, self._read(group, warn=warn)))
+            reading += self._read(group, warn=warn)
             ahead += len(group.behind)
         return bool(reading)
 
-    def _read(self, group: Group, *, warn: bool) -> Future[Values]:
-        out: dict[str, Array] | None = None
-        if self._memory is not new_output and len(group.behind) == 1:
-            dtypes = self.samples.dtypes
-            out = {
-                name: self._memory((len(group.numbers), *shape), dtypes[name])
-                for name, shape in self.samples.shapes.items()
-            }
-        return self.samples.read(group.numbers, epoch=group.epoch, out=out, warn=warn)
+    def _read(self, group: Group, *, warn: bool) -> list[_Reading]:
+        """Has a group read: regions to the memory of the batches, rows to be spread over it."""
+        groups = list(group.single()) if self.samples.are_regions else [group]
+        futures = self.samples.read_several(
+            [each.numbers for each in groups],
+            epoch=group.epoch,
+            outs=[self._out(each) for each in groups],
+            warn=warn,
+        )
+        return list(zip(groups, futures, strict=True))
+
+    def _out(self, group: Group) -> dict[str, Array] | None:
+        """The memory of the only batch of a group; None: any, or of several."""
+        if self._memory is new_output or len(group.behind) > 1:
+            return None
+        dtypes = self.samples.dtypes
+        return {
+            name: self._memory((len(group.numbers), *shape), dtypes[name])
+            for name, shape in self.samples.shapes.items()
+        }
 
     def _read_singly(self, group: Group, reading: deque[_Reading]) -> None:
         """Has each batch of a group read, so that each has its own error."""
         for each in reversed(list(group.single())):
-            reading.appendleft((each, self._read(each, warn=False)))
+            reading.extendleft(self._read(each, warn=False))
 
     def _handed_out(
         self,

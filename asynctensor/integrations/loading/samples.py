@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import threading
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,8 +15,7 @@ import numpy.typing as npt
 
 from asynctensor.chunked.destination import checked_output
 from asynctensor.chunked.scratch import new_output
-from asynctensor.errors import IncompatibleType, InvalidArgument, OutOfRange
-from asynctensor.integrations.loading.amplification import AmplificationWarning, amplification
+from asynctensor.errors import InvalidArgument, OutOfRange
 from asynctensor.integrations.loading.arrays import Arrays, Dimension, cut, named, place_of
 from asynctensor.integrations.loading.gathering import all_of
 from asynctensor.integrations.loading.group import Values
@@ -29,14 +27,14 @@ from asynctensor.integrations.loading.places import (
     Windows,
     total,
 )
+from asynctensor.integrations.loading.warned import warn_of
+from asynctensor.integrations.loading.whole_number import whole_numbers
 from asynctensor.runtime.batch import Batch
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
 from asynctensor.tensorstore import TensorStore
 
 Array: TypeAlias = npt.NDArray[Any]
-#: A batch that decodes so many times what it returns is warned of, if that is so many bytes.
-_TOO_MUCH, _TOO_MANY_BYTES = 8.0, 2**22
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +245,11 @@ class Samples:
         text = json.dumps(said, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
+    @property
+    def are_regions(self) -> bool:
+        """Whether each is read as a region by itself, windows and crops, and not as a row."""
+        return not self._squeezed
+
     # -- reading ----------------------------------------------------------------------------
 
     def read(
@@ -274,24 +277,67 @@ class Samples:
             IncompatibleType: Something else than whole numbers is given.
             InvalidArgument: `out` does not fit.
         """
-        chosen = _whole_numbers(numbers)
+        return self.read_several([numbers], epoch=epoch, outs=[out], warn=warn)[0]
+
+    def read_several(
+        self,
+        batches: Sequence[Sequence[int] | Int64Array],
+        *,
+        epoch: int = 0,
+        outs: Sequence[Array | Mapping[str, Array] | None] | None = None,
+        warn: bool = True,
+    ) -> list[Future[Values]]:
+        """Reads several batches, planned together: chunks that they share are decoded once.
+
+        Args:
+            batches: The numbers of the samples of each.
+            epoch: Of crops.
+            outs: For each batch what `read` takes as `out`; None: for none of them.
+            warn: As for `read`.
+
+        Returns:
+            A Future for each batch, as of `read`: they come one after the other, and an error of
+            one is not another's. Of samples that are regions (windows and crops); rows in several
+            batches are better read as one, in ascending order.
+
+        Raises:
+            OutOfRange: As for `read`, as the following.
+            IncompatibleType: Something else than whole numbers is given.
+            InvalidArgument: An output does not fit.
+        """
+        corners = [self.places.corners(self._checked(numbers), epoch) for numbers in batches]
+        if warn:
+            self._warn(np.concatenate(corners))
+        found = [
+            self._places(len(each), out)
+            for each, out in zip(corners, outs or [None] * len(corners), strict=True)
+        ]
+        futures: list[list[Future[Array]]] = []
+        with Batch() as batch:
+            for each, places in zip(corners, found, strict=True):
+                futures.append([])
+                for name, part in self._parts.items():
+                    futures[-1] += self._begun(part, each, places[name], batch)
+        return [
+            start(_filled, parts, places if self.named else places[""])
+            for parts, places in zip(futures, found, strict=True)
+        ]
+
+    def _checked(self, numbers: Sequence[int] | Int64Array) -> Int64Array:
+        chosen = whole_numbers(numbers)
         if chosen.size and not (chosen.min() >= 0 and chosen.max() < len(self)):
             wrong = chosen[(chosen < 0) | (chosen >= len(self))][0]
             raise OutOfRange(f"there is no sample {wrong}: there are {len(self)}, from 0")
-        corners = self.places.corners(chosen, epoch)
-        if warn:
-            self._warn(corners)
-        found = {
-            name: checked_output(place, (len(chosen), *part.shape), part.array.dtype.numpy_dtype)
+        return chosen
+
+    def _places(self, count: int, out: Array | Mapping[str, Array] | None) -> dict[str, Array]:
+        """Where a batch of so many samples is read to, by the arrays' names."""
+        return {
+            name: checked_output(place, (count, *part.shape), part.array.dtype.numpy_dtype)
             for (name, part), place in zip(
-                self._parts.items(), self._outputs(len(chosen), out), strict=True
+                self._parts.items(), self._outputs(count, out), strict=True
             )
         }
-        futures: list[Future[Array]] = []
-        with Batch() as batch:
-            for name, part in self._parts.items():
-                futures += self._begun(part, corners, found[name], batch)
-        return start(_filled, futures, found if self.named else found[""])
 
     def _outputs(self, count: int, out: Array | Mapping[str, Array] | None) -> list[Array]:
         if out is None:
@@ -338,33 +384,7 @@ class Samples:
                 return
             self._warned = True
         for name, part in self._parts.items():
-            layout = part.array.chunk_layout
-            chunk, grid = layout.read_chunk.shape, layout.grid_origin
-            edges = [edge for edge in chunk or () if edge]
-            starts = [at for at in grid or () if at is not None]
-            domain = part.array.domain
-            if not len(edges) == len(starts) == domain.rank:
-                continue
-            offset = [low - at for low, at in zip(domain.origin, starts, strict=True)]
-            times = amplification(corners, part.dims, self.places.size, domain.shape, edges, offset)
-            nbytes = len(corners) * math.prod(part.shape) * part.array.dtype.numpy_dtype.itemsize
-            if times >= _TOO_MUCH and times * nbytes >= _TOO_MANY_BYTES:
-                warnings.warn(
-                    f"a batch of {len(corners)} samples decodes {times:.0f} times what it returns "
-                    f"of {'array ' + repr(name) if name else 'the array'}: its chunks are "
-                    f"{tuple(edges)}, a sample {part.shape}; visit samples in the order of "
-                    "chunks (shuffle by blocks), make batches larger, or store the array in "
-                    "chunks more like a sample",
-                    AmplificationWarning,
-                    stacklevel=3,
-                )
-
-
-def _whole_numbers(given: Any) -> Int64Array:
-    numbers = np.asarray(given)
-    if numbers.size and numbers.dtype.kind not in "iu":
-        raise IncompatibleType(f"samples go by whole numbers, got {given!r:.100}")
-    return numbers.astype(np.int64, copy=False).reshape(-1)
+            warn_of(name, part.array, part.dims, part.shape, corners, self.places.size)
 
 
 def _made_again(

@@ -119,6 +119,8 @@ class _Batches(Dataset[Any]):
 
     def __getitem__(self, group: Group) -> list[Any]:
         """The batches of a group; in place of the first that cannot be read, its error."""
+        if self._samples.are_regions:
+            return self._regions(group)
         try:
             values = self._samples.read(group.numbers, epoch=group.epoch).result()
         except Error as error:
@@ -131,6 +133,24 @@ class _Batches(Dataset[Any]):
                 return found
             return [error]
         return [_converted(self._transform, batch) for batch in group.batches(values)]
+
+    def _regions(self, group: Group) -> list[Any]:
+        found: list[Any] = []
+        batches = [each.numbers for each in group.single()]
+        reading = self._samples.read_several(batches, epoch=group.epoch)
+        try:
+            for each in reading:
+                try:
+                    values = each.result()
+                except Error as error:
+                    found.append(error)
+                    break
+                found.append(_converted(self._transform, values))
+        finally:
+            # Those behind an error are not wanted.
+            for each in reading:
+                each.cancel()
+        return found
 
 
 def _in_memory(transform: Callable[[Any], Any] | None, pinned: bool, values: Values) -> Any:

@@ -152,6 +152,40 @@ def test_a_failing_batch_fails_in_its_place(tmp_path) -> None:
     assert found.state_dict()["position"] == 12
 
 
+def windows(where: str = "memory://") -> Samples:
+    """Windows of 3 numbers each; chunks are of 4."""
+    return Samples.windows(rows(where).by_name[""], {0: 3}, {0: 1})
+
+
+def test_regions_are_read_into_their_batches_and_each_chunk_once() -> None:
+    samples, made = windows(), []
+
+    def memory(shape, dtype):
+        made.append(np.zeros(shape, dtype))
+        return made[-1]
+
+    before = samples.by_name[""].statistics().chunks_decoded
+    found = list(Loader(samples, 4, convert=lambda each: each, memory=memory))
+    assert [batch[:, 0].tolist() for batch in found] == [
+        list(range(at, at + 4)) for at in range(0, 48, 4)
+    ]
+    assert [batch is mine for batch, mine in zip(found, made, strict=True)] == [True] * 12
+    # Of the first batch, which comes by itself, 2; of all others, which share them, 12.
+    assert samples.by_name[""].statistics().chunks_decoded - before == 14
+
+
+def test_a_failing_batch_of_regions_fails_in_its_place(tmp_path) -> None:
+    samples = windows(f"file://{tmp_path}/")
+    (tmp_path / "c/6").write_bytes(b"?")
+    found = Loader(samples, 4, convert=lambda each: each[:, 0].tolist())
+    batches = iter(found)
+    # The sixth batch is of the numbers up to 25.
+    assert [next(batches)[0] for _ in range(5)] == [0, 4, 8, 12, 16]
+    with pytest.raises(DataLoss, match="c/6"):
+        next(batches)
+    assert found.state_dict()["position"] == 20
+
+
 def versioned(folder) -> tuple[at.Repository, at.TensorStore]:
     """An array on a branch, and its repository."""
     repository = at.Repository.open(folder, create=True).result()
@@ -258,9 +292,9 @@ def test_how_many_batches_are_read_ahead(batch_size, given, ahead) -> None:
     begun = []
 
     class Told(Samples):
-        def read(self, numbers, **options):
-            begun.append(len(numbers))
-            return super().read(numbers, **options)
+        def read_several(self, batches, **options):
+            begun.extend(map(len, batches))
+            return super().read_several(batches, **options)
 
     # Rows of a MiB, of which nothing is stored.
     store = at.open(

@@ -91,6 +91,27 @@ async def test_what_is_wanted_of_one_chunk_is_decoded_once() -> None:
     assert opened.statistics().chunks_decoded - before == 7 * 2 + 1
 
 
+async def test_several_batches_share_chunks_and_no_error(tmp_path) -> None:
+    stored(where=f"file://{tmp_path}/")
+    opened = await at.open({"driver": "zarr3", "kvstore": f"file://{tmp_path}/"})
+    samples = Samples.crops(opened, {0: 4, 1: 3}, 60, seed=1)
+    batches = [range(30), range(30, 60), []]
+    place = np.zeros((30, 4, 3, 4), "int32")
+    futures = samples.read_several(batches, epoch=3, outs=[None, place, None])
+    found = [await each for each in futures]
+    assert opened.statistics().chunks_decoded == 7 * 2
+    assert found[1] is place
+    for numbers, values in zip(batches, found, strict=True):
+        assert np.array_equal(values, await samples.read(numbers, epoch=3))
+    # Of one that is damaged only those batches hear that want it.
+    (tmp_path / "c/6/0/0").write_bytes(b"?")
+    windows = Samples.windows(opened, {0: 2})
+    good, bad = windows.read_several([[0, 1, 8], [9]])
+    with pytest.raises(DataLoss, match="c/6/0/0"):
+        await bad
+    assert (await good)[2, 0, 0, 0] == VALUES[16, 0, 0]
+
+
 async def test_into_the_callers_arrays() -> None:
     samples = Samples.rows(stored())
     pool = np.zeros((2, 3, 6, 4), "int32")
