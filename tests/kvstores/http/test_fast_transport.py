@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asynctensor.errors import DeadlineExceeded, Error, InvalidArgument, ResourceExhausted
+from asynctensor.kvstores._http import response_head
 from asynctensor.kvstores._http.aiohttp_transport import AiohttpTransport, ConnectionOptions
 from asynctensor.kvstores._http.errors import NoAnswer
 from asynctensor.kvstores._http.fast_transport import FastTransport, SentRequest
@@ -346,6 +347,31 @@ def test_heads_that_were_tampered_with_are_read_rightly_or_not_at_all(data) -> N
         assert head.status in (204, 304) or int(lengths[0][15:]) == head.length
         assert not set(b"\0") & set(bad)
         assert b"\n" not in bad.replace(b"\r\n", b"")
+
+
+_FOUR = "Content-Length: 4"
+_NAMES = st.sampled_from(
+    ["Content-Length", "content-length", "ETag", "Connection", "Date", "X", ""]
+)
+_VALUES = st.sampled_from(
+    [" 4", "5", " 05", " x", ' "é"', " a\tb", "\t", " keep-alive", " close", "", " a\0", " \x7f"]
+)
+_LINES = st.lists(st.tuples(_NAMES, _VALUES).map(":".join), min_size=1, max_size=4)
+
+
+@given(st.lists(_LINES, min_size=2, max_size=6))
+@example([[_FOUR, "Connection: keep-alive"], [_FOUR, "Connection: close"]] * 2)
+@example([[_FOUR, "ETag: a"], [_FOUR, "ETag: b"], [_FOUR, "ETag c"], ["Content-Length: x", "E"]])
+@settings(max_examples=300, deadline=None)
+def test_heads_are_read_the_same_whatever_was_read_before(several) -> None:
+    for lines in several:
+        head = "\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode("utf-8")
+        found = parse_head(head)
+        remembered = dict(response_head._alike)
+        response_head._alike.clear()
+        response_head._known.clear()
+        assert found == parse_head(head)
+        response_head._alike.update(remembered)
 
 
 @given(st.binary(max_size=200))
