@@ -191,30 +191,33 @@ class RemoteStream:
         self, fetch: ValueFetch, k: int, index: tuple[int, ...], options: ReadOptions
     ) -> None:
         """Fetches a whole value, without a task where the store can."""
-        epoch = self._array.epoch(index)
-
-        def told(arrival: Arrival | Error | None) -> None:
-            del fetch.begun[k]
-            if arrival is None:
-                self._begin_task(fetch, k)
-                return
-            if isinstance(arrival, Error):
-                if not fetch.is_stopped():
-                    self._server.failed(*fetch.task(k), arrival)
-                self._come(fetch, k, None)
-                return
-            if arrival.state == "value":
-                fetch.counts.store_reads += 1
-                fetch.counts.bytes_read += len(arrival.value)
-            held = HeldValue.of(arrival)
-            held.epoch = epoch
-            self._come(fetch, k, held)
-
-        give_up = self._array.store.begin_read(self._array.key(index), options, told)
+        array = self._array
+        told = partial(self._told, fetch, k, array.epoch(index))
+        give_up = array.store.begin_read(array.key(index), options, told)
         if give_up is None:
             self._begin_task(fetch, k)
         else:
             fetch.begun[k] = give_up
+
+    def _told(
+        self, fetch: ValueFetch, k: int, epoch: int, arrival: Arrival | Error | None
+    ) -> None:
+        """Of a value that is fetched without a task."""
+        del fetch.begun[k]
+        if arrival is None:
+            self._begin_task(fetch, k)
+            return
+        if isinstance(arrival, Error):
+            if not fetch.is_stopped():
+                self._server.failed(*fetch.task(k), arrival)
+            self._come(fetch, k, None)
+            return
+        if arrival.state == "value":
+            fetch.counts.store_reads += 1
+            fetch.counts.bytes_read += len(arrival.value)
+        held = HeldValue.of(arrival)
+        held.epoch = epoch
+        self._come(fetch, k, held)
 
     def _begin_parts(self, fetch: ValueFetch, task: Task, wanted: list[int]) -> bool:
         """Fetches parts of a shard without a task, by an index at hand; False if it cannot be."""

@@ -47,7 +47,6 @@ class HeldValue:
         """The whole value that a read found, or its absence."""
         held = cls(len(result.value), result.stamp)
         held._given = result.value
-        held.add(0, result.value)
         return held
 
     @classmethod
@@ -66,14 +65,20 @@ class HeldValue:
 
     def add(self, offset: int, data: Buffer) -> None:
         """Adds the bytes from `offset` on."""
+        if not self._parts and self._given:
+            self._parts.append((0, memoryview(self._given).cast("B")))
         self._parts.append((offset, memoryview(data).cast("B")))
 
     def has(self, start: int, stop: int) -> bool:
         """Whether these bytes are here."""
+        if not self._parts:
+            return 0 <= start and stop <= len(self._given)
         return any([at <= start and stop <= at + len(data) for at, data in self._parts])
 
     def view(self, offset: int, size: int) -> memoryview:
         """The bytes themselves, without copying."""
+        if not self._parts and 0 <= offset and offset + size <= len(self._given):
+            return memoryview(self._given).cast("B")[offset : offset + size]
         for start, data in self._parts:
             if start <= offset and offset + size <= start + len(data):
                 return data[offset - start : offset - start + size]
