@@ -199,9 +199,7 @@ class RemoteStream:
         else:
             fetch.begun[k] = give_up
 
-    def _told(
-        self, fetch: ValueFetch, k: int, epoch: int, arrival: Arrival | Error | None
-    ) -> None:
+    def _told(self, fetch: ValueFetch, k: int, epoch: int, arrival: Arrival | Error | None) -> None:
         """Of a value that is fetched without a task."""
         del fetch.begun[k]
         if arrival is None:

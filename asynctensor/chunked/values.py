@@ -72,12 +72,12 @@ class HeldValue:
     def has(self, start: int, stop: int) -> bool:
         """Whether these bytes are here."""
         if not self._parts:
-            return 0 <= start and stop <= len(self._given)
+            return start >= 0 and stop <= len(self._given)
         return any([at <= start and stop <= at + len(data) for at, data in self._parts])
 
     def view(self, offset: int, size: int) -> memoryview:
         """The bytes themselves, without copying."""
-        if not self._parts and 0 <= offset and offset + size <= len(self._given):
+        if not self._parts and offset >= 0 and offset + size <= len(self._given):
             return memoryview(self._given).cast("B")[offset : offset + size]
         for start, data in self._parts:
             if start <= offset and offset + size <= start + len(data):
