@@ -144,6 +144,7 @@ class ChunkedArray:
         self._counters = chunk_counters()
         self._lock = threading.Lock()
         self._writer: Any = None
+        self._works_on: object = None
         #: Tells other processes how to take chunks apart; see `array_form`.
         self.form: Callable[[], bytes | None] = _no_form
         PROCESS.survives(self)
@@ -169,11 +170,17 @@ class ChunkedArray:
         self._writer = None
         self._tasks = set()
 
-    def shared_writer(self, make: Callable[[], W]) -> W:
-        """The array's one writer."""
+    def shared_writer(self, make: Callable[[], W], works_on: object) -> W:
+        """The array's one writer.
+
+        Args:
+            make: Makes it.
+            works_on: What does its work. Once that has ended, what it had begun may never end, and
+                there is another one.
+        """
         with self._lock:
-            if self._writer is None:
-                self._writer = make()
+            if self._writer is None or self._works_on != works_on:
+                self._writer, self._works_on = make(), works_on
             writer: W = self._writer
             return writer
 

@@ -19,7 +19,7 @@ from asynctensor.chunked.request import Stopped, hand_over, unless_stopped
 from asynctensor.chunked.shard_read import inner_parts
 from asynctensor.chunked.write import Writer
 from asynctensor.errors import Aborted, CommitUnknown, Error
-from asynctensor.runtime.event_loop import io_loop
+from asynctensor.runtime.event_loop import io_loop_if_any
 from asynctensor.runtime.last_trouble import watched
 from asynctensor.runtime.turn import TurnCollector
 from asynctensor.scheduler.flow import FLOW
@@ -34,7 +34,7 @@ def writer_of(array: ChunkedArray) -> Writer | JointWriter:
     """The writer of `array`; all who write to it in this process share it."""
     if array.store.history is None or (domain := array.store.commit_domain) is None:
         return Writer.of(array)
-    return array.shared_writer(lambda: JointWriter(array, domain))
+    return array.shared_writer(lambda: JointWriter(array, domain), io_loop_if_any())
 
 
 class JointWriter:
@@ -59,7 +59,7 @@ class JointWriter:
         self._collector.add(request)
 
     def _deliver(self, requests: list[ViewRequest]) -> None:
-        hand_over(requests, io_loop(), self._keep, requests)
+        hand_over(requests, self._keep, requests)
 
     def _keep(self, requests: list[ViewRequest]) -> None:
         self._array.keep_task(asyncio.ensure_future(self._enter(requests)))

@@ -29,7 +29,6 @@ from asynctensor.chunked.serve import ChunkServer
 from asynctensor.chunked.shard_read import inner_cells, inner_count
 from asynctensor.chunked.tiles import tile_limit
 from asynctensor.runtime.clock import SYSTEM_CLOCK
-from asynctensor.runtime.event_loop import io_loop
 from asynctensor.runtime.inbox import WakingTogether
 from asynctensor.runtime.turn import TurnCollector
 from asynctensor.runtime.workers import yield_gil
@@ -122,7 +121,7 @@ class Reader:
         self._array.count(ChunkStatistics(reads=len(requests)))
         for stream in tiled_streams(requests, self._group_cells, self._tile_cells()):
             if self._face is None:
-                hand_over(stream.requests, io_loop(), self._start_remote, stream)
+                hand_over(stream.requests, self._start_remote, stream)
             else:
                 self._array.workers.post(self._pull, stream)
 

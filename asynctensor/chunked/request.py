@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from asynctensor.errors import Aborted, Error, from_memory_error
+from asynctensor.errors import Aborted, Error, FailedPrecondition, from_memory_error
 from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.event_loop import io_loop
 from asynctensor.runtime.future import Future
@@ -274,12 +274,15 @@ def soon(loop: asyncio.AbstractEventLoop, function: Callable[[], object]) -> Non
 
 
 def hand_over(
-    requests: Sequence[Request[Any]],
-    loop: asyncio.AbstractEventLoop,
-    function: Callable[..., object],
-    *args: object,
+    requests: Sequence[Request[Any]], function: Callable[..., object], *args: object
 ) -> None:
-    """Has ``function(*args)`` work on `requests`, which need `loop` from now on."""
+    """Has ``function(*args)`` work on `requests` on the I/O loop, which they need from now on."""
+    try:
+        loop = io_loop()
+    except FailedPrecondition as error:
+        for request in requests:
+            request.expire(error)
+        return
     for request in requests:
         request.loop = loop
     with suppress(RuntimeError):

@@ -19,7 +19,8 @@ from asynctensor.chunked.request import hand_over
 from asynctensor.chunked.update import covers, updated_value
 from asynctensor.chunked.values import check_size, stored_bytes
 from asynctensor.chunked.write_slots import WriteSlots, patches_of
-from asynctensor.runtime.event_loop import io_loop
+from asynctensor.runtime.event_loop import io_loop_if_any
+from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.turn import TurnCollector
 from asynctensor.runtime.workers import yield_gil
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
@@ -54,7 +55,10 @@ class Writer:
     @classmethod
     def of(cls, array: ChunkedArray) -> Writer:
         """The writer of `array`; all who write to it in this process share it."""
-        return array.shared_writer(lambda: cls(array))
+        face = array.store.blocking
+        is_local = face is not None and face.replaces
+        works_on = PROCESS.pools_ended if is_local else io_loop_if_any()
+        return array.shared_writer(lambda: cls(array), works_on)
 
     def submit(self, request: ViewRequest) -> None:
         """Writes `request`, together with what else is to be written in this turn."""
@@ -64,7 +68,7 @@ class Writer:
         array = self._array
         for stream in streams(requests, self._group_cells):
             if self._face is None:
-                hand_over(stream.requests, io_loop(), self._remote.begin, stream)
+                hand_over(stream.requests, self._remote.begin, stream)
             elif stream.is_small:
                 array.io_workers.post(self._pull_small, stream)
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -25,6 +24,7 @@ from asynctensor.hierarchy.documents import (
 from asynctensor.hierarchy.node_format import NodeFormat
 from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.future import Future
+from asynctensor.runtime.loop_lock import LoopLock
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.storage.store_name import store_name
 from asynctensor.transaction.staged_store import StagedStore
@@ -72,7 +72,9 @@ class Attributes(Mapping[str, Any]):
         self._shown = dict(shown)
         self._writable = writable
         self._reliance: AttributesReliance | None = None
-        self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+        # One after the other within this object: what it shows is the last that was stored. Others,
+        # here and in other processes, are held off by conditions alone.
+        self._turn = LoopLock()
 
     # -- what is known ------------------------------------------------------------------------
 
@@ -151,7 +153,7 @@ class Attributes(Mapping[str, Any]):
         return start(self._refresh, timeout=timeout, deadline=deadline)
 
     async def _refresh(self) -> Attributes:
-        async with self._my_turn():
+        async with self._turn:
             return await self._looked()
 
     async def _looked(self) -> Attributes:
@@ -295,7 +297,7 @@ class Attributes(Mapping[str, Any]):
             return fmt.with_attributes(document, outcome)
 
         must_exist = key == fmt.group_document and not fmt.implicit_groups
-        async with self._my_turn():
+        async with self._turn:
             await drop_copies_above(store, prefix, fmt)
             await change_document(
                 store, prefix + key, changed, rules=fmt.merge_rules(key), required=must_exist
@@ -303,17 +305,6 @@ class Attributes(Mapping[str, Any]):
             if conditions:
                 self._rely(conditions, needed=True)
             self._shown = copy.deepcopy(outcome)
-
-    def _my_turn(self) -> asyncio.Lock:
-        """One after the other within this object: what it shows is the last that was stored.
-
-        Others, here and in other processes, are held off by conditions alone.
-        """
-        loop = asyncio.get_running_loop()
-        if self._turn is None or self._turn[0] is not loop:
-            # The first time, or another I/O loop (after a fork).
-            self._turn = (loop, asyncio.Lock())
-        return self._turn[1]
 
     def __reduce__(self) -> tuple[Any, ...]:
         shown = copy.deepcopy(self._shown)

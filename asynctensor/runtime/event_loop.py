@@ -229,6 +229,14 @@ def io_loop() -> AbstractEventLoop:
     return _io().loop
 
 
+def io_loop_if_any() -> AbstractEventLoop | None:
+    """The I/O loop, started if need be; None: the interpreter is exiting."""
+    try:
+        return _io().loop
+    except FailedPrecondition:
+        return None
+
+
 def is_own_io_loop(loop: AbstractEventLoop) -> bool:
     """Whether `loop` is the I/O loop, and no service's own (`run_on`)."""
     io = PROCESS.io

@@ -73,6 +73,7 @@ class Process:
         exiting: Whether the interpreter is shutting down, so that nothing new may start.
         shared: Objects of which a process has one, by name (the shared worker pools).
         pools: The worker pools that have threads.
+        pools_ended: How often all of them were stopped: what they were doing then may never end.
         counters: What was done so far, by name (`counters.Counter`); a forked child goes on from
             its parent's counts.
         counter_listeners: Who is told of each new counter, with `counters.each_counter`.
@@ -107,6 +108,7 @@ class Process:
         "loose_tasks",
         "pools",
         "pools_end_with_interpreter",
+        "pools_ended",
         "requests",
         "shared",
         "verbose_flags",
@@ -133,6 +135,7 @@ class Process:
         self.exiting = False
         self.shared: dict[str, object] = {}
         self.pools: WeakSet[Any] = WeakSet()
+        self.pools_ended = 0
         self.closers: list[Callable[[], Any]] = []
         self.jobs: set[Any] = set()
         self.loose_tasks: set[Any] = set()

@@ -332,4 +332,6 @@ def stop_all_pools(grace: float) -> None:
         pools = list(PROCESS.pools)
     for pool in pools:
         pool.stop(max(0.0, until - SOURCES.monotonic()))
+    # Before anybody is told, and perhaps begins again.
+    PROCESS.pools_ended += 1
     abandon_requests()

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from asynctensor.drivers.json.edit import Edit, edited
 from asynctensor.drivers.json.text import parse
 from asynctensor.errors import Aborted, Error
-from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.storage.generation import UNKNOWN
 from asynctensor.storage.kvstore import KeyValueStore, ReadOptions
@@ -61,11 +60,7 @@ class JsonDocument:
         self._store, self._key, self._pool = store, key, pool
         self._known: _Known | None = None
         self._epoch = 0
-        self.after_fork()
-        PROCESS.survives(self)
-
-    def after_fork(self) -> None:
-        """See `AfterFork`: what the parent is writing is not ours."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[_Waiting] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -107,9 +102,14 @@ class JsonDocument:
 
         When a cancellation is delivered, the edit has been stored or never will be.
         """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # What an I/O loop that has ended, or is the parent's, left behind never goes on.
+            self._loop, self._waiting, self._task = loop, [], None
         mine = _Waiting(edit)
         self._waiting.append(mine)
-        if self._task is None:
+        # A task that is cancelled before its first step never says that it has ended.
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._store_all())
         try:
             await asyncio.shield(mine.done)
@@ -123,17 +123,16 @@ class JsonDocument:
             raise
 
     async def _store_all(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                try:
-                    errors = await self._store_batch([each.edit for each in batch])
-                except BaseException as error:  # noqa: BLE001 -- whoever waits gets it
-                    _settle(batch, [error] * len(batch))
-                else:
-                    _settle(batch, errors)
-        finally:
-            self._task = None
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                errors = await self._store_batch([each.edit for each in batch])
+            except GeneratorExit:
+                raise  # The loop has ended, and with it whoever waited.
+            except BaseException as error:  # noqa: BLE001 -- whoever waits gets it
+                _settle(batch, [error] * len(batch))
+            else:
+                _settle(batch, errors)
 
     async def _store_batch(self, edits: list[Edit]) -> list[Error | None]:
         whole = any(not edit.tokens for edit in edits)

@@ -52,6 +52,7 @@ class VirtualArray:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
         self._writer: Any = None
+        self._works_on: object = None
         PROCESS.survives(self)
 
     def after_fork(self) -> None:
@@ -60,11 +61,17 @@ class VirtualArray:
         self._lock = threading.Lock()
         self._writer = None
 
-    def shared_writer(self, make: Callable[[], W]) -> W:
-        """The array's one writer."""
+    def shared_writer(self, make: Callable[[], W], works_on: object) -> W:
+        """The array's one writer.
+
+        Args:
+            make: Makes it.
+            works_on: What does its work. Once that has ended, what it had begun may never end, and
+                there is another one.
+        """
         with self._lock:
-            if self._writer is None:
-                self._writer = make()
+            if self._writer is None or self._works_on != works_on:
+                self._writer, self._works_on = make(), works_on
             writer: W = self._writer
             return writer
 

@@ -13,7 +13,7 @@ from asynctensor.chunked.plan import Stream, Target, Task, ViewRequest, streams
 from asynctensor.chunked.request import Stopped, hand_over, soon, unless_stopped
 from asynctensor.drivers.virtual_chunked.array import INLINE_BYTES, VirtualArray
 from asynctensor.errors import Aborted
-from asynctensor.runtime.event_loop import io_loop
+from asynctensor.runtime.event_loop import io_loop_if_any
 from asynctensor.runtime.turn import TurnCollector
 
 #: Calls that one stream has under way.
@@ -46,11 +46,12 @@ class VirtualReader:
 
     def deliver(self, requests: list[ViewRequest]) -> None:
         """Serves requests that came together."""
-        loop = io_loop()
+        loop = io_loop_if_any()
         calls = min(_CALLS, sum(request.partition.count for request in requests))
-        soon(loop, partial(self._count, len(requests)))
+        if loop is not None:
+            soon(loop, partial(self._count, len(requests)))
         for stream in streams(requests, 1):
-            hand_over(stream.requests, loop, self._start, stream, calls)
+            hand_over(stream.requests, self._start, stream, calls)
 
     def _count(self, requests: int) -> None:
         self._array.statistics.add(ChunkStatistics(reads=requests))

@@ -25,7 +25,7 @@ from asynctensor.drivers.virtual_chunked.array import (
     now,
 )
 from asynctensor.errors import Aborted
-from asynctensor.runtime.event_loop import io_loop
+from asynctensor.runtime.event_loop import io_loop_if_any
 from asynctensor.runtime.turn import TurnCollector
 from asynctensor.storage.generation import UNKNOWN, TimestampedStorageGeneration
 
@@ -81,17 +81,16 @@ class VirtualWriter:
     @classmethod
     def of(cls, array: VirtualArray) -> VirtualWriter:
         """The writer of `array`; all who write to it in this process share it."""
-        return array.shared_writer(lambda: cls(array))
+        return array.shared_writer(lambda: cls(array), io_loop_if_any())
 
     def submit(self, request: ViewRequest) -> None:
         """Writes `request`, together with what else is to be written in this turn."""
         self._collector.add(request)
 
     def _deliver(self, requests: list[ViewRequest]) -> None:
-        loop = io_loop()
         calls = min(_CALLS, sum(request.partition.count for request in requests))
         for stream in streams(requests, 1):
-            hand_over(stream.requests, loop, self._start, stream, calls)
+            hand_over(stream.requests, self._start, stream, calls)
 
     def _start(self, stream: Stream[Task], calls: int) -> None:
         for _ in range(calls):

@@ -17,6 +17,7 @@ from asynctensor.kvstores._http.who_asks import PENDING, Pending
 from asynctensor.kvstores.azure.signing import Authority, BearerToken, SasToken, SharedKey
 from asynctensor.runtime.azure_credentials import AzureCredentials
 from asynctensor.runtime.clock import SYSTEM_CLOCK
+from asynctensor.runtime.loop_lock import LoopLock
 
 #: What tokens of Entra are for; the same in all of its clouds.
 _SCOPE: Final = "https://storage.azure.com/.default"
@@ -65,7 +66,7 @@ class CredentialSource:
         self._asked = False
         self._token: BearerToken | None = None
         self._until = 0.0
-        self._lock = asyncio.Lock()
+        self._lock = LoopLock()
 
     @property
     def may_change(self) -> bool:

@@ -16,6 +16,7 @@ from asynctensor.errors import FailedPrecondition, PermissionDenied, Unavailable
 from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.who_asks import PENDING, Pending
 from asynctensor.runtime.google_credentials import GoogleCredentials
+from asynctensor.runtime.loop_lock import LoopLock
 
 #: What a token allows: objects are read, written and listed.
 _SCOPES: Final = ("https://www.googleapis.com/auth/devstorage.read_write",)
@@ -37,7 +38,7 @@ class TokenSource:
         self._found: Any = None
         self._asked = False
         self._refusals = 0
-        self._lock = asyncio.Lock()
+        self._lock = LoopLock()
 
     @property
     def refusals(self) -> int:

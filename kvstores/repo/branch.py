@@ -45,6 +45,7 @@ from asynctensor.kvstores.repo.tail import Tail, Version
 from asynctensor.kvstores.repo.waiting import Waiting
 from asynctensor.runtime.clock import SYSTEM_CLOCK
 from asynctensor.runtime.entropy import random_bytes
+from asynctensor.runtime.loop_lock import LoopLock
 from asynctensor.runtime.process import PROCESS
 
 #: Transactions in one record at most, and about so many bytes of them.
@@ -93,20 +94,23 @@ class Branch:
         #: Whether strangers' transactions are taken along under contention; it needs a store
         #: whose listings show what was just created (R37).
         self.combines = log.place.store.capabilities.listable
-        self._waiting: list[Waiting] = []
         #: Folds the tail into a checkpoint; called beside the commits.
         self.folder: Callable[[Branch], Coroutine[Any, Any, None]] | None = None
+        self._turn = LoopLock()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.after_fork()
         PROCESS.survives(self)
 
     def after_fork(self) -> None:
-        """See `AfterFork`: what the parent is committing is not ours."""
-        self._waiting = []
-        self._committing: asyncio.Task[None] | None = None
-        self.folding: asyncio.Task[None] | None = None
-        self._turn = asyncio.Lock()
+        """See `AfterFork`: what the parent offered is not ours."""
+        self._begin_anew()
         intents = Intents(self.log.place, self.log.branch)
         self._combiner = Combiner(self.log, intents, self._since, self._look)
+
+    def _begin_anew(self) -> None:
+        self._waiting: list[Waiting] = []
+        self._committing: asyncio.Task[None] | None = None
+        self.folding: asyncio.Task[None] | None = None
 
     @property
     def closed(self) -> bool:
@@ -122,6 +126,13 @@ class Branch:
         """The newest state that this process knows."""
         return self.history.state(self.log.lineage, self._version, self._tail)
 
+    def _attend(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # What an I/O loop that has ended, or is the parent's, left behind never goes on.
+            self._loop = loop
+            self._begin_anew()
+
     async def refresh(self, expected: int = 0) -> Snapshot:
         """Asks the store for commits of others; gives the newest state.
 
@@ -132,6 +143,7 @@ class Branch:
             DataLoss: The log is damaged.
             Error: The store failed.
         """
+        self._attend()
         async with self._turn:
             await self._advance(expected)
         return self.newest()
@@ -152,6 +164,7 @@ class Branch:
         """
         # What cannot be encoded must not fail those that it would share a record with.
         _ = proposal.entry.encoded
+        self._attend()
         waiting = Waiting(proposal, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         # A task that is cancelled before its first step never says that it has ended.
@@ -185,6 +198,7 @@ class Branch:
 
     async def rest_on(self, checkpoint: Checkpoint) -> None:
         """Takes a checkpoint of a state of this branch for the beginning of its tail."""
+        self._attend()
         async with self._turn:
             base: Version = (checkpoint.seq, LAST)
             if base <= self._tail.base or (self._tail.reset_at or (0, 0)) > base:
@@ -211,13 +225,13 @@ class Branch:
                     # Surely nothing of it was written: see `Log.fill`.
                     for each in group:
                         self._give_up(each, error)
+        except GeneratorExit:
+            raise  # The loop has ended, and with it whoever waited.
         except BaseException as error:
             for each in (*group, *self._waiting):
                 each.fail(each.unknown(self.id, error))
             self._waiting = []
             raise
-        finally:
-            self._committing = None
 
     async def _commit_group(self, group: list[Waiting]) -> None:
         """Brings those who wait to their outcomes, through `group`; the turn is held.

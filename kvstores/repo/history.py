@@ -19,7 +19,7 @@ from asynctensor.kvstores.repo.place import Place
 from asynctensor.kvstores.repo.record import CommitEntry, Record
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.tail import Applied, Instead, Roots, Tail, Version
-from asynctensor.runtime.process import PROCESS
+from asynctensor.runtime.loop_lock import LoopLock
 
 #: Records that are asked for side by side.
 _AHEAD = 64
@@ -40,12 +40,7 @@ class History:
         self._pages = pages
         #: Checkpoints of which pages are lost, by branch and slot: the log is read instead.
         self._lost: set[tuple[str, int]] = set()
-        self.after_fork()
-        PROCESS.survives(self)
-
-    def after_fork(self) -> None:
-        """See `AfterFork`."""
-        self._turn = asyncio.Lock()
+        self._turn = LoopLock()
 
     async def checkpoint(self, lineage: Lineage, seq: int) -> Checkpoint | None:
         """The newest checkpoint of slot `seq` or an earlier one that can be read; None: none.

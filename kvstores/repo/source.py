@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -12,7 +11,7 @@ from asynctensor.kvstores.repo.description import MAIN
 from asynctensor.kvstores.repo.members import parse_time
 from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.state import RepositoryState
-from asynctensor.runtime.process import PROCESS
+from asynctensor.runtime.loop_lock import LoopLock
 from asynctensor.storage.kvstore import Json
 
 
@@ -108,12 +107,7 @@ class FixedSource(Source):
         self._members = members
         self._find = find
         self._found: Snapshot | None = None
-        self.after_fork()
-        PROCESS.survives(self)
-
-    def after_fork(self) -> None:
-        """See `AfterFork`."""
-        self._turn = asyncio.Lock()
+        self._turn = LoopLock()
 
     @property
     def identity(self) -> object:

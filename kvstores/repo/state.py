@@ -26,6 +26,7 @@ from asynctensor.kvstores.repo.snapshot import Snapshot
 from asynctensor.kvstores.repo.snapshot_id import is_snapshot_id, parse_snapshot_id
 from asynctensor.kvstores.repo.tail import Version
 from asynctensor.runtime.entropy import random_hex
+from asynctensor.runtime.loop_lock import LoopLock
 from asynctensor.runtime.process import PROCESS
 
 
@@ -51,12 +52,7 @@ class RepositoryState:
         self._branches: dict[str, Branch] = {}
         #: The branch that a name meant when it was looked up last.
         self.named: dict[str, Branch] = {}
-        self.after_fork()
-        PROCESS.survives(self)
-
-    def after_fork(self) -> None:
-        """See `AfterFork`: nobody here holds the parent's locks."""
-        self._turn = asyncio.Lock()
+        self._turn = LoopLock()
 
     async def description(self) -> Description:
         """What ``repo.json`` says.

@@ -12,6 +12,7 @@ from asynctensor.errors import FailedPrecondition, PermissionDenied
 from asynctensor.kvstores._http.who_asks import PENDING, Pending
 from asynctensor.kvstores.s3.signing import Keys
 from asynctensor.runtime.aws_credentials import AwsCredentials
+from asynctensor.runtime.loop_lock import LoopLock
 
 #: Variables that say that there are keys somewhere, which it takes botocore to find.
 _ELSEWHERE = (
@@ -35,7 +36,7 @@ class KeySource:
         #: botocore's object, once it has been asked; None: there are no keys.
         self._found: Any = None
         self._asked = False
-        self._lock = asyncio.Lock()
+        self._lock = LoopLock()
 
     @property
     def may_change(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from asynctensor.errors import DataLoss, Error, OutOfRange
 from asynctensor.kvstores.zip.directory import Directory, Entry, directory_of, wanted_tail
 from asynctensor.kvstores.zip.partial import Restarts
 from asynctensor.kvstores.zip.records import TAIL_BYTES, find_end
+from asynctensor.runtime.loop_lock import LoopLock
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.storage.byte_range import ByteRange
@@ -58,13 +58,13 @@ class HeldDirectory:
         self._base = base
         self._key = key
         self.version: Version | None = None
+        self._turn = LoopLock()
         self.after_fork()
         PROCESS.survives(self)
 
     def after_fork(self) -> None:
         """See `AfterFork`: nobody here holds the parent's locks."""
         self._lock = threading.Lock()
-        self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
 
     # -- on the I/O loop --------------------------------------------------------------------
 
@@ -80,7 +80,7 @@ class HeldDirectory:
         version = self.version
         if version is not None and version.stamp.time >= since:
             return version
-        async with self._my_turn():
+        async with self._turn:
             version = self.version
             if version is not None and version.stamp.time >= since:
                 return version
@@ -90,12 +90,6 @@ class HeldDirectory:
                 error.located(key=self._key, store=self._base.driver, operation="read")
                 raise
             return self.version
-
-    def _my_turn(self) -> asyncio.Lock:
-        loop = asyncio.get_running_loop()
-        if self._turn is None or self._turn[0] is not loop:
-            self._turn = loop, asyncio.Lock()
-        return self._turn[1]
 
     async def _read(self, known: Version | None, pool: WorkerPool) -> Version:
         for _ in range(_ATTEMPTS):

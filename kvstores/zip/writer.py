@@ -11,7 +11,6 @@ from asynctensor.kvstores.zip.changes import Change, Round, planned
 from asynctensor.kvstores.zip.directory import Directory
 from asynctensor.kvstores.zip.held_directory import read_directory
 from asynctensor.kvstores.zip.rewriting import rewritten
-from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.workers import WorkerPool
 from asynctensor.storage.generation import NO_VALUE, UNKNOWN, TimestampedStorageGeneration
 from asynctensor.storage.kvstore import BlockingFace, KeyValueStore, Replacement
@@ -37,11 +36,7 @@ class ZipWriter:
 
     def __init__(self, base: KeyValueStore, key: str, pool: WorkerPool) -> None:
         self._base, self._key, self._pool = base, key, pool
-        self.after_fork()
-        PROCESS.survives(self)
-
-    def after_fork(self) -> None:
-        """See `AfterFork`: what the parent is writing is not ours."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[_Waiting] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -54,7 +49,11 @@ class ZipWriter:
 
         When a cancellation is delivered, the write has happened or never will.
         """
-        mine = _Waiting(change, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # What an I/O loop that has ended, or is the parent's, left behind never goes on.
+            self._loop, self._waiting, self._task = loop, [], None
+        mine = _Waiting(change, loop.create_future())
         self._waiting.append(mine)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
