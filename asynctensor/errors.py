@@ -279,6 +279,15 @@ def from_memory_error(error: MemoryError, what: str) -> ResourceExhausted:
     return ResourceExhausted(f"not enough memory for {what}: {str(error) or 'out of memory'}")
 
 
+def from_ending(error: BaseException, what: str) -> Aborted:
+    """The error of this tree for what `what` raised, and which is no `Exception`.
+
+    It would end the loop or the worker that it reaches, or be mistaken for a cancellation of ours;
+    the caller raises this instead, ``from error``.
+    """
+    return Aborted(f"{what} raised {error!r}, which no caller can be handed")
+
+
 @contextmanager
 def os_errors_mapped(
     *, key: str | None = None, store: str | None = None, operation: str

@@ -6,7 +6,7 @@ import math
 import numbers
 import re
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from asynctensor.chunked.schema_match import (
     expect,
     finished_layout,
 )
-from asynctensor.errors import DataLoss, Error, IncompatibleType, InvalidArgument
+from asynctensor.errors import DataLoss, Error, IncompatibleType, InvalidArgument, from_ending
 from asynctensor.schema.chunk_layout import ChunkLayout
 from asynctensor.schema.data_type import dtype
 from asynctensor.schema.schema import Schema
@@ -287,6 +287,15 @@ class _Keys(KeyEncoding):
         return None
 
 
+def _called(function: Callable[..., Any], *args: Any) -> Any:
+    try:
+        return function(*args)
+    except Exception:
+        raise
+    except BaseException as error:
+        raise from_ending(error, repr(function)) from error
+
+
 class _Codec(ArrayCodec):
     def __init__(self, fmt: SimpleFormat, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._format, self.shape, self.dtype = fmt, shape, dtype
@@ -294,7 +303,7 @@ class _Codec(ArrayCodec):
     def encode(self, chunk: Array) -> Buffer:
         view = chunk.view()
         view.flags.writeable = False
-        found = self._format.encode(view)
+        found = _called(self._format.encode, view)
         if not isinstance(found, bytes | bytearray | memoryview):
             raise IncompatibleType(
                 f"encode of the format {self._format.driver} must give bytes: {found!r:.200}"
@@ -303,7 +312,7 @@ class _Codec(ArrayCodec):
 
     def decode(self, data: Buffer, out: Array | None = None) -> Array:
         try:
-            found = self._format.decode(bytes(data), self.shape, self.dtype)
+            found = _called(self._format.decode, bytes(data), self.shape, self.dtype)
         except Error:
             raise
         except ValueError as error:

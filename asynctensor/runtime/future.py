@@ -141,14 +141,22 @@ class Future(Coroutine[Any, Any, T]):
         self._value = (value, value.__traceback__) if status == FAILED else value
         self._home = self._on_cancel = None
         self._status = status
+        self._tell()
+        return True
+
+    def _tell(self) -> None:
         entries = self._entries
         while entries:
             try:
                 entry = entries.popleft()
             except IndexError:
                 break
-            entry.fire(self)
-        return True
+            try:
+                entry.fire(self)
+            except BaseException:
+                # Ctrl-C in a callback: the others wait all the same.
+                self._tell()
+                raise
 
     def _is_pending(self) -> bool:
         if self._status:

@@ -23,7 +23,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from typing import Any
 
-from asynctensor.errors import Aborted, FailedPrecondition, IncompatibleType
+from asynctensor.errors import Aborted, FailedPrecondition, IncompatibleType, from_ending
 from asynctensor.runtime.clock import NEVER
 from asynctensor.runtime.event_loop import guest_loop, is_own_io_loop
 from asynctensor.runtime.future import Future
@@ -214,22 +214,15 @@ def _closed() -> FailedPrecondition:
     )
 
 
-def _ended(function: object, error: BaseException) -> Aborted:
-    """In place of what would end the loop, or be mistaken for a cancellation of ours."""
-    ended = Aborted(f"{function!r} raised {error!r}, which no caller can be handed")
-    ended.__cause__ = error
-    return ended
-
-
 def _plainly(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     try:
         return function(*args)
     except StopIteration as error:  # no coroutine can raise it
-        raise _ended(function, error) from error
+        raise from_ending(error, repr(function)) from error
     except Exception:
         raise
     except BaseException as error:
-        raise _ended(function, error) from error
+        raise from_ending(error, repr(function)) from error
 
 
 async def _guarded(function: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> Any:
@@ -238,7 +231,7 @@ async def _guarded(function: Callable[..., Awaitable[Any]], args: tuple[Any, ...
     except (Exception, CancelledError):
         raise
     except BaseException as error:
-        raise _ended(function, error) from error
+        raise from_ending(error, repr(function)) from error
 
 
 async def _awaited(awaitable: Awaitable[Any]) -> Any:

@@ -8,6 +8,7 @@ from asyncio import AbstractEventLoop
 from asyncio import Future as LoopFuture
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
+from threading import current_thread, main_thread
 from typing import Any, Protocol
 
 from asynctensor.runtime.clock import Deadline
@@ -107,7 +108,7 @@ class Callback:
         try:
             with WakingAtOnce():
                 self.function(future)
-        except KeyboardInterrupt:
-            raise  # the main thread's, and no error of the callback
-        except BaseException:  # noqa: BLE001 -- whoever settles the future is not to blame
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
+                raise  # Ctrl-C, and no error of the callback
             _log.exception("A done callback of a Future failed: %r", self.function)

@@ -17,7 +17,7 @@ from time import sleep
 from typing import Any, TypeAlias, TypeVar, cast
 from weakref import finalize
 
-from asynctensor.errors import Aborted, FailedPrecondition, InvalidArgument
+from asynctensor.errors import Aborted, FailedPrecondition, InvalidArgument, from_ending
 from asynctensor.runtime.inbox import LoopInbox, inbox_of, wake_now
 from asynctensor.runtime.process import PROCESS
 from asynctensor.runtime.sources import SOURCES
@@ -135,8 +135,11 @@ class _Call:
             return
         try:
             self._result = self._context.run(self._function, *self._args)
-        except BaseException as error:  # noqa: BLE001 -- raised where the call is awaited
+        except Exception as error:  # noqa: BLE001 -- raised where the call is awaited
             self._error = error
+        except BaseException as error:  # noqa: BLE001 -- a task that raised it would end its loop
+            self._error = from_ending(error, repr(self._function))
+            self._error.__cause__ = error
         del self._function, self._args
         self._finished = True
         self._inbox.post(_Call._wake, self)

@@ -13,6 +13,7 @@ import asynctensor as ts
 from asynctensor.chunked.compression.user_codec import OURS
 from asynctensor.drivers.zarr3.codec_reading import _READERS
 from asynctensor.errors import (
+    Aborted,
     AlreadyExists,
     Error,
     IncompatibleType,
@@ -20,7 +21,10 @@ from asynctensor.errors import (
     Unimplemented,
 )
 from asynctensor.extending import register_codec
+from asynctensor.kvstores.memory.store import MemoryStore
 from asynctensor.testing.codec_suite import CodecSuite
+from asynctensor.testing.faulty_store import FaultyStore
+from asynctensor.testing.open_over import open_over
 
 
 class Kept(Exception):
@@ -86,6 +90,44 @@ async def test_error_is_raised_as_it_is() -> None:
     await array.write(3)
     with pytest.raises(Kept, match="mine"):
         await array.read()
+
+
+class Ended(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [Ended, SystemExit, asyncio.CancelledError])
+@pytest.mark.parametrize("far", [False, True])
+async def test_what_would_end_a_worker_or_the_loop_does_not(error, far: bool) -> None:
+    failing: set[str] = set()
+
+    @register_codec("ending")
+    class Ending:
+        def encode(self, data):
+            if "encode" in failing:
+                raise error("mine")
+            return data
+
+        def decode(self, data):
+            if "decode" in failing:
+                raise error("mine")
+            return data
+
+    store = FaultyStore(MemoryStore()) if far else MemoryStore()
+    codec = ts.CodecSpec({"driver": "zarr3", "codecs": [{"name": "ending"}]})
+    array = await open_over(store, dtype="uint8", shape=[64], codec=codec)
+    await array.write(3)
+    failing.add("decode")
+    for operation in (array.read, array[7].read, lambda: array[7].write(4)):
+        with pytest.raises(Aborted, match=r"decode of the codec .* raised .*mine") as caught:
+            await operation()
+        assert isinstance(caught.value.__cause__, error)
+    failing.add("encode")
+    with pytest.raises(Aborted, match=r"encode of the codec .* raised .*mine"):
+        await array.write(5)
+    failing.clear()
+    await array[7].write(4)
+    assert (await array[6:9].read()).tolist() == [3, 4, 3]
 
 
 @pytest.mark.parametrize("answer", [None, "text", 3, [1, 2]])

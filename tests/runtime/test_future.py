@@ -255,6 +255,33 @@ def test_a_callback_that_fails_is_logged_and_the_others_are_called(caplog, error
     assert "in the callback" in caplog.text
 
 
+def test_ctrl_c_in_a_callback_keeps_nobody_waiting() -> None:
+    got: list[Future] = []
+    promise, future = Promise.new()
+
+    def interrupted(_: Future) -> None:
+        raise KeyboardInterrupt
+
+    future.add_done_callback(interrupted)
+    future.add_done_callback(interrupted)
+    future.add_done_callback(got.append)
+    with pytest.raises(KeyboardInterrupt):
+        promise.set_result(1)
+    assert got == [future]
+
+
+def test_what_a_callback_raises_ends_no_other_thread(in_thread, caplog) -> None:
+    promise, future = Promise.new()
+
+    def fail(_: Future) -> None:
+        raise KeyboardInterrupt("in the callback")
+
+    future.add_done_callback(fail)
+    with caplog.at_level(logging.ERROR):
+        in_thread(promise.set_result, 1).result()
+    assert "in the callback" in caplog.text
+
+
 def test_no_callback_is_lost_in_a_race(in_thread) -> None:
     for _ in range(200):
         promise, future = Promise.new()

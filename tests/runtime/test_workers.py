@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from asynctensor.errors import InvalidArgument
+from asynctensor.errors import Aborted, InvalidArgument
 from asynctensor.runtime import workers
 from asynctensor.runtime.inbox import inbox_of
 from asynctensor.runtime.sources import SOURCES
@@ -86,6 +86,19 @@ def test_an_error_of_posted_work_is_logged_and_the_worker_lives_on(caplog) -> No
         one.post(done.set)
         assert done.wait(60)
     assert "from the work" in caplog.text
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_no_error_of_a_call_ends_the_loop_that_waits(run, pool, error) -> None:
+    def fail() -> None:
+        raise error("from the work")
+
+    async def main() -> None:
+        with pytest.raises(Aborted, match="from the work") as caught:
+            await pool.run(fail)
+        assert isinstance(caught.value.__cause__, error)
+
+    run(main())
 
 
 def test_a_call_is_awaited(run, pool) -> None:

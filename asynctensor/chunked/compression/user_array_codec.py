@@ -40,11 +40,11 @@ class UserFilter(ArrayStep):
         self._name, self._object = codec.name, UserObject(codec, definition)
 
     def encode(self, chunk: Array) -> Array:
-        found = self._object.get().encode(_protected(chunk))
+        found = self._object.call("encode", _protected(chunk))
         return _checked(self._name, "encode", found, self.shape, self.encoded_dtype)
 
     def decode(self, chunk: Array) -> Array:
-        found = self._object.get().decode(_protected(chunk))
+        found = self._object.call("decode", _protected(chunk))
         return _checked(self._name, "decode", found, self.shape, self.dtype)
 
 
@@ -62,10 +62,10 @@ class UserSerializer(ArrayCodec):
         self._name, self._object = codec.name, UserObject(codec, definition_of(codec))
 
     def encode(self, chunk: Array) -> Buffer:
-        return bytes_given(self._name, "encode", self._object.get().encode(_protected(chunk)))
+        return bytes_given(self._name, "encode", self._object.call("encode", _protected(chunk)))
 
     def decode(self, data: Buffer, out: Array | None = None) -> Array:
-        found = self._object.get().decode(bytes(data), self.shape, self.dtype)
+        found = self._object.call("decode", bytes(data), self.shape, self.dtype)
         chunk = _checked(self._name, "decode", found, self.shape, self.dtype)
         if out is None:
             return chunk

@@ -17,7 +17,7 @@ from asynctensor.chunked.compression.numcodecs_spec import (
     SERIALIZERS,
     STEPS,
 )
-from asynctensor.errors import AlreadyExists, IncompatibleType, InvalidArgument
+from asynctensor.errors import AlreadyExists, IncompatibleType, InvalidArgument, from_ending
 from asynctensor.names import CODEC_GROUP, entry_point_names, load_entry_point
 from asynctensor.near_names import near
 from asynctensor.storage.kvstore import Buffer
@@ -171,8 +171,21 @@ class UserObject:
         self._codec, self._definition = codec, definition
         self._made: list[Any] = []
 
-    def get(self) -> Any:
-        """The object."""
+    def call(self, function: str, *args: Any) -> Any:
+        """What one of its functions gives.
+
+        Raises:
+            Aborted: It raised what is no `Exception`, which is the cause.
+            Exception: Whatever it raises.
+        """
+        try:
+            return getattr(self._get(), function)(*args)
+        except Exception:
+            raise
+        except BaseException as error:
+            raise from_ending(error, f'{function} of the codec "{self._codec.name}"') from error
+
+    def _get(self) -> Any:
         if not self._made:
             # Of two made at once, the first is used by all.
             self._made.append(self._definition.make(self._codec.values))
@@ -203,10 +216,10 @@ class UserStep(LengthlessCodec):
         self._object = UserObject(codec, definition)
 
     def decode(self, data: Buffer, limit: int) -> Buffer:
-        decoded = bytes_given(self.name, "decode", self._object.get().decode(bytes(data)))
+        decoded = bytes_given(self.name, "decode", self._object.call("decode", bytes(data)))
         if len(decoded) > limit:
             raise wrong_length(self.name, len(decoded), limit)
         return decoded
 
     def encode(self, data: Buffer) -> Buffer:
-        return bytes_given(self.name, "encode", self._object.get().encode(bytes(data)))
+        return bytes_given(self.name, "encode", self._object.call("encode", bytes(data)))
