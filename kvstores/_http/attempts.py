@@ -41,6 +41,7 @@ class Attempts:
         watch: Where failures are noted.
         patiently: Whether the narrow reader is left out, which did not understand an answer: each
             attempt would be two requests.
+        scheme_in_doubt: Whether it is time to ask if the server speaks the other scheme.
     """
 
     request: Request
@@ -52,6 +53,8 @@ class Attempts:
     number: int = 0
     watch: Watch = field(default_factory=WATCHED.get, repr=False)
     patiently: bool = False
+    scheme_in_doubt: bool = False
+    _silences: int = 0
     _delay: float = 0.0
     _part: Part | None = None
 
@@ -88,6 +91,7 @@ class Attempts:
             answer.cut = None
             self.patiently = self.patiently or answer.patient
             failure, asked = answer, None
+            self._hear(silent=answer.silent)
             untouched, passing = not answer.sent, answer.passing
         if not self.idempotent and not untouched:
             raise OutcomeUnknown(
@@ -106,6 +110,16 @@ class Attempts:
         # A connection that the server had closed meanwhile is no sign of trouble.
         is_harmless = self.number == 1 and not isinstance(answer, Response) and not untouched
         return 0.0 if is_harmless else after
+
+    def _hear(self, *, silent: bool) -> None:
+        if silent:
+            self._silences += 1
+        # Without TLS, a connection may well be lost for another reason, and the next one be
+        # answered; with it, each one that does not come about takes long.
+        least = 1 if self.request.url.startswith("https:") else 2
+        count = self._silences
+        # Where the server did not say then, ever more rarely.
+        self.scheme_in_doubt = silent and count >= least and not count & (count - 1)
 
     def _given_up(self, failure: Error) -> Error:
         if self.number <= self.retries.max_retries and not self.limit.never:

@@ -6,7 +6,6 @@ A status is an answer like others until a store finds that it expected another o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -24,6 +23,7 @@ from asynctensor.errors import (
     Unimplemented,
 )
 from asynctensor.kvstores._http.message import Request, Response
+from asynctensor.kvstores._http.scheme_doubt import NOT_TLS
 
 #: status -> class. Other 4xx: the request is wrong; other 5xx: trying again may help.
 _BY_STATUS: dict[int, type[Error]] = {
@@ -52,8 +52,6 @@ _BY_STATUS: dict[int, type[Error]] = {
 PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 #: Of these, the ones with which a server says that it did nothing at all with the request.
 UNTOUCHED_STATUSES = frozenset({429})
-#: What nginx, servers in Go, Apache and Tomcat say where TLS was expected.
-_NOT_TLS = re.compile(rb"HTTPS port|HTTPS server|SSL-enabled server|requires TLS")
 #: Characters of a body that a message may quote.
 _QUOTED = 200
 
@@ -65,7 +63,8 @@ class NoAnswer(Unavailable):
         sent: False: the server has certainly not seen the request.
         passing: Whether the same request may be answered later.
         cut: What came of an answer that was cut off, if that was told.
-        silent: Whether a new connection was made, and lost before anything was answered.
+        silent: Whether nothing was said that could be HTTP: a new connection was lost before that,
+            or, with TLS, did not come about in time.
         patient: Whether it was asked for twice already: the narrow reader did not understand it.
     """
 
@@ -153,7 +152,7 @@ def _wants_tls(request: Request, response: Response) -> bool:
     """Whether a server that speaks TLS was asked without, and says so."""
     if response.status != 400 or not request.url.startswith("http:"):
         return False
-    return _NOT_TLS.search(bytes(response.body[: 4 * _QUOTED])) is not None
+    return NOT_TLS.search(bytes(response.body[: 4 * _QUOTED])) is not None
 
 
 def _remedy(status: int, nobody: bool) -> str:

@@ -15,6 +15,7 @@ from asynctensor.kvstores._http.fast_transport import ENDED, FastTransport, Sent
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.redirects import origin
 from asynctensor.kvstores._http.resuming import Resuming
+from asynctensor.kvstores._http.scheme_doubt import check_scheme
 from asynctensor.kvstores._http.shared_transport import shared_transport
 from asynctensor.kvstores._http.transport import Transport
 from asynctensor.kvstores._http.wire_counters import retry_counter, wire_counters
@@ -111,8 +112,7 @@ class Exchange:
             found = self._judged(attempts, answer)
             if isinstance(found, Response):
                 return found
-            if found:
-                await asyncio.sleep(found)
+            await _waited(attempts, found)
 
     def _judged(self, attempts: Attempts, answer: Response | NoAnswer) -> Response | float:
         """See `Attempts.judged`; counts what is made again."""
@@ -333,8 +333,7 @@ class BegunRequest(SentRequest):
         # A task of its own has a context of its own: nobody else sees this.
         FLOW.set(ticket.flow)
         WATCH.set(self._watch)
-        if wait:
-            await asyncio.sleep(wait)
+        await _waited(attempts, wait)
         return await self._exchange._seen_through(attempts, ticket.weight)
 
     def _seen(self, task: asyncio.Task[Response]) -> None:
@@ -368,6 +367,14 @@ class BegunRequest(SentRequest):
             self._watch.stop(now)
         self._gate.release(ticket, now, pushed_back=pushed_back, ok=ok)
         return ticket
+
+
+async def _waited(attempts: Attempts, seconds: float) -> None:
+    """Waits for the time of the next attempt, if there is to be one."""
+    if attempts.scheme_in_doubt:
+        await check_scheme(attempts.request.url, attempts.limit)
+    if seconds:
+        await asyncio.sleep(seconds)
 
 
 async def _written(transport: Transport, request: Request, limit: Deadline) -> Response:

@@ -32,6 +32,8 @@ _LEAST_IN_SLOT: Final = 4096
 #: Bytes of the longest head: as much as nginx takes in four of its large buffers.
 _MAX_HEAD: Final = 32 * 1024
 _END: Final = b"\r\n\r\n"
+#: How a record of TLS begins by which a server refuses what is no TLS (RFC 8446, section 5.1).
+_TLS_ALERT: Final = b"\x15\x03"
 #: Bytes handed to a socket at once: large enough to be cheap, small enough that with TLS others of
 #: the loop have their turn meanwhile.
 _PIECE: Final = 256 * 1024
@@ -241,7 +243,8 @@ class FastConnection(asyncio.BufferedProtocol):
         else:
             came = "before anything was answered"
         error = self._no_answer(f"the connection was lost {came}")
-        error.silent = self.uses == 1 and not self.begun
+        is_silent = not self.begun or self._kept.startswith(_TLS_ALERT)
+        error.silent = self.uses == 1 and is_silent
         self._tell(error)
 
     # -- steps --------------------------------------------------------------------------------

@@ -68,14 +68,16 @@ def not_understood(host: FastHost, request: Request) -> NoAnswer:
 def no_connection_in_time(host: FastHost) -> NoAnswer:
     """Of a host that says neither yes nor no."""
     doubt = "; does it speak TLS there?" if host.is_secure else ""
-    return NoAnswer.unsent(f"no connection to {host.host} came about in time{doubt}")
+    made = NoAnswer.unsent(f"no connection to {host.host} came about in time{doubt}")
+    made.silent = host.is_secure
+    return made
 
 
 def no_whole_answer(host: FastHost, request: Request, error: NoAnswer) -> NoAnswer:
     """Of a request whose connection was lost, closed or silent for too long."""
     doubt = "; is it https, not http?" if error.silent and not host.is_secure else ""
     made = NoAnswer(f"{host.host} gave no whole answer to {request!r}: {error.message}{doubt}")
-    made.cut = error.cut
+    made.cut, made.silent = error.cut, error.silent
     return made
 
 
