@@ -14,13 +14,14 @@ from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from asynctensor.errors import (
+    Aborted,
     DeadlineExceeded,
     Error,
     FailedPrecondition,
     InvalidArgument,
     ResourceExhausted,
 )
-from asynctensor.kvstores._http.errors import NoAnswer
+from asynctensor.kvstores._http.errors import TOO_LATE, NoAnswer
 from asynctensor.kvstores._http.message import Body, Headers, Request, Response
 from asynctensor.kvstores._http.proxies import NO_PROXIES, Proxies
 from asynctensor.runtime.clock import NEVER, Deadline
@@ -78,8 +79,12 @@ class AiohttpTransport:
     def __init__(self, options: ConnectionOptions | None = None) -> None:
         self.options = options or ConnectionOptions()
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     def _opened(self) -> aiohttp.ClientSession:
+        if self._is_closed:
+            # What is tried again while the loop ends would be left open.
+            raise Aborted(TOO_LATE)
         if self._session is None:
             options = self.options
             connector = aiohttp.TCPConnector(
@@ -108,7 +113,8 @@ class AiohttpTransport:
         return self._session
 
     async def close(self) -> None:
-        """Closes all connections."""
+        """Closes all connections; nothing is sent any more."""
+        self._is_closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()

@@ -84,6 +84,22 @@ class Asker(ABC):
                 break
         return answer
 
+    async def take_back(
+        self, key: str | None, *, query: Pairs = (), url: str | None = None
+    ) -> None:
+        """Deletes what the runtime, which is about to end, would leave.
+
+        Args:
+            key: Of what; None: the place itself.
+            query: What the URL asks beyond the key.
+            url: Where the request goes instead, as it is.
+
+        Raises:
+            Error: As `Exchange.send_at_the_end` does.
+        """
+        target = self._url(key, query) if url is None else url
+        await self.exchange.send_at_the_end(Request("DELETE", target, tuple(self._common())))
+
     def begin(
         self,
         begun: BegunRequest,

@@ -52,6 +52,8 @@ _BY_STATUS: dict[int, type[Error]] = {
 PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 #: Of these, the ones with which a server says that it did nothing at all with the request.
 UNTOUCHED_STATUSES = frozenset({429})
+#: What is said of a request that is to be sent when the transport is closed.
+TOO_LATE = "the I/O loop ended before this request was sent"
 #: Characters of a body that a message may quote.
 _QUOTED = 200
 

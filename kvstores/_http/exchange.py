@@ -104,6 +104,15 @@ class Exchange:
         """
         return await self._seen_through(self._attempts(request, idempotent, limit), weight)
 
+    async def send_at_the_end(self, request: Request) -> Response:
+        """Sends a request once, past all who wait for their turn: the runtime is about to end.
+
+        Raises:
+            Error: It brought no answer; or as `send`.
+        """
+        ready = request if self.sign is None else await self.sign(request)
+        return await (self.transport or shared_transport()).send(ready)
+
     async def _seen_through(self, attempts: Attempts, weight: int) -> Response:
         """Makes one attempt after the other; see `send`."""
         while True:

@@ -20,7 +20,7 @@ from typing import Final
 
 from asynctensor.errors import Aborted, DeadlineExceeded, Error
 from asynctensor.kvstores._http.aiohttp_transport import ConnectionOptions
-from asynctensor.kvstores._http.errors import NoAnswer
+from asynctensor.kvstores._http.errors import TOO_LATE, NoAnswer
 from asynctensor.kvstores._http.fast_connection import FastConnection, Unexpected
 from asynctensor.kvstores._http.fast_host import (
     FastHost,
@@ -310,7 +310,11 @@ class FastTransport:
 
         Raises:
             NoAnswer: None came about in time. To try once more, elsewhere, would only take as long.
+            Aborted: The transport is closed.
         """
+        if self.is_closed:
+            # What is tried again while the loop ends would be left open.
+            raise Aborted(TOO_LATE)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._options.connect_timeout):

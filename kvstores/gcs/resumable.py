@@ -182,6 +182,11 @@ class Upload:
             with contextlib.suppress(Error):
                 await self._asker.ask("DELETE", None, url=self._url)
 
+    async def cancel_at_the_end(self) -> None:
+        """The same where the runtime is about to end, once; see `taken_back_at_exit`."""
+        if self._url:
+            await self._asker.take_back(None, url=self._url)
+
 
 def _reached(answer: Response, size: int) -> int:
     """How many bytes the server has, from the first on."""

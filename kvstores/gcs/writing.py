@@ -9,6 +9,7 @@ import json
 from typing import Any, Final
 
 from asynctensor.kvstores._http.checksums import crc32c_of
+from asynctensor.kvstores._http.leftovers import taken_back_at_exit
 from asynctensor.kvstores._http.lost_answers import ConditionalWrite, new_mark
 from asynctensor.kvstores._http.message import Response
 from asynctensor.kvstores._http.object_reader import Question
@@ -85,12 +86,13 @@ class GcsWriter(ObjectWriter[GcsAsker]):
         self, key: str, upload: Upload, write: ConditionalWrite
     ) -> TimestampedStorageGeneration:
         done = False
-        try:
-            stamp = await self._until_known(key, upload.send, write)
-            done = stamp.generation != UNKNOWN
-        finally:
-            if not done:
-                await upload.cancel()
+        with taken_back_at_exit(upload.cancel_at_the_end):
+            try:
+                stamp = await self._until_known(key, upload.send, write)
+                done = stamp.generation != UNKNOWN
+            finally:
+                if not done:
+                    await upload.cancel()
         return stamp
 
     def _delete_condition(self, if_equal: bytes) -> Question | None:

@@ -169,6 +169,11 @@ class Upload:
             with contextlib.suppress(Error):
                 await self._asker.ask("DELETE", self._key, query=(("uploadId", self._id),))
 
+    async def abort_at_the_end(self) -> None:
+        """The same where the runtime is about to end, once; see `taken_back_at_exit`."""
+        if self._id:
+            await self._asker.take_back(self._key, query=(("uploadId", self._id),))
+
 
 def _list_of(parts: Sequence[tuple[str, str]], algorithm: Algorithm) -> bytes:
     name = f"Checksum{algorithm}"

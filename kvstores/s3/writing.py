@@ -7,6 +7,7 @@ from typing import Final
 
 from asynctensor.errors import Unimplemented
 from asynctensor.kvstores._http.etags import etag_of, generation_of, write_condition
+from asynctensor.kvstores._http.leftovers import taken_back_at_exit
 from asynctensor.kvstores._http.lost_answers import ConditionalWrite, new_mark
 from asynctensor.kvstores._http.message import Response
 from asynctensor.kvstores._http.object_reader import Question
@@ -107,13 +108,14 @@ class S3Writer(ObjectWriter[S3Asker]):
         self, key: str, upload: Upload, fields: Pairs, end: Pairs, write: ConditionalWrite
     ) -> TimestampedStorageGeneration:
         done = False
-        try:
-            await upload.send(fields)
-            stamp = await self._until_known(key, lambda: upload.complete(end), write)
-            done = stamp.generation != UNKNOWN
-        finally:
-            if not done:
-                await upload.abort()
+        with taken_back_at_exit(upload.abort_at_the_end):
+            try:
+                await upload.send(fields)
+                stamp = await self._until_known(key, lambda: upload.complete(end), write)
+                done = stamp.generation != UNKNOWN
+            finally:
+                if not done:
+                    await upload.abort()
         return stamp
 
     async def delete(self, key: str, if_equal: bytes) -> TimestampedStorageGeneration:

@@ -11,6 +11,7 @@ import pytest
 
 from asynctensor.kvstores._http.errors import NoAnswer
 from asynctensor.kvstores._http.exchange import Exchange
+from asynctensor.kvstores._http.fast_transport import FastTransport
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.runtime.clock import Deadline
 from asynctensor.testing.fault_proxy import FaultProxy
@@ -209,9 +210,9 @@ async def test_a_cancelled_write_is_told_so_when_it_has_happened(
     proxy: FaultProxy, pair: Pair
 ) -> None:
     """Of an exchange, with and without a connection that is idle."""
-    exchange = Exchange(transport=pair.fast)
     proxy.latency = 0.02
     for turn in range(6):
+        exchange = Exchange(transport=pair.fast)
         url = f"{proxy.url}/cancelled-{turn}"
         if turn % 2:
             assert (await pair.get(url)).status == 404
@@ -228,3 +229,4 @@ async def test_a_cancelled_write_is_told_so_when_it_has_happened(
         assert found.body == b"value" or not is_sent
         if not turn % 2:
             await pair.fast.close()
+            pair.fast = FastTransport(pair.behind)
