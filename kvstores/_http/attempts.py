@@ -89,7 +89,7 @@ class Attempts:
         else:
             # Whoever keeps the error is not to keep what came.
             answer.cut = None
-            self.patiently = self.patiently or answer.patient
+            self.misunderstood(answer)
             failure, asked = answer, None
             self._hear(silent=answer.silent)
             untouched, passing = not answer.sent, answer.passing
@@ -110,6 +110,13 @@ class Attempts:
         # A connection that the server had closed meanwhile is no sign of trouble.
         is_harmless = self.number == 1 and not isinstance(answer, Response) and not untouched
         return 0.0 if is_harmless else after
+
+    def misunderstood(self, answer: NoAnswer) -> bool:
+        """Whether the narrow reader did not understand an answer: then that was an attempt, too."""
+        if answer.patient:
+            self.patiently = True
+            self.number += 1
+        return answer.patient
 
     def _hear(self, *, silent: bool) -> None:
         if silent:

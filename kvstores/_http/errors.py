@@ -67,7 +67,7 @@ class NoAnswer(Unavailable):
         cut: What came of an answer that was cut off, if that was told.
         silent: Whether nothing was said that could be HTTP: a new connection was lost before that,
             or, with TLS, did not come about in time.
-        patient: Whether it was asked for twice already: the narrow reader did not understand it.
+        patient: Whether the narrow reader did not understand an answer before.
     """
 
     sent: bool = True

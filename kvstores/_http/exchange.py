@@ -313,6 +313,9 @@ class BegunRequest(SentRequest):
             return
         attempts, wait = self._attempts(), 0.0
         attempts.patiently = found is None
+        if isinstance(found, NoAnswer) and attempts.misunderstood(found):
+            self._go_on(ticket, attempts)
+            return
         if isinstance(found, Response | NoAnswer):
             attempts.begin()
             try:

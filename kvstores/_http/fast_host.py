@@ -65,6 +65,13 @@ def not_understood(host: FastHost, request: Request) -> NoAnswer:
     return NoAnswer(f"{host.host} answered {request!r} in a way that is not understood")
 
 
+def misread(host: FastHost, request: Request) -> NoAnswer:
+    """Of a read whose answer is of a kind that is not read here: it is for the other transport."""
+    made = NoAnswer(f"{host.host} answered {request!r} in a way that is not understood")
+    made.patient = True
+    return made
+
+
 def no_connection_in_time(host: FastHost) -> NoAnswer:
     """Of a host that says neither yes nor no."""
     doubt = "; does it speak TLS there?" if host.is_secure else ""

@@ -26,6 +26,7 @@ from asynctensor.kvstores._http.fast_host import (
     FastHost,
     fields_of,
     lose_patience,
+    misread,
     no_connection_in_time,
     no_whole_answer,
     not_understood,
@@ -381,7 +382,8 @@ class SentRequest(ABC):
 
         Args:
             found: The answer, or what `FastTransport.send` would have raised; None where that is
-                for `send` to find out.
+                for `send` to find out. (Where `NoAnswer.patient` is set, it is for the other
+                transport, after one attempt.)
         """
 
     def stop(self) -> None:
@@ -440,9 +442,10 @@ class SentRequest(ABC):
                 host.idle.append(connection)
                 host.unexpected = 0
             self.came(found)
+        elif isinstance(found, Unexpected):
+            lose_patience(host)
+            self._ended(misread(host, self._sent))
         elif not isinstance(found, NoAnswer):
-            if isinstance(found, Unexpected):
-                lose_patience(host)
             self._ended(found if isinstance(found, Error) else None)
         elif self._way.is_closed:
             self._ended(Aborted(ENDED))
