@@ -74,13 +74,13 @@ class AzureAsker(Asker):
             return False
         return self._source.at_hand(self.address.account) in (None, PENDING)
 
+    def _in_use(self) -> int:
+        return self._source.refusals
+
     def _may_help(self, answer: Response, used: object) -> bool:
-        if answer.status not in (401, 403) or not self._source.may_change:
+        if answer.status not in (401, 403) or read_problem(answer).code not in EXPIRED:
             return False
-        expired = read_problem(answer).code in EXPIRED
-        if expired:
-            self._source.forget()
-        return expired
+        return self._source.forget(used)
 
 
 def _with(request: Request, who: Authority | None) -> Request:

@@ -66,6 +66,7 @@ class CredentialSource:
         self._asked = False
         self._token: BearerToken | None = None
         self._until = 0.0
+        self._refusals = 0
         self._lock = LoopLock()
 
     @property
@@ -73,9 +74,27 @@ class CredentialSource:
         """Whether another token may be given when this one is refused."""
         return self._token is not None
 
-    def forget(self) -> None:
-        """Has a token asked for anew: it was refused."""
-        self._token, self._until, self._asked = None, 0.0, False
+    @property
+    def refusals(self) -> int:
+        """How many tokens were refused: tells one from its successor."""
+        return self._refusals
+
+    def forget(self, refusals: object) -> bool:
+        """Has a token asked for anew, since one was refused.
+
+        Args:
+            refusals: What `refusals` was before the request was sent: of many requests that are
+                refused with one token, the first has it asked for.
+
+        Returns:
+            Whether there may be another token now.
+        """
+        if self._refusals == refusals:
+            if not self.may_change:
+                return False
+            self._refusals += 1
+            self._token, self._until, self._asked = None, 0.0, False
+        return True
 
     async def authority(self, account: str) -> Authority | None:
         """Who asks now; None: nobody in particular.

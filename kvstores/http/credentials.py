@@ -40,7 +40,12 @@ class Authorization:
         """The header now, where nothing has to be looked up; None: ask `headers`."""
         if self.header is not None:
             return (("Authorization", self.header),)
-        return () if self.credentials.type == "none" else None
+        given = self.credentials
+        if given.type == "none":
+            return ()
+        if given.secret is None or _wrong(given, given.secret) is not None:
+            return None
+        return _fields(given, given.secret)
 
     async def headers(self) -> tuple[tuple[str, str], ...]:
         """The header now.
@@ -51,12 +56,7 @@ class Authorization:
         known = self.at_hand()
         if known is not None:
             return known
-        given = self.credentials
-        secret = await _secret(given)
-        if given.type == "bearer":
-            return (("Authorization", f"Bearer {secret}"),)
-        pair = base64.b64encode(f"{given.username}:{secret}".encode()).decode()
-        return (("Authorization", f"Basic {pair}"),)
+        return _fields(self.credentials, await _secret(self.credentials))
 
 
 def of_user(user: str) -> HttpCredentials:
@@ -82,9 +82,29 @@ async def _secret(given: HttpCredentials) -> str:
             "the credentials of this store were left behind where it was pickled; open it anew, or "
             "name a variable or a file that holds them"
         )
-    if not all(" " <= c <= "~" for c in found) and given.type == "bearer":
-        raise PermissionDenied("the token holds characters that no header can carry")
+    wrong = _wrong(given, found)
+    if wrong is not None:
+        raise PermissionDenied(wrong)
     return found
+
+
+def _wrong(given: HttpCredentials, secret: str) -> str | None:
+    """Why a secret cannot be sent; None if it can."""
+    if given.type != "bearer":
+        return None
+    if not secret:
+        where = "the token" if given.file is None else f"the token in {given.file}"
+        return f"{where} is empty"
+    if not all(" " <= c <= "~" for c in secret):
+        return "the token holds characters that no header can carry"
+    return None
+
+
+def _fields(given: HttpCredentials, secret: str) -> tuple[tuple[str, str], ...]:
+    if given.type == "bearer":
+        return (("Authorization", f"Bearer {secret}"),)
+    pair = base64.b64encode(f"{given.username}:{secret}".encode()).decode()
+    return (("Authorization", f"Basic {pair}"),)
 
 
 def _read(path: str) -> str:

@@ -71,7 +71,7 @@ class S3Asker(Asker):
         return read_problem(answer)
 
     def _url(self, key: str | None, query: Pairs) -> str:
-        return self.address.url(self._in_use(), key, query)
+        return self.address.url(self._region(), key, query)
 
     def _common(self) -> Pairs:
         return (*self._said(), ("x-amz-content-sha256", EMPTY_PAYLOAD))
@@ -119,7 +119,7 @@ class S3Asker(Asker):
         if keys is None:
             return request
         try:
-            return signed(request, keys, self._in_use(), SYSTEM_CLOCK.time())
+            return signed(request, keys, self._region(), SYSTEM_CLOCK.time())
         except UnicodeEncodeError:
             raise PermissionDenied("the keys hold characters that no header can carry") from None
 
@@ -129,7 +129,10 @@ class S3Asker(Asker):
         known = self.region or self.address.endpoint is not None
         return bool(known) or self.address in _regions()
 
-    def _in_use(self) -> str:
+    def _in_use(self) -> tuple[str, int]:
+        return self._region(), self._source.refusals
+
+    def _region(self) -> str:
         return self.region or _regions().get(self.address, FIRST_REGION)
 
     async def _prepare(self) -> None:
@@ -143,15 +146,13 @@ class S3Asker(Asker):
 
     def _may_help(self, answer: Response, used: object) -> bool:
         said = read_problem(answer).code if answer.body else ""
+        region, refusals = used if isinstance(used, tuple) else (None, None)
         if not self.region and answer.status in (301, 307, 400):
             moved = answer.headers.get("x-amz-bucket-region") or _region_in(answer)
-            if moved and moved != used and _is_region(moved):
+            if moved and moved != region and _is_region(moved):
                 _regions()[self.address] = moved
                 return True
-        if said in EXPIRED and self._source.may_change:
-            self._source.forget()
-            return True
-        return False
+        return said in EXPIRED and self._source.forget(refusals)
 
 
 def _regions() -> dict[Any, str]:

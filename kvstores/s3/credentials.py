@@ -36,16 +36,30 @@ class KeySource:
         #: botocore's object, once it has been asked; None: there are no keys.
         self._found: Any = None
         self._asked = False
+        self._refusals = 0
         self._lock = LoopLock()
 
     @property
-    def may_change(self) -> bool:
-        """Whether there may be other keys when these are refused."""
-        return self._given.type not in ("anonymous", "static")
+    def refusals(self) -> int:
+        """How many keys were refused: tells some from their successors."""
+        return self._refusals
 
-    def forget(self) -> None:
-        """Has the keys looked up anew: they were refused."""
-        self._asked, self._found = False, None
+    def forget(self, refusals: object) -> bool:
+        """Has the keys looked up anew, since they were refused.
+
+        Args:
+            refusals: What `refusals` was before the request was sent: of many requests that are
+                refused with the same keys, the first has others looked up.
+
+        Returns:
+            Whether there may be other keys now.
+        """
+        if self._given.type in ("anonymous", "static"):
+            return False
+        if self._refusals == refusals:
+            self._refusals += 1
+            self._asked, self._found = False, None
+        return True
 
     async def keys(self) -> Keys | None:
         """The keys now; None: requests are not signed.
@@ -146,8 +160,9 @@ def _look_up(given: AwsCredentials) -> Any:
             found = providers.ContainerProvider(environ=_container(given)).load()
         else:
             found = session.get_credentials()
-    except Exception as error:
-        raise _none(given, _said(error)) from error
+    except Exception as error:  # noqa: BLE001 -- whatever botocore raises
+        # Its text may show what a service said.
+        raise _none(given, _said(error)) from None
     if found is None and (given.type != "default" or given.option("profile") is not None):
         raise _none(given, "there are none")
     return found

@@ -125,7 +125,7 @@ async def test_of_a_managed_identity(tokens) -> None:
     assert await who.authority("acc") == BearerToken("token1")
     assert await who.authority("acc") == BearerToken("token1")
     assert who.may_change
-    who.forget()
+    assert who.forget(0)
     assert await who.authority("acc") == BearerToken("token2")
     assert tokens.count == 2
 

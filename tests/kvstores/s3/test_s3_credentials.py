@@ -87,7 +87,7 @@ async def test_of_a_container_and_again_when_they_expire() -> None:
         found = await source.keys()
         assert found == Keys("id2", "s", "t")
         assert await source.keys() == found
-        source.forget()
+        assert source.forget(0)
         assert await source.keys() == Keys("id3", "s", "t")
 
 
@@ -148,7 +148,7 @@ async def test_of_a_web_identity(monkeypatch, tmp_path) -> None:
         assert source.at_hand() is PENDING
         assert await source.keys() == Keys("id1", "s", "t")
         assert source.at_hand() == Keys("id1", "s", "t")
-        source.forget()
+        assert source.forget(0)
         assert await source.keys() == Keys("id2", "s", "t")
 
 
