@@ -143,6 +143,9 @@ class IoLoop:
         stop_requests()
         stuck = await self._cancel_tasks(set())
         await self.run_closers()
+        if stuck:
+            # What hung in connections ends with them, after a few turns.
+            await asyncio.wait(stuck, timeout=GRACE / 10)
         # What arrived meanwhile, on connections that were open until then, may have begun others.
         await self._cancel_tasks(stuck)
         await loop.shutdown_asyncgens()
