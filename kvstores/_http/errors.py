@@ -147,7 +147,7 @@ def refusal(
     if problem.message:
         text = problem.message.removesuffix(".")
         said += f": {text[:_QUOTED]}{'...' if len(text) > _QUOTED else ''}"
-    return cls(f"the server answered {status}{said} to {request!r}{_remedy(status, nobody)}")
+    return cls(f"the server answered {status}{said} to {request!r}{_remedy(cls, status, nobody)}")
 
 
 def _wants_tls(request: Request, response: Response) -> bool:
@@ -157,8 +157,9 @@ def _wants_tls(request: Request, response: Response) -> bool:
     return NOT_TLS.search(bytes(response.body[: 4 * _QUOTED])) is not None
 
 
-def _remedy(status: int, nobody: bool) -> str:
-    if status in (401, 403):
+def _remedy(cls: type[Error], status: int, nobody: bool) -> str:
+    # Services say 403 of much that no other credentials would help (clocks, quotas, archives).
+    if issubclass(cls, PermissionDenied) and status in (401, 403):
         if nobody:
             return "; no credentials were found here, so it was asked as nobody in particular"
         return "; check the credentials, and that they allow this"

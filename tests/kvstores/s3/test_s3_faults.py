@@ -119,9 +119,12 @@ async def test_refusals_are_typed_and_not_repeated(status, code, error) -> None:
         calls = [lambda: read(store, "k"), lambda: write(store, "k", b"1"),
                  lambda: write(store, "k", None), lambda: entries(store)]  # fmt: skip
         for count, call in enumerate(calls, 1):
-            with pytest.raises(error, match=code):
+            with pytest.raises(error, match=code) as caught:
                 await call()
             assert len(server.asked) == count
+            # Other credentials would not set a clock.
+            is_about_them = status == 403 and error is PermissionDenied
+            assert ("check the credentials" in str(caught.value)) == is_about_them
 
 
 async def test_the_region_is_learnt_from_answers(monkeypatch) -> None:
