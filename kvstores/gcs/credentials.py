@@ -128,6 +128,9 @@ def _look_up(given: GoogleCredentials) -> Any:
         if os.environ.get(_FILE):
             raise _none(given, f"{_FILE} names no file of credentials") from error
         return None
+    except auth.exceptions.TransportError:
+        # Identities of other services ask for a token at once. Its text may show the request.
+        raise Unavailable("whoever gives tokens to gcs_credentials cannot be reached") from None
     except OSError as error:
         raise _none(given, f"{error.filename} cannot be read ({error.strerror})") from error
     except Exception as error:  # noqa: BLE001 -- whatever google-auth raises

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import pickle
+import subprocess
+import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +26,7 @@ from asynctensor.runtime.google_credentials import GoogleCredentials
 from asynctensor.storage.generation import UNKNOWN
 from asynctensor.testing.kvstore_calls import keys, read, write
 from tests.kvstores.gcs.buckets import EXCHANGE, control, new_bucket
+from tests.servers.process import ROOT
 from tests.servers.scripted import Asked, Said, ScriptedServer
 
 
@@ -201,6 +206,73 @@ async def test_application_default_credentials(monkeypatch, account) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", f"{file}.none")
     with pytest.raises(PermissionDenied, match="GOOGLE_APPLICATION_CREDENTIALS"):
         await fields_of(GoogleCredentials())
+
+
+#: Where a machine's metadata are, google-auth asks the environment once.
+_OF_MACHINE = """
+import asyncio
+from asynctensor.kvstores.gcs.credentials import TokenSource
+from asynctensor.runtime.google_credentials import GoogleCredentials
+
+async def main():
+    source = TokenSource(GoogleCredentials())
+    print(await source.fields())
+    assert source.forget(0)
+    print(await source.fields())
+
+asyncio.run(main())
+"""
+
+
+async def test_of_a_machine(tmp_path) -> None:
+    tokens = TokenServer()
+
+    def script(asked: Asked) -> Said:
+        flavor = (("Metadata-Flavor", "Google"), ("Content-Type", "application/json"))
+        if asked.fields.get("metadata-flavor") != "Google":
+            return Said(403)
+        if "/token" in asked.target:
+            said = tokens(asked)
+            return Said(200, flavor, said.body)
+        return Said(200, flavor, b'{"email": "m@p", "scopes": [], "aliases": ["default"]}')
+
+    with ScriptedServer(script) as server:
+        place = server.url.removeprefix("http://")
+        own = {"GCE_METADATA_HOST": place, "GCE_METADATA_IP": place, "NO_GCE_CHECK": "false"}
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", _OF_MACHINE],
+            env={**os.environ, **own},
+            cwd=ROOT,
+            timeout=120,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    given = {f"{bearer(f'token{n}')}" for n in range(1, tokens.given + 1)}
+    # Where too much time passes, google-auth asks again.
+    assert len({*done.stdout.splitlines()} & given) == 2
+
+
+async def test_whoever_gives_tokens_cannot_be_reached(monkeypatch, tmp_path) -> None:
+    """Of a workload that another service vouches for."""
+    with ScriptedServer(lambda asked: Said(404)) as gone:
+        nowhere = gone.url
+    subject = tmp_path / "subject"
+    subject.write_text("hidden")
+    pool = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q"
+    workload = {
+        "type": "external_account", "audience": pool, "token_url": f"{nowhere}/token",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "credential_source": {"file": str(subject)},
+    }  # fmt: skip
+    file = tmp_path / "workload.json"
+    file.write_text(json.dumps(workload))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    with pytest.raises(Unavailable, match="cannot be reached") as caught:
+        await fields_of(GoogleCredentials())
+    assert "hidden" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", '{"type": "service_account"}', "hidden"])
