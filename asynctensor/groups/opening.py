@@ -188,7 +188,7 @@ def open_attributes(
         place = await _placed(location, GroupMode(), access, "node")
         node = await child(place.view, place.prefix, place.format)
         if node is None:
-            raise _nothing(location, "node")
+            raise _nothing(location)
         return Attributes(
             place.view, place.prefix, place.format, node.attributes, writable="w" in access
         )
@@ -252,12 +252,13 @@ async def _placed(
     if formats:
         return replace(place, format=formats[0])
     if not mode.create:
-        raise _nothing(location, what)
+        # Who only reads creates none.
+        raise _nothing(location, what, may_create=what == "group" and "w" in access)
     return place
 
 
-def _nothing(location: Location, what: str) -> NotFound:
-    hint = "; pass create=True to make one" if what == "group" else ""
+def _nothing(location: Location, what: str = "node", *, may_create: bool = False) -> NotFound:
+    hint = "; pass create=True to make one" if may_create else ""
     return NotFound(
         f"there is no {what} of a known format here{hint}",
         key=location.prefix,

@@ -27,6 +27,7 @@ from asynctensor.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from asynctensor.runtime.clock import Deadline
 from asynctensor.runtime.future import Future
 from asynctensor.tensorstore import TensorStore
 
@@ -226,8 +227,10 @@ class Budget:
             `TensorStore.read` fails with.
 
         Raises:
-            InvalidArgument: `out` does not fit.
+            InvalidArgument: `out` does not fit, or `timeout` is no number of seconds.
         """
+        # Also where nothing is waited for: what is wrong is wrong whatever the cache holds.
+        Deadline.of(timeout)
         size = math.prod(view.shape) * view.dtype.numpy_dtype.itemsize
         if self._waiting or not self._fits(size) or _get_running_loop() is None:
             return self._read(view, size, timeout, out)

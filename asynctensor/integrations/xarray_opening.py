@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from asynctensor.errors import FailedPrecondition, NotFound
+from asynctensor.errors import FailedPrecondition, InvalidArgument, NotFound
 from asynctensor.groups.group import Group
 from asynctensor.groups.member import Member
 from asynctensor.groups.opening import open_group
@@ -37,6 +37,9 @@ class Where:
         context: Resources to use.
         transaction: What reads belong to.
         state: A state of a repository.
+
+    Raises:
+        InvalidArgument: One of them is of another type.
     """
 
     given: Any
@@ -45,6 +48,13 @@ class Where:
     context: Context | None = None
     transaction: Transaction | None = None
     state: State = field(default_factory=State)
+
+    def __post_init__(self) -> None:
+        kinds = {"group": str, "consolidated": bool, "context": Context, "transaction": Transaction}
+        for name, kind in kinds.items():
+            given = getattr(self, name)
+            if given is not None and not isinstance(given, kind):
+                raise InvalidArgument(f"{name}= takes a {kind.__name__}, got {given!r:.100}")
 
     async def variables(self, drop: Iterable[str]) -> GroupVariables:
         """The arrays of the group.
@@ -83,7 +93,7 @@ class Where:
     async def _opened(self) -> Group:
         path = (self.group or "").strip("/")
         if isinstance(self.given, Group):
-            return await self.given.open_group(path) if path else self.given
+            return await _group_in(self.given, path)
         given = self.given
         if isinstance(given, str) and "://" not in given:
             given = Path(given)
@@ -96,7 +106,7 @@ class Where:
             if not path:
                 raise
             return await self._at(kvstore / (path + "/"))
-        return await root.open_group(path) if path else root
+        return await _group_in(root, path)
 
     async def _at(self, kvstore: KvStore) -> Group:
         async def opened(use_consolidated: bool) -> Group:
@@ -119,3 +129,20 @@ class Where:
         if isinstance(plain, BaseException):
             raise plain
         return plain
+
+
+async def _group_in(root: Group, path: str) -> Group:
+    """The group at a path of another one, which is that one if the path is empty.
+
+    Raises:
+        NotFound: There is none.
+        FailedPrecondition: An array is there.
+    """
+    found = await root.open(path) if path else root
+    if isinstance(found, Group):
+        return found
+    above = path.rpartition("/")[0]
+    raise FailedPrecondition(
+        f"{path!r} is an array, and a dataset is a group: open the one that holds it"
+        + (f", group={above!r}" if above else ", without group=")
+    )

@@ -50,8 +50,10 @@ async def test_a_created_group_is_opened(where: Any, zarr_format: int) -> None:
 
 
 async def test_modes(where: Any, zarr_format: int) -> None:
-    with pytest.raises(ts.Error, match="no group of a known format"):
+    with pytest.raises(ts.Error, match="no group of a known format here; pass create=True"):
         await ts.open_group(where)
+    with pytest.raises(ts.Error, match=r"no group of a known format here \["):
+        await ts.open_group(where, read=True)
     with pytest.raises(FileNotFoundError, match="no zarr"):
         await ts.open_group(where, zarr_format=zarr_format)
     await ts.open_group(where, open=True, create=True, zarr_format=zarr_format, attributes={"a": 1})

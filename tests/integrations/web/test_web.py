@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import AsyncIterator
 
@@ -151,6 +152,9 @@ async def test_what_is_cached_is_there_at_once() -> None:
     assert isinstance(again, at.Future)
     assert again.done()
     assert budget.reading == 0
+    for wrong in (math.nan, "soon", True):
+        with pytest.raises(InvalidArgument, match="timeout must be a number of seconds"):
+            budget.read(made, timeout=wrong)
     turns = 0
 
     async def turning() -> None:

@@ -260,7 +260,8 @@ async def test_two_sizes_of_one_dimension(tmp_path: Path) -> None:
 
 
 async def test_no_group(tmp_path: Path) -> None:
-    with pytest.raises(NotFound):
+    # An engine that only reads does not advise to create.
+    with pytest.raises(NotFound, match=r"no group of a known format here \["):
         opened(tmp_path / "none")
     await at.open(
         {"driver": "zarr3", "kvstore": tmp_path.as_uri()}, create=True, dtype="int8", shape=[1]
@@ -275,3 +276,24 @@ async def test_no_group(tmp_path: Path) -> None:
         await open_dataset_async(tmp_path / "g", consolidated=True)
     with pytest.raises(TypeError, match="unexpected keyword"):
         await open_dataset_async(tmp_path / "g", nothing=1)
+    group = await at.create_group(tmp_path / "h")
+    await group.create_array("of/v", dtype=at.uint8, shape=[4])
+    for where in (tmp_path / "h", group):
+        with pytest.raises(FailedPrecondition, match=r"'of/v' is an array, and .*, group='of'"):
+            await open_dataset_async(where, group="of/v")
+        with pytest.raises(NotFound, match="'of/none'"):
+            await open_dataset_async(where, group="of/none")
+    with pytest.raises(FailedPrecondition, match=r"'v' is an array, and .*, without group="):
+        await open_dataset_async(tmp_path / "h/of", group="v")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [("group", 3), ("consolidated", "yes"), ("context", {}), ("transaction", "now")],
+)
+async def test_arguments_of_other_types(tmp_path: Path, name: str, wrong: object) -> None:
+    await at.create_group(tmp_path)
+    with pytest.raises(InvalidArgument, match=f"{name}= takes a "):
+        xr.open_dataset(tmp_path, engine="asynctensor", **{name: wrong})
+    with pytest.raises(InvalidArgument, match=f"{name}= takes a "):
+        await open_dataset_async(tmp_path, **{name: wrong})
