@@ -27,10 +27,12 @@ def together(parts: Sequence[Part]) -> list[Commit]:
         FailedPrecondition: Two have staged the same key, each under a name of its own: neither
             knew of the other.
     """
+    domains = [domain_of(participant) for participant, _ in parts]
+    if all(domain.root is domain for domain in domains):
+        return [part for _, part in parts]
     found: list[Commit] = []
     names: dict[str, str] = {}
-    for participant, part in parts:
-        domain = domain_of(participant)
+    for (participant, part), domain in zip(parts, domains, strict=True):
         for key in part.values:
             name = domain.root_key(key)
             if name is not None and names.setdefault(name, key) != key:

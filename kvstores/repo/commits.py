@@ -103,8 +103,9 @@ class RepositoryCommits(CommitDomain):
         """See `CommitDomain.foresee`: what is known of the log is looked through."""
         branch, mark = self._source.known_branch(), commit.mark
         began = mark.known() if isinstance(mark, FixedSource) else None
-        # An abort changes nothing, and one without changes is validated by nobody.
-        if branch is not None and began is not None and not _is_nothing(commit):
+        if branch is None or began is None or branch.log.tail <= began.version[0]:
+            return
+        if not _is_nothing(commit):
             branch.foresee(_footing(commit), began.version[0])
 
     async def commit(self, commit: Commit) -> Committed:
