@@ -24,6 +24,7 @@ from asynctensor.chunked.array_driver import (
 from asynctensor.chunked.array_form import form_of
 from asynctensor.chunked.cache import ChunkCache
 from asynctensor.chunked.codec import Array
+from asynctensor.chunked.compression.user_codec import replacements
 from asynctensor.chunked.destination import Into, output
 from asynctensor.chunked.format import ArrayFormat, ArrayLayout
 from asynctensor.chunked.grid import Partition
@@ -137,9 +138,11 @@ class ChunkedDriver(ArrayDriver, Generic[M]):
         """The array that all handles over this pool share; in a transaction, over `base`."""
         fmt = self.format
         kind = fmt.kind(metadata)
-        # Bytes of records and the records themselves are kept apart.
+        # Bytes of records and the records themselves are kept apart; and so is what formats and
+        # codecs make of it that were registered under the same names later.
         document = self.path + fmt.metadata_key
-        key = (self.store.identity, document, fmt.driver, kind, str(layout.dtype))
+        meaning = type(fmt), replacements(), kind, str(layout.dtype)
+        key = (self.store.identity, document, *meaning)
         versions = pools.cache.shared(key, ChunkVersions)
         store = self.store if base is None else self._view
         return pools.cache.shared(

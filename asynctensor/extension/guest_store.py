@@ -47,6 +47,7 @@ class GuestStore(KeyValueStore):
         options: The members of the spec, from which it is made.
         capabilities: What it can do.
         guest: Where its code runs.
+        registration: Tells it from stores that were registered under its name before or after.
         below: What it stands on, if it is an adapter: a store, and a path in it.
     """
 
@@ -58,11 +59,12 @@ class GuestStore(KeyValueStore):
         options: Mapping[str, Any],
         capabilities: Capabilities,
         guest: Guest,
+        registration: int,
         below: tuple[KeyValueStore, str] | None = None,
     ) -> None:
         self.driver, self.capabilities = driver, capabilities
         self._scheme, self._make, self._options = scheme, make, dict(options)
-        self._guest, self._below = guest, below
+        self._guest, self._registration, self._below = guest, registration, below
         self._made: list[StoreCalls] = []
 
     async def _calls(self) -> StoreCalls:
@@ -118,7 +120,7 @@ class GuestStore(KeyValueStore):
     @property
     def identity(self) -> object:
         where = None if self._below is None else (self._below[0].identity, self._below[1])
-        return (self.driver, dump(self._options), where)
+        return (self.driver, self._registration, dump(self._options), where)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopened, (self.driver, self._options, self._below)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +23,7 @@ from asynctensor.storage.store_request import StoreRequest
 
 C = TypeVar("C", bound=type)
 _OPEN = OpenStores()
+_REGISTRATIONS = itertools.count(1)
 #: Parameters that are no members of the spec.
 _SPECIAL = frozenset({"base"})
 #: Members that every kvstore's spec may have.
@@ -41,6 +43,7 @@ class StoreDefinition:
     ) -> None:
         self.name, self._scheme, self._make = name, scheme, make
         self._capabilities, self._guest = capabilities, guest
+        self._registration = next(_REGISTRATIONS)
         self._members = Members.of(make, _SPECIAL)
         if self._members.names & _COMMON:
             names = ", ".join(sorted(self._members.names & _COMMON))
@@ -75,11 +78,18 @@ class StoreDefinition:
         def made() -> GuestStore:
             make = partial(self._make, **arguments)
             return GuestStore(
-                self.name, self._scheme, make, options, self._capabilities, self._guest, below
+                self.name,
+                self._scheme,
+                make,
+                options,
+                self._capabilities,
+                self._guest,
+                self._registration,
+                below,
             )
 
         where = None if below is None else (below[0].identity, below[1])
-        return _OPEN.shared((self, dump(options), where), made), request.path
+        return _OPEN.shared((self._registration, dump(options), where), made), request.path
 
 
 @overload

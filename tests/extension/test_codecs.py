@@ -444,3 +444,24 @@ async def test_array_codecs_run_on_workers_alone() -> None:
         await array.read()
     assert threads
     assert all("data_copy" in name or "file_io" in name for name in threads), threads
+
+
+@pytest.mark.parametrize("driver", ["zarr3", "zarr2"])
+async def test_arrays_that_are_open_keep_their_codec(alone, driver: str) -> None:
+    class Other(Xor):
+        def encode(self, data: bytes) -> bytes:
+            return bytes(byte ^ 0xFF for byte in data)
+
+        decode = encode
+
+    context = ts.Context({"cache_pool": {"total_bytes_limit": 10**6}})
+    register_codec("xor")(Xor)
+    codec = {"name": "xor"} if driver == "zarr3" else {"id": "xor"}
+    one = await made(codec, driver, context=context)
+    await one.write(7)
+    register_codec("xor", replace=True)(Other)
+    spec = {"driver": driver, "kvstore": "memory://"}
+    for recheck in (False, True):
+        other = await ts.open(spec, context=context, recheck_cached_data=recheck)
+        assert (await other.read() == 7 ^ 1 ^ 0xFF).all()
+        assert (await one.read() == 7).all()

@@ -242,3 +242,22 @@ def test_what_cannot_be_registered() -> None:
     with pytest.raises(AlreadyExists):
         register_format("tiles")(Tiles)
     register_format("tiles", replace=True)(Tiles)
+
+
+async def test_another_format_of_the_same_name_shares_nothing(tmp_path: Path) -> None:
+    class Other(Tiles):
+        def key(self, cell: Any) -> str:
+            return "level1/" + "_".join(map(str, cell)) + ".tile"
+
+    context = ts.Context({"cache_pool": {"total_bytes_limit": 10**6}})
+    one = await made(tmp_path, dtype="int32", context=context)
+    await one.write(1)
+    assert (await one.read() == 1).all()
+    register_format("tiles", replace=True)(Other)
+    other = await ts.open(
+        f"file://{tmp_path}/t/|tiles:", context=context, recheck_cached_data=False
+    )
+    assert (await other.read() == 0).all()
+    await other.write(2)
+    assert (await one.read() == 1).all()
+    assert len(list((tmp_path / "t/level1").iterdir())) == 6

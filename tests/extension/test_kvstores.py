@@ -318,6 +318,25 @@ def test_names_that_are_taken() -> None:
     assert ts.KvStore.open("new://").result().list().result() == []
 
 
+async def test_nothing_is_cached_across_registrations() -> None:
+    context = ts.Context({"cache_pool": {"total_bytes_limit": 10**6}})
+    spec = {"driver": "zarr3", "kvstore": {"driver": "mine", "path": "a/"}}
+    arrays = []
+    for number, cls in enumerate([Shelf, AsyncShelf]):
+        register_kvstore("mine", replace=number > 0)(cls)
+        array = await ts.open(
+            spec, create=True, dtype="int32", shape=[4], context=context, recheck_cached_data=False
+        )
+        await array.write(number)
+        arrays.append(array)
+        assert (await array.read() == number).all()
+    again = await ts.open(spec, context=context, recheck_cached_data=False)
+    assert (await again.read() == 1).all()
+    assert (await arrays[0].read() == 0).all()
+    one, two = (each.kvstore.store.identity for each in arrays)
+    assert one != two
+
+
 def test_what_is_no_store() -> None:
     class Nothing: ...
 

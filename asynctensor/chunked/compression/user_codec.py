@@ -60,6 +60,8 @@ OURS = frozenset(
     }
 )  # fmt: skip
 CODECS: dict[str, CodecDefinition] = {}
+#: Those that were replaced, oldest first.
+_REPLACED: list[str] = []
 
 
 def add_codec(name: str, definition: CodecDefinition, *, replace: bool) -> None:
@@ -72,7 +74,14 @@ def add_codec(name: str, definition: CodecDefinition, *, replace: bool) -> None:
         raise AlreadyExists(f'there is a codec "{name}" already; choose another name')
     if name in CODECS and not replace:
         raise AlreadyExists(f'there is a codec "{name}" already; pass replace=True to replace it')
+    if name in CODECS:
+        _REPLACED.append(name)
     CODECS[name] = definition
+
+
+def replacements() -> int:
+    """How many codecs were replaced so far: the same documents mean the same while it stays."""
+    return len(_REPLACED)
 
 
 def is_user_codec(name: str, kind: CodecKind = "bytes_to_bytes") -> bool:
