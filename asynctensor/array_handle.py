@@ -181,6 +181,9 @@ class ArrayHandle(SchemaProperties, Indexable):
     def astype(self, dtype: DTypeLike) -> Self:
         """A view whose elements are converted to another data type as they are read and written.
 
+        Args:
+            dtype: The other data type: what `asynctensor.dtype` takes.
+
         Raises:
             InvalidArgument: There is no conversion, or no such data type.
         """

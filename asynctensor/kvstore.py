@@ -264,7 +264,12 @@ class KvStore(KvStoreHandle):
         timeout: float | None = None,
         deadline: float | None = None,
     ) -> Future[None]:
-        """Deletes the keys of a range, which is relative to the path; not atomic.
+        """Deletes the keys of a range; not atomic.
+
+        Args:
+            range: The range, relative to the path.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
 
         Returns:
             Future that is done when they are gone. If it fails or is cancelled, some may be.

@@ -224,7 +224,17 @@ class ReadableGroup(Displayed):
     def open_group(
         self, path: str, *, timeout: float | None = None, deadline: float | None = None
     ) -> Future[Self]:
-        """Opens the group at `path`; as `open`, but fails with `FailedPrecondition` on an array."""
+        """Opens the group at a path.
+
+        Args:
+            path: Where, in this group.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of it. It fails with `NotFound` if nothing is there, and with
+            `FailedPrecondition` if that is an array.
+        """
         names = split_path(path, self._place.format)
 
         async def opened() -> Self:
@@ -238,7 +248,17 @@ class ReadableGroup(Displayed):
     def open_array(
         self, path: str, *, timeout: float | None = None, deadline: float | None = None
     ) -> Future[TensorStore]:
-        """Opens the array at `path`; as `open`, but fails with `FailedPrecondition` on a group."""
+        """Opens the array at a path.
+
+        Args:
+            path: Where, in this group.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of it. It fails with `NotFound` if nothing is there, and with
+            `FailedPrecondition` if that is a group.
+        """
         names = split_path(path, self._place.format)
 
         async def opened() -> TensorStore:
@@ -252,7 +272,16 @@ class ReadableGroup(Displayed):
     def contains(
         self, path: str, *, timeout: float | None = None, deadline: float | None = None
     ) -> Future[bool]:
-        """Whether there is an array or a group at `path`."""
+        """Whether there is an array or a group at a path.
+
+        Args:
+            path: Where, in this group.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
+        Returns:
+            Future of it.
+        """
         names = split_path(path, self._place.format)
 
         async def asked() -> bool:

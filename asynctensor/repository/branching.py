@@ -47,6 +47,11 @@ class Branching:
         Who has it open can still read; writes fail with `FailedPrecondition`. The name can be
         given to a new branch.
 
+        Args:
+            name: The branch's name.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
         Returns:
             Future; it fails with `NotFound` if there is none, and with `InvalidArgument` if it is
             ``main``, which every repository has.
@@ -56,7 +61,12 @@ class Branching:
     def branches(
         self, *, timeout: float | None = None, deadline: float | None = None
     ) -> Future[list[BranchInfo]]:
-        """The branches, by name."""
+        """The branches, by name.
+
+        Args:
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+        """
         return start(self._branches, timeout=timeout, deadline=deadline)
 
     async def _branches(self) -> list[BranchInfo]:
@@ -102,6 +112,11 @@ class Branching:
     ) -> Future[None]:
         """Forgets a tag; it can never be created again.
 
+        Args:
+            name: The tag's name.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
         Returns:
             Future; it fails with `NotFound` if there is none.
         """
@@ -110,7 +125,12 @@ class Branching:
     def tags(
         self, *, timeout: float | None = None, deadline: float | None = None
     ) -> Future[list[TagInfo]]:
-        """The tags, by name."""
+        """The tags, by name.
+
+        Args:
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+        """
         return start(self._tags, timeout=timeout, deadline=deadline)
 
     async def _tags(self) -> list[TagInfo]:

@@ -117,6 +117,11 @@ class Past:
     ) -> Future[str | None]:
         """Asks the store for commits of others.
 
+        Args:
+            branch: The branch.
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
         Returns:
             Future of the id of the newest commit; None: there is none. It fails with `NotFound` if
             there is no such branch.

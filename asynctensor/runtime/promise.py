@@ -50,7 +50,7 @@ class Promise(Generic[T_contra]):
         return promise, promise._future
 
     def set_result(self, result: T_contra) -> None:
-        """The operation succeeded."""
+        """The operation succeeded with `result`."""
         self._future._settle(SUCCEEDED, result)
 
     def set_exception(self, exception: BaseException) -> None:

@@ -130,7 +130,7 @@ class Schema(SchemaProperties):
         return self._state
 
     def to_json(self, include_defaults: bool = False) -> Any:
-        """Its JSON; a schema has no defaults to include."""
+        """Its JSON; `include_defaults` makes no difference: a schema has none."""
         return self._state.to_json()
 
     @property

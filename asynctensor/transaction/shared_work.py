@@ -128,6 +128,10 @@ class SharedWork(Life):
     ) -> Future[list[Receipt]]:
         """Looks for parts in the store, for whoever lost their receipts; adds none.
 
+        Args:
+            timeout: Seconds after which to give up.
+            deadline: The same as a Unix time.
+
         Returns:
             Future of the receipts of all parts that were finished, retries among them.
 
