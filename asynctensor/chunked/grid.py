@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, Self, TypeAlias, TypeVar, cast
 
 from asynctensor.chunked.codec import Array
 from asynctensor.chunked.dim_sets import DimSet, aligned_sets, dim_sets
@@ -106,12 +106,19 @@ class Partition:
         return cls(sets, len(extents), tuple(transform.input_shape))
 
     @classmethod
-    def _of_aligned(cls, sets: Sequence[StridedSet]) -> Self:
-        """`__init__` for one strided set per dimension, all in order."""
+    def _of_aligned(
+        cls, sets: Sequence[StridedSet], view_shape: tuple[int, ...] | None = None
+    ) -> Self:
+        """`__init__` for one strided set per dimension, all in order.
+
+        Args:
+            sets: Of the array's dimensions.
+            view_shape: Of the view; None: the sets are all of it.
+        """
         self = cls.__new__(cls)
         self.sets = tuple(sets)
         self.rank = rank = len(sets)
-        self.view_shape = tuple([s.length for s in sets])
+        self.view_shape = tuple([s.length for s in sets]) if view_shape is None else view_shape
         count = 1
         for s in sets:
             count *= s.count
@@ -189,6 +196,9 @@ class Partition:
     def finer(self, cell: Cell, sizes: Sequence[int]) -> Partition:
         """The part of the view in `cell`, on a finer grid whose origin is that of the cell."""
         sets = [s.within(segment, sizes) for s, segment in zip(self.sets, cell, strict=True)]
+        if self._by_out is _in_order(self.rank):
+            # They are of the same kinds.
+            return self._of_aligned(cast("list[StridedSet]", sets), self.view_shape)
         return Partition(sets, self.rank, self.view_shape)
 
     def size(self, cell: Cell) -> int:

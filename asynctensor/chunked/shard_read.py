@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import TypeVar
 
 from asynctensor.chunked.array import ChunkedArray, ChunkStatistics
@@ -79,12 +80,18 @@ def _numbered(
     shard: ShardLayout, finer: Partition, cells: Iterable[Cell]
 ) -> Iterator[tuple[int, Partition, Cell]]:
     """Cells of a partition of one shard, with the C-order numbers of their inner chunks."""
-    strides = [math.prod(shard.grid[d + 1 :]) for d in range(len(shard.grid))]
+    strides = _strides(tuple(shard.grid))
     for inner in cells:
         flat = 0
         for k, stride in zip(finer.index(inner), strides, strict=True):
             flat += k * stride
         yield flat, finer, inner
+
+
+@lru_cache(64)
+def _strides(grid: tuple[int, ...]) -> list[int]:
+    """By how much the C-order number in a grid grows with each index."""
+    return [math.prod(grid[d + 1 :]) for d in range(len(grid))]
 
 
 def runs(
