@@ -22,6 +22,9 @@ from asynctensor.schema.json_value import boolean, dump, in_member, string
 #: Names of buckets that were made in us-east-1 before 2018 may be longer and hold more.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 _STRICT = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+#: Regions of AWS are a part of the host's name; of other services', all may be that is signed.
+_REGION = re.compile(r"[A-Za-z0-9-]{1,63}")
+_REGION_ELSEWHERE = re.compile(r"[!-.0-~]{1,255}")
 _IPV4 = re.compile(r"\d+\.\d+\.\d+\.\d+")
 #: What begins or ends names that are no buckets' own.
 _RESERVED_STARTS = ("xn--", "sthree-")
@@ -111,6 +114,7 @@ def check_members(options: dict[str, Any], form: object) -> dict[str, Any]:
                     f"{dump(options['checksum_algorithm'])}"
                 )
     bucket = options.get("bucket", "")
+    _check_region(options.get("aws_region", ""), elsewhere=bool(options.get("endpoint")))
     if not options.get("endpoint"):
         if "host_header" in options:
             with in_member("host_header"):
@@ -123,6 +127,16 @@ def check_members(options: dict[str, Any], form: object) -> dict[str, Any]:
             check_bucket(bucket)
     # What says nothing is left out, as TensorStore does.
     return {n: v for n, v in options.items() if v != "" and not (n == "requester_pays" and not v)}
+
+
+def _check_region(region: str, *, elsewhere: bool) -> None:
+    form = _REGION_ELSEWHERE if elsewhere else _REGION
+    if region and form.fullmatch(region) is None:
+        with in_member("aws_region"):
+            raise InvalidArgument(
+                f"Invalid region: {dump(region)}; expected letters, digits and hyphens, such as "
+                '"eu-west-1"'
+            )
 
 
 def check_bucket(name: str) -> None:

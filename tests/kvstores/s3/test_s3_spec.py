@@ -71,6 +71,20 @@ def test_wrong_specs_are_refused_as_there(members) -> None:
         assert str(theirs.value).partition(" [source")[0] in str(ours.value)
 
 
+@pytest.mark.parametrize("endpoint", [None, "http://localhost:1"])
+@pytest.mark.parametrize("region", ["us east", "x.example/", "eu/west", "é", "a\nb", "x" * 256])
+def test_regions_that_no_service_has(region, endpoint) -> None:
+    """TensorStore takes them, and puts them into the names of hosts."""
+    members = {"bucket": "abc", "aws_region": region} | ({"endpoint": endpoint} if endpoint else {})
+    with pytest.raises(ts.Error, match='member "aws_region": Invalid region'):
+        ts.KvStore.Spec({"driver": "s3", **members})
+
+
+def test_other_services_name_their_regions_as_they_like() -> None:
+    members = {"bucket": "abc", "aws_region": "Room_1.a", "endpoint": "http://localhost:1"}
+    assert ts.KvStore.Spec({"driver": "s3", **members}).to_json()["aws_region"] == "Room_1.a"
+
+
 @pytest.mark.parametrize("url", URLS)
 def test_urls_are_as_tensorstores(url) -> None:
     ours, theirs = ts.KvStore.Spec(url), tensorstore.KvStore.Spec(url)
