@@ -32,9 +32,10 @@ _NOT_IN_XML: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 async def list_range(asker: S3Asker, key_range: KeyRange) -> AsyncIterator[ListEntry]:
     """The objects of a range, in order."""
-    query = [("prefix", key_range.common_prefix)]
-    after = _before(key_range.inclusive_min)
-    if after and key_range.inclusive_min != key_range.common_prefix:
+    prefix = _repeatable(key_range.common_prefix)
+    query = [("prefix", prefix)]
+    after = _repeatable(_before(key_range.inclusive_min))
+    if after and after > prefix:
         query.append(("start-after", after))
     async for page in _pages(asker, query):
         for entry in page.entries:
@@ -165,6 +166,12 @@ def _before(key: str) -> str:
     if last == "\0":
         return key[:-1]
     return f"{key[:-1]}{chr(ord(last) - 1)}~~~~" if "!" < last <= "~" else key[:-1]
+
+
+def _repeatable(text: str) -> str:
+    """The part of `text` that answers can repeat as it is: Ceph does so whatever is asked for."""
+    found = _NOT_IN_XML.search(text)
+    return text if found is None else text[: found.start()]
 
 
 def _is_beyond(key: str, key_range: KeyRange) -> bool:

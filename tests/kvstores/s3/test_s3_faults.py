@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl, quote, urlsplit
+
 import pytest
 
 from asynctensor.errors import (
@@ -159,3 +161,31 @@ async def test_keys_that_no_object_can_have(s3) -> None:
     assert await keys(store) == sorted(odd, key=str.encode)
     await start(store.delete_range, KeyRange())
     assert await keys(store) == []
+
+
+@pytest.mark.parametrize("key", ["a\x01b", "\x01", "a\uffff", "a\nb"])
+async def test_prefixes_that_are_repeated_in_a_form_that_is_no_xml(key: str) -> None:
+    """As Ceph does; the keys themselves come encoded."""
+
+    def script(asked: Asked) -> Said:
+        if asked.method == "DELETE":
+            return Said(204)
+        query = dict(parse_qsl(urlsplit(asked.target).query))
+        assert query["encoding-type"] == "url"
+        repeated = "".join([query.get(name, "") for name in ("prefix", "start-after")])
+        named = "".join([f"&#{ord(c)};" if c < " " else c for c in repeated])
+        found = f"<Contents><Key>{quote(key, safe='')}</Key><Size>1</Size></Contents>"
+        listed = found if key.startswith(query.get("prefix", "")) else ""
+        return Said(
+            body=f"<ListBucketResult><Prefix>{named}</Prefix><EncodingType>url</EncodingType>"
+            f"{listed}</ListBucketResult>".encode()
+        )
+
+    with ScriptedServer(script) as server:
+        store = S3Store(Address("bucket", server.url), EXCHANGE, ANONYMOUS)
+        await start(store.delete_range, KeyRange(key, key + "\0"))
+        assert [each.target for each in server.asked if each.method == "DELETE"] == [
+            f"/bucket/{quote(key, safe='')}"
+        ]
+        await start(store.delete_range, KeyRange(key + "0", key + "9"))
+        assert len([each for each in server.asked if each.method == "DELETE"]) == 1
