@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, Generic, TypeVar
 
+from asynctensor.errors import FailedPrecondition
 from asynctensor.kvstores._http.asker import Asker
 from asynctensor.kvstores._http.lost_answers import ConditionalWrite, Send, until_known
 from asynctensor.kvstores._http.message import Response
@@ -62,6 +63,7 @@ class ObjectWriter(ABC, Generic[A]):
     async def delete_anyhow(self, key: str) -> float:
         """Deletes an object, if there is one; gives the time."""
         answer = await self._asker.ask("DELETE", key)
+        _check_no_page(answer)
         if answer.status >= 300 and not self._reader.is_missing(answer):
             raise self._asker.refused("DELETE", key, answer)
         return answer.time
@@ -111,8 +113,24 @@ class ObjectWriter(ABC, Generic[A]):
     ) -> TimestampedStorageGeneration:
         """What an answer says that leaves no doubt."""
         if answer.status < 300:
+            if write.mark is None:
+                _check_no_page(answer)
             made = NO_VALUE if write.mark is None else self._made(answer)
             return TimestampedStorageGeneration(made, answer.time)
         if write.if_equal != UNKNOWN and self._says_no(answer):
             return TimestampedStorageGeneration(UNKNOWN, answer.time)
         raise self._asker.refused("DELETE" if write.mark is None else self.puts, key, answer)
+
+
+def _check_no_page(answer: Response) -> None:
+    """Checks that it is the service that says that something was deleted.
+
+    Raises:
+        FailedPrecondition: Something on the way answers in its place, with a page for people.
+    """
+    kind = answer.headers.get("content-type", "")
+    if answer.status == 200 and answer.body and kind.startswith("text/html"):
+        raise FailedPrecondition(
+            "a page (text/html) came in place of the service's answer; does something on the way "
+            "want a login, and is the endpoint right?"
+        )

@@ -80,7 +80,10 @@ async def delete_keys(asker: S3Asker, writer: S3Writer, keys: Iterable[str]) -> 
         return
     if answer.status != 200:
         raise asker.refused("POST", None, answer)
-    for failed in parse_document(answer.body).iter("Error"):
+    root = parse_document(answer.body)
+    if root.tag != "DeleteResult":
+        raise DataLoss(f"asked to delete objects, the server sent {root.tag!r}")
+    for failed in root.iter("Error"):
         raise _not_deleted(failed)
 
 
