@@ -57,16 +57,21 @@ class ZipWriter:
         self._waiting.append(mine)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
-        try:
-            return await asyncio.shield(mine.done)
-        except asyncio.CancelledError:
-            if mine in self._waiting:
-                self._waiting.remove(mine)
-            else:
+        cancelled: asyncio.CancelledError | None = None
+        while not mine.done.done():
+            try:
                 await asyncio.wait([mine.done])
+            except asyncio.CancelledError as error:
+                if mine in self._waiting:
+                    self._waiting.remove(mine)
+                    raise
+                cancelled = error
+        if cancelled is not None:
+            if not mine.done.cancelled():
                 # Whatever came of it, nobody waits for it any more.
                 mine.done.exception()
-            raise
+            raise cancelled
+        return mine.done.result()
 
     async def _run(self) -> None:
         while self._waiting:
@@ -77,6 +82,11 @@ class ZipWriter:
                 for each in group:
                     if not each.done.done():
                         each.done.set_exception(error)
+            except BaseException:
+                # The loop ends: nobody does what waits here.
+                for each in (*group, *self._waiting):
+                    each.done.cancel()
+                raise
             else:
                 self._waiting[:0] = left
 

@@ -274,3 +274,36 @@ async def test_arrays(url: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(await again.read(), data)
     await again.resize(exclusive_max=[4, 20])
     np.testing.assert_array_equal(await again.read(), data[:4])
+
+
+async def test_a_write_is_seen_through_however_often_it_is_cancelled() -> None:
+    base = FaultyStore(MemoryStore())
+    store = ZipStore(base, "z")
+    gate = base.hold("write", stubborn=True)
+    task = asyncio.ensure_future(store.write("a", b"1"))
+    await gate.reached()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.wait([task], timeout=0)
+        assert not task.done()
+    gate.open()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await store.read("a")).value == b"1"
+
+
+async def test_nobody_waits_for_a_writer_that_is_gone() -> None:
+    base = FaultyStore(MemoryStore())
+    store = ZipStore(base, "z")
+    gate = base.hold("write")
+    tasks = [asyncio.ensure_future(store.write("a", b"1"))]
+    await gate.reached()
+    tasks.append(asyncio.ensure_future(store.write("b", b"2")))
+    while len(store._writer._waiting) < 1:
+        await asyncio.wait(tasks, timeout=0)
+    writer = store._writer._task
+    for each in (*tasks, writer):
+        each.cancel()
+    done, _ = await asyncio.wait([*tasks, writer], timeout=60)
+    assert len(done) == 3
+    assert all(each.cancelled() for each in done)
