@@ -28,6 +28,7 @@ from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.redirects import origin
 from asynctensor.kvstores.gcs.asking import GcsAsker
 from asynctensor.runtime.entropy import uniform
+from asynctensor.runtime.seen_through import seen_through
 
 #: Pieces, but for the last, have multiples of so many bytes.
 BLOCK: Final = 256 * 1024
@@ -116,14 +117,8 @@ class Upload:
 
     async def _begin(self) -> Response | None:
         """Names the upload; gives the answer where it may not be."""
-        begun = asyncio.ensure_future(self._begun())
-        try:
-            answer = await asyncio.shield(begun)
-        except asyncio.CancelledError:
-            # What is to be cancelled must have a name.
-            with contextlib.suppress(Error):
-                await begun
-            raise
+        # What is to be cancelled must have a name.
+        answer = await seen_through(self._begun())
         return None if self._url else answer
 
     async def _begun(self) -> Response:

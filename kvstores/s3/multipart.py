@@ -26,6 +26,7 @@ from asynctensor.kvstores.s3.address import Algorithm
 from asynctensor.kvstores.s3.asking import S3Asker
 from asynctensor.kvstores.s3.checksums import checksum_field, digests_of
 from asynctensor.kvstores.s3.errors import read_problem
+from asynctensor.runtime.seen_through import seen_through
 
 #: Parts that an object may have.
 _MOST_PARTS: Final = 10_000
@@ -71,14 +72,8 @@ class Upload:
         Args:
             fields: What is said of the object.
         """
-        begun = asyncio.ensure_future(self._begin(fields))
-        try:
-            await asyncio.shield(begun)
-        except asyncio.CancelledError:
-            # What is to be aborted must have a name.
-            with contextlib.suppress(Error):
-                await begun
-            raise
+        # What is to be aborted must have a name.
+        await seen_through(self._begin(fields))
         size = max(self._uploads.part, math.ceil(len(self._body) / _MOST_PARTS))
         starts = range(0, len(self._body), size)
         turn = asyncio.Semaphore(self._uploads.beside)

@@ -57,3 +57,23 @@ async def test_cancelled_edits(which: int, stored: bytes) -> None:
     assert value == stored
     assert outcomes[which] is asyncio.CancelledError
     assert outcomes[1 - which] is type(None)
+
+
+async def _ended_before_it_began() -> bytes:
+    """A loop ends right after an edit has come: all its tasks are cancelled."""
+    store = MemoryStore()
+    document = JsonDocument(store, "a", shared_pool("data_copy", 1))
+    edit = asyncio.create_task(document.edit(Edit(("first",), 1)))
+    await asyncio.sleep(0)
+    storing = document._task
+    assert storing is not None
+    for each in (edit, storing):
+        each.cancel()
+    await asyncio.wait([edit, storing])
+    assert edit.cancelled()
+    await document.edit(Edit(("second",), 2))
+    return (await store.read("a")).value
+
+
+async def test_edits_go_on_after_one_that_was_cancelled_before_it_began() -> None:
+    assert await start(_ended_before_it_began, timeout=60) == b'{"second":2}'
