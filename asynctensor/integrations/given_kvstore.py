@@ -11,7 +11,7 @@ from asynctensor.kvstore import KvStore
 from asynctensor.kvstore_spec import KvStoreSpec
 from asynctensor.opening import open_store
 from asynctensor.public_kvstore_spec import kvstore_value
-from asynctensor.repository.repository import Repository
+from asynctensor.repository.repository import Repository, time_text
 from asynctensor.runtime.context import Context
 from asynctensor.storage.kvstore import KeyValueStore
 from asynctensor.transaction.staged_store import StagedStore
@@ -54,7 +54,8 @@ def given_kvstore(
         The kvstore; its path is empty or ends in ``/``.
 
     Raises:
-        InvalidArgument: `given` is nothing of that; or a state is asked of what has none.
+        InvalidArgument: `given` is nothing of that; a state is asked of what has none; or it is
+            a time without zone.
     """
     chosen = {name: each for name, each in (state or {}).items() if each is not None}
     if isinstance(given, Repository):
@@ -92,7 +93,7 @@ def _spec_of(given: Any) -> KvStoreSpec:
 def _at_state(spec: KvStoreSpec, state: dict[str, Any]) -> KvStoreSpec:
     if not state:
         return spec
-    texts = {k: v.isoformat() if isinstance(v, dt.datetime) else v for k, v in state.items()}
+    texts = {k: time_text(v) if k == "as_of" else v for k, v in state.items()}
     if spec.driver == "repo":
         return KvStoreSpec({"driver": "repo", "path": spec.path, "base": spec.base, **texts})
     return KvStoreSpec({"driver": "repo", "base": spec.as_directory(), **texts})

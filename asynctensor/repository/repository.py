@@ -141,9 +141,8 @@ class Repository(Past, Branching):
             InvalidArgument: Several states are given, or one is spelled wrong. Whether there is
                 such a state turns out at the first read or write, which fails with `NotFound`.
         """
-        if isinstance(as_of, dt.datetime):
-            as_of = _with_zone(as_of).isoformat()
-        given = {"branch": branch, "tag": tag, "snapshot": snapshot, "as_of": as_of}
+        time = as_of if as_of is None else time_text(as_of)
+        given = {"branch": branch, "tag": tag, "snapshot": snapshot, "as_of": time}
         options = {name: text for name, text in given.items() if text is not None}
         spec = KvStoreSpec({"driver": "repo", "path": path, "base": self._spec, **options})
         store = RepositoryStore(self._state, source_of(self._state, spec.options))
@@ -256,7 +255,14 @@ def _reopened(place: Place, spec: KvStoreSpec, context: Context) -> Repository:
     return Repository(state_of(place), spec, context)
 
 
-def _with_zone(time: dt.datetime) -> dt.datetime:
-    if time.tzinfo is None:
-        raise InvalidArgument(f"as_of={time!r} has no time zone: give it one, such as dt.UTC")
-    return time
+def time_text(as_of: str | dt.datetime) -> str:
+    """The member ``as_of`` of a spec.
+
+    Raises:
+        InvalidArgument: It is a `datetime` without a time zone.
+    """
+    if not isinstance(as_of, dt.datetime):
+        return as_of
+    if as_of.tzinfo is None:
+        raise InvalidArgument(f"as_of={as_of!r} has no time zone: give it one, such as dt.UTC")
+    return as_of.isoformat()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import pickle
 import subprocess
@@ -229,3 +230,14 @@ def test_wrong_arguments() -> None:
     files = AsynctensorFileSystem({"driver": "memory"}, context=at.Context())
     with pytest.raises(NotImplementedError, match="reading or writing"):
         files.open("k", "r+b")
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_time_without_zone_is_refused_whatever_is_given(tmp_path: Path, opened: bool) -> None:
+    repo = at.Repository.open(tmp_path, create=True).result()
+    repo.kvstore()["a"] = b"1"
+    given = repo if opened else tmp_path
+    with pytest.raises(InvalidArgument, match="no time zone"):
+        AsynctensorFileSystem(given, as_of=dt.datetime(2999, 1, 1))  # noqa: DTZ001
+    later = dt.datetime(2999, 1, 1, tzinfo=dt.UTC)
+    assert AsynctensorFileSystem(given, as_of=later).cat_file("a") == b"1"
