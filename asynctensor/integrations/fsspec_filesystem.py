@@ -13,7 +13,7 @@ from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.spec import AbstractBufferedFile
 from fsspec.utils import tokenize
 
-from asynctensor.errors import FailedPrecondition, InvalidArgument, OutOfRange
+from asynctensor.errors import Aborted, FailedPrecondition, InvalidArgument, OutOfRange
 from asynctensor.integrations.given_kvstore import State, given_kvstore, target_of
 from asynctensor.kvstore import KvStore
 from asynctensor.runtime.context import Context
@@ -247,13 +247,23 @@ class AsynctensorFileSystem(AsyncFileSystem):  # type: ignore[misc]
     async def _pipe_file(
         self, path: str, value: Any, mode: str = "overwrite", **kwargs: Any
     ) -> dict[str, str]:
-        name = self._strip_protocol(path)
-        data = value if isinstance(value, bytes) else bytes(value)
         condition = NO_VALUE if mode == "create" else None
-        made = await self._kvstore.write(name, data, if_equal=condition)
-        if made.generation == UNKNOWN:
+        found = await self._written(path, value, condition)
+        if found is None:
             raise FileExistsError(path)
-        return {"generation": made.generation.hex()}
+        return {"generation": found.hex()}
+
+    async def _written(self, path: str, value: Any, if_equal: bytes | None) -> bytes | None:
+        """The generation of what was written; None if that is not what is there."""
+        data = value if isinstance(value, bytes) else bytes(value)
+        made = await self._kvstore.write(self._strip_protocol(path), data, if_equal=if_equal)
+        return None if made.generation == UNKNOWN else made.generation
+
+    async def _version(self, path: str) -> tuple[bytes, bytes | None]:
+        """A value, empty where there is none, and the generation to replace it by."""
+        found = await self._kvstore.read(self._strip_protocol(path))
+        conditional = self._kvstore.store.capabilities.can_compare_and_swap
+        return bytes(found.value), found.stamp.generation if conditional else None
 
     async def _put_file(
         self, lpath: Any, rpath: str, mode: str = "overwrite", **kwargs: Any
@@ -330,8 +340,11 @@ class ValueFile(AbstractBufferedFile):  # type: ignore[misc]
 
     def _initiate_upload(self) -> None:
         self._pieces: list[bytes] = []
-        if self.mode == "ab" and self.fs.exists(self.path):
-            self._pieces.append(self.fs.cat_file(self.path))
+        self._if_equal = NO_VALUE if self.mode == "xb" else None
+        if self.mode == "ab":
+            wait: Any = sync  # fsspec infers None
+            there, self._if_equal = wait(self.fs.loop, self.fs._version, self.path)
+            self._pieces.append(there)
 
     def _upload_chunk(self, final: bool = False) -> Any:
         self._pieces.append(self.buffer.getvalue())
@@ -340,9 +353,21 @@ class ValueFile(AbstractBufferedFile):  # type: ignore[misc]
         return True
 
     def commit(self) -> None:
-        """Writes the value."""
-        mode = "create" if self.mode == "xb" else "overwrite"
-        self.fs.pipe_file(self.path, b"".join(self._pieces), mode=mode)
+        """Writes the value.
+
+        Raises:
+            FileExistsError: It was to be made, and somebody else was quicker.
+            Aborted: It was to become longer, and somebody else has changed it meanwhile.
+        """
+        wait: Any = sync  # fsspec infers None
+        data = b"".join(self._pieces)
+        if wait(self.fs.loop, self.fs._written, self.path, data, self._if_equal) is not None:
+            return
+        if self.mode == "xb":
+            raise FileExistsError(self.path)
+        raise Aborted(
+            "the file was changed by others since it was read; open it again", key=self.path
+        )
 
     def discard(self) -> None:
         """Forgets it."""

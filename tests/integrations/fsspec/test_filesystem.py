@@ -23,7 +23,7 @@ from fsspec.tests.abstract import (
 )
 
 import asynctensor as at
-from asynctensor.errors import FailedPrecondition, InvalidArgument
+from asynctensor.errors import Aborted, FailedPrecondition, InvalidArgument
 from asynctensor.integrations.fsspec import AsynctensorFileSystem, kvstore
 from tests.servers.process import ROOT
 
@@ -241,3 +241,18 @@ def test_a_time_without_zone_is_refused_whatever_is_given(tmp_path: Path, opened
         AsynctensorFileSystem(given, as_of=dt.datetime(2999, 1, 1))  # noqa: DTZ001
     later = dt.datetime(2999, 1, 1, tzinfo=dt.UTC)
     assert AsynctensorFileSystem(given, as_of=later).cat_file("a") == b"1"
+
+
+def test_who_appends_undoes_nothing_that_others_wrote_meanwhile() -> None:
+    files = AsynctensorFileSystem({"driver": "memory"}, context=at.Context())
+    for there in (b"", b"first "):
+        files.pipe_file("a", there) if there else None
+        with files.open("a", "ab") as file:
+            file.write(b"more")
+        assert files.cat_file("a") == there + b"more"
+        late = files.open("a", "ab", block_size=2)
+        late.write(b"too late")
+        files.pipe_file("a", b"others")
+        with pytest.raises(Aborted, match="changed by others"):
+            late.close()
+        assert files.cat_file("a") == b"others"
