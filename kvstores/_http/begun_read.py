@@ -41,7 +41,8 @@ class BegunRead(BegunRequest):
     def __init__(self, store: CountsReads, key: str, options: ReadOptions, told: Told) -> None:
         super().__init__()
         self._store, self.key, self.options = store, key, options
-        self._read_told = told
+        #: None once it was called: who keeps what gives this up does not keep what was read.
+        self._read_told: Told | None = told
 
     def answered(self, answer: Response | Error | None) -> None:
         """Tells what an answer says."""
@@ -64,8 +65,9 @@ class BegunRead(BegunRequest):
 
     def tell(self, found: Arrival | Error | None) -> None:
         """Tells what was found."""
-        if self.is_given_up:
+        told, self._read_told = self._read_told, None
+        if told is None or self.is_given_up:
             return
         if found is not None:
             self._store.count_read(self.key, found)
-        self._read_told(found)
+        told(found)
