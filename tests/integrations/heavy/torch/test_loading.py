@@ -174,6 +174,23 @@ def test_a_damaged_chunk(arrays, tmp_path, workers) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
+def test_windows_that_share_chunks(arrays, tmp_path, workers) -> None:
+    windows = Samples.windows(arrays["image"], {0: 3}, {0: 1})
+    found = list(Loader(windows, 4, workers=workers))
+    assert [len(batch) for batch in found] == [4] * 9 + [2]
+    numbers = torch.cat(found)[:, :, 0, 0]
+    assert torch.equal(numbers, torch.arange(38.0)[:, None] + torch.arange(3.0))
+    # Of the rows 24 to 27: the sixth batch begins at the row 20, and ends with the row 25.
+    (tmp_path / "images/c/6/0/0").write_bytes(b"?")
+    loader = Loader(windows, 4, workers=workers)
+    batches = iter(loader)
+    assert [int(next(batches)[0, 0, 0, 0]) for _ in range(5)] == [0, 4, 8, 12, 16]
+    with pytest.raises(DataLoss, match="c/6/0/0"):
+        next(batches)
+    assert loader.state_dict()["position"] == 20
+
+
+@pytest.mark.parametrize("workers", [0, 1])
 def test_all_that_is_made_of_a_branch_is_of_one_version(tmp_path, workers) -> None:
     repository = at.Repository.open(tmp_path / "lab", create=True).result()
     labels = at.open(
