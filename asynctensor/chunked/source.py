@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from asynctensor.chunked.codec import Array
-from asynctensor.errors import IncompatibleType, InvalidArgument, ResourceExhausted
+from asynctensor.errors import IncompatibleType, InvalidArgument, OutOfRange, ResourceExhausted
 from asynctensor.index_space.alignment import align_shape_to
 from asynctensor.index_space.domain import IndexDomain
 from asynctensor.schema import data_type
@@ -48,11 +49,13 @@ def as_source(value: object, dtype: np.dtype[Any]) -> Array:
     """`value` as an array that can be assigned to elements of `dtype`.
 
     Arrays are converted only where nothing can be lost (NumPy's ``safe`` rule); Python numbers and
-    nested sequences as ``numpy.array(value, dtype)`` would.
+    nested sequences as ``numpy.array(value, dtype)`` would. Times that the unit of `dtype` cannot
+    say are an error, where NumPy would make other times of them.
 
     Raises:
         IncompatibleType: The value has a type that cannot be converted.
         OverflowError: A Python integer is outside the range of `dtype`.
+        OutOfRange: A time is.
         InvalidArgument: A nested sequence is ragged, or a text is no number.
     """
     if isinstance(value, np.ndarray):
@@ -61,6 +64,8 @@ def as_source(value: object, dtype: np.dtype[Any]) -> Array:
                 f"Cannot cast array data from {value.dtype!r} to {dtype!r} according to the rule "
                 f"'safe'; convert it first: source.astype({dtype.name!r})"
             )
+        if dtype.kind in "mM" and value.dtype.kind == dtype.kind:
+            _check_times(value, dtype)
         return value
     if not isinstance(value, np.generic) and hasattr(value, "__array__"):
         return as_source(array_of(value), dtype)
@@ -68,13 +73,36 @@ def as_source(value: object, dtype: np.dtype[Any]) -> Array:
         # Told its length, NumPy would cut off what is too long.
         return as_source(np.asarray(value), dtype)
     try:
-        return np.array(value, dtype=dtype)
+        found = np.array(value, dtype=dtype)
     except TypeError as error:
         raise IncompatibleType(f"cannot convert to {dtype.name}: {error}") from error
     except OverflowError:
         raise
     except ValueError as error:
         raise InvalidArgument(f"cannot convert to {dtype.name}: {error}") from error
+    if dtype.kind in "mM":
+        _check_times(_times(value, dtype.kind), dtype)
+    return found
+
+
+def _times(value: object, kind: str) -> Array:
+    """Times in a unit of their own; none of what has no unit, as numbers."""
+    with suppress(TypeError, ValueError):
+        return np.array(value, dtype=kind)
+    return np.array([], dtype=kind)
+
+
+def _check_times(times: Array, dtype: np.dtype[Any]) -> None:
+    """Whether all of `times` lie in the range of a `dtype` of another unit."""
+    if times.dtype == dtype or not np.can_cast(times.dtype, dtype, "safe"):
+        # A coarser unit reaches farther.
+        return
+    lost = (times.astype(dtype).astype(times.dtype) != times) & ~np.isnat(times)
+    if count := np.count_nonzero(lost):
+        raise OutOfRange(
+            f"{count} of {times.size} times are outside of what {dtype.name} can say, the first "
+            f"of them {times[lost][0]}; an array of a coarser unit can hold them"
+        )
 
 
 def array_of(value: object, *, copy: bool | None = None) -> Array:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from dask.base import tokenize
 
 from asynctensor.errors import IncompatibleType, InvalidArgument
+from asynctensor.integrations.distributing.block import unmasked
 from asynctensor.integrations.distributing.target import Target, gather
 from asynctensor.integrations.pinning import pinned
 from asynctensor.storage.shared_transaction import Receipt
@@ -164,8 +165,9 @@ def store(
         options: For `dask.compute`: ``scheduler=`` and the like.
 
     Raises:
-        InvalidArgument: Shapes or numbers do not fit.
-        IncompatibleType: A target is no opened array, or its elements would lose something.
+        InvalidArgument: Shapes or numbers do not fit, or those of a block are not what Dask says.
+        IncompatibleType: A target is no opened array, elements would lose something in it, or are
+            masked: `dask.array.ma.filled` says what is stored for them.
         FailedPrecondition: The transaction is over.
         Error: What a task raised; of targets in no transaction, some chunks may be written.
     """
@@ -196,6 +198,16 @@ def _check(source: Any, target: Any) -> None:
             f"expected a Dask array and an opened array, got {type(source).__name__} and "
             f"{type(target).__name__}"
         )
+    if any(size != size for size in source.shape):  # noqa: PLR0124 -- NaN
+        raise InvalidArgument(
+            f"the shape {source.shape} is not known before it is computed: "
+            "source.compute_chunk_sizes()"
+        )
+    if isinstance(source._meta, np.ma.MaskedArray):
+        raise IncompatibleType(
+            "an array has no mask; say what is stored for what is masked: "
+            "dask.array.ma.filled(source, x)"
+        )
     if source.shape != tuple(target.shape):
         raise InvalidArgument(
             f"an array of shape {source.shape} cannot be stored in one of {tuple(target.shape)}"
@@ -224,9 +236,25 @@ class _Plain:
 
     def write(self, region: tuple[slice, ...], values: Any) -> None:
         """Writes a region."""
-        self._array[region].write(np.asarray(values)).result()
+        self._array[region].write(unmasked(values, _named(region))).result()
+
+
+def _named(region: tuple[slice, ...]) -> str:
+    return f"block [{', '.join(f'{part.start}:{part.stop}' for part in region)}]"
 
 
 @dask.delayed
-def _written(target: Target | _Plain, region: tuple[slice, ...], block: Array) -> Receipt | None:
-    return target.write(region, block)
+def _written(target: Target | _Plain, region: tuple[slice, ...], block: Any) -> Receipt | None:
+    expected = tuple(part.stop - part.start for part in region)
+    try:
+        found = block if isinstance(block, np.ndarray) else np.asarray(block)
+    except (TypeError, RuntimeError) as error:
+        raise IncompatibleType(
+            f"{_named(region)} is no array of NumPy, nor gives one: {error}"
+        ) from error
+    if found.shape != expected:
+        raise InvalidArgument(
+            f"{_named(region)} has the shape {found.shape}, and not {expected}, as Dask says; "
+            "map_blocks(..., chunks=) tells it what functions return"
+        )
+    return target.write(region, found)

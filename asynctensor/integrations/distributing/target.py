@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asynctensor.errors import FailedPrecondition, IncompatibleType, InvalidArgument, OutOfRange
+from asynctensor.integrations.distributing.block import unmasked
 from asynctensor.opening import open as open_array
 from asynctensor.runtime.context import Context
 from asynctensor.runtime.event_loop import start
@@ -88,6 +89,7 @@ class Target:
 
         Raises:
             InvalidArgument: The region has steps, or too many dimensions.
+            IncompatibleType: The values are of a type that would lose something, or are masked.
             Aborted: The transaction was aborted.
             Error: The store failed; nothing of this write is visible, ever.
         """
@@ -115,7 +117,7 @@ class Target:
 
         Raises:
             OutOfRange: There is no such row.
-            Error: As for `write`.
+            IncompatibleType, Error: As for `write`.
         """
         rows = np.asarray(numbers, np.int64)
         if rows.size and not (rows.min() >= 0 and rows.max() < self.shape[0]):
@@ -131,11 +133,12 @@ class Target:
         name: str,
         attempt: int,
     ) -> Receipt:
+        given = unmasked(values, f"{name} of what is written")
         part = Transaction.join(self.token, context=self.context).result()
         array = open_array(
             dict(self.spec), context=self.context, transaction=part, open=True
         ).result()
-        chosen(array.translate_to[0] if array.rank else array).write(values).result()
+        chosen(array.translate_to[0] if array.rank else array).write(given).result()
         return part.finish(worker=f"{array.url}[{name}]", attempt=attempt).result()
 
     def __setitem__(self, key: Any, values: Any) -> None:

@@ -15,7 +15,13 @@ import tensorstore
 import zarr
 
 import asynctensor as ts
-from asynctensor.errors import DataLoss, IncompatibleType, InvalidArgument, Unimplemented
+from asynctensor.errors import (
+    DataLoss,
+    IncompatibleType,
+    InvalidArgument,
+    OutOfRange,
+    Unimplemented,
+)
 
 SHAPE, CHUNK = (5, 6), (2, 4)
 STRUCT = np.dtype(
@@ -119,6 +125,37 @@ def test_written_and_read_again(
     assert again[::2, 1].read().result().tobytes() == data[::2, 1].tobytes()
     assert pickle.loads(pickle.dumps(again)).dtype == store.dtype
     assert ts.Spec(again.spec().to_json()).dtype == store.dtype
+
+
+FAR = np.datetime64("3000-01-01")
+
+
+@pytest.mark.parametrize("wrong", [
+    np.array([FAR, "NaT"], "M8[s]"), FAR, [FAR, None], "3000-01-01", FAR.astype("M8[s]").item(),
+])  # fmt: skip
+def test_times_that_the_unit_cannot_say(tmp_path: Path, wrong: Any) -> None:
+    """NumPy makes other times of them: of 3000-01-01, one in 1830."""
+    store = ts.open(
+        f"file://{tmp_path}/|zarr3:", create=True, dtype="datetime64[ns]", shape=[2]
+    ).result()
+    with pytest.raises(OutOfRange, match=r"1 of . times .* datetime64\[ns\] .* 3000-01-01"):
+        store.write(wrong).result()
+    near = np.array(["2262-04-11T23:47:16", "NaT"], "M8[s]")
+    store.write(near).result()
+    assert np.array_equal(store.read().result(), near.astype("M8[ns]"), equal_nan=True)
+    for given, found in ((5, 5), ("2020-01-01T07", 18262 * 86_400_000_000_000 + 7 * 3600 * 10**9)):
+        store.write(given).result()
+        assert (store.read().result().view(np.int64) == found).all()
+
+
+def test_spans_that_the_unit_cannot_say(tmp_path: Path) -> None:
+    store = ts.open(
+        f"file://{tmp_path}/|zarr3:", create=True, dtype="timedelta64[ns]", shape=[3]
+    ).result()
+    with pytest.raises(OutOfRange, match="2 of 3 times"):
+        store.write(np.array([10**6, 10, -(10**6)], "m8[D]")).result()
+    store.write(np.array([10, -10, 0], "m8[D]")).result()
+    assert store.read().result().tolist() == [10 * 86400 * 10**9, -10 * 86400 * 10**9, 0]
 
 
 @pytest.mark.parametrize("part", ["bfloat16", "float16", "float8_e5m2", "float4_e2m1fn"])
