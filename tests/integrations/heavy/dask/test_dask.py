@@ -23,9 +23,10 @@ SHAPE = (50, 37)
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    """Two processes that compute."""
+    """Two processes that compute; a machine that stands still meanwhile does not end them."""
+    patient = {f"distributed.comm.timeouts.{name}": "600s" for name in ("connect", "tcp")}
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 5}),
+        dask.config.set({"distributed.scheduler.allowed-failures": 5, **patient}),
         LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as found,
     ):
