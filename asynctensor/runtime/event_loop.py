@@ -33,6 +33,9 @@ T = TypeVar("T")
 #: that is stuck longer (in a worker, in a system call) is left behind: exit must not hang.
 GRACE = 1.0
 
+#: Turns in which what is begun while the loop ends is ended, too.
+_LAST_TURNS = 8
+
 _log = logging.getLogger(__name__)
 
 
@@ -56,6 +59,7 @@ class IoLoop:
         "_arriving",
         "_closers_run",
         "_ending",
+        "_stuck",
         "_thread",
         "_watch",
         "collector",
@@ -69,6 +73,7 @@ class IoLoop:
         self._arriving: deque[Job] = deque()
         self._ending = False
         self._closers_run = False
+        self._stuck: set[Task[Any]] = set()
         self._watch: AsyncGenerator[None, None] | None = None
         self._thread: threading.Thread | None = None
         if own:
@@ -85,8 +90,11 @@ class IoLoop:
             self.loop.run_forever()
         finally:
             waking.end()
-            self.loop.close()
-            self._refuse_arriving()
+            try:
+                self._end_latecomers()
+            finally:
+                self.loop.close()
+                self.forsake()
 
     def _submit(self, jobs: list[Job]) -> None:
         self._arriving.extend(jobs)
@@ -147,11 +155,24 @@ class IoLoop:
             # What hung in connections ends with them, after a few turns.
             await asyncio.wait(stuck, timeout=GRACE / 10)
         # What arrived meanwhile, on connections that were open until then, may have begun others.
-        await self._cancel_tasks(stuck)
+        self._stuck = stuck | await self._cancel_tasks(stuck)
         await loop.shutdown_asyncgens()
         abandon_all(loop)
         abandon_requests(loop)
         loop.stop()
+
+    def _end_latecomers(self) -> None:
+        """Ends tasks that were begun in the last turn of the loop, and have not made a step."""
+        for _ in range(_LAST_TURNS):
+            if not asyncio.all_tasks(self.loop) - self._stuck:
+                return
+            self._stuck |= self.loop.run_until_complete(self._cancel_tasks(self._stuck))
+
+    def forsake(self) -> None:
+        """Has nobody wait for what the loop, which is closed, has not brought to its end."""
+        self._refuse_arriving()
+        abandon_all(self.loop)
+        abandon_requests(self.loop)
 
     async def _cancel_tasks(self, stuck: set[Task[Any]]) -> set[Task[Any]]:
         """Cancels all others but those that are `stuck`; returns those that did not end of it."""
@@ -201,14 +222,21 @@ def _io() -> IoLoop:
     # Not under the lock: it may run finalisers of whoever.
     collect_early()
     with PROCESS.lock:
-        io = PROCESS.io
-        if isinstance(io, IoLoop) and not io.loop.is_closed():
-            return io
+        before = PROCESS.io
+        if isinstance(before, IoLoop) and not before.loop.is_closed():
+            return before
         if PROCESS.exiting:
             raise FailedPrecondition("the interpreter is exiting: nothing can be started any more")
         io = PROCESS.io = IoLoop()
         _end_with_interpreter()
-        return io
+    _forsake(before)
+    return io
+
+
+def _forsake(before: object) -> None:
+    """Tells who still waits for a service's loop that was closed without a word."""
+    if isinstance(before, IoLoop):
+        before.forsake()
 
 
 def _end_with_interpreter() -> None:
@@ -349,6 +377,7 @@ def run_on(loop: AbstractEventLoop) -> None:
                 "anything is opened"
             )
         PROCESS.io = own = IoLoop(loop)
+    _forsake(io)
     if _get_running_loop() is loop:
         loop.create_task(own.watch_for_end())
     else:

@@ -124,6 +124,32 @@ with ScriptedServer(script) as server:
     aborted(futures)
     go_on.set()
 """,
+    # Without a word: who starts the next one finds that out.
+    "a service closes its loop": """
+import os
+from asynctensor.kvstores.memory.store import MemoryStore
+from asynctensor.testing.faulty_store import FaultyStore
+from asynctensor.testing.open_over import open_over
+store = FaultyStore(MemoryStore())
+array = open_over(store, dtype="uint8", shape=[64, 64]).result()
+shutdown()
+gates = [store.hold("read"), store.hold("write")]
+
+async def stuck():
+    run_on(loop)
+    # Another thread, which is to be told as well.
+    futures = await asyncio.to_thread(all_begun, array)
+    await gates[0].reached()
+    return futures
+
+loop = asyncio.new_event_loop()
+futures = loop.run_until_complete(stuck())
+loop.close()
+ts.open({"driver": "zarr3", "kvstore": "memory://"}).exception(timeout=60)
+aborted(futures)
+# What was left on that loop makes a noise where it is destroyed.
+os._exit(0)
+""",
 }
 
 

@@ -123,6 +123,26 @@ def test_a_function_that_cannot_be_called_fails_the_future() -> None:
         start(add, 1).result()
 
 
+def test_what_is_begun_while_the_loop_ends_is_ended_too() -> None:
+    kept: list[Any] = []
+    late: list[asyncio.Task[None]] = []
+
+    async def last() -> Any:
+        try:
+            yield
+        finally:
+            # All others have been cancelled by then.
+            late.append(asyncio.ensure_future(asyncio.sleep(3600)))
+
+    async def begin() -> None:
+        kept.append(last())
+        await anext(kept[0])
+
+    start(begin).result()
+    shutdown()
+    assert late[0].cancelled()
+
+
 def test_context_variables_are_captured_at_submission(run) -> None:
     async def read() -> str:
         return VARIABLE.get()
