@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -133,6 +134,13 @@ class CommitDomain(ABC):
         Raises:
             Aborted: See `commit`.
         """
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Entered by whoever works a commit out again because others were in the way.
+
+        Where all did so at once, all but one of them would do it in vain, again and again.
+        """
+        return nullcontext()
 
     @abstractmethod
     async def commit(self, commit: Commit) -> Committed:

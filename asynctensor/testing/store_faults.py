@@ -19,7 +19,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -344,6 +344,10 @@ class _UnreliableCommits(CommitDomain):
     def foresee(self, commit: Commit) -> None:
         """See `CommitDomain.foresee`."""
         self._base.foresee(commit)
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """See `CommitDomain.turn`."""
+        return self._base.turn()
 
     async def commit(self, commit: Commit) -> Committed:
         """See `CommitDomain.commit`."""

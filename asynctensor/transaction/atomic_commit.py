@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -49,8 +50,12 @@ class AtomicCommit:
         if not self.participants:
             return None
         domain = domain_of(self.participants[0]).root
-        while (done := await self._attempt(domain)) is None:
-            pass
+        done = await self._attempt(domain)
+        if done is None:
+            async with AsyncExitStack() as held:
+                await within(self.limit, held.enter_async_context(domain.turn()))
+                while (done := await self._attempt(domain)) is None:
+                    pass
         return done
 
     async def _attempt(self, domain: CommitDomain) -> Committed | None:

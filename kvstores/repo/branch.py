@@ -97,6 +97,8 @@ class Branch:
         #: Folds the tail into a checkpoint; called beside the commits.
         self.folder: Callable[[Branch], Coroutine[Any, Any, None]] | None = None
         self._turn = LoopLock()
+        #: Held by whoever tries again what was in the way of others.
+        self.again = LoopLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.after_fork()
         PROCESS.survives(self)

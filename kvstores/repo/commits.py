@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from operator import itemgetter
 
@@ -107,6 +108,11 @@ class RepositoryCommits(CommitDomain):
             return
         if not _is_nothing(commit):
             branch.foresee(_footing(commit), began.version[0])
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """See `CommitDomain.turn`: it is the branch's, among the tasks of this process."""
+        branch = self._source.known_branch()
+        return nullcontext() if branch is None else branch.again
 
     async def commit(self, commit: Commit) -> Committed:
         """See `CommitDomain.commit`.
