@@ -6,7 +6,6 @@ come it does not say for all Unicode: azurite compares UTF-16, keys here are com
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 from urllib.parse import unquote
@@ -14,7 +13,7 @@ from xml.etree.ElementTree import Element
 
 from asynctensor.errors import DataLoss
 from asynctensor.kvstores._http.message import Headers
-from asynctensor.kvstores._http.pages import Page, all_pages
+from asynctensor.kvstores._http.pages import Page, all_pages, read_document
 from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.side_by_side import side_by_side
 from asynctensor.kvstores._http.stored import length_of, seconds_of
@@ -23,12 +22,10 @@ from asynctensor.kvstores.azure.asking import AzureAsker
 from asynctensor.kvstores.azure.batch import MOST_IN_BATCH, delete_batch
 from asynctensor.kvstores.azure.writing import AzureWriter
 from asynctensor.storage.key_range import KeyRange
-from asynctensor.storage.kvstore import ListEntry
+from asynctensor.storage.kvstore import Buffer, ListEntry
 
 #: Batches of deletes under way at once.
 _BATCHES: Final = 4
-#: Bytes of a page that a worker thread reads: a whole one (5,000 blobs) takes tens of milliseconds.
-_LARGE: Final = 1 << 16
 #: Below these characters, UTF-8 and UTF-16 order keys alike.
 _SURROGATES: Final = "\ud800"
 
@@ -78,14 +75,12 @@ def _pages(asker: AzureAsker, query: Pairs) -> AsyncIterator[Page]:
         answer = await asker.ask("GET", None, query=asked)
         if answer.status != 200:
             raise asker.refused("GET", None, answer)
-        if len(answer.body) > _LARGE:
-            return await asyncio.to_thread(parse_page, answer.body)
-        return parse_page(answer.body)
+        return await read_document(parse_page, answer.body)
 
     return all_pages(ask)
 
 
-def parse_page(body: bytes | bytearray | memoryview) -> Page:
+def parse_page(body: Buffer) -> Page:
     """A page of a listing.
 
     Raises:

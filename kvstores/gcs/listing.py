@@ -6,10 +6,10 @@ Source: "Objects: list" in Google's documentation; offsets are compared as UTF-8
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Final
 
 from asynctensor.errors import DataLoss
-from asynctensor.kvstores._http.pages import Page, all_pages
+from asynctensor.kvstores._http.pages import Page, all_pages, read_document
 from asynctensor.kvstores._http.query import Pairs
 from asynctensor.kvstores._http.side_by_side import side_by_side
 from asynctensor.kvstores._http.stored import moment_of
@@ -18,7 +18,7 @@ from asynctensor.kvstores.gcs.errors import parse_document
 from asynctensor.kvstores.gcs.reading import size_of
 from asynctensor.kvstores.gcs.writing import GcsWriter
 from asynctensor.storage.key_range import KeyRange
-from asynctensor.storage.kvstore import ListEntry
+from asynctensor.storage.kvstore import Buffer, ListEntry
 
 _FIELDS: Final = "items(name,size,timeCreated,contentEncoding),nextPageToken,prefixes"
 #: Objects deleted beside each other; how many of the requests are under way is for the scheduler.
@@ -65,17 +65,18 @@ def _pages(asker: GcsAsker, query: Pairs) -> AsyncIterator[Page]:
         answer = await asker.ask("GET", None, query=asked)
         if answer.status != 200:
             raise asker.refused("GET", None, answer)
-        return parse_page(parse_document(answer.body))
+        return await read_document(parse_page, answer.body)
 
     return all_pages(ask)
 
 
-def parse_page(found: dict[str, Any]) -> Page:
+def parse_page(body: Buffer) -> Page:
     """A page of a listing.
 
     Raises:
         DataLoss: It is none.
     """
+    found = parse_document(body)
     items, prefixes = found.get("items", []), found.get("prefixes", [])
     token = found.get("nextPageToken")
     if not isinstance(items, list) or not isinstance(prefixes, list):

@@ -18,9 +18,10 @@ from asynctensor.errors import DataLoss, Unimplemented
 from asynctensor.kvstores._http.encodings import decoded_body
 from asynctensor.kvstores._http.errors import plain_problem, refusal
 from asynctensor.kvstores._http.message import Request
+from asynctensor.kvstores._http.pages import read_document
 from asynctensor.kvstores.http.asking import MISSING, Asker
 from asynctensor.kvstores.http.reading import freshness
-from asynctensor.storage.kvstore import DEFAULT_READ
+from asynctensor.storage.kvstore import DEFAULT_READ, Buffer
 
 #: Bytes of the index of a folder: some 600,000 names.
 _MOST_INDEX = 1 << 26
@@ -59,18 +60,18 @@ async def read_index(asker: Asker, url: str) -> list[IndexEntry]:
         )
     if answer.status != 200:
         raise refusal(Request("GET", url), answer, plain_problem(answer))
-    return parse_index(bytes(await decoded_body(answer, _MOST_INDEX)))
+    return await read_document(parse_index, await decoded_body(answer, _MOST_INDEX))
 
 
-def parse_index(body: bytes) -> list[IndexEntry]:
+def parse_index(body: Buffer) -> list[IndexEntry]:
     """The entries of an index, in the order of the keys below them.
 
     Raises:
         DataLoss: It is none.
     """
     try:
-        lines = json.loads(body)
-    except ValueError as error:
+        lines = json.loads(bytes(body))
+    except (ValueError, RecursionError) as error:
         raise DataLoss(f"the index is no JSON: {error}") from error
     if not isinstance(lines, list):
         raise DataLoss(f"the index is no array, but {type(lines).__name__}")

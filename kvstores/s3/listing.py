@@ -15,14 +15,14 @@ from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 from asynctensor.errors import DataLoss, Error
-from asynctensor.kvstores._http.pages import Page, all_pages
+from asynctensor.kvstores._http.pages import Page, all_pages, read_document
 from asynctensor.kvstores._http.stored import length_of, moment_of
 from asynctensor.kvstores._http.xml_document import parse_document
 from asynctensor.kvstores.s3.asking import S3Asker
 from asynctensor.kvstores.s3.errors import problem
 from asynctensor.kvstores.s3.writing import S3Writer
 from asynctensor.storage.key_range import KeyRange
-from asynctensor.storage.kvstore import ListEntry
+from asynctensor.storage.kvstore import Buffer, ListEntry
 
 #: Keys in one request to delete (S3's limit).
 _MOST_DELETED: Final = 1000
@@ -114,17 +114,18 @@ def _pages(asker: S3Asker, query: list[tuple[str, str]]) -> AsyncIterator[Page]:
         answer = await asker.ask("GET", None, query=asked)
         if answer.status != 200:
             raise asker.refused("GET", None, answer)
-        return parse_page(parse_document(answer.body))
+        return await read_document(parse_page, answer.body)
 
     return all_pages(ask)
 
 
-def parse_page(root: Element) -> Page:
+def parse_page(body: Buffer) -> Page:
     """A page of a listing.
 
     Raises:
         DataLoss: It is none.
     """
+    root = parse_document(body)
     if root.tag != "ListBucketResult":
         raise DataLoss(f"asked for a listing, the server sent {root.tag!r}")
     encoded = root.findtext("EncodingType") == "url"
