@@ -82,6 +82,9 @@ class ZipWriter:
                 for each in group:
                     if not each.done.done():
                         each.done.set_exception(error)
+            except GeneratorExit:
+                # The loop has ended before this: nobody waits any more.
+                raise
             except BaseException:
                 # The loop ends: nobody does what waits here.
                 for each in (*group, *self._waiting):
