@@ -24,6 +24,9 @@ from asynctensor.storage.store_name import store_name
 from asynctensor.storage.value_history import ValueChange
 from asynctensor.tensorstore import TensorStore
 
+#: The last whole second that `datetime` can tell.
+_LAST = dt.datetime.max.replace(tzinfo=dt.UTC, microsecond=0).timestamp()
+
 
 @dataclass(frozen=True, slots=True)
 class LastChange:
@@ -60,7 +63,8 @@ class LastChange:
         """The time in UTC; None if nothing is stored."""
         if self.time is None:
             return None
-        return dt.datetime.fromtimestamp(self.time, dt.UTC)
+        # A clock that is far off may note a time that `datetime` cannot tell.
+        return dt.datetime.fromtimestamp(min(self.time, _LAST), dt.UTC)
 
     def __str__(self) -> str:
         what = "nothing" if self.attribute is None else f"no attribute {self.attribute!r}"

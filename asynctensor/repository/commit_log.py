@@ -13,6 +13,8 @@ from asynctensor.runtime.event_loop import start
 from asynctensor.runtime.listing import Listing
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+#: In microseconds, the last time that `datetime` can tell; a clock that is far off may be later.
+_LAST = (dt.datetime.max.replace(tzinfo=dt.UTC) - _EPOCH) // dt.timedelta(microseconds=1)
 
 
 class CommitLog(Listing[CommitInfo]):
@@ -59,7 +61,7 @@ def info_of(found: WalkedCommit) -> CommitInfo:
     return CommitInfo(
         id=found.id,
         parents=found.parents,
-        time=_EPOCH + dt.timedelta(microseconds=found.time),
+        time=_EPOCH + dt.timedelta(microseconds=min(found.time, _LAST)),
         message=entry.message,
         author=entry.author,
         metadata=dict(entry.metadata),

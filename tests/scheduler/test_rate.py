@@ -92,11 +92,12 @@ async def test_a_small_operation_passes_a_huge_one() -> None:
     huge = [asyncio.ensure_future(request("huge")) for _ in range(400)]
     await asyncio.sleep(0)
     small = asyncio.ensure_future(request("small"))
+    # Where the process was kept waiting, it may have gone through already.
     huge[300].cancel()
     await small
     assert order.index("small") <= gone_before[0] + 2
     await asyncio.gather(*huge, return_exceptions=True)
-    assert order.count("huge") == 399
+    assert order.count("huge") == 400 - huge[300].cancelled()
     assert len(gate) == 0
 
 
