@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -139,9 +140,10 @@ class Budget:
         Raises:
             InvalidArgument: A number is not positive.
         """
-        if reading < 1 or (waiting is not None and waiting < 0):
+        # Written so that what is no number of bytes (``nan``) is none.
+        if not _is_at_least(1, reading) or not (waiting is None or _is_at_least(0, waiting)):
             raise InvalidArgument(
-                f"a budget needs positive numbers of bytes, got {reading} and {waiting}"
+                f"a budget needs positive numbers of bytes, got {reading!r} and {waiting!r}"
             )
         self._limit, self._most_waiting = reading, reading if waiting is None else waiting
         self._reading = 0
@@ -249,6 +251,10 @@ class Budget:
         with _deadline(timeout):
             async with asyncio.timeout(timeout), self.hold(size):
                 return await view.read(out=out)
+
+
+def _is_at_least(least: int, number: object) -> bool:
+    return isinstance(number, Real) and float(number) >= least
 
 
 class _Share:

@@ -140,6 +140,15 @@ async def test_what_is_done_before_the_client_goes_is_done() -> None:
     del promise
 
 
+@pytest.mark.parametrize(
+    ("reading", "waiting"),
+    [(0, None), (-1, None), (math.nan, None), ("all", None), (8, -1), (8, math.nan), (8, "none")],
+)
+def test_a_budget_of_no_bytes(reading, waiting) -> None:
+    with pytest.raises(InvalidArgument, match="a budget needs positive numbers of bytes"):
+        Budget(reading, waiting=waiting)
+
+
 async def test_what_is_cached_is_there_at_once() -> None:
     made = await at.open(
         {"driver": "zarr3", "kvstore": "memory://"}, create=True, dtype="uint16", shape=[64, 64],
