@@ -69,7 +69,11 @@ class Where:
         return await read_group(group, dict(await group.members()), drop)
 
     async def tree(self, drop: Iterable[str]) -> GroupTree:
-        """The arrays of the group and of all groups below; as `variables`."""
+        """The arrays of the group and of all groups below; as `variables`.
+
+        Raises:
+            FailedPrecondition: The metadata name an array, but not the group that it is in.
+        """
         group = await self._opened()
         found: dict[str, dict[str, Member]] = {"": {}}
         groups: list[str] = []
@@ -78,7 +82,14 @@ class Where:
                 groups.append(path)
                 found[path] = {}
             else:
-                found[path.rpartition("/")[0]][path.rpartition("/")[2]] = member
+                above, _, name = path.rpartition("/")
+                if above not in found:
+                    raise FailedPrecondition(
+                        f"there is an array {path!r}, and no group {above!r}: the consolidated "
+                        "metadata have a gap; write them anew, or pass consolidated=False",
+                        array=path,
+                    )
+                found[above][name] = member
         opened = await asyncio.gather(*map(group.open_group, groups))
         by_path = {"": group, **dict(zip(groups, opened, strict=True))}
         wanted = set(drop)

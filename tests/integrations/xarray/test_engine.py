@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -297,3 +298,14 @@ async def test_arguments_of_other_types(tmp_path: Path, name: str, wrong: object
         xr.open_dataset(tmp_path, engine="asynctensor", **{name: wrong})
     with pytest.raises(InvalidArgument, match=f"{name}= takes a "):
         await open_dataset_async(tmp_path, **{name: wrong})
+
+
+def test_a_group_that_consolidated_metadata_leave_out_is_named(tmp_path: Path) -> None:
+    at.create_group(tmp_path, zarr_format=2).result()
+    at.open(f"file://{tmp_path}/a/b/|zarr2:", create=True, dtype="int32", shape=[2]).result()
+    group, array = (json.loads((tmp_path / p).read_bytes()) for p in (".zgroup", "a/b/.zarray"))
+    named = {".zgroup": group, "a/b/.zarray": array, "a/b/.zattrs": {"_ARRAY_DIMENSIONS": ["x"]}}
+    document = {"zarr_consolidated_format": 1, "metadata": named}
+    (tmp_path / ".zmetadata").write_text(json.dumps(document))
+    with pytest.raises(FailedPrecondition, match="'a/b', and no group 'a'"):
+        xr.open_datatree(tmp_path, engine="asynctensor")
