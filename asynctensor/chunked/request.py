@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from asynctensor.errors import Aborted, Error, FailedPrecondition, from_memory_error
 from asynctensor.runtime.clock import Deadline
-from asynctensor.runtime.event_loop import io_loop
+from asynctensor.runtime.event_loop import has_ended, io_loop
 from asynctensor.runtime.future import Future
 from asynctensor.runtime.inbox import WakingAtOnce, inbox_of
 from asynctensor.runtime.last_trouble import LastTrouble
@@ -287,8 +287,8 @@ def hand_over(
         request.loop = loop
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(function, *args)
-    # Looked at afterwards: whoever ends the loop looks at those that need it before he closes it.
-    if loop.is_closed():
+    # Looked at afterwards: whoever ends the loop looks at those that need it after saying so.
+    if has_ended(loop):
         for request in requests:
             request.abandon(Aborted("the I/O loop ended before this operation began"))
 

@@ -59,6 +59,7 @@ class IoLoop:
         "_arriving",
         "_closers_run",
         "_ending",
+        "_over",
         "_stuck",
         "_thread",
         "_watch",
@@ -73,6 +74,7 @@ class IoLoop:
         self._arriving: deque[Job] = deque()
         self._ending = False
         self._closers_run = False
+        self._over = False
         self._stuck: set[Task[Any]] = set()
         self._watch: AsyncGenerator[None, None] | None = None
         self._thread: threading.Thread | None = None
@@ -83,6 +85,11 @@ class IoLoop:
     def is_own(self) -> bool:
         """Whether the runtime made the loop."""
         return self._thread is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing that is handed to the loop now is done, nor told by who ended it."""
+        return self._over or self.loop.is_closed()
 
     def _serve(self) -> None:
         waking = WakingAfterCalls(self.loop)
@@ -99,9 +106,9 @@ class IoLoop:
     def _submit(self, jobs: list[Job]) -> None:
         self._arriving.extend(jobs)
         inbox_of(self.loop).post(self._begin, None)
-        # Looked at afterwards: whoever closes the loop looks at what arrived after closing it,
-        # so between the two of them nobody is forgotten.
-        if self.loop.is_closed():
+        # Looked at afterwards: whoever ends the loop looks at what arrived after saying so, so
+        # between the two of them nobody is forgotten.
+        if self.is_over:
             self._refuse_arriving()
 
     def _begin(self, _: None) -> None:
@@ -157,8 +164,7 @@ class IoLoop:
         # What arrived meanwhile, on connections that were open until then, may have begun others.
         self._stuck = stuck | await self._cancel_tasks(stuck)
         await loop.shutdown_asyncgens()
-        abandon_all(loop)
-        abandon_requests(loop)
+        self.forsake()
         loop.stop()
 
     def _end_latecomers(self) -> None:
@@ -169,7 +175,8 @@ class IoLoop:
             self._stuck |= self.loop.run_until_complete(self._cancel_tasks(self._stuck))
 
     def forsake(self) -> None:
-        """Has nobody wait for what the loop, which is closed, has not brought to its end."""
+        """Has nobody wait for what the loop, at its end, has not brought to an end."""
+        self._over = True
         self._refuse_arriving()
         abandon_all(self.loop)
         abandon_requests(self.loop)
@@ -207,8 +214,7 @@ class IoLoop:
             stop_requests(self.loop)
             await self.run_closers()
             await end_loose_tasks(GRACE)
-            abandon_all(self.loop)
-            abandon_requests(self.loop)
+            self.forsake()
 
 
 def _say_nothing(loop: AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -266,6 +272,14 @@ def io_loop_if_any() -> AbstractEventLoop | None:
         return _io().loop
     except FailedPrecondition:
         return None
+
+
+def has_ended(loop: AbstractEventLoop) -> bool:
+    """Whether what is handed to `loop`, an I/O loop, is not done any more."""
+    io = PROCESS.io
+    if isinstance(io, IoLoop) and io.loop is loop:
+        return io.is_over
+    return loop.is_closed()
 
 
 def is_own_io_loop(loop: AbstractEventLoop) -> bool:

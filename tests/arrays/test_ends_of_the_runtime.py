@@ -124,6 +124,32 @@ with ScriptedServer(script) as server:
     aborted(futures)
     go_on.set()
 """,
+    # Of what comes behind the last look at those who wait.
+    "a service's loop has ended and is not closed": """
+from asynctensor.errors import FailedPrecondition
+from asynctensor.kvstores.memory.store import MemoryStore
+from asynctensor.runtime.event_loop import io_loop, start
+from asynctensor.testing.faulty_store import FaultyStore
+from asynctensor.testing.open_over import open_over
+array = open_over(FaultyStore(MemoryStore()), dtype="uint8", shape=[64, 64]).result()
+shutdown()
+
+async def service():
+    run_on(loop)
+    await array.read()
+
+async def work():
+    pass
+
+loop = asyncio.new_event_loop()
+loop.run_until_complete(service())
+loop.run_until_complete(loop.shutdown_asyncgens())
+assert io_loop() is loop
+aborted(all_begun(array))
+assert isinstance(start(work).exception(timeout=60), FailedPrecondition)
+loop.close()
+assert (array.read().result(timeout=60) == 0).all()
+""",
     # Without a word: who starts the next one finds that out.
     "a service closes its loop": """
 import os
