@@ -6,6 +6,8 @@ Run it with ``python -m examples.segment`` where ``asynctensor[spark]`` and Java
 from __future__ import annotations
 
 import json
+import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -81,6 +83,8 @@ def segment(spark: SparkSession, repo: at.Repository) -> DataFrame:
 
 def main() -> None:
     """Records an image, segments it, and says what was found."""
+    # Else Spark's workers take whatever Python is first on the PATH.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark = SparkSession.builder.master("local[2]").getOrCreate()
     register(spark)
     with tempfile.TemporaryDirectory() as folder:
