@@ -23,6 +23,7 @@ from asynctensor.runtime.clock import NEVER, Deadline
 from asynctensor.runtime.last_trouble import WATCHED
 from asynctensor.runtime.loose_tasks import loose_task
 from asynctensor.runtime.rate_limits import RateLimits
+from asynctensor.runtime.seen_through import seen_through
 from asynctensor.runtime.sources import SOURCES
 from asynctensor.runtime.verbose_flag import verbose_flag
 from asynctensor.scheduler.admission import GREATEST, Ticket
@@ -392,7 +393,7 @@ async def _waited(attempts: Attempts, seconds: float) -> None:
 async def _written(transport: Transport, request: Request, limit: Deadline) -> Response:
     """Sends what writes, and where cancelled, tells so only when it is over."""
     if not limit.never or not isinstance(transport, FastTransport):
-        return await _to_its_end(transport.send(request, limit))
+        return await seen_through(transport.send(request, limit))
     loop = asyncio.get_running_loop()
     came: list[Response | Error] = []
     waiter: asyncio.Future[None] = loop.create_future()
@@ -403,7 +404,7 @@ async def _written(transport: Transport, request: Request, limit: Deadline) -> R
             waiter.set_result(None)
 
     if not transport.begin_write(request, told):
-        return await _to_its_end(transport.send(request, limit))
+        return await seen_through(transport.send(request, limit))
     cancelled = False
     while not came:
         try:
@@ -417,18 +418,3 @@ async def _written(transport: Transport, request: Request, limit: Deadline) -> R
     if isinstance(found, Response):
         return found
     raise found
-
-
-async def _to_its_end(sending: Awaitable[T]) -> T:
-    """Awaits, and where cancelled, tells so only when it is over."""
-    task = asyncio.ensure_future(sending)
-    cancelled = False
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            cancelled = True
-    if cancelled:
-        task.exception()
-        raise asyncio.CancelledError
-    return task.result()
