@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from contextlib import suppress
 from typing import Any
 
@@ -72,17 +73,17 @@ def as_source(value: object, dtype: np.dtype[Any]) -> Array:
     if dtype.kind == "U":
         # Told its length, NumPy would cut off what is too long.
         return as_source(np.asarray(value), dtype)
+    if dtype.kind in "mM":
+        # Before: some versions of NumPy raise what says less, others take other times.
+        _check_times(_times(value, dtype.kind), dtype)
     try:
-        found = np.array(value, dtype=dtype)
+        return np.array(value, dtype=dtype)
     except TypeError as error:
         raise IncompatibleType(f"cannot convert to {dtype.name}: {error}") from error
     except OverflowError:
         raise
     except ValueError as error:
         raise InvalidArgument(f"cannot convert to {dtype.name}: {error}") from error
-    if dtype.kind in "mM":
-        _check_times(_times(value, dtype.kind), dtype)
-    return found
 
 
 def _times(value: object, kind: str) -> Array:
@@ -97,12 +98,36 @@ def _check_times(times: Array, dtype: np.dtype[Any]) -> None:
     if times.dtype == dtype or not np.can_cast(times.dtype, dtype, "safe"):
         # A coarser unit reaches farther.
         return
-    lost = (times.astype(dtype).astype(times.dtype) != times) & ~np.isnat(times)
+    lost = _lost(times, dtype)
     if count := np.count_nonzero(lost):
         raise OutOfRange(
             f"{count} of {times.size} times are outside of what {dtype.name} can say, the first "
             f"of them {times[lost][0]}; an array of a coarser unit can hold them"
         )
+
+
+def _lost(times: Array, dtype: np.dtype[Any]) -> Array:
+    """Which times `dtype` cannot say."""
+    known = ~np.isnat(times)
+    try:
+        found: Array = (times.astype(dtype).astype(times.dtype) != times) & known
+    except OverflowError:
+        # Newer versions of NumPy say that there are some. Those between two that are kept are kept.
+        ascending = np.sort(times[known])
+        zero = int(ascending.searchsorted(np.zeros(1, times.dtype))[0])
+
+        def is_kept(k: int) -> bool:
+            with suppress(OverflowError):
+                ascending[k : k + 1].astype(dtype)
+                return True
+            return False
+
+        first = bisect_left(range(zero), True, key=is_kept)
+        last = bisect_left(range(ascending.size), True, zero, key=lambda k: not is_kept(k))
+        if first == last:
+            return known
+        found = known & ((times < ascending[first]) | (times > ascending[last - 1]))
+    return found
 
 
 def array_of(value: object, *, copy: bool | None = None) -> Array:
