@@ -384,9 +384,12 @@ class BegunRequest(SentRequest):
 
 async def _waited(attempts: Attempts, seconds: float) -> None:
     """Waits for the time of the next attempt, if there is to be one."""
+    until = SOURCES.monotonic() + seconds
     if attempts.scheme_in_doubt:
-        await check_scheme(attempts.request.url, attempts.limit)
-    if seconds:
+        # Meanwhile: whoever is in trouble is not kept longer.
+        await check_scheme(attempts.request.url, seconds)
+    seconds = until - SOURCES.monotonic()
+    if seconds > 0:
         await asyncio.sleep(seconds)
 
 

@@ -14,7 +14,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from asynctensor.errors import FailedPrecondition
-from asynctensor.runtime.clock import Deadline
 
 #: Seconds within which a server has to show it; who is slower than that is asked as before.
 _PATIENCE: Final = 5.0
@@ -26,12 +25,12 @@ _LOOKED_AT: Final = 1024
 _QUESTION: Final = b"OPTIONS * HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
 
 
-async def check_scheme(url: str, limit: Deadline) -> None:
+async def check_scheme(url: str, seconds: float) -> None:
     """Asks a server that has said nothing whether the URL's scheme is wrong.
 
     Args:
         url: What was asked for in vain.
-        limit: When to give up; nothing is told then.
+        seconds: How long to wait for what it says; nothing is told then.
 
     Raises:
         FailedPrecondition: It is.
@@ -40,7 +39,7 @@ async def check_scheme(url: str, limit: Deadline) -> None:
     host, is_secure = parts.hostname or "", parts.scheme == "https"
     port = parts.port or (443 if is_secure else 80)
     try:
-        async with asyncio.timeout(max(0.0, min(_PATIENCE, limit.remaining()))):
+        async with asyncio.timeout(min(_PATIENCE, seconds)):
             wrong = await (_speaks_plainly if is_secure else _speaks_tls)(host, port)
     except (OSError, asyncio.IncompleteReadError):
         return
