@@ -11,11 +11,12 @@ from typing import TypeAlias, TypeVar
 from asynctensor.errors import Aborted, Error
 from asynctensor.kvstores._http.attempts import Attempts
 from asynctensor.kvstores._http.errors import NoAnswer, ProblemReader, plain_problem
-from asynctensor.kvstores._http.fast_transport import ENDED, FastTransport, SentRequest
+from asynctensor.kvstores._http.fast_transport import FastTransport
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.redirects import origin
 from asynctensor.kvstores._http.resuming import Resuming
 from asynctensor.kvstores._http.scheme_doubt import check_scheme
+from asynctensor.kvstores._http.sent_request import ENDED, SentRequest
 from asynctensor.kvstores._http.shared_transport import shared_transport
 from asynctensor.kvstores._http.transport import Transport
 from asynctensor.kvstores._http.wire_counters import retry_counter, wire_counters

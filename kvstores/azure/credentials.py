@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Final, Literal
 
 from asynctensor.errors import FailedPrecondition, PermissionDenied
+from asynctensor.kvstores._http.refusable import Refusable
 from asynctensor.kvstores._http.who_asks import PENDING, Pending
 from asynctensor.kvstores.azure.signing import Authority, BearerToken, SasToken, SharedKey
 from asynctensor.runtime.azure_credentials import AzureCredentials
@@ -52,7 +53,7 @@ _KEY, _SAS, _STRING = (
 )
 
 
-class CredentialSource:
+class CredentialSource(Refusable):
     """Gives what one `AzureCredentials` says; used on the I/O loop.
 
     Args:
@@ -60,41 +61,22 @@ class CredentialSource:
     """
 
     def __init__(self, given: AzureCredentials) -> None:
+        super().__init__()
         self._given = given
         #: azure-identity's object, once it is needed; None: it is not installed.
         self._identity: Any = None
         self._asked = False
         self._token: BearerToken | None = None
         self._until = 0.0
-        self._refusals = 0
         self._lock = LoopLock()
 
     @property
     def may_change(self) -> bool:
-        """Whether another token may be given when this one is refused."""
+        """See `Refusable.may_change`."""
         return self._token is not None
 
-    @property
-    def refusals(self) -> int:
-        """How many tokens were refused: tells one from its successor."""
-        return self._refusals
-
-    def forget(self, refusals: object) -> bool:
-        """Has a token asked for anew, since one was refused.
-
-        Args:
-            refusals: What `refusals` was before the request was sent: of many requests that are
-                refused with one token, the first has it asked for.
-
-        Returns:
-            Whether there may be another token now.
-        """
-        if self._refusals == refusals:
-            if not self.may_change:
-                return False
-            self._refusals += 1
-            self._token, self._until, self._asked = None, 0.0, False
-        return True
+    def _drop(self) -> None:
+        self._token, self._until, self._asked = None, 0.0, False
 
     async def authority(self, account: str) -> Authority | None:
         """Who asks now; None: nobody in particular.

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from asynctensor.errors import FailedPrecondition, PermissionDenied, Unavailable
 from asynctensor.kvstores._http.query import Pairs
+from asynctensor.kvstores._http.refusable import Refusable
 from asynctensor.kvstores._http.who_asks import PENDING, Pending
 from asynctensor.runtime.google_credentials import GoogleCredentials
 from asynctensor.runtime.loop_lock import LoopLock
@@ -25,7 +26,7 @@ _FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
 _MOST: Final = 1 << 16
 
 
-class TokenSource:
+class TokenSource(Refusable):
     """Gives the token of one `GoogleCredentials`; used on the I/O loop.
 
     Args:
@@ -33,35 +34,21 @@ class TokenSource:
     """
 
     def __init__(self, given: GoogleCredentials) -> None:
+        super().__init__()
         self._given = given
         #: google-auth's object, or a token; None: there is none.
         self._found: Any = None
         self._asked = False
-        self._refusals = 0
         self._lock = LoopLock()
 
     @property
-    def refusals(self) -> int:
-        """How many tokens were refused: tells one from its successor."""
-        return self._refusals
+    def may_change(self) -> bool:
+        """See `Refusable.may_change`."""
+        # Where nothing was found, nothing was refused; one that was given stays the same.
+        return self._found is not None and self._given.token is None
 
-    def forget(self, refusals: object) -> bool:
-        """Has the token looked up anew, since it was refused.
-
-        Args:
-            refusals: What `refusals` was before the request was sent: of many requests that are
-                refused with one token, the first has it looked up.
-
-        Returns:
-            Whether there may be another token now.
-        """
-        if self._refusals == refusals:
-            # Where nothing was found, nothing was refused; one that was given stays the same.
-            if self._found is None or self._given.token is not None:
-                return False
-            self._refusals += 1
-            self._asked, self._found = False, None
-        return True
+    def _drop(self) -> None:
+        self._asked, self._found = False, None
 
     async def fields(self) -> Pairs:
         """What requests say of who asks; nothing where nobody does.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from asynctensor.errors import FailedPrecondition, PermissionDenied
+from asynctensor.kvstores._http.refusable import Refusable
 from asynctensor.kvstores._http.who_asks import PENDING, Pending
 from asynctensor.kvstores.s3.signing import Keys
 from asynctensor.runtime.aws_credentials import AwsCredentials
@@ -24,7 +25,7 @@ _ELSEWHERE = (
 )
 
 
-class KeySource:
+class KeySource(Refusable):
     """Gives the keys of one `AwsCredentials`; used on the I/O loop.
 
     Args:
@@ -32,34 +33,20 @@ class KeySource:
     """
 
     def __init__(self, given: AwsCredentials) -> None:
+        super().__init__()
         self._given = given
         #: botocore's object, once it has been asked; None: there are no keys.
         self._found: Any = None
         self._asked = False
-        self._refusals = 0
         self._lock = LoopLock()
 
     @property
-    def refusals(self) -> int:
-        """How many keys were refused: tells some from their successors."""
-        return self._refusals
+    def may_change(self) -> bool:
+        """See `Refusable.may_change`."""
+        return self._given.type not in ("anonymous", "static")
 
-    def forget(self, refusals: object) -> bool:
-        """Has the keys looked up anew, since they were refused.
-
-        Args:
-            refusals: What `refusals` was before the request was sent: of many requests that are
-                refused with the same keys, the first has others looked up.
-
-        Returns:
-            Whether there may be other keys now.
-        """
-        if self._given.type in ("anonymous", "static"):
-            return False
-        if self._refusals == refusals:
-            self._refusals += 1
-            self._asked, self._found = False, None
-        return True
+    def _drop(self) -> None:
+        self._asked, self._found = False, None
 
     async def keys(self) -> Keys | None:
         """The keys now; None: requests are not signed.

@@ -306,7 +306,7 @@ class Samples:
             InvalidArgument: An output does not fit.
         """
         corners = [self.places.corners(self._checked(numbers), epoch) for numbers in batches]
-        if warn:
+        if warn and corners:
             self._warn(np.concatenate(corners))
         found = [
             self._places(len(each), out)

@@ -101,6 +101,7 @@ async def test_several_batches_share_chunks_and_no_error(tmp_path) -> None:
     found = [await each for each in futures]
     assert opened.statistics().chunks_decoded == 7 * 2
     assert found[1] is place
+    assert samples.read_several([]) == []
     for numbers, values in zip(batches, found, strict=True):
         assert np.array_equal(values, await samples.read(numbers, epoch=3))
     # Of one that is damaged only those batches hear that want it.

@@ -45,17 +45,17 @@ def stillborn(loop, work, **named):
 
 with ScriptedServer(script) as server:
     store = ts.KvStore.open(f"{server.url}/").result()
-    if moment.endswith(("_seen_through", "_connected")):
+    if moment.endswith(("_seen_through", ".connected")):
         io_loop().set_task_factory(stillborn)
     reads = [store.read(key) for key in "abc"]
     for read in reads:
         read.force()
-    if moment != "FastTransport._connected":
+    if moment != "FastTransport.connected":
         for read in reads:
             assert asked.acquire(timeout=60)
     if moment == "answered during the end":
         at_exit(answered)
-    if not moment.endswith(("_seen_through", "_connected")):
+    if not moment.endswith(("_seen_through", ".connected")):
         shutdown()
     for key, read in zip("abc", reads, strict=True):
         try:
@@ -76,7 +76,7 @@ with ScriptedServer(script) as server:
         "answered during the end",
         # The tasks of these are cancelled.
         "BegunRequest._seen_through",
-        "FastTransport._connected",
+        "FastTransport.connected",
     ],
 )
 def test_who_waits_is_told(moment) -> None:

@@ -15,10 +15,11 @@ from asynctensor.errors import DeadlineExceeded, Error, InvalidArgument, Resourc
 from asynctensor.kvstores._http import response_head
 from asynctensor.kvstores._http.aiohttp_transport import AiohttpTransport, ConnectionOptions
 from asynctensor.kvstores._http.errors import NoAnswer
-from asynctensor.kvstores._http.fast_transport import FastTransport, SentRequest
+from asynctensor.kvstores._http.fast_transport import FastTransport
 from asynctensor.kvstores._http.message import Request, Response
 from asynctensor.kvstores._http.proxies import Proxies
 from asynctensor.kvstores._http.response_head import parse_head
+from asynctensor.kvstores._http.sent_request import SentRequest
 from asynctensor.runtime.clock import Deadline
 from asynctensor.testing.network_faults import Alter, Follow, Reset, Stall, Truncate
 from tests.kvstores.http.waiting import until
